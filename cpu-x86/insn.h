@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A decoded instruction, ready to execute.
+ *
+ * decode.c makes it from Zydis's output once; the decode cache keeps it.  `exec` is the function
+ * that performs it, chosen at decode time from the rows of insns-*.def (and by operand forms, so
+ * that hot forms have their own function).  An exec function runs with cpu->rip at the instruction
+ * and cpu->next_rip behind it; a branch changes next_rip; a fault unwinds (exception.h), and before
+ * any unwind nothing the guest can see may have changed.
+ */
+#ifndef CPU_X86_INSN_H
+#define CPU_X86_INSN_H
+
+#include "cpu-x86/state.h"
+
+typedef struct X86Insn X86Insn;
+typedef void (*X86Exec)(CpuState *cpu, const X86Insn *in);
+
+typedef enum {
+    OPERAND_NONE,
+    OPERAND_GPR,               /* reg: REG_*                                          */
+    OPERAND_GPR_HIGH,          /* AH CH DH BH: reg is REG_RAX..REG_RBX                */
+    OPERAND_MEM,               /* the instruction's memory operand                    */
+    OPERAND_IMM,               /* imm (first) or imm2 (enter, far pointers)           */
+    OPERAND_SEG, OPERAND_CR, OPERAND_DR,
+    OPERAND_VEC,               /* x87, MMX, XMM/YMM/ZMM, K: exec looks at bytes/Zydis */
+} OperandKind;
+
+typedef struct {
+    uint8_t kind;              /* OperandKind                                         */
+    uint8_t reg;
+    uint8_t size;              /* bytes                                               */
+} X86Operand;
+
+enum { /* prefix bits */
+    PFX_LOCK = 1, PFX_REP = 2 /* F3 */, PFX_REPNE = 4 /* F2 */, PFX_OPSIZE = 8, PFX_ADDRSIZE = 16,
+    PFX_REX = 32,
+};
+
+#define REG_NONE 0xff
+#define REG_RIP_BASE 0x10      /* mem.base: RIP-relative; disp already holds it relative to next_rip */
+
+enum { INSN_ENDS_RUN = 1 };    /* flags: may change rip, mode or interrupt state: last of its run */
+
+struct X86Insn {
+    X86Exec exec;
+    uint8_t len;               /* bytes */
+    uint8_t op_size;           /* effective operand size in bytes: 1 (byte forms), 2, 4, 8 */
+    uint8_t addr_size;         /* effective address size in bytes: 2, 4, 8             */
+    uint8_t stack_size;        /* size of a push/pop of this instruction: 2, 4, 8      */
+    uint8_t prefixes;          /* PFX_*                                                */
+    uint8_t flags;             /* INSN_*                                               */
+    uint8_t n_operands;
+    uint16_t mnemonic;         /* ZydisMnemonic                                        */
+    X86Operand op[4];          /* explicit operands in manual order                    */
+    struct {
+        uint8_t seg;           /* SEG_*: after override and defaults                   */
+        uint8_t base, index;   /* REG_*, REG_NONE, or REG_RIP_BASE                     */
+        uint8_t scale;         /* 0..3: shift                                          */
+        int64_t disp;          /* sign extended; absolute for moffs                    */
+    } mem;
+    uint64_t imm, imm2;        /* sign extended to op_size where the manual says so; branch
+                                  displacements are sign extended                      */
+    uint8_t bytes[15];
+    void *host;                /* exec's own (vector stub), owned by its cache         */
+};
+
+/* -- Operands (inline: insn-operand.h; these are the meanings) --------------------------------------
+ *
+ *   insn_ea(cpu, in)             effective address (offset), truncated to addr_size
+ *   insn_lin(cpu, in, size, w)   linear address of the memory operand after segment checks
+ *                                (#GP/#SS on limit, type, null, non-canonical); w: for writing
+ *   op_read(cpu, in, i)          operand i, zero extended
+ *   op_write(cpu, in, i, val)    write operand i (32-bit GPR writes clear the upper half)
+ */
+
+#endif /* CPU_X86_INSN_H */

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The page walk (SDM vol. 3A chapter 4): 2-level, PAE, 4-level; PSE, 1 GiB pages, A/D, NX, WP, SMEP,
+ * SMAP, PKU. */
+#ifndef CPU_X86_WALK_H
+#define CPU_X86_WALK_H
+
+#include "cpu-x86/state.h"
+
+/* SoftMmu.fill: walk, set A/D, insert; or raise #PF. `arg` is the CpuState. */
+void cpu_walk_fill(void *arg, GuestLin lin, TlbAccess a, TlbClass c);
+
+/* For the debugger and monitor: translate without side effects or rights.  False: not mapped. */
+bool cpu_walk_debug(CpuState *cpu, GuestLin lin, GuestPhys *phys);
+
+/* Read or write guest-linear memory for the debugger; no side effects in the guest beyond the
+ * bytes.  False when some of it is not mapped. */
+bool cpu_debug_read(CpuState *cpu, GuestLin lin, void *dst, size_t len);
+bool cpu_debug_write(CpuState *cpu, GuestLin lin, const void *src, size_t len);
+
+/* Registers whose change affects translation; flush as the SDM (4.10.4.1) says.  Raise #GP. */
+void cpu_write_cr0(CpuState *cpu, uint64_t val);
+void cpu_write_cr3(CpuState *cpu, uint64_t val);
+void cpu_write_cr4(CpuState *cpu, uint64_t val);
+void cpu_write_efer(CpuState *cpu, uint64_t val);
+void cpu_write_pkru(CpuState *cpu, uint32_t val);
+
+#endif /* CPU_X86_WALK_H */

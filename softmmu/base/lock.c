@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "softmmu/base/lock.h"
+
+#include <glib.h>
+
+/* How many locks of each rank this thread holds. */
+static _Thread_local unsigned held[LOCK_RANK_COUNT];
+
+static const char *const rank_names[LOCK_RANK_COUNT] = {
+    [LOCK_RANK_MACHINE] = "machine", [LOCK_RANK_CPU_HALT] = "cpu-halt",
+    [LOCK_RANK_TRANSLATE] = "translate", [LOCK_RANK_BACKEND] = "backend", [LOCK_RANK_LOG] = "log",
+};
+
+void lock_init(Lock *l, LockRank rank)
+{
+    pthread_mutexattr_t attr;
+
+    pthread_mutexattr_init(&attr);
+    if (rank == LOCK_RANK_MACHINE) {
+        pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_RECURSIVE);
+    }
+    pthread_mutex_init(&l->mutex, &attr);
+    pthread_mutexattr_destroy(&attr);
+    l->rank = rank;
+}
+
+void lock_clear(Lock *l)
+{
+    pthread_mutex_destroy(&l->mutex);
+}
+
+static void check_order(LockRank rank)
+{
+    for (int r = rank + (rank == LOCK_RANK_MACHINE); r < LOCK_RANK_COUNT; r++) {
+        if (held[r] != 0) {
+            g_error("lock order: taking %s while holding %s", rank_names[rank], rank_names[r]);
+        }
+    }
+}
+
+void lock_take(Lock *l)
+{
+    check_order(l->rank);
+    pthread_mutex_lock(&l->mutex);
+    held[l->rank]++;
+}
+
+void lock_release(Lock *l)
+{
+    g_assert(held[l->rank] > 0);
+    held[l->rank]--;
+    pthread_mutex_unlock(&l->mutex);
+}
+
+bool lock_held(LockRank rank)
+{
+    return held[rank] != 0;
+}

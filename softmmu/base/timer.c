@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "softmmu/base/timer.h"
+
+#include <glib.h>
+
+void timer_queue_init(TimerQueue *q, Clock *clock, void (*wake)(void *arg), void *wake_arg)
+{
+    *q = (TimerQueue){.clock = clock, .wake = wake, .wake_arg = wake_arg};
+}
+
+uint64_t timer_queue_next(const TimerQueue *q)
+{
+    return q->first != NULL ? q->first->at_ns : TIMER_NEVER;
+}
+
+static void unlink_timer(Timer *t)
+{
+    for (Timer **p = &t->queue->first; *p != NULL; p = &(*p)->next) {
+        if (*p == t) {
+            *p = t->next;
+            break;
+        }
+    }
+    t->next = NULL;
+    t->at_ns = TIMER_NEVER;
+}
+
+uint64_t timer_queue_run(TimerQueue *q)
+{
+    uint64_t now = clock_now(q->clock);
+
+    while (q->first != NULL && q->first->at_ns <= now) {
+        Timer *t = q->first;
+        unlink_timer(t);
+        t->fire(t->arg);
+    }
+    return timer_queue_next(q);
+}
+
+void timer_init(Timer *t, TimerQueue *q, void (*fire)(void *arg), void *arg)
+{
+    g_assert(q != NULL && fire != NULL);
+    *t = (Timer){.queue = q, .fire = fire, .arg = arg, .at_ns = TIMER_NEVER};
+}
+
+void timer_cancel(Timer *t)
+{
+    if (timer_armed(t)) {
+        unlink_timer(t);
+    }
+}
+
+void timer_set(Timer *t, uint64_t at_ns)
+{
+    TimerQueue *q = t->queue;
+    Timer **p = &q->first;
+
+    timer_cancel(t);
+    if (at_ns == TIMER_NEVER) {
+        return;
+    }
+    while (*p != NULL && (*p)->at_ns <= at_ns) {
+        p = &(*p)->next;
+    }
+    t->at_ns = at_ns;
+    t->next = *p;
+    *p = t;
+    if (q->first == t && q->wake != NULL) {
+        q->wake(q->wake_arg);
+    }
+}

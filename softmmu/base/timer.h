@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Timers of the device model.
+ *
+ * A TimerQueue belongs to a machine and runs on its Clock.  Devices own Timer structs (usually
+ * embedded) and set them to absolute clock nanoseconds; the machine's I/O thread calls
+ * timer_queue_run() with the machine lock held, so callbacks run under that lock.  All functions
+ * here want the machine lock.  `wake` is called when the earliest deadline moves forward, so that
+ * the thread that sleeps until it can be woken (it may be called from any vCPU thread).
+ */
+#ifndef SOFTMMU_BASE_TIMER_H
+#define SOFTMMU_BASE_TIMER_H
+
+#include "softmmu/base/clock.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define TIMER_NEVER UINT64_MAX
+
+typedef struct Timer Timer;
+typedef struct TimerQueue TimerQueue;
+
+struct TimerQueue {
+    Clock *clock;
+    void (*wake)(void *arg); /* may be NULL */
+    void *wake_arg;
+    Timer *first;            /* armed timers, earliest first */
+};
+
+struct Timer {
+    TimerQueue *queue;
+    void (*fire)(void *arg);
+    void *arg;
+    uint64_t at_ns;          /* TIMER_NEVER when not armed */
+    Timer *next;
+};
+
+void timer_queue_init(TimerQueue *q, Clock *clock, void (*wake)(void *arg), void *wake_arg);
+
+/* Run what is due, each timer once per due time; returns the next deadline or TIMER_NEVER. */
+uint64_t timer_queue_run(TimerQueue *q);
+
+/* The earliest deadline, or TIMER_NEVER. */
+uint64_t timer_queue_next(const TimerQueue *q);
+
+void timer_init(Timer *t, TimerQueue *q, void (*fire)(void *arg), void *arg);
+
+/* Arm at absolute `at_ns` (moves it when already armed); TIMER_NEVER cancels. */
+void timer_set(Timer *t, uint64_t at_ns);
+void timer_cancel(Timer *t);
+
+static inline bool timer_armed(const Timer *t)
+{
+    return t->at_ns != TIMER_NEVER;
+}
+
+static inline uint64_t timer_now(const Timer *t)
+{
+    return clock_now(t->queue->clock);
+}
+
+#endif /* SOFTMMU_BASE_TIMER_H */

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The guest-physical address space.
+ *
+ * All memory of the guest (RAM, ROM images, video memory) lies in ONE memfd, mapped MAP_SHARED at
+ * `base`; a place in it is an *offset*.  The address space is a list of regions, each RAM, ROM or
+ * a device window, with priorities; it is flattened into sorted, disjoint ranges whenever it
+ * changes, and the flat view is published whole, so that readers never lock.  What no region
+ * covers reads as all ones and swallows writes.
+ *
+ * Every page of the memfd has flags.  Whoever writes guest memory, by whatever way, calls
+ * phys_mem_written() afterwards (the soft TLB's fast path need not: its entries are writable only
+ * while the page needs no marking).  Invariants:
+ *
+ *   1. A page with PAGE_CODE set has no writable TLB entry in any CPU (softmmu/tlb.h), so each
+ *      write to it reaches phys_mem_written().
+ *   2. phys_mem_written() on a PAGE_CODE page increments code_version *after* the write, so that
+ *      a decoder which read the version before the bytes sees a mismatch afterwards.
+ *   3. PAGE_DIRTY_* bits mean "written since last cleared"; TLB entries are writable only when
+ *      all logged dirty bits of the page are set already.
+ */
+#ifndef SOFTMMU_PHYS_MEM_H
+#define SOFTMMU_PHYS_MEM_H
+
+#include "softmmu/base/address.h"
+#include "softmmu/base/lock.h"
+#include "softmmu/bus.h"
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef enum {
+    PAGE_CODE = 1,            /* decoded or translated code was made from it      */
+    PAGE_DIRTY_DISPLAY = 2,   /* written since the display last looked            */
+    PAGE_DIRTY_MIGRATION = 4, /* written since the migration last looked          */
+    PAGE_TRACED = 8,          /* each write is reported (write_trace callback)    */
+    PAGE_TLB_WRITABLE = 16,   /* some TLB may hold a writable entry (see tlb.h)   */
+    PAGE_LOG_DISPLAY = 32,    /* PAGE_DIRTY_DISPLAY is wanted for this page       */
+} PageFlags;
+
+typedef enum {
+    PHYS_NONE,                /* nobody answers */
+    PHYS_RAM,
+    PHYS_ROM,                 /* reads like RAM; writes are dropped, or go to `ops` when given */
+    PHYS_MMIO,
+} PhysKind;
+
+typedef struct PhysRegion PhysRegion;
+typedef struct PhysMem PhysMem;
+
+/* A piece of the flat view: [base, base+len), page-sized pieces or smaller. */
+typedef struct {
+    uint64_t base, len;
+    PhysKind kind;
+    uint64_t offset;          /* RAM, ROM: place of `base` in the memfd           */
+    const BusOps *ops;        /* MMIO, and ROM with a write handler               */
+    void *arg;
+    uint64_t window_off;      /* offset of `base` inside the window               */
+    PhysRegion *region;
+} PhysRange;
+
+struct PhysMem {
+    /* wiring, set once */
+    Lock *lock;               /* the machine lock, borrowed                       */
+    int fd;                   /* the memfd                                        */
+    uint8_t *base;            /* host address of offset 0                         */
+    uint64_t size;            /* bytes reserved; offsets are below it             */
+
+    /* state */
+    uint64_t used;            /* bytes given out                                  */
+    uint8_t *page_flags;      /* PageFlags of each page, atomics                  */
+    uint32_t *code_version;   /* of each page: changes when its code changes      */
+    GPtrArray *regions;       /* PhysRegion*, in order of addition                */
+    void *flat;               /* published FlatView, atomic                       */
+    uint64_t address_mask;    /* all ones, or without bit 20 while A20 is off     */
+    uint64_t generation;      /* changes with every published view, atomic        */
+    unsigned batch;           /* depth of phys_mem_begin()                        */
+    GPtrArray *old_views;     /* freed with the PhysMem                           */
+    GArray *listeners;
+    GPtrArray *tlbs;          /* Tlb*: whom a revocation must reach               */
+    void (*write_trace)(void *arg, uint64_t offset, uint64_t len); /* PAGE_TRACED, may be NULL */
+    void *write_trace_arg;
+};
+
+/* Reserve `size` bytes (rounded up to pages) of guest memory; nothing is committed until touched.
+ * `lock` is the machine lock, borrowed.  NULL with `error` set when the host refuses. */
+PhysMem *phys_mem_new(uint64_t size, Lock *lock, GError **error);
+void phys_mem_free(PhysMem *pm);
+
+/* Take `len` bytes (page aligned) from the memfd; returns their offset.  The caller has reserved
+ * enough with phys_mem_new(): running out is a bug. */
+uint64_t phys_mem_alloc(PhysMem *pm, uint64_t len);
+
+/* -- Regions (machine lock held) --------------------------------------------------------------- */
+
+/* Add a region; among overlapping ones the higher priority answers, the later of equals.  `name`
+ * is borrowed.  len > 0.  RAM and ROM bases, lengths and offsets are page aligned. */
+PhysRegion *phys_region_ram(PhysMem *pm, uint64_t base, uint64_t len, uint64_t offset,
+                            int priority, const char *name);
+/* ROM: `ops` may be NULL (writes are dropped) or take the writes (flash). */
+PhysRegion *phys_region_rom(PhysMem *pm, uint64_t base, uint64_t len, uint64_t offset,
+                            int priority, const BusOps *ops, void *arg, const char *name);
+PhysRegion *phys_region_mmio(PhysMem *pm, uint64_t base, uint64_t len, const BusOps *ops, void *arg,
+                             int priority, const char *name);
+void phys_region_remove(PhysMem *pm, PhysRegion *r);
+void phys_region_move(PhysMem *pm, PhysRegion *r, uint64_t base);
+void phys_region_enable(PhysMem *pm, PhysRegion *r, bool on);
+/* Change a RAM/ROM region between the two (PAM): rom true makes it read-only. */
+void phys_region_set_rom(PhysMem *pm, PhysRegion *r, bool rom);
+
+/* Group changes: the view is rebuilt once, at the last end. */
+void phys_mem_begin(PhysMem *pm);
+void phys_mem_end(PhysMem *pm);
+
+/* The A20 gate: while off, bit 20 of every physical address is 0. */
+void phys_mem_set_a20(PhysMem *pm, bool on);
+
+/* Call `changed` (machine lock held) after each new view; CPUs flush their TLBs there. */
+void phys_mem_listen(PhysMem *pm, void (*changed)(void *arg), void *arg);
+
+/* Iterate the flat view in address order (info mtree, KVM slots, e820). */
+void phys_mem_foreach(PhysMem *pm, void (*f)(const PhysRange *r, const char *name, void *arg),
+                      void *arg);
+
+/* -- Lookup (any thread, no lock) ---------------------------------------------------------------- */
+
+/* The range that answers `addr` (after the A20 mask), never NULL: kind PHYS_NONE between regions.
+ * Copied out; valid for the view it came from. */
+PhysRange phys_mem_find(PhysMem *pm, GuestPhys addr);
+
+/* Host pointer to [addr, addr+len) when it is wholly one RAM/ROM range (ROM only if !write), else
+ * NULL.  After writing through it call phys_mem_written(). */
+void *phys_mem_host(PhysMem *pm, GuestPhys addr, uint64_t len, bool write);
+
+/* -- Access ------------------------------------------------------------------------------------- */
+
+/* One access of 1..8 bytes by a CPU: RAM atomically when naturally aligned, windows under the
+ * machine lock (taken here). */
+uint64_t phys_read(PhysMem *pm, GuestPhys addr, unsigned size);
+void phys_write(PhysMem *pm, GuestPhys addr, unsigned size, uint64_t val);
+
+/* Bulk copies (DMA, loaders, debugger).  Device windows are reached by accesses of at most 8 bytes.
+ * False when some byte lay where nobody answers (it read as 0xff, or was dropped). */
+bool phys_copy_from(PhysMem *pm, void *dst, GuestPhys addr, uint64_t len);
+bool phys_copy_to(PhysMem *pm, GuestPhys addr, const void *src, uint64_t len);
+/* As phys_copy_to, but also writes ROM (loaders, firmware reset). */
+bool phys_load(PhysMem *pm, GuestPhys addr, const void *src, uint64_t len);
+
+/* -- Page flags --------------------------------------------------------------------------------- */
+
+/* [offset, offset+len) of the memfd has been written: mark dirty, invalidate code. */
+void phys_mem_written(PhysMem *pm, uint64_t offset, uint64_t len);
+
+static inline uint8_t page_flags_get(const PhysMem *pm, uint64_t offset)
+{
+    return __atomic_load_n(&pm->page_flags[offset >> GUEST_PAGE_SHIFT], __ATOMIC_SEQ_CST);
+}
+
+/* Make a page a code page: sets PAGE_CODE and revokes writable TLB entries everywhere.  Cheap when
+ * it is one already. */
+void phys_mem_set_code(PhysMem *pm, uint64_t offset);
+
+/* Set or clear; returns the flags before. */
+uint8_t page_flags_set(PhysMem *pm, uint64_t offset, uint8_t flags);
+uint8_t page_flags_clear(PhysMem *pm, uint64_t offset, uint8_t flags);
+
+static inline uint32_t page_code_version(const PhysMem *pm, uint64_t offset)
+{
+    return __atomic_load_n(&pm->code_version[offset >> GUEST_PAGE_SHIFT], __ATOMIC_ACQUIRE);
+}
+
+#endif /* SOFTMMU_PHYS_MEM_H */

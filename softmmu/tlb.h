@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The software TLB of one CPU: guest-linear page -> host address, with rights.
+ *
+ * One direct-mapped table per TlbClass (whose rights apply).  An entry answers a load, store or
+ * fetch when its tag for that kind equals   (page address | space tag)   where the space tag is a
+ * number below 4096 given to each PCID; flushing a PCID gives it a fresh number and touches no
+ * entry, and a CR3 load that returns to a PCID finds its entries again.  Entries of global pages
+ * are re-tagged in place when they are met under another tag (tlb_probe): one compare in the slow
+ * path instead of a page walk.  When the numbers run out, everything is cleared.
+ *
+ * The table obeys x86's rules for a TLB and is merely bigger: non-present translations are never
+ * held; it may hold a stale entry exactly where the SDM (vol. 3A, 4.10) lets a processor do so.
+ *
+ * Threads.  Only the owning CPU fills and flushes its TLB.  Other threads may only *revoke write*
+ * (tlb_revoke_write: compare-and-swap of the store tag to none), when a page becomes a code page
+ * or its dirty log is cleared; a revoked entry sends the next store to the slow path.  To make that
+ * rare, a page carries PAGE_TLB_WRITABLE from the time any TLB holds it writable.
+ *
+ * Layout is read by generated code: TlbEntry is 32 bytes, tags first.
+ */
+#ifndef SOFTMMU_TLB_H
+#define SOFTMMU_TLB_H
+
+#include "softmmu/base/address.h"
+#include "softmmu/phys-mem.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef enum {
+    TLB_KERNEL,       /* CPL 0..2 with SMAP in force or off; implicit supervisor accesses */
+    TLB_USER,         /* CPL 3                                                            */
+    TLB_KERNEL_AC,    /* CPL 0..2 with EFLAGS.AC set: user pages are allowed under SMAP   */
+    TLB_CLASS_COUNT,
+} TlbClass;
+
+typedef enum { TLB_LOAD, TLB_STORE, TLB_FETCH } TlbAccess;
+
+typedef struct {
+    uint64_t load, store, fetch; /* tag for each kind of access, or TLB_TAG_NONE       */
+    uintptr_t addend;            /* host address = linear address + addend (mod 2^64)  */
+} TlbEntry;
+
+_Static_assert(sizeof(TlbEntry) == 32, "generated code scales by 32");
+
+/* What the fast path does not need, parallel to the entries. */
+typedef struct {
+    uint64_t tag;                /* page address | space tag, TLB_TAG_NONE when empty  */
+    GuestPhys phys;              /* of the 4 KiB page                                  */
+    uint64_t offset;             /* in the memfd; TLB_NO_OFFSET: a device or nothing   */
+    uint8_t rights;              /* TLB_R_* the page walk granted                      */
+    uint8_t page_shift;          /* 12, 21, 22 or 30: size of the guest's page         */
+    bool global;
+    bool rom;                    /* the page is ROM: stores take the slow path         */
+} TlbSide;
+
+enum {
+    TLB_R_READ = 1,
+    TLB_R_WRITE = 2,
+    TLB_R_EXEC = 4,
+    TLB_R_WATCH = 8,             /* no fast tags: every access is reported (SoftMmu.watched) */
+};
+
+#define TLB_TAG_NONE UINT64_MAX
+#define TLB_NO_OFFSET UINT64_MAX
+#define TLB_SPACES 4096u
+
+enum { TLB_BITS_MIN = 6, TLB_BITS_START = 10, TLB_BITS_MAX = 15 };
+
+typedef struct {
+    TlbEntry *entry;             /* index_mask + 1 of them                             */
+    TlbSide *side;
+    uint64_t index_mask;
+    unsigned fills, evictions;   /* since the last resize; evictions: a live entry was replaced */
+} TlbTable;
+
+typedef struct {
+    PhysMem *mem;                /* borrowed                                           */
+    TlbTable table[TLB_CLASS_COUNT];
+    Lock resize_lock;            /* owner while it replaces a table; tlb_revoke_write  */
+
+    uint32_t space;              /* the current space tag, below TLB_SPACES            */
+    uint32_t next_space;         /* first number never given out since the last clear  */
+    uint16_t pcid;               /* the current PCID (0 without CR4.PCIDE)             */
+    uint16_t space_of[4096];     /* space tag of each PCID, 0: none                    */
+    uint64_t large_seen[2][64];  /* Bloom bits: 4 MiB and 1 GiB regions that hold fragments of
+                                    large pages */
+
+    uint64_t n_fills, n_flushes, n_page_flushes, n_retags, n_revokes; /* statistics */
+} Tlb;
+
+/* Tables start at TLB_BITS_START and grow by use up to TLB_BITS_MAX. */
+void tlb_init(Tlb *t, PhysMem *mem);
+void tlb_clear(Tlb *t);
+
+static inline TlbEntry *tlb_entry(Tlb *t, TlbClass c, uint64_t lin)
+{
+    TlbTable *tt = &t->table[c];
+    return &tt->entry[(lin >> GUEST_PAGE_SHIFT) & tt->index_mask];
+}
+
+/* The tag that a hit on `lin` has now. */
+static inline uint64_t tlb_tag(const Tlb *t, uint64_t lin)
+{
+    return (lin & GUEST_PAGE_MASK) | t->space;
+}
+
+static inline bool tlb_within_page(uint64_t lin, unsigned size)
+{
+    return (lin & GUEST_PAGE_OFFSET_MASK) + size <= GUEST_PAGE_SIZE;
+}
+
+/* Host address for an access that hits, else NULL (take the slow path).  The access must lie
+ * within the page. */
+static inline void *tlb_hit(Tlb *t, TlbClass c, uint64_t lin, TlbAccess a)
+{
+    TlbEntry *e = tlb_entry(t, c, lin);
+    uint64_t tag = a == TLB_LOAD    ? e->load
+                   : a == TLB_STORE ? __atomic_load_n(&e->store, __ATOMIC_RELAXED)
+                                    : e->fetch;
+    return tag == tlb_tag(t, lin) ? (void *)(uintptr_t)(lin + e->addend) : NULL;
+}
+
+/*
+ * Insert a translation found by the page walk: page of `lin` -> page `phys`, with rights TLB_R_*.
+ * (The walk grants WRITE only when the PTE's dirty bit is set.)  Device pages, code pages and pages
+ * whose writes must be marked get fast tags only for what may run fast; the side entry holds all.
+ * `page_shift` is the size of the guest's page (12, 21, 22, 30).  Returns the side entry (borrowed,
+ * valid until the next insert).
+ */
+TlbSide *tlb_insert(Tlb *t, TlbClass c, GuestLin lin, GuestPhys phys, unsigned rights, bool global,
+                    unsigned page_shift);
+
+/* The side entry when the TLB holds a translation for `lin` under the current tag (whatever its
+ * fast tags say), re-tagging a global one; else NULL: walk. */
+TlbSide *tlb_probe(Tlb *t, TlbClass c, GuestLin lin);
+
+/* -- Flushes and spaces (owner only) -------------------------------------------------------------- */
+
+/* Make `pcid` current (MOV CR3; pcid is 0 without CR4.PCIDE).  flush: its old non-global entries
+ * are gone (bit 63 of the source clear). */
+void tlb_switch(Tlb *t, unsigned pcid, bool flush);
+
+void tlb_flush_all(Tlb *t);                        /* everything, globals too (CR4.PGE, PAE...)  */
+void tlb_flush_nonglobal(Tlb *t);                  /* every PCID, keeps globals (INVPCID type 3) */
+void tlb_flush_pcid(Tlb *t, unsigned pcid);        /* one PCID, keeps globals (INVPCID type 1)   */
+void tlb_flush_page(Tlb *t, GuestLin lin);         /* INVLPG: all tags of the page and of a large
+                                                      page around it, globals too                */
+
+/* -- From other threads ---------------------------------------------------------------------------- */
+
+/* Take the write tag from every entry that maps memfd page `offset`. */
+void tlb_revoke_write(Tlb *t, uint64_t offset);
+
+#endif /* SOFTMMU_TLB_H */
