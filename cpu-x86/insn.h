@@ -18,8 +18,8 @@ typedef void (*X86Exec)(CpuState *cpu, const X86Insn *in);
 
 typedef enum {
     OPERAND_NONE,
-    OPERAND_GPR,               /* reg: REG_*                                          */
-    OPERAND_GPR_HIGH,          /* AH CH DH BH: reg is REG_RAX..REG_RBX                */
+    OPERAND_GPR,               /* reg: GPR_*                                          */
+    OPERAND_GPR_HIGH,          /* AH CH DH BH: reg is GPR_RAX..GPR_RBX                */
     OPERAND_MEM,               /* the instruction's memory operand                    */
     OPERAND_IMM,               /* imm (first) or imm2 (enter, far pointers)           */
     OPERAND_SEG, OPERAND_CR, OPERAND_DR,
@@ -37,8 +37,8 @@ enum { /* prefix bits */
     PFX_REX = 32,
 };
 
-#define REG_NONE 0xff
-#define REG_RIP_BASE 0x10      /* mem.base: RIP-relative; disp already holds it relative to next_rip */
+#define GPR_NONE 0xff
+#define GPR_RIP_BASE 0x10      /* mem.base: RIP-relative; disp already holds it relative to next_rip */
 
 enum { INSN_ENDS_RUN = 1 };    /* flags: may change rip, mode or interrupt state: last of its run */
 
@@ -55,7 +55,7 @@ struct X86Insn {
     X86Operand op[4];          /* explicit operands in manual order                    */
     struct {
         uint8_t seg;           /* SEG_*: after override and defaults                   */
-        uint8_t base, index;   /* REG_*, REG_NONE, or REG_RIP_BASE                     */
+        uint8_t base, index;   /* GPR_*, GPR_NONE, or GPR_RIP_BASE                     */
         uint8_t scale;         /* 0..3: shift                                          */
         int64_t disp;          /* sign extended; absolute for moffs                    */
     } mem;

@@ -24,9 +24,9 @@
 /* -- Names ---------------------------------------------------------------------------------------- */
 
 enum { /* general registers, in encoding order */
-    REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI,
-    REG_R8, REG_R9, REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15,
-    REG_COUNT,
+    GPR_RAX, GPR_RCX, GPR_RDX, GPR_RBX, GPR_RSP, GPR_RBP, GPR_RSI, GPR_RDI,
+    GPR_R8, GPR_R9, GPR_R10, GPR_R11, GPR_R12, GPR_R13, GPR_R14, GPR_R15,
+    GPR_COUNT,
 };
 
 enum { /* segment registers, in encoding order; then the two system segments */
@@ -202,7 +202,7 @@ typedef enum {
 
 struct CpuState {
     /* -- Architectural ---- */
-    uint64_t gpr[REG_COUNT];
+    uint64_t gpr[GPR_COUNT];
     uint64_t rip;              /* of the next instruction; of the current one while it executes */
     uint64_t next_rip;         /* while an instruction executes: where to go after it           */
     uint64_t rflags;           /* canonical: bit 1 set, reserved bits 0                         */
