@@ -38,26 +38,6 @@ typedef struct {
 uint64_t mmu_load_slow(SoftMmu *m, TlbClass c, GuestLin lin, unsigned size);
 void mmu_store_slow(SoftMmu *m, TlbClass c, GuestLin lin, unsigned size, uint64_t val);
 
-static inline uint64_t host_load(const void *p, unsigned size)
-{
-    switch (size) {
-    case 1: return *(const volatile uint8_t *)p;
-    case 2: return *(const volatile uint16_t *)p;
-    case 4: return *(const volatile uint32_t *)p;
-    default: return *(const volatile uint64_t *)p;
-    }
-}
-
-static inline void host_store(void *p, unsigned size, uint64_t val)
-{
-    switch (size) {
-    case 1: *(volatile uint8_t *)p = (uint8_t)val; break;
-    case 2: *(volatile uint16_t *)p = (uint16_t)val; break;
-    case 4: *(volatile uint32_t *)p = (uint32_t)val; break;
-    default: *(volatile uint64_t *)p = val; break;
-    }
-}
-
 static inline uint64_t mmu_load(SoftMmu *m, TlbClass c, GuestLin lin, unsigned size)
 {
     void *p = tlb_hit(&m->tlb, c, lin.v, TLB_LOAD);
@@ -142,14 +122,15 @@ void *mmu_run(SoftMmu *m, TlbClass c, GuestLin lin, TlbAccess a, unsigned *avail
 
 /*
  * Where the instruction byte at `lin` comes from: *offset is its place in the memfd and the result
- * the host address (readable to the end of the page), with the page marked PAGE_CODE so that writes
- * to it are noticed (read page_code_version() *before* reading the bytes).  NULL when the code lies
- * in a device window or nowhere: fetch with mmu_fetch_bytes().  May raise.
+ * the host address (readable to the end of the page); *version the page's code version, read before
+ * the page was made a code page: what is decoded from the bytes is valid while
+ * page_code_version(mem, *offset) == *version.  NULL when the code lies in a device window or
+ * nowhere: fetch with mmu_fetch_bytes().  May raise.
  */
-const uint8_t *mmu_code(SoftMmu *m, TlbClass c, GuestLin lin, uint64_t *offset);
+const uint8_t *mmu_code(SoftMmu *m, TlbClass c, GuestLin lin, uint64_t *offset, uint32_t *version);
 
-/* Copy up to n (1..15) instruction bytes; stops short (returns how many) before a page that cannot
- * be fetched, unless it is the first, which raises. */
+/* Copy up to n (1..15) instruction bytes, ending at the page's end: returns how many (>= 1).  The
+ * caller that needs more asks again at the next page (which may raise there).  May raise. */
 unsigned mmu_fetch_bytes(SoftMmu *m, TlbClass c, GuestLin lin, uint8_t *dst, unsigned n);
 
 /* -- Set-up ---------------------------------------------------------------------------------------- */

@@ -14,8 +14,9 @@
  *
  *   1. A page with PAGE_CODE set has no writable TLB entry in any CPU (softmmu/tlb.h), so each
  *      write to it reaches phys_mem_written().
- *   2. phys_mem_written() on a PAGE_CODE page increments code_version *after* the write, so that
- *      a decoder which read the version before the bytes sees a mismatch afterwards.
+ *   2. phys_mem_written() on a PAGE_CODE page clears the flag and then increments code_version,
+ *      both *after* the write; a decoder reads the version, sets PAGE_CODE, reads the bytes, in
+ *      this order, and so sees a mismatch whenever it may have read old bytes.
  *   3. PAGE_DIRTY_* bits mean "written since last cleared"; TLB entries are writable only when
  *      all logged dirty bits of the page are set already.
  */
@@ -165,6 +166,10 @@ void phys_mem_set_code(PhysMem *pm, uint64_t offset);
 /* Set or clear; returns the flags before. */
 uint8_t page_flags_set(PhysMem *pm, uint64_t offset, uint8_t flags);
 uint8_t page_flags_clear(PhysMem *pm, uint64_t offset, uint8_t flags);
+
+/* True when the page was written since the last call with this PAGE_DIRTY_* flag; clears it and
+ * makes the next write to the page mark it again. */
+bool phys_mem_test_clear_dirty(PhysMem *pm, uint64_t offset, uint8_t flag);
 
 static inline uint32_t page_code_version(const PhysMem *pm, uint64_t offset)
 {

@@ -64,7 +64,7 @@ enum {
 
 #define TLB_TAG_NONE UINT64_MAX
 #define TLB_NO_OFFSET UINT64_MAX
-#define TLB_SPACES 4096u
+#define TLB_SPACES 4095u /* 0xfff with the last page would be TLB_TAG_NONE */
 
 enum { TLB_BITS_MIN = 6, TLB_BITS_START = 10, TLB_BITS_MAX = 15 };
 
@@ -147,6 +147,10 @@ void tlb_flush_nonglobal(Tlb *t);                  /* every PCID, keeps globals 
 void tlb_flush_pcid(Tlb *t, unsigned pcid);        /* one PCID, keeps globals (INVPCID type 1)   */
 void tlb_flush_page(Tlb *t, GuestLin lin);         /* INVLPG: all tags of the page and of a large
                                                       page around it, globals too                */
+
+/* Give a page its fast store tag back when its writes no longer need marking (slow path of a store,
+ * after the marking). */
+void tlb_refresh_store(Tlb *t, TlbClass c, GuestLin lin);
 
 /* -- From other threads ---------------------------------------------------------------------------- */
 

@@ -50,4 +50,29 @@ static inline void store_le(void *p, unsigned size, uint64_t v)
     memcpy(p, &v, size);
 }
 
+/* One host access of 1, 2, 4 or 8 bytes: atomic when naturally aligned (SDM 3A 9.1.1). */
+typedef uint16_t __attribute__((aligned(1), may_alias)) Unaligned16;
+typedef uint32_t __attribute__((aligned(1), may_alias)) Unaligned32;
+typedef uint64_t __attribute__((aligned(1), may_alias)) Unaligned64;
+
+static inline uint64_t host_load(const void *p, unsigned size)
+{
+    switch (size) {
+    case 1: return *(const volatile uint8_t *)p;
+    case 2: return *(const volatile Unaligned16 *)p;
+    case 4: return *(const volatile Unaligned32 *)p;
+    default: return *(const volatile Unaligned64 *)p;
+    }
+}
+
+static inline void host_store(void *p, unsigned size, uint64_t val)
+{
+    switch (size) {
+    case 1: *(volatile uint8_t *)p = (uint8_t)val; break;
+    case 2: *(volatile Unaligned16 *)p = (uint16_t)val; break;
+    case 4: *(volatile Unaligned32 *)p = (uint32_t)val; break;
+    default: *(volatile Unaligned64 *)p = val; break;
+    }
+}
+
 #endif /* SOFTMMU_BASE_BITS_H */

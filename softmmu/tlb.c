@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "softmmu/tlb.h"
+
+#include "softmmu/base/bits.h"
+#include "softmmu/base/check.h"
+#include "softmmu/base/log.h"
+#include "softmmu/base/stress.h"
+
+#include <inttypes.h>
+
+/* -- Tables ----------------------------------------------------------------------------------- */
+
+static void table_empty(TlbTable *tt)
+{
+    for (uint64_t i = 0; i <= tt->index_mask; i++) {
+        TlbEntry *e = &tt->entry[i];
+        e->load = e->fetch = TLB_TAG_NONE;
+        __atomic_store_n(&e->store, TLB_TAG_NONE, __ATOMIC_RELAXED);
+        tt->side[i].tag = TLB_TAG_NONE;
+    }
+    tt->fills = tt->evictions = 0;
+}
+
+static void table_make(TlbTable *tt, unsigned bits)
+{
+    tt->index_mask = BIT64(bits) - 1;
+    tt->entry = g_new(TlbEntry, BIT64(bits));
+    tt->side = g_new0(TlbSide, BIT64(bits));
+    table_empty(tt);
+}
+
+void tlb_init(Tlb *t, PhysMem *mem)
+{
+    memset(t, 0, sizeof *t);
+    t->mem = mem;
+    lock_init(&t->resize_lock, LOCK_RANK_BACKEND);
+    for (int c = 0; c < TLB_CLASS_COUNT; c++) {
+        table_make(&t->table[c], TLB_BITS_START);
+    }
+    tlb_flush_all(t);
+    g_ptr_array_add(mem->tlbs, t);
+}
+
+void tlb_clear(Tlb *t)
+{
+    g_ptr_array_remove(t->mem->tlbs, t);
+    for (int c = 0; c < TLB_CLASS_COUNT; c++) {
+        g_free(t->table[c].entry);
+        g_free(t->table[c].side);
+    }
+    lock_clear(&t->resize_lock);
+}
+
+/*
+ * A table that keeps evicting live entries doubles; its contents move.  Twice as many evictions as
+ * entries since the last look says the working set does not fit; small tables are cheap to clear
+ * and stay in the host's caches, so growth waits for that.
+ */
+static void grow_if_thrashing(Tlb *t, TlbTable *tt)
+{
+    TlbTable old = *tt, bigger;
+
+    if (tt->evictions < 2 * (tt->index_mask + 1)) {
+        return;
+    }
+    tt->evictions = 0;
+    if (tt->index_mask + 1 >= BIT64(TLB_BITS_MAX) || stress_info[STRESS_tlb_small].one_in != 0) {
+        return;
+    }
+    table_make(&bigger, (unsigned)__builtin_ctzll(tt->index_mask + 1) + 1);
+    lock_take(&t->resize_lock); /* tlb_revoke_write() must not walk a table in motion */
+    for (uint64_t i = 0; i <= old.index_mask; i++) {
+        uint64_t slot = (old.side[i].tag >> GUEST_PAGE_SHIFT) & bigger.index_mask;
+        if (old.side[i].tag != TLB_TAG_NONE) {
+            bigger.entry[slot] = old.entry[i];
+            bigger.side[slot] = old.side[i];
+        }
+    }
+    *tt = bigger;
+    lock_release(&t->resize_lock);
+    g_free(old.entry);
+    g_free(old.side);
+}
+
+/* -- Fast tags -------------------------------------------------------------------------------- */
+
+/* May a store to this page run without marking?  (phys-mem.h, invariants 1 and 3) */
+static bool store_needs_marking(uint8_t flags)
+{
+    return (flags & (PAGE_CODE | PAGE_TRACED)) != 0 || (flags & PAGE_DIRTY_MIGRATION) == 0 ||
+           ((flags & PAGE_LOG_DISPLAY) != 0 && (flags & PAGE_DIRTY_DISPLAY) == 0);
+}
+
+static void give_store_tag(Tlb *t, TlbEntry *e, const TlbSide *s)
+{
+    if (store_needs_marking(page_flags_get(t->mem, s->offset))) {
+        return;
+    }
+    /* Announce, publish, look again: see phys_mem_revoke_write(). */
+    page_flags_set(t->mem, s->offset, PAGE_TLB_WRITABLE);
+    __atomic_store_n(&e->store, s->tag, __ATOMIC_SEQ_CST);
+    if (store_needs_marking(page_flags_get(t->mem, s->offset))) {
+        __atomic_store_n(&e->store, TLB_TAG_NONE, __ATOMIC_SEQ_CST);
+    }
+}
+
+static void set_fast_tags(Tlb *t, TlbEntry *e, const TlbSide *s)
+{
+    bool fast = s->offset != TLB_NO_OFFSET && (s->rights & TLB_R_WATCH) == 0;
+
+    e->load = fast && (s->rights & TLB_R_READ) != 0 ? s->tag : TLB_TAG_NONE;
+    e->fetch = fast && (s->rights & TLB_R_EXEC) != 0 ? s->tag : TLB_TAG_NONE;
+    __atomic_store_n(&e->store, TLB_TAG_NONE, __ATOMIC_RELAXED);
+    if (fast && (s->rights & TLB_R_WRITE) != 0 && !s->rom) {
+        give_store_tag(t, e, s);
+    }
+}
+
+/* -- Insert and probe ------------------------------------------------------------------------- */
+
+static unsigned bloom_bit(uint64_t lin, unsigned shift)
+{
+    uint64_t x = (lin >> shift) * UINT64_C(0x9e3779b97f4a7c15);
+
+    return (unsigned)(x >> 52); /* 12 bits: 64 words of 64 */
+}
+
+static void note_large(Tlb *t, uint64_t lin, unsigned page_shift)
+{
+    bool giant = page_shift == 30;
+    unsigned bit = bloom_bit(lin, giant ? 30 : 22);
+
+    if (page_shift > GUEST_PAGE_SHIFT) {
+        t->large_seen[giant][bit / 64] |= BIT64(bit % 64);
+    }
+}
+
+static bool large_seen(const Tlb *t, uint64_t lin, bool giant)
+{
+    unsigned bit = bloom_bit(lin, giant ? 30 : 22);
+
+    return (t->large_seen[giant][bit / 64] >> (bit % 64) & 1) != 0;
+}
+
+TlbSide *tlb_insert(Tlb *t, TlbClass c, GuestLin lin, GuestPhys phys, unsigned rights, bool global,
+                    unsigned page_shift)
+{
+    TlbTable *tt = &t->table[c];
+    uint64_t page = phys.v & GUEST_PAGE_MASK, slot;
+    PhysRange r = phys_mem_find(t->mem, guest_phys(page));
+    bool memory = (r.kind == PHYS_RAM || r.kind == PHYS_ROM) &&
+                  ((page & t->mem->address_mask) - r.base) + GUEST_PAGE_SIZE <= r.len;
+    TlbEntry *e;
+    TlbSide *s;
+
+    grow_if_thrashing(t, tt);
+    slot = (lin.v >> GUEST_PAGE_SHIFT) & tt->index_mask;
+    e = &tt->entry[slot];
+    s = &tt->side[slot];
+    tt->fills++;
+    tt->evictions += s->tag != TLB_TAG_NONE && s->tag != tlb_tag(t, lin.v);
+    t->n_fills++;
+    note_large(t, lin.v, page_shift);
+
+    *s = (TlbSide){
+        .tag = tlb_tag(t, lin.v),
+        .phys = guest_phys(page & t->mem->address_mask),
+        .offset = memory ? r.offset + ((page & t->mem->address_mask) - r.base) : TLB_NO_OFFSET,
+        .rights = (uint8_t)rights,
+        .page_shift = (uint8_t)page_shift,
+        .global = global,
+        .rom = r.kind == PHYS_ROM,
+    };
+    /* No tag may be live while the addend changes under a concurrent revoker's compare. */
+    __atomic_store_n(&e->store, TLB_TAG_NONE, __ATOMIC_RELEASE);
+    __atomic_store_n(&e->addend,
+                     memory ? (uintptr_t)(t->mem->base + s->offset) - (lin.v & GUEST_PAGE_MASK) : 0,
+                     __ATOMIC_RELEASE);
+    set_fast_tags(t, e, s);
+    return s;
+}
+
+TlbSide *tlb_probe(Tlb *t, TlbClass c, GuestLin lin)
+{
+    TlbTable *tt = &t->table[c];
+    uint64_t slot = (lin.v >> GUEST_PAGE_SHIFT) & tt->index_mask;
+    TlbSide *s = &tt->side[slot];
+
+    if (s->tag == tlb_tag(t, lin.v)) {
+        return s;
+    }
+    if (s->global && s->tag != TLB_TAG_NONE && ((s->tag ^ lin.v) & GUEST_PAGE_MASK) == 0) {
+        s->tag = tlb_tag(t, lin.v);
+        set_fast_tags(t, &tt->entry[slot], s);
+        t->n_retags++;
+        return s;
+    }
+    return NULL;
+}
+
+void tlb_refresh_store(Tlb *t, TlbClass c, GuestLin lin)
+{
+    TlbTable *tt = &t->table[c];
+    uint64_t slot = (lin.v >> GUEST_PAGE_SHIFT) & tt->index_mask;
+    TlbSide *s = &tt->side[slot];
+
+    if (s->tag == tlb_tag(t, lin.v) && s->offset != TLB_NO_OFFSET && !s->rom &&
+        (s->rights & (TLB_R_WRITE | TLB_R_WATCH)) == TLB_R_WRITE) {
+        give_store_tag(t, &tt->entry[slot], s);
+    }
+}
+
+/* -- Spaces ----------------------------------------------------------------------------------- */
+
+/* A tag no entry carries yet; starts over, empty, when all are used up. */
+static void new_space(Tlb *t)
+{
+    if (t->next_space >= TLB_SPACES) {
+        tlb_flush_all(t);
+        return;
+    }
+    t->space = t->next_space++;
+    t->space_of[t->pcid] = (uint16_t)t->space;
+}
+
+void tlb_switch(Tlb *t, unsigned pcid, bool flush)
+{
+    t->pcid = (uint16_t)(pcid & 0xfff);
+    if (flush || t->space_of[t->pcid] == 0) {
+        new_space(t);
+    } else {
+        t->space = t->space_of[t->pcid];
+    }
+}
+
+/* -- Flushes ---------------------------------------------------------------------------------- */
+
+void tlb_flush_all(Tlb *t)
+{
+    for (int c = 0; c < TLB_CLASS_COUNT; c++) {
+        table_empty(&t->table[c]);
+    }
+    memset(t->space_of, 0, sizeof t->space_of);
+    memset(t->large_seen, 0, sizeof t->large_seen);
+    t->next_space = 1;
+    t->n_flushes++;
+    trace(tlb_flush, "all");
+    new_space(t);
+}
+
+void tlb_flush_nonglobal(Tlb *t)
+{
+    memset(t->space_of, 0, sizeof t->space_of);
+    t->n_flushes++;
+    new_space(t);
+}
+
+void tlb_flush_pcid(Tlb *t, unsigned pcid)
+{
+    t->n_flushes++;
+    t->space_of[pcid & 0xfff] = 0;
+    if (pcid == t->pcid) {
+        new_space(t);
+    }
+}
+
+static void drop_slot(TlbTable *tt, uint64_t slot)
+{
+    TlbEntry *e = &tt->entry[slot];
+
+    e->load = e->fetch = TLB_TAG_NONE;
+    __atomic_store_n(&e->store, TLB_TAG_NONE, __ATOMIC_RELAXED);
+    tt->side[slot].tag = TLB_TAG_NONE;
+}
+
+/* Every fragment of large pages of at least 2^shift bytes that lies in the same 2^shift region. */
+static void drop_large(Tlb *t, uint64_t lin, unsigned shift)
+{
+    for (int c = 0; c < TLB_CLASS_COUNT; c++) {
+        TlbTable *tt = &t->table[c];
+        for (uint64_t i = 0; i <= tt->index_mask; i++) {
+            TlbSide *s = &tt->side[i];
+            if (s->tag != TLB_TAG_NONE && s->page_shift > GUEST_PAGE_SHIFT &&
+                ((s->tag ^ lin) >> shift) == 0) {
+                drop_slot(tt, i);
+            }
+        }
+    }
+}
+
+void tlb_flush_page(Tlb *t, GuestLin lin)
+{
+    t->n_page_flushes++;
+    for (int c = 0; c < TLB_CLASS_COUNT; c++) {
+        TlbTable *tt = &t->table[c];
+        uint64_t slot = (lin.v >> GUEST_PAGE_SHIFT) & tt->index_mask;
+        if (((tt->side[slot].tag ^ lin.v) & GUEST_PAGE_MASK) == 0) {
+            drop_slot(tt, slot);
+        }
+    }
+    if (large_seen(t, lin.v, false)) {
+        drop_large(t, lin.v, 22);
+    }
+    if (large_seen(t, lin.v, true)) {
+        drop_large(t, lin.v, 30);
+    }
+}
+
+/* -- From other threads ----------------------------------------------------------------------- */
+
+void tlb_revoke_write(Tlb *t, uint64_t offset)
+{
+    uintptr_t host = (uintptr_t)(t->mem->base + offset);
+
+    lock_take(&t->resize_lock);
+    for (int c = 0; c < TLB_CLASS_COUNT; c++) {
+        TlbTable *tt = &t->table[c];
+        for (uint64_t i = 0; i <= tt->index_mask; i++) {
+            TlbEntry *e = &tt->entry[i];
+            uint64_t tag = __atomic_load_n(&e->store, __ATOMIC_SEQ_CST);
+            if (tag != TLB_TAG_NONE &&
+                (tag & GUEST_PAGE_MASK) + __atomic_load_n(&e->addend, __ATOMIC_ACQUIRE) == host) {
+                /* Fails when the owner replaced the entry meanwhile: then it looked again. */
+                __atomic_compare_exchange_n(&e->store, &tag, TLB_TAG_NONE, false, __ATOMIC_SEQ_CST,
+                                            __ATOMIC_RELAXED);
+                __atomic_add_fetch(&t->n_revokes, 1, __ATOMIC_RELAXED);
+            }
+        }
+    }
+    lock_release(&t->resize_lock);
+}
