@@ -30,6 +30,7 @@ typedef struct {
     uint8_t kind;              /* OperandKind                                         */
     uint8_t reg;
     uint8_t size;              /* bytes                                               */
+    uint8_t off;               /* OPERAND_GPR(_HIGH): byte offset of the register in CpuState */
 } X86Operand;
 
 enum { /* prefix bits */
@@ -37,10 +38,15 @@ enum { /* prefix bits */
     PFX_REX = 32,
 };
 
-#define GPR_NONE 0xff
-#define GPR_RIP_BASE 0x10      /* mem.base: RIP-relative; disp already holds it relative to next_rip */
+/* mem.base and mem.index count 8-byte slots of CpuState: gpr[], rip, next_rip, zero.  So an
+ * effective address is base + (index << scale) + disp without a branch. */
+enum { GPR_RIP_BASE = GPR_COUNT + 1, GPR_NONE = GPR_COUNT + 2 };
 
-enum { INSN_ENDS_RUN = 1 };    /* flags: may change rip, mode or interrupt state: last of its run */
+enum { /* flags */
+    INSN_ENDS_RUN = 1,         /* may change rip, mode or interrupt state: last of its run          */
+    INSN_FAST_EA = 2,          /* memory operand needs no segment or alignment checks beyond those
+                                  that a hit in the software TLB implies                            */
+};
 
 struct X86Insn {
     X86Exec exec;
@@ -51,18 +57,21 @@ struct X86Insn {
     uint8_t prefixes;          /* PFX_*                                                */
     uint8_t flags;             /* INSN_*                                               */
     uint8_t n_operands;
-    uint16_t mnemonic;         /* ZydisMnemonic                                        */
-    X86Operand op[4];          /* explicit operands in manual order                    */
+    uint8_t addr_shift;        /* 64 - 8 * addr_size                                   */
+    X86Operand op[4];          /* visible operands in manual order                     */
     struct {
         uint8_t seg;           /* SEG_*: after override and defaults                   */
-        uint8_t base, index;   /* GPR_*, GPR_NONE, or GPR_RIP_BASE                     */
+        uint8_t base, index;   /* GPR_*, GPR_NONE, or GPR_RIP_BASE (disp is relative to next_rip) */
         uint8_t scale;         /* 0..3: shift                                          */
+        uint16_t seg_base;     /* INSN_FAST_EA: offset in CpuState of the base to add  */
         int64_t disp;          /* sign extended; absolute for moffs                    */
     } mem;
-    uint64_t imm, imm2;        /* sign extended to op_size where the manual says so; branch
-                                  displacements are sign extended                      */
-    uint8_t bytes[15];
+    uint64_t imm;              /* sign extended to op_size where the manual says so; branch
+                                  displacements are sign extended; far pointers: the offset */
     void *host;                /* exec's own (vector stub), owned by its cache         */
+    uint64_t imm2;             /* second immediate (enter); far pointers: the selector */
+    uint16_t mnemonic;         /* ZydisMnemonic                                        */
+    uint8_t bytes[15];
 };
 
 /* -- Operands (inline: insn-operand.h; these are the meanings) --------------------------------------

@@ -158,9 +158,11 @@ enum {
     MODE_PE = 1 << 3,          /* protected mode, not virtual-8086           */
     MODE_VM = 1 << 4,          /* virtual-8086                               */
     MODE_LMA = 1 << 5,         /* long mode active (64-bit or compatibility) */
-    MODE_FLAT = 1 << 6,        /* ES, CS, SS, DS have base 0 and limit 4 GiB (or CS64) */
+    MODE_FLAT = 1 << 6,        /* ES, CS, SS, DS have base 0 and limit 4 GiB, all but CS writable
+                                  and expand-up (or CS64) */
     MODE_CPL_SHIFT = 7,        /* two bits                                   */
     MODE_CPL3 = 1 << 9,        /* CPL is 3                                   */
+    MODE_AC = 1 << 10,         /* alignment checks: CR0.AM, RFLAGS.AC, CPL 3 */
 };
 
 typedef struct {
@@ -205,6 +207,7 @@ struct CpuState {
     uint64_t gpr[GPR_COUNT];
     uint64_t rip;              /* of the next instruction; of the current one while it executes */
     uint64_t next_rip;         /* while an instruction executes: where to go after it           */
+    uint64_t zero;             /* always 0: the base or index that is not there (insn.h)        */
     uint64_t rflags;           /* canonical: bit 1 set, reserved bits 0                         */
     Segment seg[SEG_ALL_COUNT];
     DescTable gdtr, idtr;
