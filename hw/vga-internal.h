@@ -7,24 +7,6 @@
 
 enum { VGA_SEQ_COUNT = 5, VGA_GC_COUNT = 9, VGA_ATTR_COUNT = 21, VGA_CRTC_COUNT = 25 };
 
-/* Dispi register numbers and the ENABLE register's bits. */
-enum {
-    DISPI_ID,
-    DISPI_XRES,
-    DISPI_YRES,
-    DISPI_BPP,
-    DISPI_ENABLE,
-    DISPI_BANK,
-    DISPI_VIRT_WIDTH,
-    DISPI_VIRT_HEIGHT,
-    DISPI_X_OFFSET,
-    DISPI_Y_OFFSET,
-    DISPI_MEMORY_64K,
-    DISPI_COUNT,
-};
-
-enum { DISPI_ENABLED = 0x01, DISPI_GETCAPS = 0x02, DISPI_8BIT_DAC = 0x20, DISPI_NOCLEAR = 0x80 };
-
 typedef struct {
     PciDevice pci;
 

@@ -23,6 +23,24 @@ enum { VGA_WINDOW_PORTS, VGA_WINDOW_DISPI, VGA_WINDOW_LEGACY, VGA_WINDOW_MMIO, V
 /* Where the machine maps the windows that no BAR moves. */
 enum { VGA_PORT_BASE = 0x3b0, VGA_DISPI_BASE = 0x1ce, VGA_LEGACY_BASE = 0xa0000 };
 
+/* Dispi register numbers and the ENABLE register's bits. */
+enum {
+    DISPI_ID,
+    DISPI_XRES,
+    DISPI_YRES,
+    DISPI_BPP,
+    DISPI_ENABLE,
+    DISPI_BANK,
+    DISPI_VIRT_WIDTH,
+    DISPI_VIRT_HEIGHT,
+    DISPI_X_OFFSET,
+    DISPI_Y_OFFSET,
+    DISPI_MEMORY_64K,
+    DISPI_COUNT,
+};
+
+enum { DISPI_ENABLED = 0x01, DISPI_GETCAPS = 0x02, DISPI_8BIT_DAC = 0x20, DISPI_NOCLEAR = 0x80 };
+
 typedef enum {
     VGA_KIND_BLANK,      /* screen off, sequencer in reset */
     VGA_KIND_TEXT,
