@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* softmmu/tlb.c: tags, spaces, flushes, revocation. */
+#include "tests/softmmu/fake-walk.h"
+#include "tests/suite.h"
+
+#include <pthread.h>
+
+static FakeMmu *f;
+static Tlb *t;
+
+enum { RWX = TLB_R_READ | TLB_R_WRITE | TLB_R_EXEC };
+
+static void set_up(void)
+{
+    f = fake_mmu_new();
+    t = &f->mmu.tlb;
+}
+
+static void tear_down(void)
+{
+    fake_mmu_free(f);
+}
+
+static bool hits(uint64_t lin, TlbAccess a)
+{
+    return tlb_hit(t, TLB_KERNEL, lin, a) != NULL;
+}
+
+static void insert(uint64_t lin, uint64_t phys, unsigned rights, bool global, unsigned shift)
+{
+    phys_mem_written(f->pm, phys, 1); /* dirty already, so that stores need no marking */
+    tlb_insert(t, TLB_KERNEL, guest_lin(lin), guest_phys(phys), rights, global, shift);
+}
+
+START_TEST(a_fast_tag_is_given_exactly_for_the_rights_granted)
+{
+    for (unsigned rights = 0; rights < 8; rights++) {
+        insert(0x7000, 0x3000, rights, false, 12);
+        ck_assert_int_eq(hits(0x7123, TLB_LOAD), (rights & TLB_R_READ) != 0);
+        ck_assert_int_eq(hits(0x7123, TLB_STORE), (rights & TLB_R_WRITE) != 0);
+        ck_assert_int_eq(hits(0x7123, TLB_FETCH), (rights & TLB_R_EXEC) != 0);
+        ck_assert_ptr_nonnull(tlb_probe(t, TLB_KERNEL, guest_lin(0x7000)));
+        ck_assert_ptr_null(tlb_probe(t, TLB_USER, guest_lin(0x7000)));
+    }
+    ck_assert_ptr_eq(tlb_hit(t, TLB_KERNEL, 0x7123, TLB_LOAD), f->pm->base + 0x3123);
+}
+END_TEST
+
+START_TEST(the_last_page_of_the_address_space_misses_when_empty)
+{
+    ck_assert(!hits(UINT64_MAX, TLB_LOAD));
+    for (unsigned i = 0; i < 2 * TLB_SPACES; i++) {
+        tlb_switch(t, 0, true);
+        ck_assert(!hits(UINT64_MAX, TLB_LOAD));
+    }
+    insert(UINT64_MAX & GUEST_PAGE_MASK, 0x1000, RWX, false, 12);
+    ck_assert(hits(UINT64_MAX, TLB_LOAD));
+}
+END_TEST
+
+START_TEST(returning_to_a_pcid_finds_its_entries_and_no_others)
+{
+    tlb_switch(t, 1, true);
+    insert(0x1000, 0x1000, RWX, false, 12);
+    insert(0x2000, 0x2000, RWX, true, 12);
+    tlb_switch(t, 2, true);
+    ck_assert(!hits(0x1000, TLB_LOAD));
+    ck_assert_ptr_null(tlb_probe(t, TLB_KERNEL, guest_lin(0x1000)));
+    ck_assert_ptr_nonnull(tlb_probe(t, TLB_KERNEL, guest_lin(0x2000))); /* global: re-tagged */
+    ck_assert(hits(0x2000, TLB_LOAD));
+    tlb_switch(t, 1, false);
+    ck_assert(hits(0x1000, TLB_LOAD));
+    tlb_switch(t, 1, true);
+    ck_assert(!hits(0x1000, TLB_LOAD));
+}
+END_TEST
+
+START_TEST(flushes_remove_what_the_manual_says_and_keep_the_rest)
+{
+    tlb_switch(t, 3, true);
+    insert(0x1000, 0x1000, RWX, false, 12);
+    tlb_switch(t, 4, true);
+    insert(0x5000, 0x5000, RWX, false, 12);
+    insert(0x2000, 0x2000, RWX, true, 12);
+    tlb_flush_pcid(t, 3);
+    ck_assert(hits(0x5000, TLB_LOAD));
+    tlb_switch(t, 3, false);
+    ck_assert(!hits(0x1000, TLB_LOAD));
+    tlb_switch(t, 4, false);
+    ck_assert(hits(0x5000, TLB_LOAD));
+    tlb_flush_nonglobal(t);
+    ck_assert(!hits(0x5000, TLB_LOAD));
+    ck_assert_ptr_nonnull(tlb_probe(t, TLB_KERNEL, guest_lin(0x2000)));
+    tlb_flush_all(t);
+    ck_assert_ptr_null(tlb_probe(t, TLB_KERNEL, guest_lin(0x2000)));
+}
+END_TEST
+
+START_TEST(invlpg_removes_globals_and_every_piece_of_a_large_page)
+{
+    insert(0x1000, 0x1000, RWX, true, 12);
+    insert(0x200000, 0x2000, RWX, false, 21);
+    insert(0x3ff000, 0x3000, RWX, false, 21);
+    insert(0x40000000, 0x4000, RWX, true, 30);
+    insert(0x7fe00000, 0x5000, RWX, true, 30);
+    insert(0x80001000, 0x6000, RWX, false, 12);
+    tlb_flush_page(t, guest_lin(0x1fff));
+    ck_assert_ptr_null(tlb_probe(t, TLB_KERNEL, guest_lin(0x1000)));
+    tlb_flush_page(t, guest_lin(0x210000));
+    ck_assert(!hits(0x200000, TLB_LOAD) && !hits(0x3ff000, TLB_LOAD));
+    ck_assert(hits(0x40000000, TLB_LOAD));
+    tlb_flush_page(t, guest_lin(0x50000000));
+    ck_assert(!hits(0x40000000, TLB_LOAD) && !hits(0x7fe00000, TLB_LOAD));
+    ck_assert(hits(0x80001000, TLB_LOAD));
+}
+END_TEST
+
+START_TEST(numbers_running_out_clear_everything)
+{
+    insert(0x2000, 0x2000, RWX, true, 12);
+    tlb_switch(t, 7, true);
+    insert(0x1000, 0x1000, RWX, false, 12);
+    for (unsigned i = 0; i < TLB_SPACES; i++) {
+        tlb_switch(t, 8, true);
+    }
+    tlb_switch(t, 7, false);
+    ck_assert(!hits(0x1000, TLB_LOAD));
+}
+END_TEST
+
+START_TEST(a_code_page_loses_its_store_tags_in_every_tlb)
+{
+    Tlb other;
+
+    tlb_init(&other, f->pm);
+    insert(0x1000, 0x1000, RWX, false, 12);
+    tlb_insert(&other, TLB_USER, guest_lin(0x9000), guest_phys(0x1000), RWX, false, 12);
+    ck_assert(hits(0x1000, TLB_STORE));
+    phys_mem_set_code(f->pm, 0x1000);
+    ck_assert(!hits(0x1000, TLB_STORE));
+    ck_assert(hits(0x1000, TLB_LOAD));
+    ck_assert_ptr_null(tlb_hit(&other, TLB_USER, 0x9000, TLB_STORE));
+    insert(0x3000, 0x1000, RWX, false, 12); /* set_code, then marked written: writable again */
+    ck_assert(hits(0x3000, TLB_STORE));
+    tlb_clear(&other);
+}
+END_TEST
+
+START_TEST(watched_device_and_rom_pages_take_the_slow_path)
+{
+    insert(0x1000, 0x1000, RWX | TLB_R_WATCH, false, 12);
+    ck_assert(!hits(0x1000, TLB_LOAD) && !hits(0x1000, TLB_STORE));
+    tlb_insert(t, TLB_KERNEL, guest_lin(0x2000), guest_phys(0x80000000), RWX, false, 12);
+    ck_assert(!hits(0x2000, TLB_LOAD));
+    phys_region_rom(f->pm, 0x100000, 0x1000, 0x4000, 1, NULL, NULL, "rom");
+    tlb_insert(t, TLB_KERNEL, guest_lin(0x3000), guest_phys(0x100000), RWX, false, 12);
+    ck_assert(hits(0x3000, TLB_LOAD) && !hits(0x3000, TLB_STORE));
+}
+END_TEST
+
+START_TEST(a_thrashing_table_grows_and_keeps_its_entries)
+{
+    uint64_t mask = t->table[TLB_KERNEL].index_mask;
+
+    for (uint64_t i = 0; i < 8 * (mask + 1); i++) {
+        insert(i << 12, (i % FAKE_PAGES) << 12, RWX, false, 12);
+    }
+    ck_assert_uint_gt(t->table[TLB_KERNEL].index_mask, mask);
+    ck_assert(hits((8 * (mask + 1) - 1) << 12, TLB_LOAD));
+    ck_assert_ptr_eq(tlb_hit(t, TLB_KERNEL, (8 * (mask + 1) - 1) << 12, TLB_LOAD),
+                     f->pm->base + ((8 * (mask + 1) - 1) % FAKE_PAGES << 12));
+}
+END_TEST
+
+/* One thread marks a page as code and checks that no store tag survives; the owner keeps inserting
+ * writable entries for it. */
+static void *revoker(void *arg)
+{
+    for (int i = 0; i < 20000; i++) {
+        phys_mem_set_code(f->pm, 0x1000);
+        phys_mem_written(f->pm, 0x1000, 1);
+    }
+    phys_mem_set_code(f->pm, 0x1000);
+    *(bool *)arg = true;
+    return NULL;
+}
+
+START_TEST(racing_inserts_never_leave_a_writable_entry_on_a_code_page)
+{
+    bool done = false;
+    pthread_t thread;
+
+    pthread_create(&thread, NULL, revoker, &done);
+    while (!__atomic_load_n(&done, __ATOMIC_ACQUIRE)) {
+        tlb_insert(t, TLB_KERNEL, guest_lin(0x1000), guest_phys(0x1000), RWX, false, 12);
+        tlb_insert(t, TLB_KERNEL, guest_lin(0x401000), guest_phys(0x2000), RWX, false, 12);
+    }
+    pthread_join(thread, NULL);
+    ck_assert((page_flags_get(f->pm, 0x1000) & PAGE_CODE) != 0);
+    ck_assert(!hits(0x1000, TLB_STORE));
+    tlb_insert(t, TLB_KERNEL, guest_lin(0x1000), guest_phys(0x1000), RWX, false, 12);
+    ck_assert(!hits(0x1000, TLB_STORE));
+}
+END_TEST
+
+Suite *test_suite(void)
+{
+    Suite *s = suite_create("softmmu/tlb");
+    TCase *c = tcase_create("all");
+
+    tcase_add_checked_fixture(c, set_up, tear_down);
+    tcase_add_test(c, a_fast_tag_is_given_exactly_for_the_rights_granted);
+    tcase_add_test(c, the_last_page_of_the_address_space_misses_when_empty);
+    tcase_add_test(c, returning_to_a_pcid_finds_its_entries_and_no_others);
+    tcase_add_test(c, flushes_remove_what_the_manual_says_and_keep_the_rest);
+    tcase_add_test(c, invlpg_removes_globals_and_every_piece_of_a_large_page);
+    tcase_add_test(c, numbers_running_out_clear_everything);
+    tcase_add_test(c, a_code_page_loses_its_store_tags_in_every_tlb);
+    tcase_add_test(c, watched_device_and_rom_pages_take_the_slow_path);
+    tcase_add_test(c, a_thrashing_table_grows_and_keeps_its_entries);
+    tcase_add_test(c, racing_inserts_never_leave_a_writable_entry_on_a_code_page);
+    suite_add_tcase(s, c);
+    return s;
+}
