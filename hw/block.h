@@ -7,6 +7,11 @@
  * per drive does the host's I/O, so that no vCPU waits for a disk.  Order between requests is the
  * guest's business except that a flush completes after every request that completed before it was
  * submitted is on stable storage.  The image file is locked (OFD locks) against a second writer.
+ *
+ * A raw image whose length is no multiple of 512 is seen rounded up: the missing end of its last
+ * sector reads as zeroes, and writing that sector makes the file that much longer.
+ * A host error goes to the guest as an I/O error (errno in `done`) and is counted; the machine runs
+ * on (werror=report, rerror=report), when the disk is full too.
  */
 #ifndef HW_BLOCK_H
 #define HW_BLOCK_H
@@ -29,6 +34,7 @@ struct BlockRequest {
     void (*done)(BlockRequest *r, int err); /* err: 0 or a positive errno            */
     void *arg;
     BlockRequest *next;                /* the back end's */
+    int err;                           /* the back end's */
 };
 
 typedef struct {
@@ -50,6 +56,14 @@ void block_close(BlockBackend *b);
 void block_submit(BlockBackend *b, BlockRequest *r);
 /* Wait (without completing them to the guest) until all submitted host I/O is over. */
 void block_drain(BlockBackend *b);
+/* Wait as block_drain() does and forget the requests whose `arg` is this: their done will not be
+ * called, and they are the caller's again (device reset, hot unplug). */
+void block_cancel(BlockBackend *b, void *arg);
+
+/* The write cache as the guest sees it: off means every write is on stable storage when it is done
+ * (initially off with CACHE_WRITETHROUGH and CACHE_DIRECTSYNC). */
+bool block_write_cache(const BlockBackend *b);
+void block_set_write_cache(BlockBackend *b, bool on);
 
 uint64_t block_size(const BlockBackend *b);       /* bytes */
 bool block_read_only(const BlockBackend *b);
@@ -60,7 +74,7 @@ typedef struct {
 } BlockStats;
 BlockStats block_stats(const BlockBackend *b);
 
-/* Synchronous helpers for firmware-time devices and tests (floppy, IDE PIO): 0 or errno. */
+/* Synchronous helpers, ordered with the worker's requests, for firmware-time devices and tests (floppy, IDE PIO): 0 or errno. */
 int block_pread(BlockBackend *b, uint64_t offset, void *buf, uint64_t len);
 int block_pwrite(BlockBackend *b, uint64_t offset, const void *buf, uint64_t len);
 
