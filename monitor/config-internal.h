@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Between config.c and the option-*.c files: the handlers named by options.def. */
+#ifndef MONITOR_CONFIG_INTERNAL_H
+#define MONITOR_CONFIG_INTERNAL_H
+
+#include "monitor/config.h"
+
+typedef enum { EARLY, LATE } OptPhase;
+
+/* One option as it was typed. */
+typedef struct {
+    const char *name;          /* without dashes                             */
+    const char *arg;           /* NULL when the option takes none            */
+    const char *typed;         /* "-drive file=x": how messages name it      */
+} OptUse;
+
+typedef ConfigResult OptHandler(MachineConfig *c, const OptUse *use, GError **error);
+
+#define OPT(name, form, phase, handler, help) OptHandler option_##handler;
+#define HEADING(text)
+#define NOT_BUILT(name, takes_arg, what)
+#include "monitor/options.def"
+#undef OPT
+#undef HEADING
+#undef NOT_BUILT
+
+static inline ConfigResult config_result(bool ok)
+{
+    return ok ? CONFIG_OK : CONFIG_FAILED;
+}
+
+/* The argument asks for a list ("help" or "?"). */
+bool wants_help(const char *arg);
+
+/* Frees one of the lists' elements. */
+void drive_config_free(DriveConfig *d);
+void device_config_free(DeviceConfig *d);
+void chardev_config_free(ChardevConfig *d);
+void line_config_free(LineConfig *l);
+
+/* option-machine.c: "interpret:..." -> the first engine that is available. */
+bool config_choose_engine(MachineConfig *c, const char *list, GError **error);
+
+/* option-chardev.c: parse LINE as -serial takes it and append it to `lines`; makes a chardev for it
+ * where it names none.  `label` is the id of such a chardev. */
+bool config_add_line(MachineConfig *c, GPtrArray *lines, const char *typed, const char *label,
+                     const char *text, GError **error);
+
+/* option-chardev.c: the serial lines and monitors that exist when nobody asks otherwise. */
+bool config_default_lines(MachineConfig *c, GError **error);
+
+/* option-drive.c: refuse two drives in one place. */
+bool config_check_drives(MachineConfig *c, GError **error);
+
+#endif /* MONITOR_CONFIG_INTERNAL_H */

@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "monitor/config.h"
+
+#include "monitor/config-internal.h"
+#include "monitor/report.h"
+#include "softmmu/base/bits.h"
+
+#include <stdio.h>
+#include <string.h>
+
+typedef struct {
+    const char *name, *form;
+    OptPhase phase;
+    OptHandler *handler;       /* NULL: not built, or a heading */
+    const char *help;          /* of NOT_BUILT: what it would be */
+    bool takes_arg;
+} OptRow;
+
+static const OptRow rows[] = {
+#define OPT(n, f, p, h, t) {n, f, p, option_##h, t, (f) != NULL},
+#define HEADING(t) {NULL, NULL, EARLY, NULL, t, false},
+#define NOT_BUILT(n, a, t) {n, NULL, EARLY, NULL, t, a},
+#include "monitor/options.def"
+#undef OPT
+#undef HEADING
+#undef NOT_BUILT
+};
+
+/* -- -help, -version -------------------------------------------------------------------------------- */
+
+bool wants_help(const char *arg)
+{
+    return strcmp(arg, "help") == 0 || strcmp(arg, "?") == 0;
+}
+
+static void print_indented(const char *text, int indent)
+{
+    g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
+
+    for (char **l = lines; *l != NULL; l++) {
+        printf("%*s%s\n", indent, "", *l);
+    }
+}
+
+ConfigResult option_help(MachineConfig *c, const OptUse *use, GError **error)
+{
+    printf("usage: %s [options] [disk image]\n", g_get_prgname());
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        const OptRow *r = &rows[i];
+        if (r->name == NULL) {
+            printf("\n%s:\n", r->help);
+        } else if (r->handler != NULL) {
+            printf("-%s %s\n", r->name, r->form != NULL ? r->form : "");
+            print_indented(r->help, 16);
+        }
+    }
+    return CONFIG_DONE;
+}
+
+ConfigResult option_version(MachineConfig *c, const OptUse *use, GError **error)
+{
+    printf("Metaphrase emulator version %s\n", METAPHRASE_VERSION);
+    return CONFIG_DONE;
+}
+
+/* -- Parsing ---------------------------------------------------------------------------------------- */
+
+typedef struct {
+    const OptRow *row;
+    char *arg, *typed;
+} Use;
+
+static void use_clear(void *p)
+{
+    Use *u = p;
+
+    g_free(u->arg);
+    g_free(u->typed);
+}
+
+static const OptRow *find_row(const char *name)
+{
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        if (rows[i].name != NULL && strcmp(rows[i].name, name) == 0) {
+            return &rows[i];
+        }
+    }
+    return NULL;
+}
+
+static bool unknown_option(const char *typed, const char *name, GError **error)
+{
+    const char *names[ARRAY_LEN(rows)];
+    const char *near;
+
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        names[i] = rows[i].handler != NULL ? rows[i].name : NULL;
+    }
+    near = nearest_name(name, names, ARRAY_LEN(names));
+    return near != NULL ? fail(error, "%s: unknown option; did you mean -%s?", typed, near)
+                        : fail(error, "%s: unknown option; -help lists them all", typed);
+}
+
+/* One option (argv[*i]) into `uses`, its argument consumed. */
+static bool collect_one(GArray *uses, int argc, char **argv, int *i, GError **error)
+{
+    const char *typed = argv[*i];
+    const char *name = typed + 1 + (typed[1] == '-');
+    const OptRow *row;
+    Use u = {0};
+
+    if (typed[0] != '-' || typed[1] == '\0') {          /* a bare word is the first disk */
+        u = (Use){find_row("hda"), g_strdup(typed), g_strdup(typed)};
+        g_array_append_val(uses, u);
+        return true;
+    }
+    row = find_row(name);
+    if (row == NULL) {
+        return unknown_option(typed, name, error);
+    }
+    if (row->handler == NULL) {
+        return fail(error, "%s: not supported: %s", typed, row->help);
+    }
+    u.row = row;
+    if (row->takes_arg) {
+        if (*i + 1 >= argc) {
+            return fail(error, "%s: an argument is missing: %s", typed, row->form);
+        }
+        u.arg = g_strdup(argv[++*i]);
+        u.typed = g_strconcat("-", name, " ", u.arg, NULL);
+    } else {
+        u.typed = g_strconcat("-", name, NULL);
+    }
+    g_array_append_val(uses, u);
+    return true;
+}
+
+static ConfigResult run_phase(MachineConfig *c, GArray *uses, OptPhase phase, GError **error)
+{
+    for (guint i = 0; i < uses->len; i++) {
+        Use *u = &g_array_index(uses, Use, i);
+        OptUse use = {u->row->name, u->arg, u->typed};
+        ConfigResult r = u->row->phase == phase ? u->row->handler(c, &use, error) : CONFIG_OK;
+
+        if (r == CONFIG_FAILED) {
+            g_prefix_error(error, "%s: ", u->typed);
+        }
+        if (r != CONFIG_OK) {
+            return r;
+        }
+    }
+    return CONFIG_OK;
+}
+
+static void set_defaults(MachineConfig *c)
+{
+    *c = (MachineConfig){
+        .machine = MACHINE_PC,
+        .n_cpus = 1,
+        .ram_size = UINT64_C(128) << 20,
+        .hpet = true, .acpi = true, .graphics = true,
+        .pit = true, .pic = true, .rtc = true, .isa_serial = true, .cmdline_devices = true,
+        .vga = true,
+        .rtc_base = -1,
+        .drives = g_ptr_array_new_with_free_func((GDestroyNotify)drive_config_free),
+        .devices = g_ptr_array_new_with_free_func((GDestroyNotify)device_config_free),
+        .objects = g_ptr_array_new_with_free_func((GDestroyNotify)device_config_free),
+        .chardevs = g_ptr_array_new_with_free_func((GDestroyNotify)chardev_config_free),
+        .serials = g_ptr_array_new_with_free_func((GDestroyNotify)line_config_free),
+        .monitors = g_ptr_array_new_with_free_func((GDestroyNotify)line_config_free),
+        .debugcons = g_ptr_array_new_with_free_func((GDestroyNotify)line_config_free),
+        .fw_cfg = g_ptr_array_new(),
+        .smbios = g_ptr_array_new_with_free_func(g_free),
+        .globals = g_ptr_array_new_with_free_func(g_free),
+        .firmware_dirs = g_ptr_array_new_with_free_func(g_free),
+        .traces = g_ptr_array_new_with_free_func(g_free),
+        .stress = g_ptr_array_new_with_free_func(g_free),
+    };
+}
+
+/* Combinations that no single option can see. */
+static bool check_whole(MachineConfig *c, GError **error)
+{
+    if (c->kernel == NULL) {
+        const char *orphan = c->initrd != NULL   ? "-initrd"
+                             : c->append != NULL ? "-append"
+                             : c->dtb != NULL    ? "-dtb"
+                                                 : NULL;
+        if (orphan != NULL) {
+            return fail(error, "%s: only makes sense with -kernel", orphan);
+        }
+    }
+    if (c->machine == MACHINE_MICROVM) {
+        if (c->kernel == NULL) {
+            return fail(error, "-machine microvm: needs -kernel (it has no firmware)");
+        }
+        if (c->bios != NULL) {
+            return fail(error, "-bios %s: machine microvm has no firmware", c->bios);
+        }
+    } else if (c->dumpdtb != NULL) {
+        return fail(error, "-machine dumpdtb=%s: only machine microvm has a device tree",
+                    c->dumpdtb);
+    }
+    return config_check_drives(c, error) && config_default_lines(c, error);
+}
+
+ConfigResult config_parse(MachineConfig *c, int argc, char **argv, GError **error)
+{
+    g_autoptr(GArray) uses = g_array_new(FALSE, TRUE, sizeof(Use));
+    ConfigResult r = CONFIG_OK;
+
+    set_defaults(c);
+    g_array_set_clear_func(uses, use_clear);
+    for (int i = 1; i < argc; i++) {
+        if (!collect_one(uses, argc, argv, &i, error)) {
+            return CONFIG_FAILED;
+        }
+    }
+    r = run_phase(c, uses, EARLY, error);
+    if (r == CONFIG_OK) {
+        r = run_phase(c, uses, LATE, error);
+    }
+    if (r == CONFIG_OK && c->engine == NULL) {
+        r = config_result(config_choose_engine(c, "auto", error));
+    }
+    return r == CONFIG_OK ? config_result(check_whole(c, error)) : r;
+}
+
+void config_clear(MachineConfig *c)
+{
+    char **strings[] = {&c->cpu, &c->dumpdtb, &c->name, &c->uuid, &c->kernel, &c->initrd,
+                        &c->append, &c->dtb, &c->bios, &c->boot_order, &c->boot_once, &c->pidfile,
+                        &c->log_items, &c->log_file};
+    GPtrArray **lists[] = {&c->firmware_dirs, &c->drives, &c->devices, &c->objects, &c->chardevs,
+                           &c->fw_cfg, &c->smbios, &c->globals, &c->serials, &c->monitors,
+                           &c->debugcons, &c->traces, &c->stress};
+
+    for (size_t i = 0; i < ARRAY_LEN(strings); i++) {
+        g_clear_pointer(strings[i], g_free);
+    }
+    for (guint i = 0; i < c->fw_cfg->len; i++) {
+        FwCfgConfig *f = g_ptr_array_index(c->fw_cfg, i);
+        g_free(f->option);
+        g_free(f->name);
+        g_free(f->file);
+        g_free(f->string);
+        g_free(f);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
+        g_clear_pointer(lists[i], g_ptr_array_unref);
+    }
+}
+
+/* -- Looking things up -------------------------------------------------------------------------------- */
+
+const DriveConfig *config_drive(const MachineConfig *c, const char *id)
+{
+    for (guint i = 0; i < c->drives->len; i++) {
+        const DriveConfig *d = g_ptr_array_index(c->drives, i);
+        if (strcmp(d->id, id) == 0) {
+            return d;
+        }
+    }
+    return NULL;
+}
+
+const ChardevConfig *config_chardev(const MachineConfig *c, const char *id)
+{
+    for (guint i = 0; i < c->chardevs->len; i++) {
+        const ChardevConfig *d = g_ptr_array_index(c->chardevs, i);
+        if (strcmp(d->id, id) == 0) {
+            return d;
+        }
+    }
+    return NULL;
+}

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the command line asks for, parsed and checked as far as that is possible without touching
+ * anything: no file is opened, no socket made.  options.def is the list of options; each row's
+ * handler (option-*.c) fills in a part of this.  machine_new() builds from it and never changes it.
+ *
+ * Strings and lists are owned; NULL means "not given".
+ */
+#ifndef MONITOR_CONFIG_H
+#define MONITOR_CONFIG_H
+
+#include "cpu-x86/engine.h"
+#include "hw/block.h"
+#include "monitor/opt-list.h"
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef enum { MACHINE_PC, MACHINE_MICROVM, MACHINE_NONE } MachineKind;
+
+typedef enum { IF_NONE, IF_IDE, IF_VIRTIO, IF_FLOPPY, IF_COUNT } DriveInterface;
+
+typedef struct {
+    char *option;              /* as typed, for messages: "-drive file=x"    */
+    char *id;                  /* never NULL (made up when not given)        */
+    char *file;                /* NULL: an empty removable drive             */
+    char *format, *serial;
+    DriveInterface interface;
+    unsigned index;            /* among the drives of its interface          */
+    bool cdrom, read_only, snapshot;
+    int cache;                 /* of BlockOptions                            */
+} DriveConfig;
+
+typedef struct {
+    char *option, *id;
+    char *driver;
+    OptList *props;            /* without driver and id; taken at machine_new() */
+} DeviceConfig;
+
+typedef enum {
+    CHAR_NULL, CHAR_STDIO, CHAR_FILE, CHAR_PIPE, CHAR_PTY, CHAR_SOCKET, CHAR_RINGBUF,
+} ChardevKind;
+
+typedef struct {
+    char *option, *id;
+    ChardevKind kind;
+    char *path;                /* file, pipe, unix socket                    */
+    char *host, *port;         /* TCP socket                                 */
+    bool server, wait, mux, append, nodelay;
+    bool signals;              /* stdio: Ctrl-C is the terminal's, not the guest's */
+    uint64_t size;             /* ringbuf                                    */
+} ChardevConfig;
+
+/* What stands at the end of a serial line, monitor or debug port. */
+typedef struct {
+    char *option;
+    char *chardev;             /* id, or NULL: nothing there ("none")        */
+} LineConfig;
+
+typedef struct {
+    char *option, *name, *file, *string;
+} FwCfgConfig;
+
+typedef enum { ON_REBOOT_RESET, ON_REBOOT_SHUTDOWN } RebootAction;
+typedef enum { ON_SHUTDOWN_POWEROFF, ON_SHUTDOWN_PAUSE } ShutdownAction;
+
+typedef struct MachineConfig {
+    /* machine */
+    MachineKind machine;
+    const EngineClass *engine;
+    char *cpu;                 /* -cpu as typed; NULL: max                   */
+    unsigned n_cpus;
+    uint64_t ram_size;         /* bytes                                      */
+    bool hpet, acpi, graphics;
+    bool pit, pic, rtc, isa_serial, cmdline_devices;   /* microvm            */
+    char *dumpdtb;
+    char *name, *uuid;
+
+    /* boot */
+    char *kernel, *initrd, *append, *dtb, *bios;
+    GPtrArray *firmware_dirs;  /* -L, char*                                  */
+    char *boot_order, *boot_once;
+    bool boot_menu, boot_strict;
+    uint64_t boot_splash_ms;
+
+    /* devices: DriveConfig*, DeviceConfig*, DeviceConfig* (-object), ChardevConfig*, FwCfgConfig*,
+     * char* (-smbios as typed) */
+    GPtrArray *drives, *devices, *objects, *chardevs, *fw_cfg, *smbios;
+    GPtrArray *globals;        /* char* "driver.property=value"              */
+    GPtrArray *serials, *monitors;                     /* LineConfig*        */
+    GPtrArray *debugcons;                              /* LineConfig*        */
+    bool vga, nodefaults, nographic, snapshot, display_given;
+    bool rtc_localtime;
+    int64_t rtc_base;          /* seconds since 1970, or -1: the host's time */
+
+    /* running */
+    RebootAction on_reboot;
+    ShutdownAction on_shutdown;
+    bool start_stopped;
+    char *pidfile, *log_items, *log_file;
+    GPtrArray *traces, *stress;                        /* char*              */
+} MachineConfig;
+
+typedef enum {
+    CONFIG_OK,
+    CONFIG_DONE,               /* -help and the like: printed, exit 0        */
+    CONFIG_FAILED,             /* exit 1, `error` says why                   */
+} ConfigResult;
+
+/* Parse a command line.  The result must be freed in every case. */
+ConfigResult config_parse(MachineConfig *c, int argc, char **argv, GError **error);
+void config_clear(MachineConfig *c);
+
+const DriveConfig *config_drive(const MachineConfig *c, const char *id);
+const ChardevConfig *config_chardev(const MachineConfig *c, const char *id);
+
+#endif /* MONITOR_CONFIG_H */

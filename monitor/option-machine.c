@@ -1,0 +1,405 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Options about the machine as a whole: type, engine, CPUs, memory, boot, life and death. */
+#include "monitor/config-internal.h"
+
+#include "cpu-x86/cpuid.h"
+#include "monitor/report.h"
+#include "softmmu/base/bits.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* -- Engines ------------------------------------------------------------------------------------------ */
+
+typedef struct {
+    const char *name, *help;
+    const EngineClass *engine; /* NULL: not in this build */
+} EngineRow;
+
+static const EngineRow engine_rows[] = {
+    {"interpret", "the reference interpreter: exact, needs nothing of the host", &interp_engine},
+    {"translate", "the x86-to-x86 translator", NULL},
+    {"tcg",       "another name of translate", NULL},
+    {"kvm",       "the host's hardware virtualisation", NULL},
+};
+
+static const EngineRow *find_engine(const char *name)
+{
+    for (size_t i = 0; i < ARRAY_LEN(engine_rows); i++) {
+        if (strcmp(engine_rows[i].name, name) == 0) {
+            return &engine_rows[i];
+        }
+    }
+    return NULL;
+}
+
+bool config_choose_engine(MachineConfig *c, const char *list, GError **error)
+{
+    g_auto(GStrv) names = g_strsplit(list, ":", -1);
+    const EngineRow *last = NULL;
+
+    for (char **n = names; *n != NULL; n++) {
+        last = find_engine(strcmp(*n, "auto") == 0 ? "interpret" : *n);
+        if (last == NULL) {
+            return fail(error, "no engine is called '%s'; '-accel help' lists them", *n);
+        }
+        if (last->engine != NULL) {
+            c->engine = last->engine;
+            return true;
+        }
+    }
+    return fail(error, "engine '%s' is not in this build; use interpret",
+                last != NULL ? last->name : list);
+}
+
+ConfigResult option_accel(MachineConfig *c, const OptUse *use, GError **error)
+{
+    g_autoptr(OptList) l = opt_list_parse(use->arg, "accel");
+    const char *list = opt_take(l, "accel");
+
+    if (list != NULL && wants_help(list)) {
+        printf("Engines in this build:\n");
+        for (size_t i = 0; i < ARRAY_LEN(engine_rows); i++) {
+            if (engine_rows[i].engine != NULL) {
+                printf("%-12s %s\n", engine_rows[i].name, engine_rows[i].help);
+            }
+        }
+        return CONFIG_DONE;
+    }
+    return config_result(opt_list_finish(l, error) &&
+                         (c->engine != NULL || config_choose_engine(c, list, error)));
+}
+
+/* -- Machine ------------------------------------------------------------------------------------------ */
+
+static const struct {
+    const char *name, *help;
+    MachineKind kind;
+} machine_rows[] = {
+    {"pc",      "PC with i440FX and PIIX (alias of pc-i440fx-7.2)", MACHINE_PC},
+    {"microvm", "small machine: virtio-mmio, no firmware, no PCI", MACHINE_MICROVM},
+    {"none",    "no machine: nothing but the monitor", MACHINE_NONE},
+};
+
+static bool choose_machine(MachineConfig *c, const char *name, GError **error)
+{
+    if (g_str_has_prefix(name, "pc-i440fx-")) {
+        name = "pc";
+    }
+    for (size_t i = 0; i < ARRAY_LEN(machine_rows); i++) {
+        if (strcmp(machine_rows[i].name, name) == 0) {
+            c->machine = machine_rows[i].kind;
+            return true;
+        }
+    }
+    return fail(error, "no machine type is called '%s'; use -machine help to list them", name);
+}
+
+static bool take_microvm_flags(MachineConfig *c, OptList *l, GError **error)
+{
+    return c->machine != MACHINE_MICROVM ||
+           (opt_take_flag(l, "pit", &c->pit, error) && opt_take_flag(l, "pic", &c->pic, error) &&
+            opt_take_flag(l, "rtc", &c->rtc, error) &&
+            opt_take_flag(l, "isa-serial", &c->isa_serial, error) &&
+            opt_take_flag(l, "auto-kernel-cmdline", &c->cmdline_devices, error) &&
+            opt_take_only(l, "x-option-roms", "off", error) &&
+            opt_take_only(l, "pcie", "off", error));
+}
+
+ConfigResult option_machine(MachineConfig *c, const OptUse *use, GError **error)
+{
+    g_autoptr(OptList) l = opt_list_parse(use->arg, "type");
+    const char *type = opt_take(l, "type"), *accel;
+
+    if (type != NULL && wants_help(type)) {
+        printf("Machine types:\n");
+        for (size_t i = 0; i < ARRAY_LEN(machine_rows); i++) {
+            printf("%-12s %s\n", machine_rows[i].name, machine_rows[i].help);
+        }
+        return CONFIG_DONE;
+    }
+    if (type != NULL && !choose_machine(c, type, error)) {
+        return CONFIG_FAILED;
+    }
+    accel = opt_take(l, "accel");
+    if (accel != NULL && !config_choose_engine(c, accel, error)) {
+        return CONFIG_FAILED;
+    }
+    opt_take_string(l, "dumpdtb", &c->dumpdtb);
+    return config_result(opt_take_flag(l, "hpet", &c->hpet, error) &&
+                         opt_take_flag(l, "acpi", &c->acpi, error) &&
+                         opt_take_flag(l, "graphics", &c->graphics, error) &&
+                         opt_take_only(l, "usb", "off", error) &&
+                         opt_take_only(l, "vmport", "off", error) &&
+                         opt_take_only(l, "vmi", "off", error) &&
+                         opt_take_only(l, "smm", "off", error) &&
+                         take_microvm_flags(c, l, error) && opt_list_finish(l, error));
+}
+
+ConfigResult option_no_hpet(MachineConfig *c, const OptUse *use, GError **error)
+{
+    c->hpet = false;
+    return CONFIG_OK;
+}
+
+ConfigResult option_no_acpi(MachineConfig *c, const OptUse *use, GError **error)
+{
+    c->acpi = false;
+    return CONFIG_OK;
+}
+
+/* -- CPUs and memory ---------------------------------------------------------------------------------- */
+
+ConfigResult option_cpu(MachineConfig *c, const OptUse *use, GError **error)
+{
+    if (wants_help(use->arg)) {
+        g_autofree char *text = cpu_model_help();
+        fputs(text, stdout);
+        return CONFIG_DONE;
+    }
+    g_free(c->cpu);
+    c->cpu = g_strdup(use->arg);
+    return CONFIG_OK;
+}
+
+enum { MAX_CPUS = 255 };       /* 8-bit APIC ids; 255 is broadcast */
+
+ConfigResult option_smp(MachineConfig *c, const OptUse *use, GError **error)
+{
+    g_autoptr(OptList) l = opt_list_parse(use->arg, "cpus");
+    uint64_t cpus = 0, sockets = 0, cores = 0, threads = 0, max = 0;
+
+    if (!opt_take_number(l, "cpus", 1, MAX_CPUS, &cpus, error) ||
+        !opt_take_number(l, "sockets", 1, MAX_CPUS, &sockets, error) ||
+        !opt_take_number(l, "cores", 1, MAX_CPUS, &cores, error) ||
+        !opt_take_number(l, "threads", 1, MAX_CPUS, &threads, error) ||
+        !opt_take_number(l, "maxcpus", 1, MAX_CPUS, &max, error) || !opt_list_finish(l, error)) {
+        return CONFIG_FAILED;
+    }
+    if (cpus == 0) {
+        cpus = MAX(sockets, 1) * MAX(cores, 1) * MAX(threads, 1);
+    }
+    if (sockets != 0 && cores != 0 && threads != 0 && sockets * cores * threads != cpus) {
+        return config_result(fail(error, "sockets * cores * threads is %u, cpus is %u",
+                                  (unsigned)(sockets * cores * threads), (unsigned)cpus));
+    }
+    if (cpus > MAX_CPUS) {
+        return config_result(fail(error, "at most %d CPUs", MAX_CPUS));
+    }
+    if (max != 0 && max != cpus) {
+        return config_result(fail(error, "maxcpus=%u: CPUs cannot be added later", (unsigned)max));
+    }
+    if (threads > 1) {
+        return config_result(fail(error, "threads=%u: only one thread a core is built",
+                                  (unsigned)threads));
+    }
+    c->n_cpus = (unsigned)cpus;
+    return CONFIG_OK;
+}
+
+#define RAM_MIN (UINT64_C(2) << 20)
+#define RAM_MAX (UINT64_C(512) << 30)
+
+ConfigResult option_memory(MachineConfig *c, const OptUse *use, GError **error)
+{
+    g_autoptr(OptList) l = opt_list_parse(use->arg, "size");
+    uint64_t size = c->ram_size;
+
+    if (!opt_take_size(l, "size", UINT64_C(1) << 20, &size, error) ||
+        !opt_list_finish(l, error)) {
+        return CONFIG_FAILED;
+    }
+    if (size < RAM_MIN || size > RAM_MAX) {
+        return config_result(fail(error, "memory is from 2M to 512G"));
+    }
+    c->ram_size = (size + 0xfff) & ~UINT64_C(0xfff);
+    return CONFIG_OK;
+}
+
+/* -- Boot --------------------------------------------------------------------------------------------- */
+
+static ConfigResult keep_string(char **where, const OptUse *use)
+{
+    g_free(*where);
+    *where = g_strdup(use->arg);
+    return CONFIG_OK;
+}
+
+ConfigResult option_kernel(MachineConfig *c, const OptUse *use, GError **error)
+{
+    return keep_string(&c->kernel, use);
+}
+
+ConfigResult option_append(MachineConfig *c, const OptUse *use, GError **error)
+{
+    return keep_string(&c->append, use);
+}
+
+ConfigResult option_initrd(MachineConfig *c, const OptUse *use, GError **error)
+{
+    return keep_string(&c->initrd, use);
+}
+
+ConfigResult option_dtb(MachineConfig *c, const OptUse *use, GError **error)
+{
+    return keep_string(&c->dtb, use);
+}
+
+ConfigResult option_bios(MachineConfig *c, const OptUse *use, GError **error)
+{
+    return keep_string(&c->bios, use);
+}
+
+ConfigResult option_firmware_dir(MachineConfig *c, const OptUse *use, GError **error)
+{
+    g_ptr_array_add(c->firmware_dirs, g_strdup(use->arg));
+    return CONFIG_OK;
+}
+
+static bool check_boot_order(const char *key, const char *order, GError **error)
+{
+    for (const char *p = order; p != NULL && *p != '\0'; p++) {
+        if (strchr("abcdn", *p) == NULL || strchr(p + 1, *p) != NULL) {
+            return fail(error, "%s=%s: letters a, b, c, d, n, each at most once", key, order);
+        }
+    }
+    return true;
+}
+
+ConfigResult option_boot(MachineConfig *c, const OptUse *use, GError **error)
+{
+    g_autoptr(OptList) l = opt_list_parse(use->arg, "order");
+
+    opt_take_string(l, "order", &c->boot_order);
+    opt_take_string(l, "once", &c->boot_once);
+    return config_result(check_boot_order("order", c->boot_order, error) &&
+                         check_boot_order("once", c->boot_once, error) &&
+                         opt_take_flag(l, "menu", &c->boot_menu, error) &&
+                         opt_take_flag(l, "strict", &c->boot_strict, error) &&
+                         opt_take_number(l, "splash-time", 0, 65535, &c->boot_splash_ms, error) &&
+                         opt_list_finish(l, error));
+}
+
+ConfigResult option_fw_cfg(MachineConfig *c, const OptUse *use, GError **error)
+{
+    g_autoptr(OptList) l = opt_list_parse(use->arg, "name");
+    FwCfgConfig *f = g_new0(FwCfgConfig, 1);
+
+    f->option = g_strdup(use->typed);
+    opt_take_string(l, "name", &f->name);
+    opt_take_string(l, "file", &f->file);
+    opt_take_string(l, "string", &f->string);
+    g_ptr_array_add(c->fw_cfg, f);
+    if (!opt_list_finish(l, error)) {
+        return CONFIG_FAILED;
+    }
+    if (f->name == NULL || *f->name == '\0' || strlen(f->name) > 55) {
+        return config_result(fail(error, "name= is needed, of at most 55 characters"));
+    }
+    if ((f->file != NULL) == (f->string != NULL)) {
+        return config_result(fail(error, "one of file= and string= is needed"));
+    }
+    return CONFIG_OK;
+}
+
+ConfigResult option_smbios(MachineConfig *c, const OptUse *use, GError **error)
+{
+    g_ptr_array_add(c->smbios, g_strdup(use->arg)); /* read by the table builder */
+    return CONFIG_OK;
+}
+
+/* -- Names, time ------------------------------------------------------------------------------------------ */
+
+ConfigResult option_name(MachineConfig *c, const OptUse *use, GError **error)
+{
+    g_autoptr(OptList) l = opt_list_parse(use->arg, "guest");
+
+    opt_take_string(l, "guest", &c->name);
+    return config_result(opt_take_only(l, "debug-threads", "on", error) &&
+                         opt_list_finish(l, error));
+}
+
+ConfigResult option_uuid(MachineConfig *c, const OptUse *use, GError **error)
+{
+    if (!g_uuid_string_is_valid(use->arg)) {
+        return config_result(fail(error, "not a UUID"));
+    }
+    return keep_string(&c->uuid, use);
+}
+
+ConfigResult option_rtc(MachineConfig *c, const OptUse *use, GError **error)
+{
+    g_autoptr(OptList) l = opt_list_parse(use->arg, NULL);
+    const char *base = opt_take(l, "base");
+
+    if (base != NULL && strcmp(base, "localtime") == 0) {
+        c->rtc_localtime = true;
+    } else if (base != NULL && strcmp(base, "utc") != 0) {
+        g_autoptr(GTimeZone) utc = g_time_zone_new_utc();
+        bool date_only = strchr(base, 'T') == NULL;
+        g_autofree char *text = date_only ? g_strconcat(base, "T00:00:00", NULL) : g_strdup(base);
+        g_autoptr(GDateTime) t = g_date_time_new_from_iso8601(text, utc);
+        if (t == NULL) {
+            return config_result(fail(error, "base is utc, localtime or a date such as "
+                                      "2006-06-17T16:01:21, not '%s'", base));
+        }
+        c->rtc_base = g_date_time_to_unix(t);
+    }
+    return config_result(opt_take_only(l, "clock", "host", error) &&
+                         opt_take_only(l, "driftfix", "none", error) &&
+                         opt_list_finish(l, error));
+}
+
+/* -- Life and death ------------------------------------------------------------------------------------- */
+
+ConfigResult option_stopped(MachineConfig *c, const OptUse *use, GError **error)
+{
+    c->start_stopped = true;
+    return CONFIG_OK;
+}
+
+ConfigResult option_no_reboot(MachineConfig *c, const OptUse *use, GError **error)
+{
+    c->on_reboot = ON_REBOOT_SHUTDOWN;
+    return CONFIG_OK;
+}
+
+ConfigResult option_no_shutdown(MachineConfig *c, const OptUse *use, GError **error)
+{
+    c->on_shutdown = ON_SHUTDOWN_PAUSE;
+    return CONFIG_OK;
+}
+
+ConfigResult option_action(MachineConfig *c, const OptUse *use, GError **error)
+{
+    static const char *const reboot[] = {"reset", "shutdown", NULL};
+    static const char *const shutdown[] = {"poweroff", "pause", NULL};
+    g_autoptr(OptList) l = opt_list_parse(use->arg, NULL);
+    int on_reboot = (int)c->on_reboot, on_shutdown = (int)c->on_shutdown;
+
+    if (!opt_take_choice(l, "reboot", reboot, &on_reboot, error) ||
+        !opt_take_choice(l, "shutdown", shutdown, &on_shutdown, error) ||
+        !opt_list_finish(l, error)) {
+        return CONFIG_FAILED;
+    }
+    c->on_reboot = (RebootAction)on_reboot;
+    c->on_shutdown = (ShutdownAction)on_shutdown;
+    return CONFIG_OK;
+}
+
+ConfigResult option_pidfile(MachineConfig *c, const OptUse *use, GError **error)
+{
+    return keep_string(&c->pidfile, use);
+}
+
+ConfigResult option_sandbox(MachineConfig *c, const OptUse *use, GError **error)
+{
+    g_autoptr(OptList) l = opt_list_parse(use->arg, "enable");
+
+    return config_result(opt_take_only(l, "enable", "off", error) && opt_list_finish(l, error));
+}
+
+ConfigResult option_nothing(MachineConfig *c, const OptUse *use, GError **error)
+{
+    return CONFIG_OK;
+}

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "monitor/report.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+static void put_line(const char *kind, const char *fmt, va_list ap)
+{
+    g_autofree char *text = g_strdup_vprintf(fmt, ap);
+    const char *name = g_get_prgname();
+
+    fprintf(stderr, "%s: %s%s\n", name != NULL ? name : "metaphrase", kind, text);
+}
+
+void report_error(const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    put_line("", fmt, ap);
+    va_end(ap);
+}
+
+void report_warning(const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    put_line("warning: ", fmt, ap);
+    va_end(ap);
+}
+
+void report_info(const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    put_line("", fmt, ap);
+    va_end(ap);
+}
+
+GQuark monitor_error(void)
+{
+    return g_quark_from_static_string("metaphrase-monitor");
+}
+
+bool fail(GError **error, const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    if (error != NULL) {
+        *error = g_error_new_valist(monitor_error(), 0, fmt, ap);
+    }
+    va_end(ap);
+    return false;
+}
+
+/* -- Nearest name ------------------------------------------------------------------------------- */
+
+/* Edit distance with swaps of neighbours, capped: names are short, long words are not near. */
+static unsigned edit_distance(const char *a, const char *b)
+{
+    enum { MAX = 40 };
+    unsigned d[MAX + 1][MAX + 1];
+    size_t la = strlen(a), lb = strlen(b);
+
+    if (la > MAX || lb > MAX) {
+        return UINT_MAX;
+    }
+    for (size_t i = 0; i <= la; i++) {
+        for (size_t j = 0; j <= lb; j++) {
+            if (i == 0 || j == 0) {
+                d[i][j] = (unsigned)(i + j);
+                continue;
+            }
+            unsigned best = d[i - 1][j - 1] + (a[i - 1] != b[j - 1]);
+            best = MIN(best, MIN(d[i - 1][j], d[i][j - 1]) + 1);
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]) {
+                best = MIN(best, d[i - 2][j - 2] + 1);
+            }
+            d[i][j] = best;
+        }
+    }
+    return d[la][lb];
+}
+
+const char *nearest_name(const char *word, const char *const *names, size_t n)
+{
+    const char *found = NULL;
+    unsigned best = (unsigned)strlen(word) / 3 + 1; /* beyond that it is another word */
+
+    for (size_t i = 0; i < n; i++) {
+        unsigned dist = names[i] != NULL ? edit_distance(word, names[i]) : UINT_MAX;
+        if (dist <= best && (found == NULL || dist < best)) {
+            best = dist;
+            found = names[i];
+        }
+    }
+    return found;
+}
