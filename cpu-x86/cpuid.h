@@ -10,6 +10,7 @@
 
 #include "cpu-x86/state.h"
 
+#include <Zydis/Zydis.h>
 #include <glib.h>
 
 typedef enum {
@@ -28,8 +29,31 @@ void cpu_model_free(CpuModel *m);
 bool cpu_model_has(const CpuModel *m, CpuFeature f);
 const char *cpu_model_name(const CpuModel *m);
 
-/* Bits of XCR0 the guest may set; sizes and offsets of XSAVE components as CPUID 0DH reports. */
+/* Is the model an AMD processor (SYSENTER in long mode, SYSCALL in compatibility mode...)? */
+bool cpu_model_is_amd(const CpuModel *m);
+/* Family, model, stepping as CPUID.1:EAX. */
+uint32_t cpu_model_signature(const CpuModel *m);
+
+/* Bits of XCR0 the guest may set. */
 uint64_t cpu_model_xcr0(const CpuModel *m);
+
+/* XSAVE components as CPUID 0DH reports them. */
+enum { XSAVE_COMPONENTS = 10 };
+typedef struct {
+    uint32_t size, offset;     /* offset: in the standard format */
+    bool align64;              /* in the compacted format        */
+} XsaveArea;
+/* NULL for components we never have; size 0 for those this model does not know. */
+const XsaveArea *cpu_model_xsave_area(const CpuModel *m, unsigned component);
+/* Bytes an area with these components takes. */
+uint32_t cpu_model_xsave_size(const CpuModel *m, uint64_t components, bool compact);
+
+/* May the guest execute instructions of this ISA set (its model has the feature)? Decoders ask; false
+ * means #UD.  Says nothing of CR0, CR4 and XCR0. */
+bool cpu_isa_allowed(const CpuState *cpu, ZydisISASet set);
+
+/* The core crystal of CPUID 15H: equal to the local APIC timer's input. */
+#define CPU_CRYSTAL_HZ 1000000000u
 
 /* Physical address bits (MAXPHYADDR). */
 unsigned cpu_model_phys_bits(const CpuModel *m);

@@ -27,9 +27,11 @@ _Noreturn void cpu_unwind(CpuState *cpu);
 enum { UNWIND_EXCEPTION = 1, UNWIND_LEAVE = 2 }; /* what setjmp() sees */
 
 typedef enum {
-    DELIVER_FAULT,             /* exception: pushed rip is cpu->rip                              */
-    DELIVER_TRAP,              /* #DB trap, #BP, #OF: the caller has moved rip past the instruction */
-    DELIVER_SOFT,              /* int n (gate DPL is checked), rip is past the instruction       */
+    DELIVER_FAULT,             /* exception: rip is the instruction that faulted, and is pushed  */
+    DELIVER_TRAP,              /* #DB trap, int1: rip is past the instruction, and is pushed     */
+    DELIVER_SOFT,              /* int n, int3, into: the gate's DPL is checked; rip is still the
+                                  instruction, next_rip, which is pushed, behind it.  (The IOPL
+                                  check of int n in virtual-8086 mode is the caller's.)          */
     DELIVER_EXTERNAL,          /* interrupt controller                                           */
     DELIVER_NMI,
 } DeliverKind;
@@ -37,7 +39,8 @@ typedef enum {
 /*
  * Deliver through the IVT, IDT or a task gate.  Faults met on the way become double fault and
  * triple fault as table 6-5 says; never unwinds.  Returns false on triple fault (activity is
- * CPU_SHUTDOWN).  Sets cpu->exc aside; rip is then the handler.
+ * CPU_SHUTDOWN).  Overwrites cpu->exc; rip and next_rip are then the handler.  In real mode error
+ * codes are not pushed.
  */
 bool cpu_deliver(CpuState *cpu, unsigned vector, DeliverKind kind, bool has_code, uint32_t code);
 
