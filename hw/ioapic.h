@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * I/O APIC (82093AA with the EOI register of version 0x20): 24 pins.
+ *
+ * ioapic_set_irq() is by level, active high: what is active low on a board is inverted by its
+ * driver, so the polarity bit is only remembered.
+ */
+#ifndef HW_IOAPIC_H
+#define HW_IOAPIC_H
+
+#include "hw/apic-bus.h"
+#include "hw/device.h"
+
+enum { IOAPIC_N_PINS = 24 };
+#define IOAPIC_BASE UINT64_C(0xfec00000)
+
+Device *ioapic_new(uint8_t id, void (*deliver)(void *arg, const ApicMessage *m), void *arg);
+
+/* An IrqLine's `set`; `ioapic` is the Device. */
+void ioapic_set_irq(void *ioapic, unsigned pin, int level);
+
+/* A CPU finished a level-triggered interrupt of this vector. */
+void ioapic_eoi(Device *d, uint8_t vector);
+
+#endif /* HW_IOAPIC_H */

@@ -1,0 +1,989 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SDM 3A chapter 11 (numbers as in the 2023 edition; chapter 10 before). */
+#include "hw/lapic.h"
+
+#include "softmmu/base/bits.h"
+#include "softmmu/base/log.h"
+
+#include <glib.h>
+
+/* Registers by xAPIC offset. */
+enum {
+    REG_ID = 0x020, REG_VERSION = 0x030, REG_TPR = 0x080, REG_APR = 0x090, REG_PPR = 0x0a0,
+    REG_EOI = 0x0b0, REG_RRD = 0x0c0, REG_LDR = 0x0d0, REG_DFR = 0x0e0, REG_SVR = 0x0f0,
+    REG_ISR = 0x100, REG_TMR = 0x180, REG_IRR = 0x200, REG_ESR = 0x280, REG_LVT_CMCI = 0x2f0,
+    REG_ICR_LOW = 0x300, REG_ICR_HIGH = 0x310, REG_LVT = 0x320, REG_INITIAL_COUNT = 0x380,
+    REG_CURRENT_COUNT = 0x390, REG_DIVIDE = 0x3e0, REG_SELF_IPI = 0x3f0,
+};
+
+enum { MSR_APIC_BASE = 0x1b, MSR_TSC_DEADLINE = 0x6e0, MSR_X2APIC = 0x800 };
+
+#define BASE_BSP BIT64(8)
+#define BASE_X2APIC BIT64(10)
+#define BASE_ENABLE BIT64(11)
+
+#define SVR_ENABLE BIT(8)
+
+#define LVT_REMOTE_IRR BIT(14)
+#define LVT_LEVEL BIT(15)
+#define LVT_MASKED BIT(16)
+#define LVT_TIMER_PERIODIC BIT(17)
+#define LVT_TIMER_DEADLINE BIT(18)
+
+#define ICR_LOGICAL BIT(11)
+#define ICR_ASSERT BIT(14)
+#define ICR_LEVEL BIT(15)
+#define ICR_WRITABLE_LOW 0x000ccfffu
+
+#define ESR_SEND_ILLEGAL_VECTOR BIT(5)
+#define ESR_RECEIVE_ILLEGAL_VECTOR BIT(6)
+#define ESR_ILLEGAL_REGISTER BIT(7)
+
+/* A guest's periodic timer wakes the host no more often than this; ticks between are coalesced. */
+#define PERIOD_FLOOR_NS (20 * NS_PER_US)
+
+enum { VERSION = 0x14 | (LAPIC_LVT_COUNT - 1) << 16 };
+
+typedef struct {
+    uint64_t w[4];            /* one bit a vector */
+} VectorSet;
+
+typedef struct {
+    Device dev;
+    LapicConfig cfg;
+
+    uint64_t base;            /* IA32_APIC_BASE */
+    uint32_t ldr, dfr, svr, tpr;
+    uint32_t icr_low, icr_high;
+    uint32_t lvt[LAPIC_LVT_COUNT];
+    uint32_t esr, esr_collect;
+    uint32_t initial_count, divide;
+    uint64_t count_start_ns;  /* when initial_count was written             */
+    uint64_t deadline;        /* IA32_TSC_DEADLINE, 0 when not armed        */
+    VectorSet irr, isr, tmr;
+    bool extint;              /* an ExtINT message waits for its INTA       */
+    bool lint[2];             /* levels of the pins                         */
+
+    Timer timer;
+    bool intr_level;          /* last told to the sink */
+} Lapic;
+
+/* -- Vectors ------------------------------------------------------------------------------------ */
+
+static void set_add(VectorSet *s, unsigned v)
+{
+    s->w[v >> 6] |= BIT64(v & 63);
+}
+
+static void set_remove(VectorSet *s, unsigned v)
+{
+    s->w[v >> 6] &= ~BIT64(v & 63);
+}
+
+static bool set_has(const VectorSet *s, unsigned v)
+{
+    return s->w[v >> 6] >> (v & 63) & 1;
+}
+
+/* The highest member, -1 when empty. */
+static int set_highest(const VectorSet *s)
+{
+    for (int i = 3; i >= 0; i--) {
+        if (s->w[i] != 0) {
+            return i * 64 + 63 - __builtin_clzll(s->w[i]);
+        }
+    }
+    return -1;
+}
+
+static uint32_t set_word(const VectorSet *s, unsigned n)
+{
+    return s->w[n >> 1] >> (n & 1 ? 32 : 0);
+}
+
+/* -- Priority and output (SDM 3A 11.8.3) -------------------------------------------------------- */
+
+static bool hw_enabled(const Lapic *l)
+{
+    return l->base & BASE_ENABLE;
+}
+
+static bool x2apic_mode(const Lapic *l)
+{
+    return l->base & BASE_X2APIC;
+}
+
+static bool sw_enabled(const Lapic *l)
+{
+    return hw_enabled(l) && (l->svr & SVR_ENABLE);
+}
+
+static unsigned ppr(const Lapic *l)
+{
+    int v = set_highest(&l->isr);
+    unsigned isrv = v > 0 ? v : 0;
+
+    return (l->tpr >> 4) >= (isrv >> 4) ? l->tpr : isrv & 0xf0;
+}
+
+/* The vector to deliver from IRR, -1 when none is above the processor's priority. */
+static int pending_vector(const Lapic *l)
+{
+    int v = sw_enabled(l) ? set_highest(&l->irr) : -1;
+
+    return v > 0 && ((unsigned)v >> 4) > (ppr(l) >> 4) ? v : -1;
+}
+
+/* LINT0 passes the PIC's INTR (virtual wire), also while the APIC is off altogether. */
+static bool extint_pending(const Lapic *l)
+{
+    uint32_t lvt = l->lvt[LAPIC_LVT_LINT0];
+
+    if (l->cfg.pic_ack == NULL) {
+        return false;
+    }
+    if (!hw_enabled(l)) {
+        return l->lint[0];
+    }
+    return l->extint || (l->lint[0] && !(lvt & LVT_MASKED) && bits_get(lvt, 8, 3) == APIC_EXTINT);
+}
+
+bool lapic_has_interrupt(const Device *d)
+{
+    const Lapic *l = (const Lapic *)d;
+    return pending_vector(l) >= 0 || extint_pending(l);
+}
+
+static void update(Lapic *l)
+{
+    bool level = lapic_has_interrupt(&l->dev);
+
+    if (level != l->intr_level) {
+        l->intr_level = level;
+        l->cfg.sink.set_intr(l->cfg.sink.arg, level);
+    }
+}
+
+int lapic_ack(Device *d)
+{
+    Lapic *l = (Lapic *)d;
+    int v = pending_vector(l);
+
+    if (v >= 0) {
+        set_remove(&l->irr, v);
+        set_add(&l->isr, v);
+    } else if (extint_pending(l)) {
+        l->extint = false;
+        v = l->cfg.pic_ack(l->cfg.pic_arg);
+    }
+    update(l);
+    trace(lapic_ack, "apic=%u vector=%#x", l->cfg.id, (unsigned)v);
+    return v;
+}
+
+uint64_t lapic_get_cr8(const Device *d)
+{
+    return ((const Lapic *)d)->tpr >> 4;
+}
+
+static void set_tpr(Lapic *l, uint32_t tpr)
+{
+    l->tpr = tpr & 0xff;
+    update(l);
+}
+
+void lapic_set_cr8(Device *d, uint64_t cr8)
+{
+    set_tpr((Lapic *)d, (cr8 & 15) << 4);
+}
+
+/* -- Taking interrupts -------------------------------------------------------------------------- */
+
+static void raise_lvt(Lapic *l, LapicLvt which);
+
+static void report_error(Lapic *l, uint32_t bit)
+{
+    bool first = !(l->esr_collect & bit);
+
+    l->esr_collect |= bit;
+    if (first) {
+        raise_lvt(l, LAPIC_LVT_ERROR);
+    }
+}
+
+static void request(Lapic *l, uint8_t vector, bool level)
+{
+    if (vector < 16) {
+        /* No second error about the error interrupt's own vector. */
+        if ((l->lvt[LAPIC_LVT_ERROR] & 0xff) >= 16) {
+            report_error(l, ESR_RECEIVE_ILLEGAL_VECTOR);
+        } else {
+            l->esr_collect |= ESR_RECEIVE_ILLEGAL_VECTOR;
+        }
+        return;
+    }
+    if (!sw_enabled(l)) {
+        return;
+    }
+    set_add(&l->irr, vector);
+    if (level) {
+        set_add(&l->tmr, vector);
+    } else {
+        set_remove(&l->tmr, vector);
+    }
+    update(l);
+}
+
+/* A software-disabled APIC still takes INIT, NMI, SMI and SIPI (SDM 3A 11.4.7.2). */
+void lapic_accept(Device *d, const ApicMessage *m)
+{
+    Lapic *l = (Lapic *)d;
+    const LapicSink *sink = &l->cfg.sink;
+
+    if (!hw_enabled(l)) {
+        /* INIT and SIPI must still find a CPU whose APIC the guest switched off... nothing else. */
+        if (m->delivery != APIC_INIT && m->delivery != APIC_SIPI) {
+            return;
+        }
+    }
+    switch (m->delivery) {
+    case APIC_FIXED: case APIC_LOWEST:
+        request(l, m->vector, m->level);
+        break;
+    case APIC_SMI:
+        if (sink->smi != NULL) {
+            sink->smi(sink->arg);
+        } else {
+            log_unimp("lapic: SMI");
+        }
+        break;
+    case APIC_NMI:
+        sink->nmi(sink->arg);
+        break;
+    case APIC_INIT:
+        sink->init(sink->arg);
+        break;
+    case APIC_SIPI:
+        sink->sipi(sink->arg, m->vector);
+        break;
+    case APIC_EXTINT:
+        l->extint = true;
+        update(l);
+        break;
+    default:
+        log_guest_error("lapic: reserved delivery mode %u", m->delivery);
+    }
+}
+
+static void raise_lvt(Lapic *l, LapicLvt which)
+{
+    uint32_t *lvt = &l->lvt[which];
+    ApicMessage m = {.vector = *lvt & 0xff, .delivery = bits_get(*lvt, 8, 3)};
+
+    if (*lvt & LVT_MASKED) {
+        return;
+    }
+    if (which == LAPIC_LVT_TIMER || which == LAPIC_LVT_ERROR) {
+        m.delivery = APIC_FIXED;
+    }
+    if ((which == LAPIC_LVT_LINT0 || which == LAPIC_LVT_LINT1) && m.delivery == APIC_FIXED &&
+        (*lvt & LVT_LEVEL)) {
+        if (*lvt & LVT_REMOTE_IRR) {
+            return;
+        }
+        *lvt |= LVT_REMOTE_IRR;
+        m.level = true;
+    }
+    lapic_accept(&l->dev, &m);
+}
+
+void lapic_raise_lvt(Device *d, LapicLvt which)
+{
+    raise_lvt((Lapic *)d, which);
+}
+
+static bool lint_is_extint(const Lapic *l, unsigned pin)
+{
+    return bits_get(l->lvt[LAPIC_LVT_LINT0 + pin], 8, 3) == APIC_EXTINT;
+}
+
+void lapic_set_lint(Device *d, unsigned pin, int level)
+{
+    Lapic *l = (Lapic *)d;
+
+    if (pin > 1 || l->lint[pin] == !!level) {
+        return;
+    }
+    l->lint[pin] = level;
+    if (level && hw_enabled(l) && !lint_is_extint(l, pin)) {
+        raise_lvt(l, LAPIC_LVT_LINT0 + pin);
+    } else if (level && !hw_enabled(l) && pin == 1) {
+        l->cfg.sink.nmi(l->cfg.sink.arg);
+    }
+    update(l);
+}
+
+static void eoi(Lapic *l)
+{
+    int v = set_highest(&l->isr);
+
+    if (v < 0) {
+        return;
+    }
+    set_remove(&l->isr, v);
+    if (set_has(&l->tmr, v)) {
+        for (unsigned pin = 0; pin < 2; pin++) {
+            uint32_t *lvt = &l->lvt[LAPIC_LVT_LINT0 + pin];
+            if ((*lvt & LVT_REMOTE_IRR) && (int)(*lvt & 0xff) == v) {
+                *lvt &= ~LVT_REMOTE_IRR;
+                if (l->lint[pin]) {
+                    raise_lvt(l, LAPIC_LVT_LINT0 + pin);
+                }
+            }
+        }
+        if (l->cfg.bus != NULL) {
+            apic_bus_eoi(l->cfg.bus, v);
+        }
+    }
+    update(l);
+}
+
+/* -- Addressing (SDM 3A 11.6.2) ----------------------------------------------------------------- */
+
+static uint32_t logical_id(const Lapic *l)
+{
+    return x2apic_mode(l) ? (l->cfg.id >> 4) << 16 | BIT(l->cfg.id & 15) : l->ldr;
+}
+
+bool lapic_matches(const Device *d, const ApicMessage *m)
+{
+    const Lapic *l = (const Lapic *)d;
+
+    if (m->dest == APIC_DEST_BROADCAST) {
+        return true;
+    }
+    if (!m->logical) {
+        return m->dest == l->cfg.id;
+    }
+    uint32_t id = logical_id(l);
+    if (x2apic_mode(l)) {
+        return (m->dest >> 16) == (id >> 16) && (m->dest & id & 0xffff) != 0;
+    }
+    if (m->dest > 0xff) {
+        return false;
+    }
+    id >>= 24;
+    if (l->dfr >> 28 == 0xf) {
+        return (m->dest & id) != 0;
+    }
+    /* Cluster model: cluster 15 is all of them. */
+    unsigned cluster = m->dest >> 4;
+    return (cluster == id >> 4 || cluster == 15) && (m->dest & id & 15) != 0;
+}
+
+bool lapic_can_take(const Device *d, unsigned *priority)
+{
+    const Lapic *l = (const Lapic *)d;
+
+    *priority = ppr(l);
+    return sw_enabled(l);
+}
+
+static void send_ipi(Lapic *l)
+{
+    uint32_t low = l->icr_low;
+    uint32_t dest = x2apic_mode(l) ? l->icr_high : l->icr_high >> 24;
+    ApicMessage m = {
+        .vector = low & 0xff,
+        .delivery = bits_get(low, 8, 3),
+        .logical = low & ICR_LOGICAL,
+        .level = low & ICR_LEVEL,
+    };
+
+    m.dest = !x2apic_mode(l) && dest == 0xff && !m.logical ? APIC_DEST_BROADCAST : dest;
+    trace(lapic_ipi, "apic=%u icr=%#x dest=%#x", l->cfg.id, low, dest);
+    /* INIT level de-assert does nothing since the Pentium 4. */
+    if (m.delivery == APIC_INIT && (low & (ICR_ASSERT | ICR_LEVEL)) == ICR_LEVEL) {
+        return;
+    }
+    /* The trigger mode of other IPIs is ignored: they are edges. */
+    m.level = false;
+    if (m.vector < 16 && (m.delivery == APIC_FIXED || m.delivery == APIC_LOWEST)) {
+        report_error(l, ESR_SEND_ILLEGAL_VECTOR);
+        return;
+    }
+    switch (bits_get(low, 18, 2)) {
+    case 0:
+        if (l->cfg.bus != NULL) {
+            apic_bus_deliver(l->cfg.bus, &m);
+        } else if (lapic_matches(&l->dev, &m)) {
+            lapic_accept(&l->dev, &m);
+        }
+        break;
+    case 1:
+        lapic_accept(&l->dev, &m);
+        break;
+    case 2:
+        if (l->cfg.bus != NULL) {
+            apic_bus_deliver_all(l->cfg.bus, &m, NULL);
+        } else {
+            lapic_accept(&l->dev, &m);
+        }
+        break;
+    case 3:
+        if (l->cfg.bus != NULL) {
+            apic_bus_deliver_all(l->cfg.bus, &m, &l->dev);
+        }
+        break;
+    }
+}
+
+/* -- Timer (SDM 3A 11.5.4) ---------------------------------------------------------------------- */
+
+static bool deadline_mode(const Lapic *l)
+{
+    return l->lvt[LAPIC_LVT_TIMER] & LVT_TIMER_DEADLINE;
+}
+
+static bool periodic_mode(const Lapic *l)
+{
+    return (l->lvt[LAPIC_LVT_TIMER] & (LVT_TIMER_PERIODIC | LVT_TIMER_DEADLINE)) ==
+           LVT_TIMER_PERIODIC;
+}
+
+/* Nanoseconds a count: the divider is bits 3, 1, 0; 111 divides by 1. */
+static uint64_t count_ns(const Lapic *l)
+{
+    unsigned code = (l->divide & 3) | (l->divide & 8) >> 1;
+    return UINT64_C(1) << ((code + 1) & 7);
+}
+
+static uint32_t current_count(const Lapic *l)
+{
+    uint64_t period = l->initial_count;
+
+    if (deadline_mode(l) || period == 0) {
+        return 0;
+    }
+    uint64_t done = (timer_now(&l->timer) - l->count_start_ns) / count_ns(l);
+    if (periodic_mode(l)) {
+        return period - done % period;
+    }
+    return done < period ? period - done : 0;
+}
+
+static void arm_count(Lapic *l)
+{
+    uint64_t now = timer_now(&l->timer);
+    uint64_t period_ns = l->initial_count * count_ns(l);
+    uint64_t at = l->count_start_ns + period_ns;
+
+    if (period_ns == 0 || (!periodic_mode(l) && at <= now)) {
+        timer_cancel(&l->timer);
+        return;
+    }
+    if (at <= now) {
+        uint64_t earliest = MAX(period_ns, PERIOD_FLOOR_NS) - period_ns + now;
+        at = l->count_start_ns + ((earliest - l->count_start_ns) / period_ns + 1) * period_ns;
+    }
+    timer_set(&l->timer, at);
+}
+
+static void arm_deadline(Lapic *l)
+{
+    uint64_t tsc = l->cfg.tsc_now(l->cfg.tsc_arg);
+
+    if (l->deadline == 0) {
+        timer_cancel(&l->timer);
+    } else if (l->deadline <= tsc) {
+        timer_cancel(&l->timer);
+        l->deadline = 0;
+        raise_lvt(l, LAPIC_LVT_TIMER);
+    } else {
+        /* Rounded up; a century ahead is as good as never. */
+        uint64_t ns = muldiv64(MIN(l->deadline - tsc, UINT64_C(1) << 62), NS_PER_SEC,
+                               l->cfg.tsc_hz);
+        timer_set(&l->timer, timer_now(&l->timer) + MIN(ns, UINT64_C(1) << 62) + 1);
+    }
+}
+
+static void timer_fired(void *arg)
+{
+    Lapic *l = arg;
+
+    if (deadline_mode(l)) {
+        arm_deadline(l);
+        return;
+    }
+    if (periodic_mode(l)) {
+        arm_count(l);
+    }
+    raise_lvt(l, LAPIC_LVT_TIMER);
+}
+
+void lapic_tsc_changed(Device *d)
+{
+    Lapic *l = (Lapic *)d;
+
+    if (l->deadline != 0) {
+        arm_deadline(l);
+    }
+}
+
+static void write_timer_lvt(Lapic *l, uint32_t val)
+{
+    uint32_t *lvt = &l->lvt[LAPIC_LVT_TIMER];
+    bool was_deadline = deadline_mode(l);
+    bool mode_changes = (*lvt ^ val) & (LVT_TIMER_PERIODIC | LVT_TIMER_DEADLINE);
+
+    *lvt = val;
+    if (was_deadline != deadline_mode(l)) {
+        /* A change to or from TSC-deadline mode disarms the timer. */
+        l->deadline = 0;
+        l->initial_count = 0;
+        timer_cancel(&l->timer);
+    } else if (mode_changes) {
+        arm_count(l);
+    }
+}
+
+static void write_initial_count(Lapic *l, uint32_t val)
+{
+    if (deadline_mode(l)) {
+        return;
+    }
+    l->initial_count = val;
+    l->count_start_ns = timer_now(&l->timer);
+    arm_count(l);
+}
+
+static void write_divide(Lapic *l, uint32_t val)
+{
+    uint32_t left = current_count(l);
+    bool running = timer_armed(&l->timer) && !deadline_mode(l);
+
+    l->divide = val & 0xb;
+    if (running) {
+        /* The count goes on from where it is, at the new pace. */
+        l->count_start_ns = timer_now(&l->timer) -
+                            MIN((l->initial_count - left) * count_ns(l), timer_now(&l->timer));
+        arm_count(l);
+    }
+}
+
+/* -- Registers ---------------------------------------------------------------------------------- */
+
+static const uint32_t lvt_writable[LAPIC_LVT_COUNT] = {
+    [LAPIC_LVT_TIMER] = 0x000300ff,   /* bit 18 with the TSC-deadline feature */
+    [LAPIC_LVT_THERMAL] = 0x000107ff,
+    [LAPIC_LVT_PERF] = 0x000107ff,
+    [LAPIC_LVT_LINT0] = 0x0001a7ff,
+    [LAPIC_LVT_LINT1] = 0x0001a7ff,
+    [LAPIC_LVT_ERROR] = 0x000100ff,
+};
+
+static uint32_t lvt_mask(const Lapic *l, unsigned n)
+{
+    return lvt_writable[n] |
+           (n == LAPIC_LVT_TIMER && l->cfg.tsc_deadline ? LVT_TIMER_DEADLINE : 0);
+}
+
+/* False: no such register. */
+static bool register_read(const Lapic *l, unsigned off, uint32_t *val)
+{
+    unsigned n = (off >> 4) & 7;
+
+    switch (off) {
+    case REG_ID:
+        *val = x2apic_mode(l) ? l->cfg.id : l->cfg.id << 24;
+        return true;
+    case REG_VERSION:
+        *val = VERSION;
+        return true;
+    case REG_TPR:
+        *val = l->tpr;
+        return true;
+    case REG_APR: case REG_RRD: case REG_EOI: case REG_SELF_IPI:
+        *val = 0;
+        return off != REG_SELF_IPI;
+    case REG_PPR:
+        *val = ppr(l);
+        return true;
+    case REG_LDR:
+        *val = logical_id(l);
+        return true;
+    case REG_DFR:
+        *val = l->dfr;
+        return true;
+    case REG_SVR:
+        *val = l->svr;
+        return true;
+    case REG_ISR ... REG_ISR + 0x70:
+        *val = set_word(&l->isr, n);
+        return true;
+    case REG_TMR ... REG_TMR + 0x70:
+        *val = set_word(&l->tmr, n);
+        return true;
+    case REG_IRR ... REG_IRR + 0x70:
+        *val = set_word(&l->irr, n);
+        return true;
+    case REG_ESR:
+        *val = l->esr;
+        return true;
+    case REG_ICR_LOW:
+        *val = l->icr_low;
+        return true;
+    case REG_ICR_HIGH:
+        *val = l->icr_high;
+        return true;
+    case REG_LVT ... REG_LVT + (LAPIC_LVT_COUNT - 1) * 0x10:
+        *val = l->lvt[(off - REG_LVT) >> 4];
+        return true;
+    case REG_INITIAL_COUNT:
+        *val = l->initial_count;
+        return true;
+    case REG_CURRENT_COUNT:
+        *val = current_count(l);
+        return true;
+    case REG_DIVIDE:
+        *val = l->divide;
+        return true;
+    }
+    return false;
+}
+
+static void write_lvt(Lapic *l, unsigned n, uint32_t val)
+{
+    val = (val & lvt_mask(l, n)) | (l->lvt[n] & LVT_REMOTE_IRR);
+    if (!(l->svr & SVR_ENABLE)) {
+        val |= LVT_MASKED;    /* SDM 3A 11.4.7.2 */
+    }
+    if (n == LAPIC_LVT_LINT0 || n == LAPIC_LVT_LINT1) {
+        if (!(val & LVT_LEVEL)) {
+            val &= ~LVT_REMOTE_IRR;
+        }
+    }
+    if (n == LAPIC_LVT_TIMER) {
+        write_timer_lvt(l, val);
+    } else {
+        l->lvt[n] = val;
+    }
+    /* A level-triggered pin that is up is seen when its entry opens. */
+    unsigned pin = n - LAPIC_LVT_LINT0;
+    if (pin < 2 && l->lint[pin] && (val & LVT_LEVEL) && bits_get(val, 8, 3) == APIC_FIXED) {
+        raise_lvt(l, n);
+    }
+    update(l);
+}
+
+static void write_svr(Lapic *l, uint32_t val)
+{
+    l->svr = val & 0x1ff;
+    if (!(l->svr & SVR_ENABLE)) {
+        for (unsigned n = 0; n < LAPIC_LVT_COUNT; n++) {
+            l->lvt[n] |= LVT_MASKED;
+        }
+    }
+    update(l);
+}
+
+/* False: no such register, or not writable. */
+static bool register_write(Lapic *l, unsigned off, uint32_t val)
+{
+    switch (off) {
+    case REG_TPR:
+        set_tpr(l, val);
+        return true;
+    case REG_EOI:
+        eoi(l);
+        return true;
+    case REG_LDR:
+        l->ldr = val & 0xff000000;
+        return true;
+    case REG_DFR:
+        l->dfr = val | 0x0fffffff;
+        return true;
+    case REG_SVR:
+        write_svr(l, val);
+        return true;
+    case REG_ESR:             /* any write shows what was collected since the last */
+        l->esr = l->esr_collect;
+        l->esr_collect = 0;
+        return true;
+    case REG_ICR_LOW:
+        l->icr_low = val & ICR_WRITABLE_LOW;
+        send_ipi(l);
+        return true;
+    case REG_ICR_HIGH:
+        l->icr_high = val & 0xff000000;
+        return true;
+    case REG_LVT ... REG_LVT + (LAPIC_LVT_COUNT - 1) * 0x10:
+        write_lvt(l, (off - REG_LVT) >> 4, val);
+        return true;
+    case REG_INITIAL_COUNT:
+        write_initial_count(l, val);
+        return true;
+    case REG_DIVIDE:
+        write_divide(l, val);
+        return true;
+    case REG_ID: case REG_VERSION: case REG_APR: case REG_PPR: case REG_RRD:
+    case REG_CURRENT_COUNT:
+        return true;          /* read only: dropped */
+    }
+    return false;
+}
+
+uint32_t lapic_peek(const Device *d, unsigned off)
+{
+    uint32_t val = 0;
+    register_read((const Lapic *)d, off & ~15u, &val);
+    return val;
+}
+
+bool lapic_mmio_read_has_effect(const Device *d, uint64_t off)
+{
+    uint32_t val;
+    return !register_read((const Lapic *)d, off & ~15u, &val); /* sets the error register */
+}
+
+uint64_t lapic_mmio_read(Device *d, uint64_t off, unsigned size)
+{
+    Lapic *l = (Lapic *)d;
+    uint32_t val = 0;
+
+    if (!hw_enabled(l) || x2apic_mode(l)) {
+        return mask_bytes(size);
+    }
+    if (!register_read(l, off & ~15u, &val)) {
+        report_error(l, ESR_ILLEGAL_REGISTER);
+    }
+    return (off & 15) < 4 ? (val >> ((off & 3) * 8)) & mask_bytes(size) : 0;
+}
+
+void lapic_mmio_write(Device *d, uint64_t off, unsigned size, uint64_t val)
+{
+    Lapic *l = (Lapic *)d;
+
+    if (!hw_enabled(l) || x2apic_mode(l)) {
+        return;
+    }
+    if ((off & 15) != 0 || size != 4) {
+        log_guest_error("lapic: write of %u bytes to offset %#x", size, (unsigned)off);
+        return;
+    }
+    if (!register_write(l, off, val)) {
+        report_error(l, ESR_ILLEGAL_REGISTER);
+    }
+}
+
+/* -- MSRs (SDM 3A 11.12) ------------------------------------------------------------------------ */
+
+/* Bits an x2APIC register takes; writing others is #GP. 0: not writable. */
+static uint32_t x2apic_writable(const Lapic *l, unsigned off)
+{
+    switch (off) {
+    case REG_TPR:
+        return 0xff;
+    case REG_SVR:
+        return 0x1ff;
+    case REG_LVT ... REG_LVT + (LAPIC_LVT_COUNT - 1) * 0x10:
+        /* The read-only status bits may be written back. */
+        return lvt_mask(l, (off - REG_LVT) >> 4) | BIT(12) | LVT_REMOTE_IRR;
+    case REG_INITIAL_COUNT:
+        return UINT32_MAX;
+    case REG_DIVIDE:
+        return 0xb;
+    }
+    return 0;
+}
+
+static bool x2apic_read(Lapic *l, unsigned off, uint64_t *val)
+{
+    uint32_t v;
+
+    switch (off) {
+    case REG_APR: case REG_EOI: case REG_RRD: case REG_DFR: case REG_ICR_HIGH: case REG_SELF_IPI:
+        return false;
+    case REG_ICR_LOW:
+        *val = (uint64_t)l->icr_high << 32 | l->icr_low;
+        return true;
+    }
+    if (!register_read(l, off, &v)) {
+        return false;
+    }
+    *val = v;
+    return true;
+}
+
+static bool x2apic_write(Lapic *l, unsigned off, uint64_t val)
+{
+    switch (off) {
+    case REG_EOI: case REG_ESR:
+        return val == 0 && register_write(l, off, 0);
+    case REG_SELF_IPI:
+        if (val > 0xff) {
+            return false;
+        }
+        if (val < 16) {
+            report_error(l, ESR_SEND_ILLEGAL_VECTOR);
+        } else {
+            request(l, val, false);
+        }
+        return true;
+    case REG_ICR_LOW:
+        if ((uint32_t)val & ~(ICR_WRITABLE_LOW | BIT(12))) {
+            return false;
+        }
+        l->icr_high = val >> 32;
+        return register_write(l, REG_ICR_LOW, val);
+    }
+    uint32_t writable = x2apic_writable(l, off);
+    return writable != 0 && !(val & ~(uint64_t)writable) && register_write(l, off, val);
+}
+
+static void power_on(Lapic *l);
+
+static bool write_base(Lapic *l, uint64_t val)
+{
+    unsigned phys_bits = l->cfg.phys_bits != 0 ? l->cfg.phys_bits : 40;
+    uint64_t writable = (BIT64(phys_bits) - 1) & ~UINT64_C(0xfff);
+    uint64_t mode = val & (BASE_ENABLE | BASE_X2APIC);
+    uint64_t old_mode = l->base & (BASE_ENABLE | BASE_X2APIC);
+
+    writable |= BASE_ENABLE | BASE_BSP | (l->cfg.x2apic ? BASE_X2APIC : 0);
+    if ((val & ~writable) || mode == BASE_X2APIC) {
+        return false;
+    }
+    /* x2APIC is entered from xAPIC and left only by switching off (SDM 3A 11.12.5). */
+    if ((mode & BASE_X2APIC) && old_mode == 0) {
+        return false;
+    }
+    if ((old_mode & BASE_X2APIC) && mode == BASE_ENABLE) {
+        return false;
+    }
+    if (val == l->base) {
+        return true;
+    }
+    l->base = val;
+    if (old_mode != 0 && mode == 0) {
+        power_on(l);
+    }
+    if (l->cfg.base_changed != NULL) {
+        l->cfg.base_changed(l->cfg.base_arg, val);
+    } else if ((val & ~UINT64_C(0xfff)) != APIC_WINDOW_BASE) {
+        log_unimp("lapic: moved to %#llx", (unsigned long long)val);
+    }
+    update(l);
+    return true;
+}
+
+bool lapic_msr_read(Device *d, uint32_t msr, uint64_t *val)
+{
+    Lapic *l = (Lapic *)d;
+
+    if (msr == MSR_APIC_BASE) {
+        *val = l->base;
+        return true;
+    }
+    if (msr == MSR_TSC_DEADLINE) {
+        *val = l->deadline;
+        return l->cfg.tsc_deadline;
+    }
+    return msr - MSR_X2APIC < 0x100 && x2apic_mode(l) &&
+           x2apic_read(l, (msr - MSR_X2APIC) << 4, val);
+}
+
+bool lapic_msr_write(Device *d, uint32_t msr, uint64_t val)
+{
+    Lapic *l = (Lapic *)d;
+
+    if (msr == MSR_APIC_BASE) {
+        return write_base(l, val);
+    }
+    if (msr == MSR_TSC_DEADLINE) {
+        if (l->cfg.tsc_deadline && deadline_mode(l)) {
+            l->deadline = val;
+            arm_deadline(l);
+        }
+        return l->cfg.tsc_deadline;
+    }
+    return msr - MSR_X2APIC < 0x100 && x2apic_mode(l) &&
+           x2apic_write(l, (msr - MSR_X2APIC) << 4, val);
+}
+
+uint32_t lapic_id(const Device *d)
+{
+    return ((const Lapic *)d)->cfg.id;
+}
+
+uint64_t lapic_base(const Device *d)
+{
+    return ((const Lapic *)d)->base;
+}
+
+/* -- Device ------------------------------------------------------------------------------------- */
+
+/* SDM 3A 11.4.7.1. */
+static void power_on(Lapic *l)
+{
+    timer_cancel(&l->timer);
+    l->ldr = l->tpr = l->icr_low = l->icr_high = l->esr = l->esr_collect = 0;
+    l->initial_count = l->divide = 0;
+    l->count_start_ns = l->deadline = 0;
+    l->dfr = UINT32_MAX;
+    l->svr = 0xff;
+    l->irr = l->isr = l->tmr = (VectorSet){{0}};
+    l->extint = false;
+    for (unsigned n = 0; n < LAPIC_LVT_COUNT; n++) {
+        l->lvt[n] = LVT_MASKED;
+    }
+}
+
+void lapic_init_reset(Device *d)
+{
+    Lapic *l = (Lapic *)d;
+
+    power_on(l);
+    update(l);
+}
+
+static void reset(Device *d)
+{
+    Lapic *l = (Lapic *)d;
+
+    power_on(l);
+    l->base = APIC_WINDOW_BASE | BASE_ENABLE | (l->cfg.bsp ? BASE_BSP : 0);
+    if (l->cfg.bsp && l->cfg.pic_ack != NULL) {
+        /* Virtual wire mode (MP specification 1.4, 3.6.2.2) is what firmware would set up; guests
+         * that are booted without one rely on it too. */
+        l->lvt[LAPIC_LVT_LINT0] = APIC_EXTINT << 8;
+    }
+    update(l);
+}
+
+static void destroy(Device *d)
+{
+    timer_cancel(&((Lapic *)d)->timer);
+    g_free(d);
+}
+
+static const DeviceClass lapic_class = {
+    .name = "apic",
+    .help = "local APIC of one CPU",
+    .reset = reset,
+    .destroy = destroy,
+};
+
+Device *lapic_new(const LapicConfig *cfg)
+{
+    Lapic *l = g_new0(Lapic, 1);
+
+    l->dev.cls = &lapic_class;
+    l->cfg = *cfg;
+    timer_init(&l->timer, cfg->timers, timer_fired, l);
+    reset(&l->dev);
+    if (cfg->bus != NULL) {
+        apic_bus_add_lapic(cfg->bus, &l->dev);
+    }
+    return &l->dev;
+}

@@ -1,0 +1,384 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* 82C54 data sheet (Intel 231244). */
+#include "hw/pit.h"
+
+#include "softmmu/base/bits.h"
+#include "softmmu/base/log.h"
+
+#include <glib.h>
+
+enum { N_CHANNELS = 3, ACCESS_LATCH = 0, ACCESS_LOW = 1, ACCESS_HIGH = 2, ACCESS_BOTH = 3 };
+
+/* Port 0x61. */
+enum { P61_GATE2 = 0x01, P61_WRITABLE = 0x0f, P61_REFRESH = 0x10, P61_OUT2 = 0x20 };
+enum { REFRESH_TICKS = 18 };
+
+/* Channel 0 interrupts the host no more often than this. */
+#define PERIOD_FLOOR_NS (20 * NS_PER_US)
+
+typedef struct {
+    uint8_t mode, access;
+    bool bcd;
+    bool loaded;              /* a count was written since the mode was        */
+    bool triggered;           /* modes 1, 5: the gate rose since               */
+    bool gate;
+    uint32_t reload;          /* 1..65536                                      */
+    uint64_t start;           /* tick at which `reload` was in the counter     */
+    uint64_t held;            /* ticks done when the gate fell                 */
+    uint8_t write_low;
+    bool write_high_next, read_high_next;
+    uint8_t latched;          /* bytes of `latch` not read yet                 */
+    uint16_t latch;
+    bool status_latched;
+    uint8_t status;
+} Channel;
+
+typedef struct {
+    Device dev;
+    IrqLine irq0;
+
+    Channel ch[N_CHANNELS];
+    uint8_t port61;
+    bool irq_enabled;
+
+    Timer timer;
+} Pit;
+
+/* -- Time --------------------------------------------------------------------------------------- */
+
+static uint64_t tick_now(const Pit *p)
+{
+    return muldiv64(timer_now(&p->timer), PIT_HZ, NS_PER_SEC);
+}
+
+static uint64_t tick_to_ns(uint64_t tick)
+{
+    return muldiv64(tick, NS_PER_SEC, PIT_HZ) + 1;
+}
+
+static bool is_periodic(const Channel *c)
+{
+    return c->mode == 2 || c->mode == 3;
+}
+
+static bool is_triggered(const Channel *c)
+{
+    return c->mode == 1 || c->mode == 5;
+}
+
+static bool is_counting(const Channel *c)
+{
+    return c->loaded && (is_triggered(c) ? c->triggered : c->gate);
+}
+
+/* Ticks since the counter held `reload`. */
+static uint64_t elapsed(const Channel *c, uint64_t now)
+{
+    return is_counting(c) ? now - c->start : c->held;
+}
+
+static bool output(const Channel *c, uint64_t now)
+{
+    uint64_t e = elapsed(c, now);
+
+    if (!c->loaded || (is_triggered(c) && !c->triggered)) {
+        return c->mode != 0;
+    }
+    switch (c->mode) {
+    case 0: case 1:
+        return e >= c->reload;
+    case 2:
+        return !c->gate || e % c->reload != c->reload - 1;
+    case 3:
+        return !c->gate || e % c->reload < (c->reload + 1) / 2;
+    default:
+        return e != c->reload;
+    }
+}
+
+static uint16_t counter(const Channel *c, uint64_t now)
+{
+    uint64_t e = elapsed(c, now);
+    uint32_t modulus = c->bcd ? 10000 : 65536;
+    uint32_t v;
+
+    if (!c->loaded) {
+        return 0;
+    }
+    if (c->mode == 2) {
+        v = c->reload - e % c->reload;
+    } else if (c->mode == 3) {
+        /* Counts by two, twice a period; odd counts show their even value. */
+        v = (c->reload & ~1u) - (2 * (e % c->reload)) % MAX(c->reload & ~1u, 2);
+    } else {
+        v = (c->reload + modulus - e % modulus) % modulus;
+    }
+    v %= modulus;
+    if (c->bcd) {
+        v = v / 1000 << 12 | v / 100 % 10 << 8 | v / 10 % 10 << 4 | v % 10;
+    }
+    return v;
+}
+
+/* -- Channel 0's interrupt ---------------------------------------------------------------------- */
+
+static void set_irq(Pit *p, int level)
+{
+    irq_set(&p->irq0, level && p->irq_enabled);
+}
+
+/* Arm for channel 0's next rising output. */
+static void arm(Pit *p)
+{
+    const Channel *c = &p->ch[0];
+    uint64_t now = tick_now(p);
+
+    if (!is_counting(c)) {
+        timer_cancel(&p->timer);
+    } else if (is_periodic(c)) {
+        uint64_t after = now;
+        if (c->reload < PERIOD_FLOOR_NS * PIT_HZ / NS_PER_SEC) {
+            after += PERIOD_FLOOR_NS * PIT_HZ / NS_PER_SEC;
+        }
+        timer_set(&p->timer, tick_to_ns(c->start + ((after - c->start) / c->reload + 1) *
+                                                       c->reload));
+    } else {
+        /* One tick later in mode 4: the strobe's end. */
+        uint64_t at = c->start + c->reload + (c->mode == 4);
+        timer_set(&p->timer, at > now ? tick_to_ns(at) : TIMER_NEVER);
+    }
+}
+
+static void timer_fired(void *arg)
+{
+    Pit *p = arg;
+
+    set_irq(p, 0);
+    set_irq(p, 1);
+    arm(p);
+}
+
+static void channel_restarted(Pit *p, Channel *c)
+{
+    if (c == &p->ch[0]) {
+        set_irq(p, output(c, tick_now(p)));
+        arm(p);
+    }
+}
+
+void pit_set_irq_enabled(Device *d, bool enabled)
+{
+    Pit *p = (Pit *)d;
+
+    p->irq_enabled = enabled;
+    set_irq(p, p->ch[0].loaded && output(&p->ch[0], tick_now(p)));
+}
+
+/* -- Registers ---------------------------------------------------------------------------------- */
+
+static void load(Pit *p, Channel *c, uint16_t val)
+{
+    uint32_t n = val;
+
+    if (c->bcd) {
+        n = (val >> 12) * 1000 + (val >> 8 & 15) * 100 + (val >> 4 & 15) * 10 + (val & 15);
+        c->reload = n != 0 ? n : 10000;
+    } else {
+        c->reload = n != 0 ? n : 65536;
+    }
+    c->loaded = true;
+    c->held = 0;
+    if (!is_triggered(c) || !c->triggered) {
+        c->start = tick_now(p);
+    }
+    channel_restarted(p, c);
+}
+
+static void latch_count(Pit *p, Channel *c)
+{
+    if (c->latched == 0) {
+        c->latch = counter(c, tick_now(p));
+        c->latched = c->access == ACCESS_BOTH ? 2 : 1;
+        if (c->access == ACCESS_HIGH) {
+            c->latch >>= 8;
+        }
+    }
+}
+
+static void latch_status(Pit *p, Channel *c)
+{
+    if (!c->status_latched) {
+        c->status = output(c, tick_now(p)) << 7 | !c->loaded << 6 | c->access << 4 | c->mode << 1 |
+                    c->bcd;
+        c->status_latched = true;
+    }
+}
+
+static void write_control(Pit *p, uint8_t val)
+{
+    unsigned n = val >> 6;
+
+    if (n == 3) {             /* read-back command */
+        for (unsigned i = 0; i < N_CHANNELS; i++) {
+            if (val & (2 << i)) {
+                if (!(val & 0x20)) {
+                    latch_count(p, &p->ch[i]);
+                }
+                if (!(val & 0x10)) {
+                    latch_status(p, &p->ch[i]);
+                }
+            }
+        }
+        return;
+    }
+    Channel *c = &p->ch[n];
+    if ((val >> 4 & 3) == ACCESS_LATCH) {
+        latch_count(p, c);
+        return;
+    }
+    unsigned mode = val >> 1 & 7;
+    *c = (Channel){.mode = mode > 5 ? mode - 4 : mode, .access = val >> 4 & 3, .bcd = val & 1,
+                   .gate = c->gate, .reload = 65536};
+    channel_restarted(p, c);
+}
+
+static void counters_write(void *arg, uint64_t off, unsigned size, uint64_t val)
+{
+    Pit *p = arg;
+
+    if (off == 3) {
+        write_control(p, val);
+        return;
+    }
+    Channel *c = &p->ch[off];
+    switch (c->access) {
+    case ACCESS_LOW:
+        load(p, c, val);
+        break;
+    case ACCESS_HIGH:
+        load(p, c, val << 8);
+        break;
+    case ACCESS_BOTH:
+        if (c->write_high_next) {
+            load(p, c, val << 8 | c->write_low);
+        } else {
+            c->write_low = val;
+        }
+        c->write_high_next = !c->write_high_next;
+        break;
+    }
+}
+
+static uint64_t counters_read(void *arg, uint64_t off, unsigned size)
+{
+    Pit *p = arg;
+
+    if (off == 3) {
+        return 0xff;
+    }
+    Channel *c = &p->ch[off];
+    if (c->status_latched) {
+        c->status_latched = false;
+        return c->status;
+    }
+    if (c->latched != 0) {
+        uint8_t byte = c->latch;
+        c->latch >>= 8;
+        c->latched--;
+        return byte;
+    }
+    uint16_t v = counter(c, tick_now(p));
+    bool high = c->access == ACCESS_HIGH || (c->access == ACCESS_BOTH && c->read_high_next);
+    if (c->access == ACCESS_BOTH) {
+        c->read_high_next = !c->read_high_next;
+    }
+    return high ? v >> 8 : v & 0xff;
+}
+
+static void set_gate(Pit *p, Channel *c, bool gate)
+{
+    uint64_t now = tick_now(p);
+
+    if (gate == c->gate) {
+        return;
+    }
+    c->held = gate ? c->held : elapsed(c, now);
+    if (gate && is_triggered(c)) {
+        c->triggered = true;
+        c->start = now;
+    } else if (gate) {
+        c->start = is_periodic(c) ? now : now - c->held;
+    }
+    c->gate = gate;
+}
+
+static uint64_t port61_read(void *arg, uint64_t off, unsigned size)
+{
+    Pit *p = arg;
+    uint64_t now = tick_now(p);
+
+    return p->port61 | (now / REFRESH_TICKS & 1 ? P61_REFRESH : 0) |
+           (output(&p->ch[2], now) ? P61_OUT2 : 0);
+}
+
+static void port61_write(void *arg, uint64_t off, unsigned size, uint64_t val)
+{
+    Pit *p = arg;
+
+    p->port61 = val & P61_WRITABLE;
+    set_gate(p, &p->ch[2], val & P61_GATE2);
+}
+
+/* -- Device ------------------------------------------------------------------------------------- */
+
+static bool read_has_effect(const Device *d, unsigned window, uint64_t off)
+{
+    const Channel *c = &((const Pit *)d)->ch[off & 3];
+    return window == PIT_WINDOW_COUNTERS && off < 3 &&
+           (c->status_latched || c->latched != 0 || c->access == ACCESS_BOTH);
+}
+
+static void reset(Device *d)
+{
+    Pit *p = (Pit *)d;
+
+    timer_cancel(&p->timer);
+    for (unsigned n = 0; n < N_CHANNELS; n++) {
+        p->ch[n] = (Channel){.access = ACCESS_BOTH, .reload = 65536, .gate = n != 2};
+    }
+    p->port61 = 0;
+    p->irq_enabled = true;
+    set_irq(p, 0);
+}
+
+static void destroy(Device *d)
+{
+    timer_cancel(&((Pit *)d)->timer);
+    g_free(d);
+}
+
+static const DeviceWindow windows[] = {
+    [PIT_WINDOW_COUNTERS] = {"pit", WINDOW_PORT, 4, {counters_read, counters_write, 1}},
+    [PIT_WINDOW_PORT61] = {"port61", WINDOW_PORT, 1, {port61_read, port61_write, 1}},
+};
+
+static const DeviceClass pit_class = {
+    .name = "isa-pit",
+    .help = "8254 programmable interval timer",
+    .windows = windows,
+    .n_windows = ARRAY_LEN(windows),
+    .read_has_effect = read_has_effect,
+    .reset = reset,
+    .destroy = destroy,
+};
+
+Device *pit_new(TimerQueue *timers, const IrqLine *irq0)
+{
+    Pit *p = g_new0(Pit, 1);
+
+    p->dev.cls = &pit_class;
+    p->irq0 = *irq0;
+    timer_init(&p->timer, timers, timer_fired, p);
+    reset(&p->dev);
+    return &p->dev;
+}
