@@ -43,6 +43,7 @@ enum { /* prefix bits */
 enum { GPR_RIP_BASE = GPR_COUNT + 1, GPR_NONE = GPR_COUNT + 2 };
 
 enum { /* flags */
+    INSN_FAR = 4,              /* branch: far                                                      */
     INSN_ENDS_RUN = 1,         /* may change rip, mode or interrupt state: last of its run          */
     INSN_FAST_EA = 2,          /* memory operand needs no segment or alignment checks beyond those
                                   that a hit in the software TLB implies                            */

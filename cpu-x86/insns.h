@@ -29,5 +29,9 @@ extern const X86Row x86_rows[ZYDIS_MNEMONIC_MAX_VALUE + 1];
 
 /* Raises #UD: unknown, undefined and feature-gated instructions. */
 void exec_ud(CpuState *cpu, const X86Insn *in);
+/* MOV to and from control and debug registers (op kinds OPERAND_CR, OPERAND_DR): exec-system.c. */
+void exec_mov_crdr(CpuState *cpu, const X86Insn *in);
+/* Raises #GP(0): longer than 15 bytes. */
+void exec_too_long(CpuState *cpu, const X86Insn *in);
 
 #endif /* CPU_X86_INSNS_H */

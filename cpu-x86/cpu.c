@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Life of a CPU, the derived mode, requests and sleep, its time-stamp counter. */
+#include "cpu-x86/state.h"
+
+#include "cpu-x86/debug.h"
+#include "cpu-x86/engine.h"
+#include "cpu-x86/interp.h"
+#include "cpu-x86/vector.h"
+#include "cpu-x86/walk.h"
+#include "softmmu/base/clock.h"
+
+#include <stdlib.h>
+
+/* -- Life ------------------------------------------------------------------------------------------- */
+
+CpuState *cpu_new(const CpuConfig *config)
+{
+    CpuState *cpu = aligned_alloc(64, (sizeof *cpu + 63) & ~(size_t)63);
+
+    g_assert(cpu != NULL);
+    memset(cpu, 0, sizeof *cpu);
+    cpu->index = config->index;
+    cpu->n_cpus = config->n_cpus;
+    cpu->model = config->model;
+    cpu->mem = config->mem;
+    cpu->ports = config->ports;
+    cpu->machine_lock = config->machine_lock;
+    cpu->bus = config->bus;
+    cpu->tsc_hz = clock_host_tsc_hz();
+    lock_init(&cpu->halt_lock, LOCK_RANK_CPU_HALT);
+    pthread_cond_init(&cpu->halt_cond, NULL);
+    mmu_init(&cpu->mmu, cpu->mem, cpu, cpu_walk_fill, cpu_debug_watched, interp_code_written);
+    vector_global_init();
+    vector_cpu_init(cpu);
+    interp_cpu_init(cpu);
+    cpu->engine = &interp_engine;
+    cpu_reset(cpu);
+    return cpu;
+}
+
+void cpu_free(CpuState *cpu)
+{
+    if (cpu == NULL) {
+        return;
+    }
+    interp_cpu_clear(cpu);
+    vector_cpu_clear(cpu);
+    mmu_clear(&cpu->mmu);
+    pthread_cond_destroy(&cpu->halt_cond);
+    lock_clear(&cpu->halt_lock);
+    free(cpu);
+}
+
+/* -- Mode ------------------------------------------------------------------------------------------- */
+
+static bool flat(const Segment *s)
+{
+    return s->base == 0 && s->limit == UINT32_MAX && (s->attr & (SEG_NULL | SEG_P)) == SEG_P;
+}
+
+static bool flat_data(const Segment *s)
+{
+    return flat(s) && (s->attr & (SEG_CODE | SEG_DC | SEG_RW)) == SEG_RW;
+}
+
+/* CPL is the DPL of a code segment that is not conforming; a conforming one keeps it in its
+ * selector.  (Not the selector always: real-mode code that has just set CR0.PE is at CPL 0.) */
+static uint8_t current_cpl(const CpuState *cpu)
+{
+    const Segment *cs = &cpu->seg[SEG_CS];
+
+    if ((cpu->cr0 & CR0_PE) == 0) {
+        return 0;
+    }
+    if ((cpu->rflags & FLAG_VM) != 0) {
+        return 3;
+    }
+    return (cs->attr & (SEG_CODE | SEG_DC)) == (SEG_CODE | SEG_DC) ? cs->selector & 3
+                                                                   : seg_dpl(cs->attr);
+}
+
+static uint32_t code_mode(const CpuState *cpu)
+{
+    const Segment *s = cpu->seg;
+    uint32_t mode = 0;
+
+    if ((cpu->cr0 & CR0_PE) != 0) {
+        mode |= (cpu->rflags & FLAG_VM) != 0 ? MODE_VM : MODE_PE;
+    }
+    if ((cpu->efer & EFER_LMA) != 0) {
+        mode |= MODE_LMA;
+    }
+    if ((mode & MODE_LMA) != 0 && (s[SEG_CS].attr & SEG_L) != 0) {
+        return mode | MODE_CS64 | MODE_SS32 | MODE_FLAT;
+    }
+    if ((mode & MODE_VM) == 0) {
+        mode |= (s[SEG_CS].attr & SEG_DB) != 0 ? MODE_CS32 : 0;
+        mode |= (s[SEG_SS].attr & SEG_DB) != 0 ? MODE_SS32 : 0;
+    }
+    if ((mode & MODE_PE) != 0 && flat(&s[SEG_CS]) && flat_data(&s[SEG_SS]) &&
+        flat_data(&s[SEG_DS]) && flat_data(&s[SEG_ES])) {
+        mode |= MODE_FLAT;
+    }
+    return mode;
+}
+
+void cpu_update_mode(CpuState *cpu)
+{
+    uint8_t cpl = current_cpl(cpu);
+    uint32_t mode = code_mode(cpu) | (uint32_t)cpl << MODE_CPL_SHIFT;
+    bool ac = (cpu->rflags & FLAG_AC) != 0;
+
+    if (cpl == 3) {
+        mode |= MODE_CPL3; /* bit 9, above the two of CPL */
+        mode |= ac && (cpu->cr0 & CR0_AM) != 0 ? MODE_AC : 0;
+    }
+    cpu->cpl = cpl;
+    cpu->mode = mode;
+    cpu->tlb_class = cpl == 3 ? TLB_USER
+                     : ac && (cpu->cr4 & CR4_SMAP) != 0 ? TLB_KERNEL_AC
+                                                        : TLB_KERNEL;
+}
+
+/* -- Requests ------------------------------------------------------------------------------------------ */
+
+void cpu_request(CpuState *cpu, uint32_t bits)
+{
+    __atomic_fetch_or(&cpu->requests, bits, __ATOMIC_SEQ_CST);
+    if (__atomic_load_n(&cpu->sleeping, __ATOMIC_SEQ_CST)) {
+        lock_take(&cpu->halt_lock);
+        pthread_cond_signal(&cpu->halt_cond);
+        lock_release(&cpu->halt_lock);
+    }
+    if (cpu->engine != NULL && cpu->engine->kick != NULL) {
+        cpu->engine->kick(cpu);
+    }
+}
+
+void cpu_unrequest(CpuState *cpu, uint32_t bits)
+{
+    __atomic_fetch_and(&cpu->requests, ~bits, __ATOMIC_SEQ_CST);
+}
+
+bool cpu_has_work(const CpuState *cpu)
+{
+    uint32_t requests = cpu_requests(cpu);
+
+    switch (cpu->activity) {
+    case CPU_RUNNING: return true;
+    case CPU_HALTED:
+        return (requests & CPU_REQ_INIT) != 0 ||
+               ((requests & CPU_REQ_NMI) != 0 && !cpu->nmi_masked) ||
+               ((requests & CPU_REQ_INTR) != 0 && (cpu->rflags & FLAG_IF) != 0);
+    case CPU_WAIT_SIPI: return (requests & (CPU_REQ_SIPI | CPU_REQ_INIT)) != 0;
+    case CPU_SHUTDOWN: return (requests & CPU_REQ_INIT) != 0;
+    }
+    return false;
+}
+
+void cpu_sleep(CpuState *cpu)
+{
+    lock_take(&cpu->halt_lock);
+    __atomic_store_n(&cpu->sleeping, true, __ATOMIC_SEQ_CST);
+    while (!cpu_has_work(cpu) && (cpu_requests(cpu) & (CPU_REQ_KICK | CPU_REQ_STOP)) == 0) {
+        pthread_cond_wait(&cpu->halt_cond, &cpu->halt_lock.mutex);
+    }
+    __atomic_store_n(&cpu->sleeping, false, __ATOMIC_SEQ_CST);
+    lock_release(&cpu->halt_lock);
+}
+
+/* -- Time ------------------------------------------------------------------------------------------------ */
+
+uint64_t cpu_tsc(const CpuState *cpu)
+{
+    uint64_t now = cpu->tsc_now != NULL ? cpu->tsc_now(cpu->tsc_arg) : __builtin_ia32_rdtsc();
+
+    return now + (uint64_t)cpu->tsc_offset;
+}

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* mul imul div idiv mulx.  Division never runs on the host unchecked: #DE is found in C first. */
+#include "cpu-x86/insn-operand.h"
+#include "cpu-x86/insns.h"
+
+/* -- Multiplication: flags are the host's --------------------------------------------------------- */
+
+#define WIDE_MUL(name, T, suffix, size)                                                            \
+    static void name##_##suffix(CpuState *cpu, const X86Insn *in)                                  \
+    {                                                                                              \
+        T src = (T)op_read(cpu, in, 0);                                                            \
+        T lo = (T)cpu->gpr[GPR_RAX], hi;                                                           \
+        uint64_t f;                                                                                \
+        asm(#name #suffix " %[src]\n\tpushfq\n\tpopq %[f]"                                         \
+            : "+a"(lo), "=&d"(hi), [f] "=&r"(f)                                                    \
+            : [src] "r"(src)                                                                       \
+            : "cc");                                                                               \
+        gpr_put(cpu, GPR_RAX, size, lo);                                                           \
+        gpr_put(cpu, GPR_RDX, size, hi);                                                           \
+        flags_put(cpu, FLAGS_ARITH, f);                                                            \
+    }
+
+#define BYTE_MUL(name)                                                                             \
+    static void name##_b(CpuState *cpu, const X86Insn *in)                                         \
+    {                                                                                              \
+        uint8_t src = (uint8_t)op_read(cpu, in, 0);                                                \
+        uint16_t ax = (uint8_t)cpu->gpr[GPR_RAX];                                                  \
+        uint64_t f;                                                                                \
+        asm(#name "b %[src]\n\tpushfq\n\tpopq %[f]"                                                \
+            : "+a"(ax), [f] "=&r"(f)                                                               \
+            : [src] "r"(src)                                                                       \
+            : "cc");                                                                               \
+        gpr_put(cpu, GPR_RAX, 2, ax);                                                              \
+        flags_put(cpu, FLAGS_ARITH, f);                                                            \
+    }
+
+#define MUL(name)                                                                                  \
+    BYTE_MUL(name)                                                                                 \
+    WIDE_MUL(name, uint16_t, w, 2)                                                                 \
+    WIDE_MUL(name, uint32_t, l, 4)                                                                 \
+    WIDE_MUL(name, uint64_t, q, 8)
+
+MUL(mul)
+MUL(imul)
+
+X86Exec select_mul(const X86Insn *in)
+{
+    static const X86Exec table[4] = {mul_b, mul_w, mul_l, mul_q};
+
+    return table[size_index(in->op[0].size)];
+}
+
+/* imul r, r/m and imul r, r/m, imm */
+#define SHORT_MUL(T, suffix, size)                                                                 \
+    static void imul_short_##suffix(CpuState *cpu, const X86Insn *in)                              \
+    {                                                                                              \
+        bool three = in->n_operands == 3;                                                          \
+        T b = three ? (T)in->imm : (T)op_read_sized(cpu, in, 1, size);                             \
+        T a = three ? (T)op_read_sized(cpu, in, 1, size) : (T)reg_get(cpu, in->op[0].off, size);   \
+        unsigned fl;                                                                               \
+        asm("imul" #suffix " %[b], %[a]\n\tlahf\n\tseto %%al"                                      \
+            : "=&a"(fl), [a] "+r"(a)                                                               \
+            : [b] "r"(b)                                                                           \
+            : "cc");                                                                               \
+        reg_put(cpu, in->op[0].off, size, a);                                                      \
+        flags_set(cpu, fl);                                                                        \
+    }
+
+SHORT_MUL(uint16_t, w, 2)
+SHORT_MUL(uint32_t, l, 4)
+SHORT_MUL(uint64_t, q, 8)
+
+X86Exec select_imul(const X86Insn *in)
+{
+    static const X86Exec wide[4] = {imul_b, imul_w, imul_l, imul_q};
+    static const X86Exec narrow[4] = {NULL, imul_short_w, imul_short_l, imul_short_q};
+
+    return (in->n_operands == 1 ? wide : narrow)[size_index(in->op[0].size)];
+}
+
+void exec_mulx(CpuState *cpu, const X86Insn *in)
+{
+    unsigned size = in->op[0].size;
+    uint64_t src = op_read_sized(cpu, in, 2, size);
+    unsigned __int128 wide = (unsigned __int128)gpr_get(cpu, GPR_RDX, size) * src;
+
+    /* The high half is written last: it wins when both are the same register. */
+    op_write(cpu, in, 1, (uint64_t)wide);
+    op_write(cpu, in, 0, (uint64_t)(wide >> (size * 8)));
+}
+
+/* -- Division: flags are undefined; hosts leave them as they were ---------------------------------- */
+
+static unsigned __int128 dividend(const CpuState *cpu, unsigned size)
+{
+    if (size == 1) {
+        return (uint16_t)cpu->gpr[GPR_RAX];
+    }
+    return (unsigned __int128)gpr_get(cpu, GPR_RDX, size) << (size * 8) |
+           gpr_get(cpu, GPR_RAX, size);
+}
+
+static void put_quotient(CpuState *cpu, unsigned size, uint64_t quotient, uint64_t remainder)
+{
+    if (size == 1) {
+        gpr_put(cpu, GPR_RAX, 2, (uint8_t)quotient | (uint64_t)(uint8_t)remainder << 8);
+    } else {
+        gpr_put(cpu, GPR_RAX, size, quotient);
+        gpr_put(cpu, GPR_RDX, size, remainder);
+    }
+}
+
+void exec_div(CpuState *cpu, const X86Insn *in)
+{
+    unsigned size = in->op[0].size;
+    uint64_t by = op_read(cpu, in, 0);
+    unsigned __int128 n = dividend(cpu, size);
+
+    if (by == 0 || n >> (size * 8) >= by) {
+        cpu_raise(cpu, EXC_DE);
+    }
+    if ((uint64_t)(n >> 64) == 0) {
+        put_quotient(cpu, size, (uint64_t)n / by, (uint64_t)n % by);
+    } else {
+        put_quotient(cpu, size, (uint64_t)(n / by), (uint64_t)(n % by));
+    }
+}
+
+void exec_idiv(CpuState *cpu, const X86Insn *in)
+{
+    unsigned size = in->op[0].size, bits = size * 8;
+    __int128 by = sign_extend(op_read(cpu, in, 0), size);
+    unsigned __int128 n = dividend(cpu, size);
+    unsigned shift = 128 - bits * 2;
+    __int128 sn = (__int128)(n << shift) >> shift;
+    __int128 limit = (__int128)1 << (bits - 1);
+    __int128 q;
+
+    if (by == 0 || (size == 8 && by == -1 && n == (unsigned __int128)1 << 127)) {
+        cpu_raise(cpu, EXC_DE);
+    }
+    q = sn / by;
+    if (q >= limit || q < -limit) {
+        cpu_raise(cpu, EXC_DE);
+    }
+    put_quotient(cpu, size, (uint64_t)q, (uint64_t)(sn % by));
+}

@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Shifts and rotates.  The host's instruction runs with the guest's flags loaded, so that counts of
+ * zero leave them alone and the undefined ones come out as the host's.
+ */
+#include "cpu-x86/insn-operand.h"
+#include "cpu-x86/insns.h"
+
+/* Host flags <- guest's arithmetic flags; the library is built without a red zone. */
+#define LOAD_FLAGS "pushq %[f]\n\tpopfq\n\t"
+#define STORE_FLAGS "\n\tpushfq\n\tpopq %[f]"
+
+static inline uint64_t host_flags(const CpuState *cpu)
+{
+    return (cpu->rflags & FLAGS_ARITH) | FLAG_FIXED;
+}
+
+#define SHIFT_SIZE(name, T, suffix)                                                                \
+    static inline T value_##name##_##suffix(T v, uint8_t count, uint64_t *flags)                   \
+    {                                                                                              \
+        uint64_t f = *flags;                                                                       \
+        asm(LOAD_FLAGS #name #suffix " %%cl, %[v]" STORE_FLAGS                                     \
+            : [v] "+r"(v), [f] "+r"(f)                                                             \
+            : "c"(count)                                                                           \
+            : "cc");                                                                               \
+        *flags = f;                                                                                \
+        return v;                                                                                  \
+    }
+
+#define SHIFT_VALUES(name)                                                                         \
+    SHIFT_SIZE(name, uint8_t, b)                                                                   \
+    SHIFT_SIZE(name, uint16_t, w)                                                                  \
+    SHIFT_SIZE(name, uint32_t, l)                                                                  \
+    SHIFT_SIZE(name, uint64_t, q)
+
+#define SHIFT_FORM(name, T, suffix, size)                                                          \
+    static void name##_r_##suffix(CpuState *cpu, const X86Insn *in)                                \
+    {                                                                                              \
+        uint64_t f = host_flags(cpu);                                                              \
+        uint8_t count = (uint8_t)op_read_sized(cpu, in, 1, 1);                                     \
+        T v = value_##name##_##suffix((T)reg_get(cpu, in->op[0].off, size), count, &f);            \
+        reg_put(cpu, in->op[0].off, size, v);                                                      \
+        flags_put(cpu, FLAGS_ARITH, f);                                                            \
+    }                                                                                              \
+    static void name##_m_##suffix(CpuState *cpu, const X86Insn *in)                                \
+    {                                                                                              \
+        uint64_t f = host_flags(cpu);                                                              \
+        uint8_t count = (uint8_t)op_read_sized(cpu, in, 1, 1);                                     \
+        MmuRmw rmw;                                                                                \
+        T *p = insn_rmw_begin(cpu, in, size, false, &rmw);                                         \
+        *(volatile T *)p = value_##name##_##suffix(*(volatile T *)p, count, &f);                   \
+        insn_rmw_end(cpu, &rmw, true);                                                             \
+        flags_put(cpu, FLAGS_ARITH, f);                                                            \
+    }
+
+#define SHIFT(name)                                                                                \
+    SHIFT_VALUES(name)                                                                             \
+    SHIFT_FORM(name, uint8_t, b, 1)                                                                \
+    SHIFT_FORM(name, uint16_t, w, 2)                                                               \
+    SHIFT_FORM(name, uint32_t, l, 4)                                                               \
+    SHIFT_FORM(name, uint64_t, q, 8)                                                               \
+    X86Exec select_##name(const X86Insn *in)                                                       \
+    {                                                                                              \
+        static const X86Exec table[2][4] = {                                                       \
+            {name##_r_b, name##_r_w, name##_r_l, name##_r_q},                                      \
+            {name##_m_b, name##_m_w, name##_m_l, name##_m_q},                                      \
+        };                                                                                         \
+        X86Exec fast = name##_fast(in);                                                            \
+        return fast != NULL ? fast : table[op_is_mem(in, 0)][size_index(in->op[0].size)];          \
+    }
+
+/* -- The forms compilers use: 32 and 64-bit register by a constant, not 0 -------------------------- */
+
+#define FAST_SIZE(name, T, suffix, size)                                                           \
+    static void name##_fast_##suffix(CpuState *cpu, const X86Insn *in)                             \
+    {                                                                                              \
+        unsigned fl;                                                                               \
+        T v = (T)reg_get(cpu, in->op[0].off, size);                                                \
+        asm(#name #suffix " %%cl, %[v]\n\tlahf\n\tseto %%al"                                       \
+            : "=&a"(fl), [v] "+r"(v)                                                               \
+            : "c"((uint8_t)in->imm)                                                                \
+            : "cc");                                                                               \
+        reg_put(cpu, in->op[0].off, size, v);                                                      \
+        flags_set(cpu, fl);                                                                        \
+    }
+
+#define FAST(name)                                                                                 \
+    FAST_SIZE(name, uint32_t, l, 4)                                                                \
+    FAST_SIZE(name, uint64_t, q, 8)                                                                \
+    static X86Exec name##_fast(const X86Insn *in)                                                  \
+    {                                                                                              \
+        if (in->op[0].kind != OPERAND_GPR || in->op[1].kind != OPERAND_IMM) {                      \
+            return NULL;                                                                           \
+        }                                                                                          \
+        if (in->op[0].size == 4 && (in->imm & 31) != 0) {                                          \
+            return name##_fast_l;                                                                  \
+        }                                                                                          \
+        return in->op[0].size == 8 && (in->imm & 63) != 0 ? name##_fast_q : NULL;                  \
+    }
+
+#define NO_FAST(name)                                                                              \
+    static X86Exec name##_fast(const X86Insn *in)                                                  \
+    {                                                                                              \
+        return NULL;                                                                               \
+    }
+
+FAST(shl)
+FAST(shr)
+FAST(sar)
+NO_FAST(rol) /* rotates keep SF ZF AF PF */
+NO_FAST(ror)
+NO_FAST(rcl)
+NO_FAST(rcr)
+
+SHIFT(shl)
+SHIFT(shr)
+SHIFT(sar)
+SHIFT(rol)
+SHIFT(ror)
+SHIFT(rcl)
+SHIFT(rcr)
+
+/* -- Double shifts ---------------------------------------------------------------------------------- */
+
+#define DOUBLE_SIZE(name, T, suffix, size)                                                         \
+    static void name##_##suffix(CpuState *cpu, const X86Insn *in)                                  \
+    {                                                                                              \
+        uint64_t f = host_flags(cpu);                                                              \
+        uint8_t count = (uint8_t)op_read_sized(cpu, in, 2, 1);                                     \
+        T src = (T)reg_get(cpu, in->op[1].off, size);                                              \
+        MmuRmw rmw;                                                                                \
+        bool mem = op_is_mem(in, 0);                                                               \
+        T reg = 0, *p = &reg;                                                                      \
+        if (mem) {                                                                                 \
+            p = insn_rmw_begin(cpu, in, size, false, &rmw);                                        \
+        } else {                                                                                   \
+            reg = (T)reg_get(cpu, in->op[0].off, size);                                            \
+        }                                                                                          \
+        T v = *(volatile T *)p;                                                                    \
+        asm(LOAD_FLAGS #name #suffix " %%cl, %[src], %[v]" STORE_FLAGS                             \
+            : [v] "+r"(v), [f] "+r"(f)                                                             \
+            : "c"(count), [src] "r"(src)                                                           \
+            : "cc");                                                                               \
+        *(volatile T *)p = v;                                                                      \
+        if (mem) {                                                                                 \
+            insn_rmw_end(cpu, &rmw, true);                                                         \
+        } else {                                                                                   \
+            reg_put(cpu, in->op[0].off, size, v);                                                  \
+        }                                                                                          \
+        flags_put(cpu, FLAGS_ARITH, f);                                                            \
+    }
+
+#define DOUBLE(name)                                                                               \
+    DOUBLE_SIZE(name, uint16_t, w, 2)                                                              \
+    DOUBLE_SIZE(name, uint32_t, l, 4)                                                              \
+    DOUBLE_SIZE(name, uint64_t, q, 8)                                                              \
+    X86Exec select_##name(const X86Insn *in)                                                       \
+    {                                                                                              \
+        return in->op[0].size == 2 ? name##_w : in->op[0].size == 4 ? name##_l : name##_q;         \
+    }
+
+DOUBLE(shld)
+DOUBLE(shrd)
+
+/* -- BMI2: no flags ---------------------------------------------------------------------------------- */
+
+typedef enum { SHIFTX_LEFT, SHIFTX_RIGHT, SHIFTX_ARITHMETIC } ShiftKind;
+
+static void shift_without_flags(CpuState *cpu, const X86Insn *in, ShiftKind kind)
+{
+    unsigned size = in->op[0].size;
+    uint64_t v = op_read_sized(cpu, in, 1, size);
+    unsigned count = (unsigned)reg_get(cpu, in->op[2].off, 1) & (size * 8 - 1);
+
+    op_write(cpu, in, 0,
+             kind == SHIFTX_LEFT    ? v << count
+             : kind == SHIFTX_RIGHT ? v >> count
+                                    : (uint64_t)(sign_extend(v, size) >> count));
+}
+
+void exec_shlx(CpuState *cpu, const X86Insn *in)
+{
+    shift_without_flags(cpu, in, SHIFTX_LEFT);
+}
+
+void exec_shrx(CpuState *cpu, const X86Insn *in)
+{
+    shift_without_flags(cpu, in, SHIFTX_RIGHT);
+}
+
+void exec_sarx(CpuState *cpu, const X86Insn *in)
+{
+    shift_without_flags(cpu, in, SHIFTX_ARITHMETIC);
+}
+
+void exec_rorx(CpuState *cpu, const X86Insn *in)
+{
+    unsigned size = in->op[0].size, bits = size * 8;
+    uint64_t v = op_read_sized(cpu, in, 1, size);
+    unsigned count = (unsigned)in->imm & (bits - 1);
+
+    op_write(cpu, in, 0, count == 0 ? v : v >> count | v << (bits - count));
+}
