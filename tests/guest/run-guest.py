@@ -1,0 +1,113 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""run-guest.py METAPHRASE GUEST [--smp N] [--ends reset] [--cpu MODEL] [--peer-only]
+
+Boot one bare-metal guest under Metaphrase and demand that every test passes; where
+qemu-system-x86_64 is installed boot it there too and demand the same verdicts, but for what
+DEVIATIONS lists with its reason.  Exit status: 0 good, 1 not, 77 nothing could be run."""
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+# (guest, test): why QEMU's TCG (seen with 7.2) answers otherwise than the manuals say.
+DEVIATIONS = {
+    ("paging64", "nx_is_reserved_without_nxe"): "reserved-bit faults lack the P bit in the error code",
+    ("paging64", "reserved_bits_fault"): "reserved-bit faults lack the P bit in the error code",
+    ("paging32", "pse_reserved_bit_faults"): "reserved-bit faults lack the P bit in the error code",
+    ("paging32", "pdptes_are_loaded_with_cr3"): "reads PDPTEs at each walk",
+    ("paging32", "reserved_bits_of_pdptes_fault_at_the_load"): "does not look at PDPTEs then",
+    ("paging32", "paging_needs_protection"): "accepts CR0.PG without CR0.PE",
+    ("paging64", "non_canonical_stack_accesses_are_stack_faults"): "raises #GP instead of #SS",
+}
+
+PASSED = 0x10 << 1 | 1            # isa-debug-exit's status for the code a good guest writes
+VERDICT = re.compile(r"^(ok|FAIL|skip) (\S+)(.*)$")
+
+
+def run(program, guest, options, timeout):
+    command = [program, *options, "-m", "64", "-smp", str(options_smp), "-kernel", guest,
+               "-display", "none", "-serial", "stdio", "-monitor", "none", "-no-reboot",
+               "-device", "isa-debug-exit,iobase=0xf4,iosize=4"]
+    try:
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, timeout=timeout)
+        text, status = done.stdout.decode("latin-1"), done.returncode
+    except subprocess.TimeoutExpired as late:
+        text, status = (late.stdout or b"").decode("latin-1"), "timeout"
+    verdicts = {}
+    for line in text.replace("\r", "").splitlines():
+        match = VERDICT.match(line)
+        if match:
+            verdicts[match.group(2)] = (match.group(1), line)
+    return verdicts, status, text
+
+
+def expected_status(ends):
+    return 0 if ends == "reset" else PASSED
+
+
+def judge(verdicts, status, text, ends):
+    problems = [line for verdict, line in verdicts.values() if verdict == "FAIL"]
+    if status != expected_status(ends):
+        problems.append(f"exit status {status}, expected {expected_status(ends)}")
+    if not verdicts or (ends != "reset" and "\ndone" not in text.replace("\r", "")):
+        problems.append("the guest did not come to its end; last lines:")
+        problems += text.splitlines()[-5:]
+    return problems
+
+
+def compare(guest, ours, peer):
+    """Where the peer's verdict differs from ours and the table does not say so."""
+    for name in sorted(set(ours) | set(peer)):
+        a, b = ours.get(name, ("missing",))[0], peer.get(name, ("missing",))[0]
+        if a == b or (guest, name) in DEVIATIONS or (a == "ok" and b == "skip"):
+            continue
+        yield f"{name}: {a} here, {b} under QEMU"
+
+
+parser = argparse.ArgumentParser()
+parser.add_argument("metaphrase")
+parser.add_argument("guest")
+parser.add_argument("--smp", type=int, default=1)
+parser.add_argument("--ends", choices=["debug-exit", "reset"], default="debug-exit")
+parser.add_argument("--accel", default="interpret")
+parser.add_argument("--timeout", type=int, default=100)
+parser.add_argument("--peer-only", action="store_true")
+args = parser.parse_args()
+options_smp = args.smp
+name = os.path.basename(args.guest).removesuffix(".elf")
+qemu = shutil.which("qemu-system-x86_64")
+have_ours = os.path.exists(args.metaphrase) and not args.peer_only
+if not have_ours and not qemu:
+    sys.exit(77)
+
+bad = False
+ours = None
+if have_ours:
+    ours, status, text = run(args.metaphrase, args.guest, ["-accel", args.accel], args.timeout)
+    problems = judge(ours, status, text, args.ends)
+    bad = bool(problems)
+    for line in problems:
+        print(f"metaphrase: {line}")
+    print(f"metaphrase: {sum(v == 'ok' for v, _ in ours.values())} ok, "
+          f"{sum(v == 'skip' for v, _ in ours.values())} skipped, "
+          f"{sum(v == 'FAIL' for v, _ in ours.values())} failed")
+if qemu:
+    peer, status, text = run(qemu, args.guest, ["-accel", "tcg", "-cpu", "max"], args.timeout)
+    if ours is not None:
+        differences = list(compare(name, ours, peer))
+    else:
+        differences = [line for v, line in peer.values()
+                       if v == "FAIL" and (name, VERDICT.match(line).group(2)) not in DEVIATIONS]
+        if status == "timeout":
+            differences.append("timeout")
+    for line in differences:
+        print(f"qemu: {line}")
+    for n, (v, _) in peer.items():
+        if (name, n) in DEVIATIONS:
+            print(f"qemu: {n}: {v}: known deviation: {DEVIATIONS[name, n]}")
+    bad = bad or bool(differences)
+sys.exit(1 if bad else 0)
