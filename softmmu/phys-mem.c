@@ -403,6 +403,8 @@ static bool copy(PhysMem *pm, uint64_t addr, uint8_t *buf, uint64_t len, CopyKin
 
         /* A20 off: bit 20 may not carry into the next megabyte inside one piece. */
         n = MIN(n, BIT64(20) - (a & (BIT64(20) - 1)));
+        /* The last byte of the address space is beyond the length of the last range. */
+        n = MAX(n, 1);
         if (r.kind == PHYS_NONE) {
             all = false;
         }
