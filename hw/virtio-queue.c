@@ -349,29 +349,27 @@ void virtq_drop(VirtqElement *e)
 }
 
 /* 2.7.7: the driver wants to hear when the used index passes used_event. */
-static bool wants_interrupt(Virtqueue *q)
+static bool wants_interrupt(Virtqueue *q, uint16_t before)
 {
-    uint16_t event;
+    uint16_t now = q->next_used, word;
 
-    if (!ring_load(q, q->avail + (event_idx(q) ? 4 + 2 * (uint64_t)q->size : 0), &event)) {
+    if (!ring_load(q, q->avail + (event_idx(q) ? 4 + 2 * (uint64_t)q->size : 0), &word)) {
         return false;
     }
-    if (!event_idx(q)) {
-        return (event & AVAIL_NO_INTERRUPT) == 0;
-    }
-    uint16_t now = q->next_used, before = q->signalled_used;
-    return !q->signalled || (uint16_t)(now - event - 1) < (uint16_t)(now - before);
+    return event_idx(q) ? (uint16_t)(now - word - 1) < (uint16_t)(now - before)
+                        : (word & AVAIL_NO_INTERRUPT) == 0;
 }
 
 void virtq_notify(Virtqueue *q)
 {
-    if (!is_usable(q) || q->dev->transport.interrupt == NULL) {
+    uint16_t before = q->announced;
+
+    if (!is_usable(q) || before == q->next_used) {
         return;
     }
+    q->announced = q->next_used;
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
-    if (wants_interrupt(q)) {
-        q->signalled = true;
-        q->signalled_used = q->next_used;
+    if (wants_interrupt(q, before) && q->dev->transport.interrupt != NULL) {
         q->dev->transport.interrupt(q->dev->transport.arg, q);
     }
 }
@@ -396,8 +394,7 @@ void virtq_set_legacy(Virtqueue *q, uint64_t base, uint32_t align)
     q->avail = base + DESC_LEN * (uint64_t)q->size;
     q->used = (q->avail + 6 + 2 * (uint64_t)q->size + align - 1) & ~(uint64_t)(align - 1);
     q->ready = base != 0;
-    q->next_avail = q->next_used = 0;
-    q->signalled = false;
+    q->next_avail = q->next_used = q->announced = 0;
 }
 
 /* -- I/O vectors --------------------------------------------------------------------------------- */

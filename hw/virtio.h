@@ -80,8 +80,7 @@ struct Virtqueue {
 
     /* progress */
     uint16_t next_avail, next_used;
-    uint16_t signalled_used;        /* next_used at the last interrupt */
-    bool signalled;                 /* the above means something       */
+    uint16_t announced;             /* next_used at the last virtq_notify() */
     unsigned in_use;                /* elements taken, not yet pushed  */
 };
 
