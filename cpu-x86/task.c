@@ -138,6 +138,7 @@ static void load_segments(CpuState *cpu, const TaskImage *im, unsigned ext)
     for (unsigned i = 0; i < SEG_COUNT; i++) {
         cpu->seg[i] = (Segment){.selector = im->seg[i], .attr = SEG_NULL};
     }
+    cpu->seg[SEG_CS].attr |= (im->seg[SEG_CS] & 3u) << SEG_DPL_SHIFT; /* CPL is known already */
     cpu->seg[SEG_SS].attr |= (im->seg[SEG_CS] & 3u) << SEG_DPL_SHIFT;
     if ((cpu->rflags & FLAG_VM) != 0) {
         for (unsigned i = 0; i < SEG_COUNT; i++) {
