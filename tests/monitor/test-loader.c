@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Loaders, on tiny synthetic images. */
+#include "hw/fw-cfg.h"
+#include "monitor/loader-firmware.h"
 #include "monitor/loader.h"
 #include "softmmu/base/bits.h"
 
@@ -412,6 +414,44 @@ START_TEST(memory_map_is_sorted_and_counts_all_ram)
 }
 END_TEST
 
+/* -- Firmware ----------------------------------------------------------------------------------------- */
+
+START_TEST(firmware_finds_its_files_and_kernel_items)
+{
+    static const char *const want[] = {"bootorder", "etc/acpi/rsdp", "etc/acpi/tables", "etc/boot-menu-wait",
+                                       "etc/e820", "etc/smbios/smbios-anchor",
+                                       "etc/smbios/smbios-tables", "etc/system-states",
+                                       "etc/table-loader", "opt/x/y", "opt/x/z"};
+    uint8_t k[SETUP_LEN + PAYLOAD_LEN];
+    AcpiConfig acpi;
+    SmbiosConfig smbios;
+
+    make_bzimage(k, true);
+    pc_acpi_config_init(&acpi, 2, 6144 * MIB, 40);
+    ck_assert_uint_eq(acpi.pci_mem32.first, 3072 * MIB);
+    ck_assert_uint_eq(acpi.pci_mem64.first, 7168 * MIB);
+    smbios_config_init(&smbios, "test", 6144 * MIB, 2);
+    g_autofree char *kp = file("bz", k, sizeof k), *text = file("text", "hello", 5);
+    FirmwareConfig c = {.n_cpus = 2, .ram_size = 6144 * MIB, .boot_menu = true, .boot_menu_wait_ms = 100,
+                        .bootorder = "/rom@genroms/x\n", .acpi = &acpi, .smbios = &smbios,
+                        .kernel = kp, .append = "q"};
+    Device *d = fw_cfg_new(NULL);
+
+    ck_assert(firmware_fill_fw_cfg(d, &c, NULL));
+    ck_assert(firmware_add_user_file(d, "opt/x/y", text, NULL, NULL));
+    ck_assert(firmware_add_user_file(d, "opt/x/z", NULL, "zz", NULL));
+    for (unsigned i = 0; i < ARRAY_LEN(want); i++) {
+        ck_assert_msg(fw_cfg_file(d, want[i]) != NULL, "%s", want[i]);
+    }
+    ck_assert_uint_eq(g_bytes_get_size(fw_cfg_file(d, "etc/e820")), 40);
+    g_autoptr(GError) error = NULL;
+    ck_assert(!firmware_add_user_file(d, "opt/q", "/nonexistent/q", NULL, &error));
+    ck_assert_ptr_nonnull(strstr(error->message, "/nonexistent/q"));
+    device_free(d);
+    smbios_config_clear(&smbios);
+}
+END_TEST
+
 /* -- The CPU ------------------------------------------------------------------------------------------ */
 
 /* The test looks at what cpu_update_mode() derives the mode from, and that it is called. */
@@ -478,6 +518,7 @@ int main(void)
     tcase_add_test(tc, bad_files_are_named_with_the_reason);
     tcase_add_loop_test(tc, damaged_headers_never_place_anything_outside_ram, 0, 3);
     tcase_add_test(tc, memory_map_is_sorted_and_counts_all_ram);
+    tcase_add_test(tc, firmware_finds_its_files_and_kernel_items);
     tcase_add_loop_test(tc, the_boot_cpu_is_put_at_the_entry, 0, 2);
     SRunner *sr = srunner_create(s);
     srunner_run_all(sr, CK_ENV);
