@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* One row a device; see contract.h. */
+#include "tests/hw/contract.h"
+
+#include "hw/acpi-pm.h"
+#include "hw/apic-bus.h"
+#include "hw/debug-exit.h"
+#include "hw/debugcon.h"
+#include "hw/fpu-error.h"
+#include "hw/hpet.h"
+#include "hw/i8042.h"
+#include "hw/ide.h"
+#include "hw/ioapic.h"
+#include "hw/lapic.h"
+#include "hw/pci-host.h"
+#include "hw/pic.h"
+#include "hw/piix3-isa.h"
+#include "hw/pit.h"
+#include "hw/port92.h"
+#include "hw/post-port.h"
+#include "hw/rtc.h"
+#include "hw/uart.h"
+#include "hw/vga.h"
+
+static void note_bool(void *arg, bool on)
+{
+    contract_callback(arg);
+}
+
+static void note_int(void *arg, int val)
+{
+    contract_callback(arg);
+}
+
+/* -- Classic chips ------------------------------------------------------------------------------ */
+
+static Device *make_pic(ContractEnv *env)
+{
+    return pic_new(&(IrqLine){fake_irq_set, &env->irq[0]});
+}
+
+static void drop_message(void *arg, const ApicMessage *m)
+{
+    contract_callback(arg);
+}
+
+static Device *make_ioapic(ContractEnv *env)
+{
+    return ioapic_new(1, drop_message, env);
+}
+
+static int first_cpu(void *arg)
+{
+    return 0;
+}
+
+static void sink_intr(void *arg, bool level)
+{
+    fake_irq_set(arg, 0, level);
+}
+
+static void sink_event(void *arg)
+{
+}
+
+static void sink_sipi(void *arg, uint8_t vector)
+{
+}
+
+static uint64_t fake_tsc(void *arg)
+{
+    return ((ContractEnv *)arg)->clock.ns * 2;
+}
+
+/* The local APIC shows through the bus's window; it is the device under test. */
+static Device *make_lapic(ContractEnv *env)
+{
+    Device *bus = apic_bus_new(first_cpu, env);
+
+    for (unsigned i = 0; i < 2; i++) {
+        g_ptr_array_add(env->others, lapic_new(&(LapicConfig){
+            .bus = bus, .timers = &env->clock.timers, .id = i, .bsp = i == 0, .x2apic = true,
+            .tsc_deadline = true, .tsc_arg = env, .tsc_now = fake_tsc, .tsc_hz = 2000000000,
+            .sink = {&env->irq[i], sink_intr, sink_event, sink_event, sink_sipi, NULL}}));
+    }
+    return bus;
+}
+
+static Device *make_pit(ContractEnv *env)
+{
+    return pit_new(&env->clock.timers, &(IrqLine){fake_irq_set, &env->irq[0]});
+}
+
+static Device *make_rtc(ContractEnv *env)
+{
+    return rtc_new(&env->clock.timers, &(IrqLine){fake_irq_set, &env->irq[0]}, 1700000000);
+}
+
+static void hpet_pin(void *arg, unsigned pin, int level)
+{
+    fake_irq_set(&((ContractEnv *)arg)->irq[pin], pin, level);
+}
+
+static Device *make_hpet(ContractEnv *env)
+{
+    return hpet_new(&(HpetConfig){.timers = &env->clock.timers, .routes = 0x00ff0000,
+                                  .set_pin = hpet_pin, .arg = env,
+                                  .legacy_irq0 = contract_irq(env, 0),
+                                  .legacy_irq8 = contract_irq(env, 8),
+                                  .legacy_mode = contract_irq(env, 31)});
+}
+
+static Device *make_acpi_pm(ContractEnv *env)
+{
+    return acpi_pm_new(&(AcpiPmConfig){.timers = &env->clock.timers, .sci = contract_irq(env, 9),
+                                       .s5_type = 0, .arg = env, .shutdown = contract_callback});
+}
+
+static Device *make_uart(ContractEnv *env)
+{
+    return uart_new(&env->clock.timers, &(IrqLine){fake_irq_set, &env->irq[4]}, &env->chr);
+}
+
+static Device *make_i8042(ContractEnv *env)
+{
+    return i8042_new(&(I8042Config){.irq1 = contract_irq(env, 1), .irq12 = contract_irq(env, 12),
+                                    .mouse = true, .arg = env, .reset = contract_callback,
+                                    .set_a20 = note_bool});
+}
+
+static Device *make_port92(ContractEnv *env)
+{
+    return port92_new(&(Port92Config){env, contract_callback, note_bool});
+}
+
+static Device *make_debug_exit(ContractEnv *env)
+{
+    return debug_exit_new(DEBUG_EXIT_LEN, note_int, env);
+}
+
+static Device *make_debugcon(ContractEnv *env)
+{
+    return debugcon_new(&env->chr, DEBUGCON_READBACK);
+}
+
+static Device *make_post_port(ContractEnv *env)
+{
+    return post_port_new();
+}
+
+static Device *make_fpu_error(ContractEnv *env)
+{
+    return fpu_error_new(&(IrqLine){fake_irq_set, &env->irq[13]});
+}
+
+/* -- PCI, virtio -------------------------------------------------------------------------------- */
+
+static void free_bus(void *arg)
+{
+    pci_bus_free(arg);
+}
+
+static PciBus *make_bus(ContractEnv *env)
+{
+    PciBus *bus = pci_bus_new(env->mem, env->ports);
+
+    env->finish = free_bus;
+    env->finish_arg = bus;
+    return bus;
+}
+
+/* The whole configuration space of a host bridge and an ISA bridge behind two ports. */
+static Device *make_i440fx(ContractEnv *env)
+{
+    PciBus *bus = make_bus(env);
+    PciDevice *isa = piix3_isa_new(&(Piix3Config){.reset = contract_callback, .arg = env});
+    PciDevice *host = i440fx_new(&(I440fxConfig){.bus = bus, .rom_offset = I440FX_NO_ROM});
+
+    pci_bus_add(bus, host, 0, 0, NULL);
+    pci_bus_add(bus, isa, 1, 0, NULL);
+    g_ptr_array_add(env->others, isa);
+    return &host->dev;
+}
+
+static Device *make_piix3(ContractEnv *env)
+{
+    return &piix3_isa_new(&(Piix3Config){.reset = contract_callback, .arg = env})->dev;
+}
+
+/* -- VGA, IDE, floppy --------------------------------------------------------------------------- */
+
+static Device *make_vga(ContractEnv *env)
+{
+    return vga_new(env->mem, &env->clock.clock, NULL, 0);
+}
+
+static Device *make_ide_empty(ContractEnv *env)
+{
+    return ide_new(env->mem);
+}
+
+/* clang-format off */
+const ContractRow contract_rows[] = {
+    {"pic",        make_pic},
+    {"ioapic",     make_ioapic},
+    {"lapic",      make_lapic},
+    {"pit",        make_pit},
+    {"rtc",        make_rtc,        .keeps_state = true},
+    {"hpet",       make_hpet},
+    {"acpi-pm",    make_acpi_pm},
+    {"uart",       make_uart},
+    {"i8042",      make_i8042},
+    {"port92",     make_port92},
+    {"debug-exit", make_debug_exit},
+    {"debugcon",   make_debugcon},
+    {"post-port",  make_post_port},
+    {"fpu-error",  make_fpu_error},
+    {"i440fx",     make_i440fx},
+    {"piix3-isa",  make_piix3},
+    {"vga",        make_vga,        .keeps_state = true},
+    {"ide-empty",  make_ide_empty},
+};
+/* clang-format on */
+const unsigned contract_n_rows = sizeof contract_rows / sizeof *contract_rows;
