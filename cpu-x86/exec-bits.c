@@ -161,14 +161,14 @@ BIT_SCANS(bsr)
 
 /* -- BMI1 and BMI2 ------------------------------------------------------------------------------------- */
 
-/* CF and OF as given; SF and ZF by the result; AF and PF as hosts leave them (0 and by `pf`). */
+/* CF as given; SF and ZF by the result; OF is 0, and so, on hosts, are AF and PF (undefined). */
 static void bmi_flags(CpuState *cpu, uint64_t result, unsigned size, bool cf)
 {
     uint64_t f = cf ? FLAG_CF : 0;
 
     f |= result == 0 ? FLAG_ZF : 0;
     f |= (result >> (size * 8 - 1) & 1) != 0 ? FLAG_SF : 0;
-    flags_put(cpu, FLAG_CF | FLAG_ZF | FLAG_SF | FLAG_OF, f);
+    flags_put(cpu, FLAGS_ARITH, f);
 }
 
 void exec_andn(CpuState *cpu, const X86Insn *in)
@@ -213,7 +213,7 @@ void exec_bextr(CpuState *cpu, const X86Insn *in)
 
     r &= len < 64 ? (UINT64_C(1) << len) - 1 : UINT64_MAX;
     op_write(cpu, in, 0, r);
-    flags_put(cpu, FLAG_CF | FLAG_ZF | FLAG_OF, r == 0 ? FLAG_ZF : 0);
+    flags_put(cpu, FLAGS_ARITH, r == 0 ? FLAG_ZF : 0);
 }
 
 void exec_bzhi(CpuState *cpu, const X86Insn *in)

@@ -27,20 +27,35 @@ static inline uint64_t host_flags(const CpuState *cpu)
         return v;                                                                                  \
     }
 
+/* OF after a rotate by more than 1 is undefined.  Hosts leave it as it was when a register rotates by
+ * a constant, though not by CL, which is what runs here. */
+static inline void put_rotate_flags(CpuState *cpu, const X86Insn *in, uint64_t f, uint8_t count)
+{
+    unsigned mask = in->op[0].size == 8 ? 63 : 31;
+    bool keep = in->op[1].kind == OPERAND_IMM && !op_is_mem(in, 0) && (count & mask) > 1;
+
+    flags_put(cpu, FLAGS_ARITH & ~(keep ? FLAG_OF : 0), f);
+}
+
+static inline void put_shift_flags(CpuState *cpu, const X86Insn *in, uint64_t f, uint8_t count)
+{
+    flags_put(cpu, FLAGS_ARITH, f);
+}
+
 #define SHIFT_VALUES(name)                                                                         \
     SHIFT_SIZE(name, uint8_t, b)                                                                   \
     SHIFT_SIZE(name, uint16_t, w)                                                                  \
     SHIFT_SIZE(name, uint32_t, l)                                                                  \
     SHIFT_SIZE(name, uint64_t, q)
 
-#define SHIFT_FORM(name, T, suffix, size)                                                          \
+#define SHIFT_FORM(name, T, suffix, size, put)                                                     \
     static void name##_r_##suffix(CpuState *cpu, const X86Insn *in)                                \
     {                                                                                              \
         uint64_t f = host_flags(cpu);                                                              \
         uint8_t count = (uint8_t)op_read_sized(cpu, in, 1, 1);                                     \
         T v = value_##name##_##suffix((T)reg_get(cpu, in->op[0].off, size), count, &f);            \
         reg_put(cpu, in->op[0].off, size, v);                                                      \
-        flags_put(cpu, FLAGS_ARITH, f);                                                            \
+        put(cpu, in, f, count);                                                                    \
     }                                                                                              \
     static void name##_m_##suffix(CpuState *cpu, const X86Insn *in)                                \
     {                                                                                              \
@@ -50,15 +65,15 @@ static inline uint64_t host_flags(const CpuState *cpu)
         T *p = insn_rmw_begin(cpu, in, size, false, &rmw);                                         \
         *(volatile T *)p = value_##name##_##suffix(*(volatile T *)p, count, &f);                   \
         insn_rmw_end(cpu, &rmw, true);                                                             \
-        flags_put(cpu, FLAGS_ARITH, f);                                                            \
+        put(cpu, in, f, count);                                                                    \
     }
 
-#define SHIFT(name)                                                                                \
+#define SHIFT(name, put)                                                                           \
     SHIFT_VALUES(name)                                                                             \
-    SHIFT_FORM(name, uint8_t, b, 1)                                                                \
-    SHIFT_FORM(name, uint16_t, w, 2)                                                               \
-    SHIFT_FORM(name, uint32_t, l, 4)                                                               \
-    SHIFT_FORM(name, uint64_t, q, 8)                                                               \
+    SHIFT_FORM(name, uint8_t, b, 1, put)                                                           \
+    SHIFT_FORM(name, uint16_t, w, 2, put)                                                          \
+    SHIFT_FORM(name, uint32_t, l, 4, put)                                                          \
+    SHIFT_FORM(name, uint64_t, q, 8, put)                                                          \
     X86Exec select_##name(const X86Insn *in)                                                       \
     {                                                                                              \
         static const X86Exec table[2][4] = {                                                       \
@@ -112,13 +127,13 @@ NO_FAST(ror)
 NO_FAST(rcl)
 NO_FAST(rcr)
 
-SHIFT(shl)
-SHIFT(shr)
-SHIFT(sar)
-SHIFT(rol)
-SHIFT(ror)
-SHIFT(rcl)
-SHIFT(rcr)
+SHIFT(shl, put_shift_flags)
+SHIFT(shr, put_shift_flags)
+SHIFT(sar, put_shift_flags)
+SHIFT(rol, put_rotate_flags)
+SHIFT(ror, put_rotate_flags)
+SHIFT(rcl, put_shift_flags)
+SHIFT(rcr, put_shift_flags)
 
 /* -- Double shifts ---------------------------------------------------------------------------------- */
 
