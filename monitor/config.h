@@ -53,7 +53,7 @@ typedef struct {
 } ChardevConfig;
 
 /* What stands at the end of a serial line, monitor or debug port. */
-typedef struct {
+typedef struct LineConfig {
     char *option;
     char *chardev;             /* id, or NULL: nothing there ("none")        */
 } LineConfig;

@@ -22,7 +22,11 @@
 #include "softmmu/port-space.h"
 
 typedef struct Machine Machine;
-typedef struct MachineConfig MachineConfig;   /* monitor/config.h: the parsed command line */
+/* monitor/config.h: the parsed command line */
+typedef struct MachineConfig MachineConfig;
+typedef struct LineConfig LineConfig;
+typedef struct MachineClass MachineClass;
+typedef struct RunLoop RunLoop;               /* monitor/run-loop.c */
 
 /* Why the machine stopped or is to be reset (QMP's SHUTDOWN and RESET reasons). */
 typedef enum {
@@ -38,9 +42,29 @@ typedef enum {
     CAUSE_FAILED,             /* an engine or back end is lost  */
 } MachineCause;
 
+/* What a schematic provides; the functions run in the I/O thread with the machine lock held. */
+struct MachineClass {
+    const char *name;
+    /* Make memory, CPUs and devices; wire them.  False: `error`; what was made is freed by free(). */
+    bool (*build)(Machine *m, GError **error);
+    /* After all devices and CPUs are reset: load what firmware or a boot protocol wants in memory and
+     * set the CPUs' first state.  Called first by machine_new(), then at each reset. */
+    bool (*boot)(Machine *m, GError **error);
+    /* A CPU took INIT: reset its local APIC.  May be NULL. */
+    void (*cpu_init)(Machine *m, CpuState *cpu);
+    void (*powerdown)(Machine *m);            /* press the power button; may be NULL */
+    void (*nmi)(Machine *m);                  /* may be NULL */
+    /* `info irq`, `info pci`...: append text, or return false when there is nothing of that name. */
+    bool (*info)(Machine *m, const char *what, GString *out);
+    void (*free)(Machine *m);                 /* after the devices are gone */
+};
+
+extern const MachineClass machine_pc, machine_microvm, machine_none;
+
 struct Machine {
     /* wiring, set once */
     const MachineConfig *config;
+    const MachineClass *cls;
     Lock lock;
     Clock *clock;
     TimerQueue timers;
@@ -51,16 +75,20 @@ struct Machine {
     unsigned n_cpus;
     GMainContext *context;
     GPtrArray *devices;       /* Device*, owned, in order of creation (= reset order)   */
-    GPtrArray *chardevs;      /* Chardev*, owned */
-    GPtrArray *blocks;        /* BlockBackend*, owned */
+    GPtrArray *chardevs;      /* BackEndChardev*, owned (monitor/back-ends.h)            */
+    GPtrArray *blocks;        /* BackEndBlock*, owned                                    */
     const EngineClass *engine;
 
     /* state (machine lock) */
     bool running;             /* vCPUs may run (not stopped by the monitor)              */
     bool reset_wanted, quit_wanted;
-    MachineCause cause;
+    MachineCause cause;       /* of quit_wanted, or of the last reset                    */
     int exit_code;
-    void *threads;            /* run-loop.c's */
+    uint64_t stopped_tsc;     /* host TSC when `running` became false                    */
+    pthread_t io_thread;
+    GPtrArray *monitors;      /* HmpMonitor*, owned */
+    RunLoop *loop;
+    uint64_t *busy_ns;        /* CPU time of each CPU's thread, as of its last parking   */
     void *platform;           /* machine-pc.c's or machine-microvm.c's */
 };
 
@@ -75,9 +103,23 @@ int machine_run(Machine *m);
 void machine_request_reset(Machine *m, MachineCause cause);
 void machine_request_shutdown(Machine *m, MachineCause cause, int exit_code);
 void machine_set_running(Machine *m, bool running);
+/* Ctrl-A x, `quit`: machine_request_shutdown() with CAUSE_HOST_QUIT; a callback's form. */
+void machine_quit(void *m);
+/* Guest devices' forms of the requests: CAUSE_GUEST_RESET, CAUSE_GUEST_SHUTDOWN. */
+void machine_guest_reset(void *m);
+void machine_guest_shutdown(void *m);
+void machine_guest_debug_exit(void *m, int code);
+
+/* What has that id, borrowed; NULL when there is none. */
+Chardev *machine_chardev(Machine *m, const char *id);
+BlockBackend *machine_block(Machine *m, const char *drive_id);
+Device *machine_find_device(Machine *m, const char *id);
 
 /* For schematics: own a device; map its windows. */
 void machine_add_device(Machine *m, Device *d);
+/* What is at the end of a line of the configuration, for one front end: *chardev is NULL when nothing
+ * is.  Lines that share a chardev get fronts of its mux. */
+bool machine_line(Machine *m, const LineConfig *line, Chardev **chardev, GError **error);
 void machine_map_port(Machine *m, Device *d, unsigned window, uint16_t base);
 void machine_map_mmio(Machine *m, Device *d, unsigned window, uint64_t base);
 

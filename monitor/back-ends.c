@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "monitor/back-ends.h"
+
+#include "monitor/report.h"
+
+#include <string.h>
+
+/* -- Chardevs --------------------------------------------------------------------------------------- */
+
+static Chardev *make_chardev(Machine *m, const ChardevConfig *c, GError **error)
+{
+    switch (c->kind) {
+    case CHAR_STDIO:
+        return chardev_stdio_new(c->id, c->signals, m->context, error);
+    case CHAR_FILE:
+        return chardev_file_new(c->id, c->path, c->append, m->context, error);
+    case CHAR_PIPE:
+        return chardev_pipe_new(c->id, c->path, m->context, error);
+    case CHAR_PTY: {
+        Chardev *pty = chardev_pty_new(c->id, m->context, error);
+        if (pty != NULL) {
+            report_info("char device redirected to %s (label %s)", pty->label + strlen("pty:"),
+                        c->id);
+        }
+        return pty;
+    }
+    case CHAR_SOCKET: {
+        ChardevSocketOptions o = {.path = c->path, .host = c->host, .port = c->port,
+                                  .server = c->server, .wait = c->server && c->wait,
+                                  .nodelay = c->nodelay};
+        if (o.wait) {
+            report_info("waiting for a connection on %s", c->path != NULL ? c->path : c->port);
+        }
+        return chardev_socket_new(c->id, &o, m->context, error);
+    }
+    case CHAR_RINGBUF:
+        return chardev_ringbuf_new(c->id, (size_t)c->size);
+    case CHAR_NULL:
+        break;
+    }
+    return chardev_null_new(c->id);
+}
+
+bool back_ends_open_chardevs(Machine *m, GError **error)
+{
+    for (guint i = 0; i < m->config->chardevs->len; i++) {
+        const ChardevConfig *c = g_ptr_array_index(m->config->chardevs, i);
+        BackEndChardev *b;
+        Chardev *chardev = make_chardev(m, c, error);
+
+        if (chardev == NULL) {
+            g_prefix_error(error, "%s: ", c->option);
+            return false;
+        }
+        b = g_new0(BackEndChardev, 1);
+        b->config = c;
+        b->chardev = chardev;
+        b->fronts = g_ptr_array_new_with_free_func((GDestroyNotify)chardev_free);
+        if (c->mux) {
+            b->mux = char_mux_new(chardev, &(CharMuxHooks){.arg = m, .quit = machine_quit});
+        }
+        g_ptr_array_add(m->chardevs, b);
+    }
+    return true;
+}
+
+void back_end_chardev_free(BackEndChardev *b)
+{
+    bool mux_has_fronts = b->fronts->len > 0;
+
+    g_ptr_array_free(b->fronts, TRUE);
+    if (b->mux == NULL) {
+        chardev_free(b->chardev);
+    } else if (!mux_has_fronts) {
+        char_mux_free(b->mux);
+    }
+    g_free(b);
+}
+
+static BackEndChardev *find_chardev(Machine *m, const char *id)
+{
+    for (guint i = 0; i < m->chardevs->len; i++) {
+        BackEndChardev *b = g_ptr_array_index(m->chardevs, i);
+        if (strcmp(b->config->id, id) == 0) {
+            return b;
+        }
+    }
+    return NULL;
+}
+
+Chardev *machine_chardev(Machine *m, const char *id)
+{
+    BackEndChardev *b = find_chardev(m, id);
+
+    return b != NULL ? b->chardev : NULL;
+}
+
+Chardev *back_end_take_chardev(Machine *m, const char *id, GError **error)
+{
+    BackEndChardev *b = find_chardev(m, id);
+    Chardev *front;
+
+    if (b == NULL) {
+        fail(error, "there is no chardev '%s'", id);
+        return NULL;
+    }
+    if (b->mux == NULL) {
+        if (b->used) {
+            fail(error, "chardev '%s' is in use already; share it with mux=on", id);
+            return NULL;
+        }
+        b->used = true;
+        return b->chardev;
+    }
+    front = char_mux_front(b->mux);
+    if (front == NULL) {
+        fail(error, "chardev '%s' has %d users already", id, CHAR_MUX_FRONTS);
+        return NULL;
+    }
+    g_ptr_array_add(b->fronts, front);
+    return front;
+}
+
+bool machine_line(Machine *m, const LineConfig *line, Chardev **chardev, GError **error)
+{
+    *chardev = NULL;
+    if (line->chardev != NULL) {
+        *chardev = back_end_take_chardev(m, line->chardev, error);
+        if (*chardev == NULL) {
+            g_prefix_error(error, "%s: ", line->option);
+            return false;
+        }
+    }
+    return true;
+}
+
+/* -- Blocks ------------------------------------------------------------------------------------------- */
+
+/* A completion's way into the machine.  The I/O thread dispatches with the lock held already. */
+static void run_locked(void *machine, void (*fn)(void *), void *arg)
+{
+    Machine *m = machine;
+
+    lock_take(&m->lock);
+    fn(arg);
+    lock_release(&m->lock);
+}
+
+bool back_ends_open_blocks(Machine *m, GError **error)
+{
+    for (guint i = 0; i < m->config->drives->len; i++) {
+        const DriveConfig *d = g_ptr_array_index(m->config->drives, i);
+        BackEndBlock *b = g_new0(BackEndBlock, 1);
+
+        b->config = d;
+        g_ptr_array_add(m->blocks, b);
+        if (d->file != NULL) {
+            BlockOptions o = {.filename = d->file, .format = d->format, .read_only = d->read_only,
+                              .snapshot = d->snapshot};
+            o.cache = d->cache;
+            b->block = block_open(&o, m->context, run_locked, m, error);
+            if (b->block == NULL) {
+                g_prefix_error(error, "%s: ", d->option);
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
+void back_end_block_free(BackEndBlock *b)
+{
+    if (b->block != NULL) {
+        block_close(b->block);
+    }
+    g_free(b);
+}
+
+BlockBackend *machine_block(Machine *m, const char *drive_id)
+{
+    for (guint i = 0; i < m->blocks->len; i++) {
+        BackEndBlock *b = g_ptr_array_index(m->blocks, i);
+        if (strcmp(b->config->id, drive_id) == 0) {
+            return b->block;
+        }
+    }
+    return NULL;
+}
+
+BackEndBlock *back_end_take_block(Machine *m, const char *id, GError **error)
+{
+    for (guint i = 0; i < m->blocks->len; i++) {
+        BackEndBlock *b = g_ptr_array_index(m->blocks, i);
+        if (strcmp(b->config->id, id) != 0) {
+            continue;
+        }
+        if (b->used || b->config->interface != IF_NONE) {
+            fail(error, "drive '%s' is in use already%s", id,
+                 b->used ? "" : " (give it if=none)");
+            return NULL;
+        }
+        b->used = true;
+        return b;
+    }
+    fail(error, "there is no drive '%s'", id);
+    return NULL;
+}
+
+BackEndBlock *back_end_take_drive(Machine *m, DriveInterface interface, unsigned index)
+{
+    for (guint i = 0; i < m->blocks->len; i++) {
+        BackEndBlock *b = g_ptr_array_index(m->blocks, i);
+        if (b->config->interface == interface && b->config->index == index) {
+            b->used = true;
+            return b;
+        }
+    }
+    return NULL;
+}
+
+bool back_ends_check_use(Machine *m, GError **error)
+{
+    for (guint i = 0; i < m->blocks->len; i++) {
+        const BackEndBlock *b = g_ptr_array_index(m->blocks, i);
+        if (!b->used && b->config->interface != IF_NONE) {
+            return fail(error, "%s: machine %s has no place for this drive", b->config->option,
+                        m->cls->name);
+        }
+    }
+    return true;
+}

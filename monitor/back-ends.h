@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The machine's host side: makes what -chardev, -serial and -drive describe, and hands it out. */
+#ifndef MONITOR_BACK_ENDS_H
+#define MONITOR_BACK_ENDS_H
+
+#include "hw/chardev-backends.h"
+#include "monitor/config.h"
+#include "monitor/machine.h"
+
+/* An element of Machine.chardevs: a chardev of the configuration and who has it. */
+typedef struct {
+    const ChardevConfig *config;
+    Chardev *chardev;          /* owned unless muxed: then its mux has it        */
+    CharMux *mux;              /* NULL: for one front end                        */
+    GPtrArray *fronts;         /* Chardev*, owned: those of the mux              */
+    bool used;
+} BackEndChardev;
+
+/* An element of Machine.blocks. */
+typedef struct {
+    const DriveConfig *config;
+    BlockBackend *block;       /* NULL: a removable drive without a medium       */
+    bool used;
+} BackEndBlock;
+
+bool back_ends_open_chardevs(Machine *m, GError **error);
+bool back_ends_open_blocks(Machine *m, GError **error);
+
+/* Hand out to one device or monitor; NULL with `error` when it is not there or taken. */
+Chardev *back_end_take_chardev(Machine *m, const char *id, GError **error);
+BackEndBlock *back_end_take_block(Machine *m, const char *id, GError **error);
+/* The drive of an interface at an index, marked used; NULL: there is none. */
+BackEndBlock *back_end_take_drive(Machine *m, DriveInterface interface, unsigned index);
+
+/* After all devices are made: refuse a drive that nothing would serve (if=ide on a machine without). */
+bool back_ends_check_use(Machine *m, GError **error);
+
+/* Elements' free functions. */
+void back_end_chardev_free(BackEndChardev *b);
+void back_end_block_free(BackEndBlock *b);
+
+#endif /* MONITOR_BACK_ENDS_H */

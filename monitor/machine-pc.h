@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What -device needs of machine `pc`. */
+#ifndef MONITOR_MACHINE_PC_H
+#define MONITOR_MACHINE_PC_H
+
+#include "hw/pci.h"
+#include "monitor/machine.h"
+
+/* Its PCI bus; NULL on other machines. */
+PciBus *machine_pc_bus(Machine *m);
+/* ISA interrupt line `irq` (0..15) for an ISA device. */
+IrqLine machine_pc_isa_irq(Machine *m, unsigned irq);
+
+#endif /* MONITOR_MACHINE_PC_H */

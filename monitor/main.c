@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The program: command line, machine, exit status. */
+#include "monitor/config.h"
+#include "monitor/machine.h"
+#include "monitor/report.h"
+#include "monitor/stats.h"
+#include "softmmu/base/log.h"
+#include "softmmu/base/stress.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Switch on what -d, -D, -trace and --stress ask for; the names were checked by the parser. */
+static bool start_logging(const MachineConfig *c, GError **error)
+{
+    const char *bad;
+
+    if (c->log_file != NULL && !log_open(c->log_file)) {
+        return fail(error, "-D %s: %s", c->log_file, strerror(errno));
+    }
+    if (c->log_items != NULL && !log_enable(c->log_items, &bad)) {
+        return fail(error, "-d %s: no log item is called '%s'", c->log_items, bad);
+    }
+    for (guint i = 0; i < c->traces->len; i++) {
+        trace_enable(g_ptr_array_index(c->traces, i), true);
+    }
+    for (guint i = 0; i < c->stress->len; i++) {
+        stress_set(g_ptr_array_index(c->stress, i));
+    }
+    return true;
+}
+
+static bool write_pidfile(const char *path, GError **error)
+{
+    g_autofree char *text = g_strdup_printf("%d\n", (int)getpid());
+
+    return g_file_set_contents(path, text, -1, error);
+}
+
+static int run(const MachineConfig *c)
+{
+    g_autoptr(GError) error = NULL;
+    Machine *m;
+    int status;
+
+    if (!start_logging(c, &error)) {
+        report_error("%s", error->message);
+        return 1;
+    }
+    if (!c->display_given && !c->nodefaults && c->machine != MACHINE_NONE) {
+        report_info("no display is built: serial line and monitor are on this terminal "
+                    "(Ctrl-A h helps; -nographic or -display none say what you want)");
+    }
+    m = machine_new(c, &error);
+    if (m == NULL) {
+        report_error("%s", error->message);
+        return 1;
+    }
+    if (c->pidfile != NULL && !write_pidfile(c->pidfile, &error)) {
+        report_error("-pidfile %s: %s", c->pidfile, error->message);
+        machine_free(m);
+        return 1;
+    }
+    status = machine_run(m);
+    if (log_on[LOG_STATS]) {
+        GString *out = g_string_new(NULL);
+        stats_print(m, out);
+        log_write("%s", out->str);
+        g_string_free(out, TRUE);
+    }
+    machine_free(m);
+    if (c->pidfile != NULL) {
+        unlink(c->pidfile);
+    }
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    g_autoptr(GError) error = NULL;
+    MachineConfig config;
+    int status = 0;
+
+    g_autofree char *name = g_path_get_basename(argc > 0 ? argv[0] : "metaphrase");
+    g_set_prgname(name);
+    signal(SIGPIPE, SIG_IGN);
+    switch (config_parse(&config, argc, argv, &error)) {
+    case CONFIG_OK:
+        status = run(&config);
+        break;
+    case CONFIG_DONE:
+        fflush(stdout);
+        break;
+    case CONFIG_FAILED:
+        report_error("%s", error->message);
+        status = 1;
+        break;
+    }
+    config_clear(&config);
+    return status;
+}

@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "monitor/processors.h"
+
+#include "hw/apic-bus.h"
+#include "hw/fpu-error.h"
+#include "hw/lapic.h"
+#include "hw/pic.h"
+#include "monitor/config.h"
+#include "monitor/run-loop.h"
+
+/* A CPU's place on the board. */
+typedef struct {
+    Processors *board;
+    CpuState *cpu;
+    Device *lapic;
+} Socket;
+
+struct Processors {
+    Machine *machine;
+    Device *bus, *pic, *fpu_error;
+    Socket *sockets;           /* n_cpus */
+};
+
+/* -- From the CPU to its APIC: CPU threads, which hold no lock ---------------------------------- */
+
+static Lock *socket_lock(const Socket *s)
+{
+    return &s->board->machine->lock;
+}
+
+static int irq_ack(void *arg)
+{
+    Socket *s = arg;
+    int vector;
+
+    lock_take(socket_lock(s));
+    vector = lapic_ack(s->lapic);
+    lock_release(socket_lock(s));
+    return vector;
+}
+
+static uint64_t cr8_read(void *arg)
+{
+    Socket *s = arg;
+    uint64_t v;
+
+    lock_take(socket_lock(s));
+    v = lapic_get_cr8(s->lapic);
+    lock_release(socket_lock(s));
+    return v;
+}
+
+static void cr8_write(void *arg, uint64_t val)
+{
+    Socket *s = arg;
+
+    lock_take(socket_lock(s));
+    lapic_set_cr8(s->lapic, val);
+    lock_release(socket_lock(s));
+}
+
+static bool apic_msr_read(void *arg, uint32_t msr, uint64_t *val)
+{
+    Socket *s = arg;
+    bool ok;
+
+    lock_take(socket_lock(s));
+    ok = lapic_msr_read(s->lapic, msr, val);
+    lock_release(socket_lock(s));
+    return ok;
+}
+
+static bool apic_msr_write(void *arg, uint32_t msr, uint64_t val)
+{
+    Socket *s = arg;
+    bool ok;
+
+    lock_take(socket_lock(s));
+    ok = lapic_msr_write(s->lapic, msr, val);
+    lock_release(socket_lock(s));
+    return ok;
+}
+
+static void fpu_error(void *arg, bool level)
+{
+    Socket *s = arg;
+
+    lock_take(socket_lock(s));
+    if (s->board->fpu_error != NULL) {
+        fpu_error_set(s->board->fpu_error, level);
+    }
+    lock_release(socket_lock(s));
+}
+
+/* -- From the APIC to its CPU: machine lock held ------------------------------------------------- */
+
+static void set_intr(void *arg, bool level)
+{
+    Socket *s = arg;
+
+    if (level) {
+        cpu_request(s->cpu, CPU_REQ_INTR);
+    } else {
+        cpu_unrequest(s->cpu, CPU_REQ_INTR);
+    }
+}
+
+static void nmi(void *arg)
+{
+    cpu_request(((Socket *)arg)->cpu, CPU_REQ_NMI);
+}
+
+static void init(void *arg)
+{
+    cpu_request(((Socket *)arg)->cpu, CPU_REQ_INIT);
+}
+
+static void sipi(void *arg, uint8_t vector)
+{
+    Socket *s = arg;
+
+    s->cpu->sipi_vector = vector;
+    cpu_request(s->cpu, CPU_REQ_SIPI);
+}
+
+static uint64_t tsc_now(void *arg)
+{
+    return cpu_tsc(((Socket *)arg)->cpu);
+}
+
+static int board_pic_ack(void *arg)
+{
+    return pic_ack(((Processors *)arg)->pic);
+}
+
+static int current_cpu_index(void *arg)
+{
+    const CpuState *cpu = run_loop_current_cpu();
+
+    return cpu != NULL ? (int)cpu->index : -1;
+}
+
+/* -- Making ------------------------------------------------------------------------------------------- */
+
+Processors *processors_new(Machine *m, GError **error)
+{
+    Processors *p;
+    const char *spec = m->config->cpu != NULL ? m->config->cpu : "max";
+
+    m->cpu_model = cpu_model_new(spec, m->config->n_cpus, error);
+    if (m->cpu_model == NULL) {
+        g_prefix_error(error, "-cpu %s: ", spec);
+        return NULL;
+    }
+    p = g_new0(Processors, 1);
+    p->machine = m;
+    p->sockets = g_new0(Socket, m->config->n_cpus);
+    p->bus = apic_bus_new(current_cpu_index, NULL);
+    machine_add_device(m, p->bus);
+    machine_map_mmio(m, p->bus, 0, APIC_WINDOW_BASE);
+    return p;
+}
+
+void processors_free(Processors *p)
+{
+    if (p != NULL) {
+        g_free(p->sockets);
+        g_free(p);
+    }
+}
+
+Device *processors_apic_bus(Processors *p)
+{
+    return p->bus;
+}
+
+Device *processors_lapic(Processors *p, unsigned cpu)
+{
+    return p->sockets[cpu].lapic;
+}
+
+static Device *make_lapic(Processors *p, Socket *s)
+{
+    Machine *m = p->machine;
+    LapicConfig c = {
+        .bus = p->bus,
+        .timers = &m->timers,
+        .id = s->cpu->index,
+        .bsp = s->cpu->index == 0,
+        .x2apic = cpu_model_has(m->cpu_model, FEAT_X2APIC),
+        .tsc_deadline = cpu_model_has(m->cpu_model, FEAT_TSC_DEADLINE),
+        .phys_bits = cpu_model_phys_bits(m->cpu_model),
+        .sink = {.arg = s, .set_intr = set_intr, .nmi = nmi, .init = init, .sipi = sipi},
+        .tsc_arg = s,
+        .tsc_now = tsc_now,
+        .tsc_hz = s->cpu->tsc_hz,
+        .pic_arg = p,
+        .pic_ack = p->pic != NULL ? board_pic_ack : NULL,
+    };
+
+    return lapic_new(&c);
+}
+
+void processors_add_cpus(Processors *p, Device *pic, Device *fpu)
+{
+    Machine *m = p->machine;
+
+    p->pic = pic;
+    p->fpu_error = fpu;
+    m->cpus = g_new0(CpuState *, m->config->n_cpus);
+    for (unsigned i = 0; i < m->config->n_cpus; i++) {
+        Socket *s = &p->sockets[i];
+        CpuConfig c = {
+            .index = i,
+            .n_cpus = m->config->n_cpus,
+            .model = m->cpu_model,
+            .mem = m->mem,
+            .ports = m->ports,
+            .machine_lock = &m->lock,
+            .bus = {.arg = s, .irq_ack = irq_ack, .cr8_read = cr8_read, .cr8_write = cr8_write,
+                    .apic_msr_read = apic_msr_read, .apic_msr_write = apic_msr_write,
+                    .fpu_error = fpu_error},
+        };
+
+        s->board = p;
+        s->cpu = m->cpus[i] = cpu_new(&c);
+        m->n_cpus = i + 1;
+        s->lapic = make_lapic(p, s);
+        machine_add_device(m, s->lapic);
+    }
+}
+
+void processors_cpu_init(Processors *p, CpuState *cpu)
+{
+    lapic_init_reset(p->sockets[cpu->index].lapic);
+}
+
+void processors_nmi(Processors *p)
+{
+    for (unsigned i = 0; i < p->machine->n_cpus; i++) {
+        nmi(&p->sockets[i]);
+    }
+}

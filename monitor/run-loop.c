@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "monitor/run-loop.h"
+
+#include "monitor/config.h"
+#include "monitor/report.h"
+#include "softmmu/base/check.h"
+#include "softmmu/base/log.h"
+
+#include <signal.h>
+#include <string.h>
+#include <time.h>
+
+/* Instructions between looks at nothing in particular: requests end a run by themselves. */
+enum { RUN_BUDGET = 1 << 24 };
+
+typedef struct {
+    Machine *machine;
+    CpuState *cpu;
+    pthread_t thread;
+    bool started, parked;
+} CpuThread;
+
+struct RunLoop {
+    CpuThread *threads;        /* n_cpus of them */
+    unsigned n_parked, pauses;
+    bool ending;
+    pthread_cond_t parked_cond, resume_cond;   /* with the machine lock's mutex */
+};
+
+static _Thread_local CpuState *current_cpu;
+
+CpuState *run_loop_current_cpu(void)
+{
+    return current_cpu;
+}
+
+/* -- Requests --------------------------------------------------------------------------------------- */
+
+static void note_cpu_time(CpuThread *t)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
+    t->machine->busy_ns[t->cpu->index] = (uint64_t)ts.tv_sec * NS_PER_SEC + (uint64_t)ts.tv_nsec;
+}
+
+/* Stand still while STOP is set; false when the thread is to end.  Machine lock held. */
+static bool park(CpuThread *t)
+{
+    RunLoop *r = t->machine->loop;
+
+    while (!r->ending && (cpu_requests(t->cpu) & CPU_REQ_STOP)) {
+        if (!t->parked) {
+            note_cpu_time(t);
+            t->parked = true;
+            r->n_parked++;
+            pthread_cond_signal(&r->parked_cond);
+        }
+        pthread_cond_wait(&r->resume_cond, &t->machine->lock.mutex);
+    }
+    if (t->parked) {
+        t->parked = false;
+        r->n_parked--;
+    }
+    return !r->ending;
+}
+
+/* Act on STOP, INIT and SIPI.  INIT comes before a SIPI that arrived with it. */
+static bool attend(CpuThread *t)
+{
+    Machine *m = t->machine;
+    CpuState *cpu = t->cpu;
+    uint32_t req;
+    bool go_on;
+
+    lock_take(&m->lock);
+    go_on = park(t);
+    req = cpu_requests(cpu);
+    if (go_on && (req & CPU_REQ_INIT)) {
+        cpu_unrequest(cpu, CPU_REQ_INIT);
+        cpu_init_signal(cpu);
+        if (m->cls->cpu_init != NULL) {
+            m->cls->cpu_init(m, cpu);
+        }
+    }
+    if (go_on && (req & CPU_REQ_SIPI)) {
+        cpu_unrequest(cpu, CPU_REQ_SIPI);
+        if (cpu->activity == CPU_WAIT_SIPI) {
+            cpu_sipi(cpu, cpu->sipi_vector);
+        }
+    }
+    lock_release(&m->lock);
+    return go_on;
+}
+
+/* -- Exits ------------------------------------------------------------------------------------------ */
+
+static void on_shutdown(CpuThread *t)
+{
+    log_item(CPU_RESET, "CPU %u: triple fault at rip %#" G_GINT64_MODIFIER "x", t->cpu->index,
+             t->cpu->rip);
+    lock_take(&t->machine->lock);
+    machine_request_reset(t->machine, CAUSE_TRIPLE_FAULT);
+    lock_release(&t->machine->lock);
+}
+
+static void on_failed(CpuThread *t)
+{
+    lock_take(&t->machine->lock);
+    report_error("CPU %u: the engine %s failed", t->cpu->index, t->machine->engine->name);
+    machine_request_shutdown(t->machine, CAUSE_FAILED, 1);
+    lock_release(&t->machine->lock);
+}
+
+static void act_on(CpuThread *t, CpuExit exit)
+{
+    switch (exit) {
+    case CPU_EXIT_BUDGET:
+    case CPU_EXIT_REQUEST:
+    case CPU_EXIT_HALT:        /* the loop sees the activity */
+        break;
+    case CPU_EXIT_SHUTDOWN:
+        on_shutdown(t);
+        break;
+    case CPU_EXIT_DEBUG:       /* no debugger is built: nothing asked for it */
+    case CPU_EXIT_HYPERCALL:   /* no paravirtual interface is built          */
+        SURPRISE(true);
+        break;
+    case CPU_EXIT_FAILED:
+    case CPU_EXIT_COUNT:
+        on_failed(t);
+        break;
+    }
+}
+
+static void run_cpu(CpuThread *t)
+{
+    CpuState *cpu = t->cpu;
+
+    for (;;) {
+        if ((cpu_requests(cpu) & (CPU_REQ_STOP | CPU_REQ_INIT | CPU_REQ_SIPI)) && !attend(t)) {
+            return;
+        }
+        cpu_unrequest(cpu, CPU_REQ_KICK);
+        if (cpu->activity == CPU_HALTED && cpu_has_work(cpu)) {
+            cpu->activity = CPU_RUNNING;
+        }
+        if (cpu->activity != CPU_RUNNING) {
+            cpu_sleep(cpu);
+            continue;
+        }
+        act_on(t, cpu->engine->run(cpu, RUN_BUDGET));
+    }
+}
+
+/* -- Threads ---------------------------------------------------------------------------------------- */
+
+/* Signals to the process are the I/O thread's; faults of this thread stay its own. */
+static void block_signals(void)
+{
+    static const int own[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT};
+    sigset_t set;
+
+    sigfillset(&set);
+    for (size_t i = 0; i < G_N_ELEMENTS(own); i++) {
+        sigdelset(&set, own[i]);
+    }
+    pthread_sigmask(SIG_SETMASK, &set, NULL);
+}
+
+static void *cpu_thread(void *arg)
+{
+    enum { ALT_STACK = 64 << 10 };
+    CpuThread *t = arg;
+    g_autofree char *name = g_strdup_printf("CPU %u/%.8s", t->cpu->index,
+                                            t->machine->engine->name);
+    g_autofree char *alt = g_malloc(ALT_STACK);
+    stack_t ss = {.ss_sp = alt, .ss_size = ALT_STACK}, none = {.ss_flags = SS_DISABLE};
+
+    pthread_setname_np(pthread_self(), name);
+    block_signals();
+    sigaltstack(&ss, NULL);
+    current_cpu = t->cpu;
+    run_cpu(t);
+    note_cpu_time(t);
+    sigaltstack(&none, NULL);
+    return NULL;
+}
+
+bool run_loop_start(Machine *m, GError **error)
+{
+    RunLoop *r = g_new0(RunLoop, 1);
+
+    m->loop = r;
+    r->threads = g_new0(CpuThread, m->n_cpus);
+    m->busy_ns = g_new0(uint64_t, MAX(m->n_cpus, 1));
+    pthread_cond_init(&r->parked_cond, NULL);
+    pthread_cond_init(&r->resume_cond, NULL);
+    r->pauses = 1;
+    run_loop_update(m);
+    for (unsigned i = 0; i < m->n_cpus; i++) {
+        CpuThread *t = &r->threads[i];
+        int err;
+
+        *t = (CpuThread){.machine = m, .cpu = m->cpus[i]};
+        err = pthread_create(&t->thread, NULL, cpu_thread, t);
+        if (err != 0) {
+            return fail(error, "cannot start the thread of CPU %u: %s", i, strerror(err));
+        }
+        t->started = true;
+    }
+    r->pauses = 0;
+    run_loop_update(m);
+    return true;
+}
+
+void run_loop_stop(Machine *m)
+{
+    RunLoop *r = m->loop;
+
+    if (r == NULL) {
+        return;
+    }
+    r->ending = true;
+    for (unsigned i = 0; i < m->n_cpus; i++) {
+        cpu_request(m->cpus[i], CPU_REQ_STOP);
+    }
+    pthread_cond_broadcast(&r->resume_cond);
+    lock_release(&m->lock);
+    for (unsigned i = 0; i < m->n_cpus; i++) {
+        if (r->threads[i].started) {
+            pthread_join(r->threads[i].thread, NULL);
+        }
+    }
+    lock_take(&m->lock);
+    pthread_cond_destroy(&r->parked_cond);
+    pthread_cond_destroy(&r->resume_cond);
+    g_free(r->threads);
+    g_clear_pointer(&m->loop, g_free);
+}
+
+/* -- Pauses ----------------------------------------------------------------------------------------- */
+
+void run_loop_update(Machine *m)
+{
+    RunLoop *r = m->loop;
+    bool stop = !m->running || m->reset_wanted || m->quit_wanted || (r != NULL && r->pauses > 0);
+
+    for (unsigned i = 0; i < m->n_cpus; i++) {
+        if (stop) {
+            cpu_request(m->cpus[i], CPU_REQ_STOP);
+        } else {
+            cpu_unrequest(m->cpus[i], CPU_REQ_STOP);
+        }
+    }
+    if (!stop && r != NULL) {
+        pthread_cond_broadcast(&r->resume_cond);
+    }
+}
+
+void run_loop_pause(Machine *m)
+{
+    RunLoop *r = m->loop;
+
+    if (r == NULL) {
+        return;                /* before the threads are made: nothing runs */
+    }
+    r->pauses++;
+    run_loop_update(m);
+    while (r->n_parked < m->n_cpus) {
+        pthread_cond_wait(&r->parked_cond, &m->lock.mutex);
+    }
+}
+
+void run_loop_resume(Machine *m)
+{
+    if (m->loop != NULL) {
+        g_assert(m->loop->pauses > 0);
+        m->loop->pauses--;
+        run_loop_update(m);
+    }
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The run loop: one host thread per virtual CPU, which runs the engine and acts on what it returns.
+ *
+ *   - A CPU thread is parked while its CPU_REQ_STOP is set; STOP is set on all CPUs while the machine
+ *     is not running, while a reset or shutdown is wanted, and while someone holds a pause.
+ *   - INIT and SIPI are acted on here, by the CPU's own thread, with the machine lock held.
+ *   - Parked threads have canonical CpuStates: a pause is what monitors and resets take to look at
+ *     or change a CPU.
+ */
+#ifndef MONITOR_RUN_LOOP_H
+#define MONITOR_RUN_LOOP_H
+
+#include "monitor/machine.h"
+
+/* Make the threads, parked.  Machine lock held. */
+bool run_loop_start(Machine *m, GError **error);
+/* End and join them.  Machine lock held once (it is let go of while waiting). */
+void run_loop_stop(Machine *m);
+
+/* Hold all CPUs parked; nests.  run_loop_pause() waits for them and lets go of the machine lock
+ * meanwhile: I/O thread only, lock held once. */
+void run_loop_pause(Machine *m);
+void run_loop_resume(Machine *m);
+
+/* Bring STOP in line with the machine's state after a change of it.  Any thread, lock held. */
+void run_loop_update(Machine *m);
+
+/* The CPU whose thread this is, or NULL. */
+CpuState *run_loop_current_cpu(void);
+
+#endif /* MONITOR_RUN_LOOP_H */

@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Figures about a run: `-d stats` at the end, `info stats` at any time (CPUs paused). */
+#ifndef MONITOR_STATS_H
+#define MONITOR_STATS_H
+
+#include "monitor/machine.h"
+
+void stats_print(Machine *m, GString *out);
+
+#endif /* MONITOR_STATS_H */
