@@ -203,12 +203,31 @@ static void leaf_7(const CpuState *cpu, uint32_t i, uint32_t r[4])
     }
 }
 
-/* The TSC as a ratio of the crystal, which is the frequency of the local APIC's timer: kernels
- * (Linux among them) take one for the other, SDM vol. 2 CPUID 15H. */
+/*
+ * The TSC as a ratio of the crystal, which is the frequency of the local APIC's timer: kernels
+ * (Linux among them) take one for the other, SDM vol. 2 CPUID 15H.  They also multiply the crystal's
+ * kHz by the numerator in 32 bits: so the best fraction whose numerator is small enough
+ * (by continued fractions, good to less than 1 ppm).
+ */
 static void leaf_tsc(const CpuState *cpu, uint32_t r[4])
 {
-    r[EAX] = CPU_CRYSTAL_HZ / 1000;
-    r[EBX] = (uint32_t)(cpu->tsc_hz / 1000);
+    uint64_t n = cpu->tsc_hz, d = CPU_CRYSTAL_HZ, max = UINT32_MAX / (CPU_CRYSTAL_HZ / 1000);
+    uint64_t num = 1, den = 0, num0 = 0, den0 = 1;
+
+    while (d != 0) {
+        uint64_t q = n / d, rest = n % d, num1 = q * num + num0, den1 = q * den + den0;
+        if (num1 > max) {
+            break;
+        }
+        num0 = num;
+        den0 = den;
+        num = num1;
+        den = den1;
+        n = d;
+        d = rest;
+    }
+    r[EAX] = (uint32_t)den;
+    r[EBX] = (uint32_t)num;
     r[ECX] = CPU_CRYSTAL_HZ;
 }
 
