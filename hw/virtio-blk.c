@@ -324,7 +324,7 @@ VirtioDevice *virtio_blk_new(PhysMem *mem, const VirtioBlkConfig *c, GError **er
     features |= block_read_only(c->block) ? BIT(F_RO) : BIT(F_DISCARD) | BIT(F_WRITE_ZEROES);
     features |= n_queues > 1 ? BIT(F_MQ) : 0;
     virtio_init(&s->vd, &blk_class, mem, n_queues,
-                (uint16_t)(c->queue_size != 0 ? c->queue_size : 256), CFG_LEN, features);
+                (uint16_t)(c->queue_size != 0 ? c->queue_size : 128), CFG_LEN, features);
     s->block = c->block;
     s->initial_cache = block_write_cache(c->block);
     if (c->serial != NULL) {

@@ -13,7 +13,8 @@ typedef struct {
     BlockBackend *block;           /* borrowed: outlives the device       */
     const char *serial;            /* up to 20 characters, or NULL; copied */
     unsigned num_queues;           /* 0 means 1; up to 64                 */
-    unsigned queue_size;           /* 0 means 256; a power of two up to 1024 */
+    unsigned queue_size;           /* 0 means 128 (some firmware takes no more); a power of two up
+                                      to 1024 */
     uint32_t logical_block_size;   /* 0 means 512; power of two, 512..4096 */
     uint32_t physical_block_size;  /* 0: as logical; power of two, up to 64 KiB */
 } VirtioBlkConfig;

@@ -251,7 +251,7 @@ bool virtq_has_work(Virtqueue *q)
     if (n == 0 && event_idx(q) && is_usable(q)) {
         /* Ask for a doorbell with the next chain, and look once more (2.7.10). */
         ring_store(q, q->used + 4 + 8 * (uint64_t)q->size, q->next_avail);
-        __atomic_thread_fence(__ATOMIC_SEQ_CST);
+        __sync_synchronize();
         n = pending(q);
     }
     return n != 0;
@@ -368,7 +368,7 @@ void virtq_notify(Virtqueue *q)
         return;
     }
     q->announced = q->next_used;
-    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    __sync_synchronize();
     if (wants_interrupt(q, before) && q->dev->transport.interrupt != NULL) {
         q->dev->transport.interrupt(q->dev->transport.arg, q);
     }

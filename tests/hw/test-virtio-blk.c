@@ -301,6 +301,51 @@ START_TEST(bad_properties_are_refused_by_name)
 }
 END_TEST
 
+/* Descriptors, rings and headers of random but likely values. */
+static void scribble(uint32_t *seed)
+{
+    DriverQueue *q = &d.q[0];
+
+    for (unsigned i = 0; i < q->size; i++) {
+        uint32_t r = *seed = *seed * 1664525 + 1013904223;
+        uint64_t addr = r % 61 == 0 ? (uint64_t)r << 20 : r % 16 == 1 ? q->desc : HEADER;
+        uint32_t len = r % 53 == 0 ? r >> 8 : i % 3 == 0 ? 16 : i % 3 == 1 ? 512 : 1;
+        driver_desc(&d, q->desc + 16 * i, addr + (r >> 28) * 512, len, r % 11 ? i % 3 == 0 ? 1 : i % 3 == 1 ? 3 : 2 : r >> 29,
+                    (i + (r % 19 ? 1 : r >> 16)) % (r % 33 ? q->size : 0xffff));
+        store_le(d.mem->base + q->avail + 4 + 2 * i, 2, r % 29 ? (r >> 12) % 5 * 3 : r);
+    }
+    for (unsigned i = 0; i < 16; i++) {
+        static const uint8_t types[] = {IN, OUT, IN, FLUSH, IN, GET_ID, DISCARD, ZEROES};
+        store_le(d.mem->base + HEADER + i * 512, 8, types[(*seed >> i) % 8]);
+        store_le(d.mem->base + HEADER + i * 512 + 8, 8, (*seed >> 9) % 160);
+    }
+    q->avail_idx += 1 + (*seed >> 30);
+    store_le(d.mem->base + q->avail + 2, 2, *seed % 51 ? q->avail_idx : *seed);
+}
+
+START_TEST(random_rings_do_no_harm)
+{
+    uint32_t seed = 4711 + _i;
+    unsigned n_broken = 0;
+
+    begin(_i, (BlockOptions){.snapshot = true}, (VirtioBlkConfig){0});
+    for (unsigned i = 0; i < 300; i++) {
+        driver_start(&d, UINT64_MAX);
+        for (unsigned k = 0; k < 10 && !d.vd->broken; k++) {
+            scribble(&seed);
+            driver_kick(&d, 0);
+            g_main_context_iteration(context, FALSE);
+        }
+        n_broken += d.vd->broken;
+    }
+    ck_assert_uint_gt(n_broken, 10);
+    ck_assert_uint_gt(block_stats(block).rd_ops, 10);
+    driver_start(&d, ALL_FEATURES);
+    ck_assert_uint_eq(request(IN, 9, 512), 0);
+    finish();
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("virtio-blk");
@@ -315,6 +360,7 @@ int main(void)
     tcase_add_test(tc, the_write_cache_is_the_drivers_choice);
     tcase_add_test(tc, reset_with_requests_in_flight_waits_and_forgets_them);
     tcase_add_test(tc, many_queues_share_the_disk);
+    tcase_add_loop_test(tc, random_rings_do_no_harm, 0, DRIVE_KINDS);
     tcase_add_test(tc, bad_properties_are_refused_by_name);
     suite_add_tcase(s, tc);
     SRunner *sr = srunner_create(s);
