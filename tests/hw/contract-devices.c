@@ -15,12 +15,17 @@
 #include "hw/pci-host.h"
 #include "hw/pic.h"
 #include "hw/piix3-isa.h"
+#include "hw/piix4-pm.h"
 #include "hw/pit.h"
 #include "hw/port92.h"
 #include "hw/post-port.h"
 #include "hw/rtc.h"
 #include "hw/uart.h"
 #include "hw/vga.h"
+#include "hw/virtio-console.h"
+#include "hw/virtio-mmio.h"
+#include "hw/virtio-pci.h"
+#include "hw/virtio-rng.h"
 
 static void note_bool(void *arg, bool on)
 {
@@ -187,6 +192,41 @@ static Device *make_piix3(ContractEnv *env)
     return &piix3_isa_new(&(Piix3Config){.reset = contract_callback, .arg = env})->dev;
 }
 
+static Device *make_piix4(ContractEnv *env)
+{
+    return &piix4_pm_new(NULL, 0)->dev;
+}
+
+/* -- Virtio ------------------------------------------------------------------------------------- */
+
+static VirtioDevice *console(ContractEnv *env)
+{
+    return virtio_console_new(env->mem, &(VirtioConsolePort){&env->chr, true, NULL}, 1);
+}
+
+static Device *make_console_pci(ContractEnv *env)
+{
+    return &virtio_pci_new(console(env), NULL)->dev;
+}
+
+static Device *make_console_mmio(ContractEnv *env)
+{
+    IrqLine irq = contract_irq(env, 0);
+    return virtio_mmio_new(console(env), &irq, false);
+}
+
+static Device *make_rng_mmio_legacy(ContractEnv *env)
+{
+    IrqLine irq = contract_irq(env, 0);
+    return virtio_mmio_new(virtio_rng_new(env->mem, NULL, NULL), &irq, true);
+}
+
+static Device *make_mmio_empty(ContractEnv *env)
+{
+    IrqLine irq = contract_irq(env, 0);
+    return virtio_mmio_new(NULL, &irq, false);
+}
+
 /* -- VGA, IDE, floppy --------------------------------------------------------------------------- */
 
 static Device *make_vga(ContractEnv *env)
@@ -217,6 +257,11 @@ const ContractRow contract_rows[] = {
     {"fpu-error",  make_fpu_error},
     {"i440fx",     make_i440fx},
     {"piix3-isa",  make_piix3},
+    {"piix4-pm",   make_piix4},
+    {"virtio-serial-pci", make_console_pci},
+    {"virtio-serial-mmio", make_console_mmio},
+    {"virtio-rng-mmio-1", make_rng_mmio_legacy},
+    {"virtio-mmio-empty", make_mmio_empty},
     {"vga",        make_vga,        .keeps_state = true},
     {"ide-empty",  make_ide_empty},
 };
