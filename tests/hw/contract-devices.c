@@ -6,7 +6,10 @@
 #include "hw/apic-bus.h"
 #include "hw/debug-exit.h"
 #include "hw/debugcon.h"
+#include "hw/dma8237.h"
+#include "hw/fdc.h"
 #include "hw/fpu-error.h"
+#include "hw/fw-cfg.h"
 #include "hw/hpet.h"
 #include "hw/i8042.h"
 #include "hw/ide.h"
@@ -227,6 +230,17 @@ static Device *make_mmio_empty(ContractEnv *env)
     return virtio_mmio_new(NULL, &irq, false);
 }
 
+/* -- Firmware configuration --------------------------------------------------------------------- */
+
+static Device *make_fw_cfg(ContractEnv *env)
+{
+    Device *d = fw_cfg_new(env->mem);
+
+    fw_cfg_set_int(d, FW_CFG_NB_CPUS, 2, 3);
+    fw_cfg_set_string(d, FW_CFG_KERNEL_CMDLINE, "console=ttyS0");
+    return d;
+}
+
 /* -- VGA, IDE, floppy --------------------------------------------------------------------------- */
 
 static Device *make_vga(ContractEnv *env)
@@ -237,6 +251,19 @@ static Device *make_vga(ContractEnv *env)
 static Device *make_ide_empty(ContractEnv *env)
 {
     return ide_new(env->mem);
+}
+
+static Device *make_dma8237(ContractEnv *env)
+{
+    return dma8237_new(env->mem);
+}
+
+static Device *make_fdc_empty(ContractEnv *env)
+{
+    Device *dma = dma8237_new(env->mem);
+
+    g_ptr_array_add(env->others, dma);
+    return fdc_new(dma, contract_irq(env, 6));
 }
 
 /* clang-format off */
@@ -264,6 +291,9 @@ const ContractRow contract_rows[] = {
     {"virtio-mmio-empty", make_mmio_empty},
     {"vga",        make_vga,        .keeps_state = true},
     {"ide-empty",  make_ide_empty},
+    {"fw-cfg",     make_fw_cfg},
+    {"dma8237",    make_dma8237},
+    {"fdc-empty",  make_fdc_empty},
 };
 /* clang-format on */
 const unsigned contract_n_rows = sizeof contract_rows / sizeof *contract_rows;
