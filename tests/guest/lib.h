@@ -236,6 +236,17 @@ extern volatile bool trap_armed;
         trap.vector;                                                                               \
     })
 
+#define EXPECT_TRAP(statement, want_vector, want_error)                                            \
+    do {                                                                                           \
+        int vector_ = (statement), want_ = (want_vector);                                          \
+        if (vector_ != want_) {                                                                    \
+            test_failed(__FILE__, __LINE__, "vector of " #statement, (word)vector_, (word)want_);  \
+        } else if (want_ >= 0 && trap.error != (word)(want_error)) {                               \
+            test_failed(__FILE__, __LINE__, "error code of " #statement, trap.error,               \
+                        (word)(want_error));                                                       \
+        }                                                                                          \
+    } while (0)
+
 enum { VECTOR_DE, VECTOR_DB, VECTOR_NMI, VECTOR_BP, VECTOR_OF, VECTOR_BR, VECTOR_UD, VECTOR_NM,
        VECTOR_DF, VECTOR_TS = 10, VECTOR_NP, VECTOR_SS, VECTOR_GP, VECTOR_PF, VECTOR_MF = 16,
        VECTOR_AC, VECTOR_MC, VECTOR_XM, VECTOR_USER_EXIT = 0x80 };

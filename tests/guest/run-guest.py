@@ -21,6 +21,9 @@ DEVIATIONS = {
     ("paging32", "reserved_bits_of_pdptes_fault_at_the_load"): "does not look at PDPTEs then",
     ("paging32", "paging_needs_protection"): "accepts CR0.PG without CR0.PE",
     ("paging64", "non_canonical_stack_accesses_are_stack_faults"): "raises #GP instead of #SS",
+    ("protect32", "segment_limits_and_types"): "checks no segment limits",
+    ("protect32", "v86_addresses_end_at_64k"): "checks no segment limits",
+    ("protect32", "alignment_checks_need_am_ac_and_ring_3"): "has no alignment check",
 }
 
 PASSED = 0x10 << 1 | 1            # isa-debug-exit's status for the code a good guest writes
