@@ -149,7 +149,9 @@ static void clear_rx(Uart *u)
 static size_t can_read(void *arg)
 {
     const Uart *u = arg;
-    return u->mcr & MCR_LOOP ? 0 : rx_capacity(u) - u->rx_n;
+    bool ready = (u->mcr & (MCR_RTS | MCR_LOOP)) == MCR_RTS;
+
+    return ready ? rx_capacity(u) - u->rx_n : 0;
 }
 
 static void read_bytes(void *arg, const uint8_t *buf, size_t len)
@@ -255,13 +257,9 @@ static void write_fcr(Uart *u, uint8_t val)
 
 static void write_mcr(Uart *u, uint8_t val)
 {
-    bool left_loop = (u->mcr & MCR_LOOP) && !(val & MCR_LOOP);
-
     u->mcr = val & 0x1f;
     update_modem(u);
-    if (left_loop) {
-        accept_input(u);
-    }
+    accept_input(u);
 }
 
 static void uart_write(void *arg, uint64_t off, unsigned size, uint64_t val)

@@ -36,6 +36,7 @@ static void init(Rig *r)
     *r = (Rig){.chr = {.chr = {.cls = &fake_class, .open = true}, .sent = g_string_new(NULL)}};
     fake_clock_init(&r->clock);
     r->uart = uart_new(&r->clock.timers, &FAKE_IRQ_LINE(&r->irq), &r->chr.chr);
+    window_out(r->uart, 0, MCR, 1, 0x02);     /* RTS: the peer may send */
 }
 
 static void clear(Rig *r)
@@ -58,6 +59,20 @@ static size_t type(Rig *r, const char *s)
 {
     return chardev_deliver(&r->chr.chr, (const uint8_t *)s, strlen(s));
 }
+
+START_TEST(input_waits_until_the_guest_asserts_rts)
+{
+    Rig r;
+
+    init(&r);
+    out(&r, MCR, 0x01);
+    ck_assert_uint_eq(type(&r, "a"), 0);
+    out(&r, MCR, 0x03);
+    ck_assert_uint_eq(type(&r, "a"), 1);
+    ck_assert_uint_eq(in(&r, DATA), 'a');
+    clear(&r);
+}
+END_TEST
 
 START_TEST(bytes_written_arrive_in_order)
 {
@@ -208,6 +223,7 @@ int main(void)
     TCase *t = tcase_create("uart");
 
     suite_add_tcase(s, t);
+    tcase_add_test(t, input_waits_until_the_guest_asserts_rts);
     tcase_add_test(t, bytes_written_arrive_in_order);
     tcase_add_test(t, transmitter_interrupt_comes_when_enabled_and_after_each_byte);
     tcase_add_test(t, without_fifo_one_byte_at_a_time);
