@@ -60,9 +60,10 @@ static GuestLin run_lin(CpuState *cpu, const X86Insn *in, unsigned off, unsigned
     return seg_linear(cpu, in->mem.seg, vec_trunc_addr(in, vec_ea(cpu, in) + off), n, write);
 }
 
-static void check_aligned(CpuState *cpu, const X86Insn *in, const VecInsn *v)
+/* Nothing is checked when nothing is touched. */
+static void check_aligned(CpuState *cpu, const X86Insn *in, const VecInsn *v, uint64_t m)
 {
-    if (v->align != 0 &&
+    if (v->align != 0 && m != 0 &&
         ((vec_ea(cpu, in) + cpu->seg[in->mem.seg].base) & (v->align - 1)) != 0) {
         cpu_raise_gp(cpu, 0);
     }
@@ -76,8 +77,8 @@ void vec_exec_masked_load(CpuState *cpu, const X86Insn *in)
     uint64_t m;
 
     vec_check(cpu, v);
-    check_aligned(cpu, in, v);
     m = touched(cpu, v);
+    check_aligned(cpu, in, v, m);
     memset(buf, 0, v->mem_size);
     while ((n = next_run(m, v, &at, &off)) != 0) {
         vec_load(cpu, run_lin(cpu, in, off, n, false), buf + off, n);
@@ -92,9 +93,9 @@ void vec_exec_masked_store(CpuState *cpu, const X86Insn *in)
     uint64_t m;
 
     vec_check(cpu, v);
-    check_aligned(cpu, in, v);
     m = touched(cpu, v);
-    while ((n = next_run(m, v, &at, &off)) != 0) {
+    check_aligned(cpu, in, v, m);
+    while (!v->computes_first && (n = next_run(m, v, &at, &off)) != 0) {
         vec_probe_store(cpu, run_lin(cpu, in, off, n, true), n);
     }
     vec_run(cpu, v);
@@ -102,6 +103,19 @@ void vec_exec_masked_store(CpuState *cpu, const X86Insn *in)
     while ((n = next_run(m, v, &at, &off)) != 0) {
         vec_store(cpu, run_lin(cpu, in, off, n, true), vec_cpu(cpu)->buf + off, n);
     }
+}
+
+/* MMn is physical register n; the image begins with the top of the stack. */
+static const uint8_t *mmx_reg(const CpuState *cpu, unsigned n)
+{
+    unsigned top = (unsigned)load_le(cpu->vec.fx + FX_FSW, 2) >> 11;
+
+    return cpu->vec.fx + FX_ST + 16 * ((n - top) & 7);
+}
+
+static GuestLin maskmov_lin(CpuState *cpu, const X86Insn *in, const VecInsn *v, unsigned i)
+{
+    return seg_linear(cpu, v->seg, vec_trunc_addr(in, cpu->gpr[GPR_RDI] + i), 1, true);
 }
 
 /* MASKMOVQ, MASKMOVDQU, VMASKMOVDQU: bytes of reg[0] whose mask byte in reg[1] has its sign set go
@@ -112,29 +126,25 @@ void vec_exec_maskmov(CpuState *cpu, const X86Insn *in)
     bool mmx = v->mnemonic == ZYDIS_MNEMONIC_MASKMOVQ;
     unsigned n = mmx ? 8 : 16;
     uint8_t data[16], mask[16];
-    uint64_t at = cpu->gpr[GPR_RDI];
 
     vec_check(cpu, v);
     if (mmx && (load_le(cpu->vec.fx + FX_FSW, 2) & FSW_ES) != 0) {
         vec_x87_pending(cpu);
     }
-    memcpy(data, mmx ? cpu->vec.fx + FX_ST + 16 * v->reg[0] : cpu->vec.zmm[v->reg[0]], n);
-    memcpy(mask, mmx ? cpu->vec.fx + FX_ST + 16 * v->reg[1] : cpu->vec.zmm[v->reg[1]], n);
-    for (int pass = 0; pass < 2; pass++) {
-        for (unsigned i = 0; i < n; i++) {
-            if ((mask[i] & 0x80) == 0) {
-                continue;
-            }
-            GuestLin lin = seg_linear(cpu, v->seg, vec_trunc_addr(in, at + i), 1, true);
-            if (pass == 0) {
-                vec_probe_store(cpu, lin, 1);
-            } else {
-                vec_store(cpu, lin, &data[i], 1);
-            }
+    memcpy(data, mmx ? mmx_reg(cpu, v->reg[0]) : cpu->vec.zmm[v->reg[0]], n);
+    memcpy(mask, mmx ? mmx_reg(cpu, v->reg[1]) : cpu->vec.zmm[v->reg[1]], n);
+    for (unsigned i = 0; i < n; i++) {
+        if ((mask[i] & 0x80) != 0) {
+            vec_probe_store(cpu, maskmov_lin(cpu, in, v, i), 1);
+        }
+    }
+    for (unsigned i = 0; i < n; i++) {
+        if ((mask[i] & 0x80) != 0) {
+            vec_store(cpu, maskmov_lin(cpu, in, v, i), &data[i], 1);
         }
     }
     if (mmx) {                 /* a transition to MMX state: top 0, all tags valid */
-        store_le(cpu->vec.fx + FX_FSW, 2, load_le(cpu->vec.fx + FX_FSW, 2) & ~UINT64_C(0x3800));
+        vec_x87_set_top(cpu, 0);
         cpu->vec.fx[FX_FTW] = 0xff;
     }
 }
@@ -177,6 +187,18 @@ static GuestLin element_lin(CpuState *cpu, const X86Insn *in, const VecInsn *v, 
     return seg_linear(cpu, in->mem.seg, vec_trunc_addr(in, a), v->vsib.data_size, write);
 }
 
+/* The AVX2 forms make each mask element all ones or zero and clear the rest, even on a fault. */
+static void normalise_mask(CpuState *cpu, const VecInsn *v)
+{
+    unsigned size = v->vsib.data_size, used = v->vsib.reg_bytes;
+    uint8_t *mask = cpu->vec.zmm[v->vsib.mask_reg];
+
+    for (unsigned i = 0; i < used; i += size) {
+        memset(mask + i, (mask[i + size - 1] & 0x80) != 0 ? 0xff : 0, size);
+    }
+    memset(mask + used, 0, 64 - used);
+}
+
 void vec_exec_gather(CpuState *cpu, const X86Insn *in)
 {
     const VecInsn *v = vec_insn(cpu, in);
@@ -184,6 +206,9 @@ void vec_exec_gather(CpuState *cpu, const X86Insn *in)
     uint8_t *dst = cpu->vec.zmm[v->vsib.data_reg];
 
     vec_check(cpu, v);
+    if (!v->vsib.k_mask) {
+        normalise_mask(cpu, v);
+    }
     for (unsigned i = 0; i < v->vsib.n; i++) {
         if (element_on(cpu, v, i)) {
             uint64_t val = mmu_load(&cpu->mmu, cpu->tlb_class,

@@ -54,7 +54,9 @@ typedef struct {
     bool em_is_nm;             /* x87: CR0.EM means #NM, else #UD                            */
     bool waits;                /* looks at pending x87 exceptions first                      */
     bool flags_out;
+    bool wide;                 /* x87 environment in the 32-bit format                       */
     bool mem_read, mem_write;
+    bool computes_first;       /* stores after its SIMD exceptions: #XM and MXCSR before #PF */
     uint8_t mem_size;          /* bytes; 0: no memory operand                                */
     uint8_t align;             /* #GP unless aligned so; 0: any                              */
     uint8_t ac_align;          /* #AC unless aligned so; 0: any                              */
@@ -65,6 +67,7 @@ typedef struct {
     struct {                   /* gather, scatter: see vector-gather.c                       */
         uint8_t data_reg, index_reg, mask_reg;
         uint8_t data_size, index_size; /* bytes of an element                                */
+        uint8_t reg_bytes;     /* of the data register                                       */
         uint8_t n;
         bool k_mask;
     } vsib;
@@ -189,6 +192,8 @@ X86Exec vec_x87_exec(ZydisMnemonic m);
 void vec_exec_x87(CpuState *cpu, const X86Insn *in);
 /* An x87 exception is pending and the instruction waits: #MF, or FERR# and go on. */
 void vec_x87_pending(CpuState *cpu);
+/* Set TOP; the physical registers keep their values, so the image rotates. */
+void vec_x87_set_top(CpuState *cpu, unsigned top);
 
 /* -- vector-gather.c ----------------------------------------------------------------------------------- */
 

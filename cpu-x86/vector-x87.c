@@ -87,48 +87,91 @@ static void fix_pointers(CpuState *cpu, const X86Insn *in, const VecInsn *v, uin
     }
 }
 
-void vec_exec_x87(CpuState *cpu, const X86Insn *in)
+/* A store whose own unmasked exception suppresses it (SDM vol. 1 8.5): found out by executing, with
+ * the state put back until the store, if there is one, is done. */
+static void store_or_not(CpuState *cpu, const X86Insn *in, const VecInsn *v)
 {
-    const VecInsn *v = vec_insn(cpu, in);
-    VecCpu *vc = vec_cpu(cpu);
-    GuestLin lin = guest_lin(0);
-    uint8_t before[16];
-    unsigned ignored = 0;
-    bool was_pending, careful;
+    enum { USED = FX_ST + 128 };
+    uint8_t old[USED], result[USED];
 
-    vec_check(cpu, v);
-    was_pending = pending(cpu);
-    if (unlikely(was_pending && v->waits)) {
-        vec_x87_pending(cpu);
+    memcpy(old, cpu->vec.fx, USED);
+    vec_run(cpu, v);
+    if ((fx16(cpu, FX_FSW) & ~(unsigned)fx16(cpu, FX_FCW) & 0x1f) == 0) {
+        memcpy(result, cpu->vec.fx, USED);
+        memcpy(cpu->vec.fx, old, USED);
+        vec_store(cpu, vec_operand(cpu, in, v, true), vec_cpu(cpu)->buf, v->mem_size);
+        memcpy(cpu->vec.fx, result, USED);
     }
-    careful = v->mem_write && (~fx16(cpu, FX_FCW) & FSW_EXCEPTIONS) != 0;
+}
+
+static void run_with_memory(CpuState *cpu, const X86Insn *in, const VecInsn *v)
+{
+    VecCpu *vc = vec_cpu(cpu);
+    GuestLin lin;
+
+    if (v->mem_write && (~fx16(cpu, FX_FCW) & FSW_EXCEPTIONS) != 0) {
+        store_or_not(cpu, in, v);
+        return;
+    }
+    lin = vec_operand(cpu, in, v, v->mem_write);
+    if (v->mem_write) {
+        vec_probe_store(cpu, lin, v->mem_size);
+    } else {
+        vec_load(cpu, lin, vc->buf, v->mem_size);
+    }
+    vec_run(cpu, v);
+    if (v->mem_write) {
+        vec_store(cpu, lin, vc->buf, v->mem_size);
+    }
+}
+
+/* A pending exception that the instruction would wait for, CR0.NE clear: FERR# goes up and the
+ * instruction is executed as if IGNNE# were asserted; there is no masking to be seen. */
+static void run_ignoring(CpuState *cpu, const X86Insn *in, const VecInsn *v)
+{
+    unsigned fsw = fx16(cpu, FX_FSW), sticky = fsw & FSW_EXCEPTIONS, fcw = fx16(cpu, FX_FCW);
+    GuestLin lin = guest_lin(0);
+
     if (v->mem_size != 0) {
         lin = vec_operand(cpu, in, v, v->mem_write);
         if (v->mem_write) {
             vec_probe_store(cpu, lin, v->mem_size);
+        } else {
+            vec_load(cpu, lin, vec_cpu(cpu)->buf, v->mem_size);
         }
-        if (v->mem_read || careful) {
-            vec_load(cpu, lin, vc->buf, v->mem_size);
-        }
-        memcpy(before, vc->buf, sizeof(before));
     }
-    if (unlikely(was_pending && v->waits)) { /* CR0.NE clear: as if IGNNE# were asserted */
-        ignored = fx16(cpu, FX_FSW) & FSW_EXCEPTIONS;
-        fx_put(cpu, FX_FSW, 2, fx16(cpu, FX_FSW) & ~(unsigned)(FSW_EXCEPTIONS | FSW_ES | FSW_B));
-    }
-    fx_put(cpu, FX_MXCSR, 4, MXCSR_DEFAULT);
+    fx_put(cpu, FX_FSW, 2, fsw & ~(unsigned)(FSW_EXCEPTIONS | FSW_ES | FSW_B));
+    fx_put(cpu, FX_FCW, 2, fcw | FSW_EXCEPTIONS);
     vec_run(cpu, v);
-    fix_pointers(cpu, in, v, v->mem_size != 0 ? vec_ea(cpu, in) : 0);
-    if (unlikely(ignored != 0)) {
-        fx_put(cpu, FX_FSW, 2, fx16(cpu, FX_FSW) | ignored);
-        update_summary(cpu);
+    if (fx16(cpu, FX_FCW) == (fcw | FSW_EXCEPTIONS)) {
+        fx_put(cpu, FX_FCW, 2, fcw);         /* not an FLDCW */
     }
+    fx_put(cpu, FX_FSW, 2, fx16(cpu, FX_FSW) | sticky);
+    update_summary(cpu);
+    if (v->mem_write) {
+        vec_store(cpu, lin, vec_cpu(cpu)->buf, v->mem_size);
+    }
+}
+
+void vec_exec_x87(CpuState *cpu, const X86Insn *in)
+{
+    const VecInsn *v = vec_insn(cpu, in);
+    bool was_pending;
+
+    vec_check(cpu, v);
+    was_pending = pending(cpu);
+    fx_put(cpu, FX_MXCSR, 4, MXCSR_DEFAULT);
+    if (unlikely(was_pending && v->waits)) {
+        vec_x87_pending(cpu);
+        run_ignoring(cpu, in, v);
+    } else if (v->mem_size != 0) {
+        run_with_memory(cpu, in, v);
+    } else {
+        vec_run(cpu, v);
+    }
+    fix_pointers(cpu, in, v, v->mem_size != 0 ? vec_ea(cpu, in) : 0);
     if (unlikely(was_pending)) {
         drop_ferr(cpu, true);
-    }
-    /* An unmasked exception leaves the destination alone: the buffer still holds what was there. */
-    if (v->mem_write && !(careful && pending(cpu) && memcmp(before, vc->buf, sizeof(before)) == 0)) {
-        vec_store(cpu, lin, vc->buf, v->mem_size);
     }
 }
 
@@ -158,17 +201,10 @@ static uint16_t full_tags(const CpuState *cpu)
     return (uint16_t)tags;
 }
 
-static bool wide(const X86Insn *in, const CpuState *cpu)
-{
-    bool o32 = (cpu->mode & (MODE_CS32 | MODE_CS64)) != 0;
-
-    return o32 != ((in->prefixes & PFX_OPSIZE) != 0);
-}
-
 /* Protected mode forms have pointers as offsets, real and virtual-8086 ones as linear addresses. */
-static unsigned make_env(const CpuState *cpu, const X86Insn *in, uint8_t *env)
+static unsigned make_env(const CpuState *cpu, bool is_wide, uint8_t *env)
 {
-    bool prot = cpu_protected(cpu), is_wide = wide(in, cpu);
+    bool prot = cpu_protected(cpu);
     unsigned step = is_wide ? 4 : 2, fop = fx16(cpu, FX_FOP) & 0x7ff;
     uint32_t fip = (uint32_t)load_le(cpu->vec.fx + FX_FIP, 8);
     uint32_t fdp = (uint32_t)load_le(cpu->vec.fx + FX_FDP, 8);
@@ -194,14 +230,24 @@ static unsigned make_env(const CpuState *cpu, const X86Insn *in, uint8_t *env)
     return 7 * step;
 }
 
-static unsigned env_len(const CpuState *cpu, const X86Insn *in)
+/* The image holds ST(0)..ST(7); the registers stay where they are when TOP changes. */
+void vec_x87_set_top(CpuState *cpu, unsigned top)
 {
-    return wide(in, cpu) ? 28 : 14;
+    unsigned fsw = fx16(cpu, FX_FSW), by = (top - (fsw >> 11)) & 7;
+    uint8_t old[128];
+
+    if (by != 0) {
+        memcpy(old, cpu->vec.fx + FX_ST, sizeof(old));
+        for (unsigned i = 0; i < 8; i++) {
+            memcpy(cpu->vec.fx + FX_ST + 16 * i, old + 16 * ((i + by) & 7), 16);
+        }
+        fx_put(cpu, FX_FSW, 2, (fsw & ~0x3800u) | top << 11);
+    }
 }
 
-static void take_env(CpuState *cpu, const X86Insn *in, const uint8_t *env)
+static void take_env(CpuState *cpu, bool is_wide, const uint8_t *env)
 {
-    bool prot = cpu_protected(cpu), is_wide = wide(in, cpu);
+    bool prot = cpu_protected(cpu);
     unsigned step = is_wide ? 4 : 2, tags, abridged = 0, fop = 0;
     uint32_t f[7], fip, fdp;
 
@@ -221,6 +267,7 @@ static void take_env(CpuState *cpu, const X86Insn *in, const uint8_t *env)
         fdp = (f[5] & 0xffff) | (f[6] >> 12) << 16;
         fop = f[4] & 0x7ff;
     }
+    vec_x87_set_top(cpu, f[1] >> 11 & 7);
     fx_put(cpu, FX_FCW, 2, (f[0] & 0x1f3f) | 0x40);
     fx_put(cpu, FX_FSW, 2, f[1] & 0xffff);
     fx_put(cpu, FX_FTW, 1, abridged);
@@ -232,6 +279,7 @@ static void take_env(CpuState *cpu, const X86Insn *in, const uint8_t *env)
 
 static void init_x87(CpuState *cpu)
 {
+    vec_x87_set_top(cpu, 0);
     fx_put(cpu, FX_FCW, 2, FCW_DEFAULT);
     fx_put(cpu, FX_FSW, 2, 0);
     fx_put(cpu, FX_FTW, 2, 0);
@@ -243,11 +291,14 @@ static void init_x87(CpuState *cpu)
 static GuestLin env_operand(CpuState *cpu, const X86Insn *in, unsigned len, bool write)
 {
     GuestLin lin = seg_linear(cpu, in->mem.seg, vec_ea(cpu, in), len, write);
-    unsigned align = wide(in, cpu) ? 4 : 2;
+    unsigned align = len == 28 || len == 108 ? 4 : 2;
 
     if ((lin.v & (align - 1)) != 0 && vec_ac_enabled(cpu)) {
         cpu_raise_code(cpu, VEC_AC, 0);
     }
+    /* Processors touch the two ends first, which shows in CR2. */
+    mmu_probe(&cpu->mmu, cpu->tlb_class, lin, 1, write ? TLB_STORE : TLB_LOAD);
+    mmu_probe(&cpu->mmu, cpu->tlb_class, guest_lin(lin.v + len - 1), 1, write ? TLB_STORE : TLB_LOAD);
     return lin;
 }
 
@@ -261,11 +312,12 @@ static void check_wait(CpuState *cpu, const VecInsn *v)
 
 static void exec_fnstenv(CpuState *cpu, const X86Insn *in)
 {
+    const VecInsn *v = vec_insn(cpu, in);
     uint8_t env[28];
     unsigned n;
 
-    check_wait(cpu, vec_insn(cpu, in));
-    n = make_env(cpu, in, env);
+    check_wait(cpu, v);
+    n = make_env(cpu, v->wide, env);
     mmu_store_bytes(&cpu->mmu, cpu->tlb_class, env_operand(cpu, in, n, true), env, n);
     fx_put(cpu, FX_FCW, 2, fx16(cpu, FX_FCW) | FSW_EXCEPTIONS);
     update_summary(cpu);
@@ -273,24 +325,26 @@ static void exec_fnstenv(CpuState *cpu, const X86Insn *in)
 
 static void exec_fldenv(CpuState *cpu, const X86Insn *in)
 {
-    unsigned n = env_len(cpu, in);
+    const VecInsn *v = vec_insn(cpu, in);
     bool was_pending = pending(cpu);
+    unsigned n = v->wide ? 28 : 14;
     uint8_t env[28];
 
-    check_wait(cpu, vec_insn(cpu, in));
+    check_wait(cpu, v);
     mmu_load_bytes(&cpu->mmu, cpu->tlb_class, env_operand(cpu, in, n, false), env, n);
-    take_env(cpu, in, env);
+    take_env(cpu, v->wide, env);
     drop_ferr(cpu, was_pending);
 }
 
 static void exec_fnsave(CpuState *cpu, const X86Insn *in)
 {
+    const VecInsn *v = vec_insn(cpu, in);
     bool was_pending = pending(cpu);
     uint8_t image[28 + 80];
     unsigned n;
 
-    check_wait(cpu, vec_insn(cpu, in));
-    n = make_env(cpu, in, image);
+    check_wait(cpu, v);
+    n = make_env(cpu, v->wide, image);
     for (unsigned i = 0; i < 8; i++) {
         memcpy(image + n + 10 * i, cpu->vec.fx + FX_ST + 16 * i, 10);
     }
@@ -302,13 +356,14 @@ static void exec_fnsave(CpuState *cpu, const X86Insn *in)
 
 static void exec_frstor(CpuState *cpu, const X86Insn *in)
 {
-    unsigned n = env_len(cpu, in);
+    const VecInsn *v = vec_insn(cpu, in);
     bool was_pending = pending(cpu);
+    unsigned n = v->wide ? 28 : 14;
     uint8_t image[28 + 80];
 
-    check_wait(cpu, vec_insn(cpu, in));
+    check_wait(cpu, v);
     mmu_load_bytes(&cpu->mmu, cpu->tlb_class, env_operand(cpu, in, n + 80, false), image, n + 80);
-    take_env(cpu, in, image);
+    take_env(cpu, v->wide, image);
     for (unsigned i = 0; i < 8; i++) {
         memset(cpu->vec.fx + FX_ST + 16 * i, 0, 16);
         memcpy(cpu->vec.fx + FX_ST + 16 * i, image + n + 10 * i, 10);
@@ -326,12 +381,6 @@ static void exec_fwait(CpuState *cpu, const X86Insn *in)
     }
 }
 
-static void exec_emms(CpuState *cpu, const X86Insn *in)
-{
-    check_wait(cpu, vec_insn(cpu, in));
-    fx_put(cpu, FX_FTW, 1, 0);
-}
-
 X86Exec vec_x87_exec(ZydisMnemonic m)
 {
     switch (m) {
@@ -340,7 +389,6 @@ X86Exec vec_x87_exec(ZydisMnemonic m)
     case ZYDIS_MNEMONIC_FNSAVE: return exec_fnsave;
     case ZYDIS_MNEMONIC_FRSTOR: return exec_frstor;
     case ZYDIS_MNEMONIC_FWAIT: return exec_fwait;
-    case ZYDIS_MNEMONIC_EMMS: return exec_emms;
     default: return NULL;
     }
 }

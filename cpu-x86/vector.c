@@ -71,7 +71,7 @@ static bool is_mxcsr_free(ZydisMnemonic m)
         "vor", "xor", "vxor", "unpck", "vunpck", "shuf", "vshuf", "blend", "vblend", "insert",
         "vinsert", "extract", "vextract", "vbroadcast", "valign", "vcompress", "vexpand", "lddqu",
         "vlddqu", "crc32", "adcx", "adox", "bextr", "bls", "bzhi", "mulx", "rorx", "sarx", "shlx",
-        "shrx", "mpsadbw", "vmpsadbw", "vdbpsadbw", "vtest",
+        "shrx", "emms", "mpsadbw", "vmpsadbw", "vdbpsadbw", "vtest",
     };
     const char *name = ZydisMnemonicGetString(m);
 
@@ -296,27 +296,33 @@ static void set_alignment(VecInsn *v, const Touched *t)
                   : v->mem_size == 10 ? 8 : 0;
 }
 
-static unsigned broadcast_elements(ZydisBroadcastMode b)
+/* Elements in memory, and elements they become; 0: no broadcast. */
+typedef struct {
+    uint8_t from, to;
+} Broadcast;
+
+static Broadcast broadcast_of(ZydisBroadcastMode b)
 {
-    switch (b) {
-    case ZYDIS_BROADCAST_MODE_2_TO_4: case ZYDIS_BROADCAST_MODE_2_TO_8:
-    case ZYDIS_BROADCAST_MODE_2_TO_16:
-        return 2;
-    case ZYDIS_BROADCAST_MODE_4_TO_8: case ZYDIS_BROADCAST_MODE_4_TO_16:
-        return 4;
-    case ZYDIS_BROADCAST_MODE_8_TO_16:
-        return 8;
-    case ZYDIS_BROADCAST_MODE_INVALID:
-        return 0;
-    default:
-        return 1;
-    }
+    static const Broadcast modes[] = {
+        [ZYDIS_BROADCAST_MODE_1_TO_2] = {1, 2},   [ZYDIS_BROADCAST_MODE_1_TO_4] = {1, 4},
+        [ZYDIS_BROADCAST_MODE_1_TO_8] = {1, 8},   [ZYDIS_BROADCAST_MODE_1_TO_16] = {1, 16},
+        [ZYDIS_BROADCAST_MODE_1_TO_32] = {1, 32}, [ZYDIS_BROADCAST_MODE_1_TO_64] = {1, 64},
+        [ZYDIS_BROADCAST_MODE_2_TO_4] = {2, 4},   [ZYDIS_BROADCAST_MODE_2_TO_8] = {2, 8},
+        [ZYDIS_BROADCAST_MODE_2_TO_16] = {2, 16}, [ZYDIS_BROADCAST_MODE_4_TO_8] = {4, 8},
+        [ZYDIS_BROADCAST_MODE_4_TO_16] = {4, 16}, [ZYDIS_BROADCAST_MODE_8_TO_16] = {8, 16},
+    };
+
+    return b < ARRAY_LEN(modes) ? modes[b] : (Broadcast){0, 0};
 }
 
 /* EVEX exception classes without fault suppression (SDM vol. 2A 2.8) read their whole operand. */
-static bool suppresses_faults(ZydisExceptionClass c)
+static bool suppresses_faults(const ZydisDecodedInstruction *zi)
 {
-    switch (c) {
+    if (MNEMONIC_IS(zi->mnemonic, ZYDIS_MNEMONIC_VDBPSADBW, ZYDIS_MNEMONIC_VGF2P8AFFINEQB,
+                    ZYDIS_MNEMONIC_VGF2P8AFFINEINVQB)) {
+        return false;          /* E4NF in the manual, E4 in Zydis 4.0 */
+    }
+    switch (zi->meta.exception_class) {
     case ZYDIS_EXCEPTION_CLASS_E1NF: case ZYDIS_EXCEPTION_CLASS_E2NF:
     case ZYDIS_EXCEPTION_CLASS_E3NF: case ZYDIS_EXCEPTION_CLASS_E4NF:
     case ZYDIS_EXCEPTION_CLASS_E5NF: case ZYDIS_EXCEPTION_CLASS_E6NF:
@@ -328,25 +334,35 @@ static bool suppresses_faults(ZydisExceptionClass c)
     }
 }
 
+/* Elements that the mask speaks of. */
+static unsigned mask_elements(const VecInsn *v, const ZydisDecodedInstruction *zi,
+                              const ZydisDecodedOperand *ops, const ZydisDecodedOperand *mem)
+{
+    const char *name = ZydisMnemonicGetString(v->mnemonic);
+    Broadcast b = broadcast_of(zi->avx.broadcast.mode);
+
+    if (g_str_has_prefix(name, "vextract")) {
+        return v->mem_size / (strstr(name, "32x") != NULL ? 4 : 8);
+    }
+    if (b.from != 0) {
+        return b.to;
+    }
+    if (mem == &ops[0] || mem->element_count == 1 ||
+        ZydisRegisterGetClass(ops[0].reg.value) == ZYDIS_REGCLASS_MASK) {
+        return mem->element_count;
+    }
+    return MIN(ops[0].element_count, mem->element_count); /* narrowing leaves part of op 0 */
+}
+
 static void set_k_mask(VecInsn *v, const ZydisDecodedInstruction *zi, const ZydisDecodedOperand *ops,
                        const ZydisDecodedOperand *mem)
 {
-    unsigned n_broadcast = broadcast_elements(zi->avx.broadcast.mode);
-    unsigned n;
+    unsigned n = mask_elements(v, zi, ops, mem);
+    unsigned from = mem == &ops[0] ? 0 : broadcast_of(zi->avx.broadcast.mode).from;
 
-    if (mem == &ops[0]) {
-        n = mem->element_count;
-    } else if (ZydisRegisterGetClass(ops[0].reg.value) == ZYDIS_REGCLASS_MASK) {
-        n = n_broadcast != 0 ? zi->avx.vector_length / mem->element_size : mem->element_count;
-    } else {
-        n = ops[0].element_count;
-    }
-    if (n_broadcast == 0 && mem->element_count == 1) {
-        n = 1;                 /* scalar */
-    }
     v->mask_reg = (uint8_t)ZydisRegisterGetId(zi->avx.mask.reg);
     v->n_mask = (uint8_t)n;
-    v->n_mem = (uint8_t)(n_broadcast != 0 ? n_broadcast : n);
+    v->n_mem = (uint8_t)(from != 0 ? from : n);
     v->elem = (uint8_t)(v->mem_size / v->n_mem);
     v->mask_kind = zi->meta.category == ZYDIS_CATEGORY_COMPRESS ||
                    zi->meta.category == ZYDIS_CATEGORY_EXPAND ||
@@ -362,7 +378,7 @@ static void set_masking(VecInsn *v, const ZydisDecodedInstruction *zi, const Zyd
         if (zi->avx.mask.mode != ZYDIS_MASK_MODE_INVALID &&
             zi->avx.mask.mode != ZYDIS_MASK_MODE_DISABLED &&
             zi->avx.mask.reg != ZYDIS_REGISTER_K0 &&
-            suppresses_faults(zi->meta.exception_class)) {
+            suppresses_faults(zi)) {
             set_k_mask(v, zi, ops, mem);
         }
     } else if (MNEMONIC_IS(zi->mnemonic, ZYDIS_MNEMONIC_VMASKMOVPS, ZYDIS_MNEMONIC_VMASKMOVPD,
@@ -495,7 +511,9 @@ static void exec_store(CpuState *cpu, const X86Insn *in)
 
     vec_check(cpu, v);
     lin = vec_operand(cpu, in, v, true);
-    vec_probe_store(cpu, lin, v->mem_size);
+    if (!v->computes_first) {
+        vec_probe_store(cpu, lin, v->mem_size);
+    }
     run(cpu, v);
     vec_store(cpu, lin, vec_cpu(cpu)->buf, v->mem_size);
 }
@@ -593,6 +611,7 @@ static void set_vsib(VecInsn *v, const ZydisDecodedOperand *ops, const ZydisDeco
     v->vsib.k_mask = ZydisRegisterGetClass(mask->reg.value) == ZYDIS_REGCLASS_MASK;
     v->vsib.data_size = (uint8_t)(data->element_size / 8);
     v->vsib.index_size = index_kind == 'q' ? 8 : 4;
+    v->vsib.reg_bytes = (uint8_t)(data->size / 8);
     v->vsib.n = (uint8_t)MIN(data->size / 8 / v->vsib.data_size, index_bytes / v->vsib.index_size);
 }
 
@@ -617,13 +636,14 @@ static bool describe(CpuState *cpu, const X86Insn *in, const ZydisDecodedInstruc
     t.st |= zi->meta.isa_ext == ZYDIS_ISA_EXT_X87 || zi->meta.category == ZYDIS_CATEGORY_X87_ALU;
     t.mmx |= zi->meta.isa_ext == ZYDIS_ISA_EXT_MMX || zi->mnemonic == ZYDIS_MNEMONIC_CVTPI2PS;
     t.xmm |= (!t.vex && MNEMONIC_IS(zi->mnemonic, ZYDIS_MNEMONIC_LDMXCSR, ZYDIS_MNEMONIC_STMXCSR)) ||
+             strncmp(ZydisMnemonicGetString(zi->mnemonic) + t.vex, "cvt", 3) == 0 ||
              MNEMONIC_IS(zi->mnemonic, ZYDIS_MNEMONIC_VLDMXCSR, ZYDIS_MNEMONIC_VSTMXCSR,
                          ZYDIS_MNEMONIC_VZEROUPPER, ZYDIS_MNEMONIC_VZEROALL);
     p->has_mem = t.mem != NULL;
     p->whole = t.vex;
     p->evex = t.evex;
     p->x87 = t.st || t.mmx;
-    p->mxcsr = t.xmm && !is_mxcsr_free(zi->mnemonic);
+    p->mxcsr = !t.st && !is_mxcsr_free(zi->mnemonic);
     if (zi->mnemonic == ZYDIS_MNEMONIC_VP2INTERSECTD || zi->mnemonic == ZYDIS_MNEMONIC_VP2INTERSECTQ) {
         p->k_out |= (uint8_t)(p->k_out << 1 | p->k_out >> 1); /* a pair of them */
         p->k_in |= p->k_out;
@@ -641,8 +661,11 @@ static bool describe(CpuState *cpu, const X86Insn *in, const ZydisDecodedInstruc
         v->mem_size = (uint8_t)MIN(t.mem->size / 8, 255);
         v->mem_read = op_reads(t.mem);
         v->mem_write = op_writes(t.mem);
+        v->computes_first = zi->mnemonic == ZYDIS_MNEMONIC_VCVTPS2PH;
         set_alignment(v, &t);
     }
+    v->wide = mode64 ? zi->raw.rex.W || (in->prefixes & PFX_OPSIZE) == 0
+                     : ((cpu->mode & MODE_CS32) != 0) == ((in->prefixes & PFX_OPSIZE) == 0);
     v->exec = c_exec(zi->mnemonic);
     if (v->exec != NULL) {
         v->seg = override_segment(zi);
