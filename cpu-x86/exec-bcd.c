@@ -81,10 +81,14 @@ void exec_aam(CpuState *cpu, const X86Insn *in)
 void exec_aad(CpuState *cpu, const X86Insn *in)
 {
     uint16_t ax = (uint16_t)cpu->gpr[GPR_RAX];
-    uint8_t al = (uint8_t)((ax >> 8) * (uint8_t)in->imm + ax);
+    uint8_t a = (uint8_t)ax, b = (uint8_t)((ax >> 8) * (uint8_t)in->imm), al = (uint8_t)(a + b);
+    uint64_t f = 0;            /* undefined: processors show those of the addition */
 
+    f |= al < a ? FLAG_CF : 0;
+    f |= (a ^ b ^ al) & FLAG_AF;
+    f |= (~(a ^ b) & (a ^ al) & 0x80) != 0 ? FLAG_OF : 0;
     gpr_put(cpu, GPR_RAX, 2, al);
-    put_al_flags(cpu, al, 0);
+    put_al_flags(cpu, al, f);
 }
 
 /* SALC, undocumented but in every processor: AL = CF ? 0xff : 0. */

@@ -91,8 +91,9 @@ static inline void scas_one(CpuState *cpu, const X86Insn *in, unsigned size)
 
 static inline void cmps_one(CpuState *cpu, const X86Insn *in, unsigned size)
 {
-    uint64_t a = mmu_load(&cpu->mmu, data_class(cpu), source(cpu, in, size), size);
+    /* Processors look at ES:rDI first, which shows when both fault. */
     uint64_t b = mmu_load(&cpu->mmu, data_class(cpu), destination(cpu, in, size, false), size);
+    uint64_t a = mmu_load(&cpu->mmu, data_class(cpu), source(cpu, in, size), size);
     int64_t step = step_of(cpu, size);
 
     compare(cpu, size, a, b);
@@ -235,8 +236,10 @@ static inline bool interrupted(const CpuState *cpu)
             name##_one(cpu, in, size);                                                             \
             return;                                                                                \
         }                                                                                          \
+        uint64_t flags = cpu->rflags;                                                              \
         for (uint64_t left = index_get(cpu, in, GPR_RCX); left != 0;) {                            \
             uint64_t n = block;                                                                    \
+            cpu->rflags = flags; /* a fault shows those from before the instruction */             \
             if (n == 0) {                                                                          \
                 name##_one(cpu, in, size);                                                         \
                 n = 1;                                                                             \
