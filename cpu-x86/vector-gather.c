@@ -95,10 +95,18 @@ void vec_exec_masked_store(CpuState *cpu, const X86Insn *in)
     vec_check(cpu, v);
     m = touched(cpu, v);
     check_aligned(cpu, in, v, m);
-    while (!v->computes_first && (n = next_run(m, v, &at, &off)) != 0) {
+    if (v->computes_first) {
+        vec_run(cpu, v);
+    }
+    if (v->probes_all) {
+        vec_probe_store(cpu, run_lin(cpu, in, 0, v->mem_size, true), v->mem_size);
+    }
+    while ((n = next_run(m, v, &at, &off)) != 0) {
         vec_probe_store(cpu, run_lin(cpu, in, off, n, true), n);
     }
-    vec_run(cpu, v);
+    if (!v->computes_first) {
+        vec_run(cpu, v);
+    }
     at = 0;
     while ((n = next_run(m, v, &at, &off)) != 0) {
         vec_store(cpu, run_lin(cpu, in, off, n, true), vec_cpu(cpu)->buf + off, n);
@@ -131,6 +139,7 @@ void vec_exec_maskmov(CpuState *cpu, const X86Insn *in)
     if (mmx && (load_le(cpu->vec.fx + FX_FSW, 2) & FSW_ES) != 0) {
         vec_x87_pending(cpu);
     }
+    maskmov_lin(cpu, in, v, 0);              /* the segment counts even when no byte is stored */
     memcpy(data, mmx ? mmx_reg(cpu, v->reg[0]) : cpu->vec.zmm[v->reg[0]], n);
     memcpy(mask, mmx ? mmx_reg(cpu, v->reg[1]) : cpu->vec.zmm[v->reg[1]], n);
     for (unsigned i = 0; i < n; i++) {

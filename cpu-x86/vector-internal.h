@@ -56,6 +56,7 @@ typedef struct {
     bool flags_out;
     bool wide;                 /* x87 environment in the 32-bit format                       */
     bool mem_read, mem_write;
+    bool probes_all;           /* masked store without fault suppression                     */
     bool computes_first;       /* stores after its SIMD exceptions: #XM and MXCSR before #PF */
     uint8_t mem_size;          /* bytes; 0: no memory operand                                */
     uint8_t align;             /* #GP unless aligned so; 0: any                              */
@@ -67,7 +68,7 @@ typedef struct {
     struct {                   /* gather, scatter: see vector-gather.c                       */
         uint8_t data_reg, index_reg, mask_reg;
         uint8_t data_size, index_size; /* bytes of an element                                */
-        uint8_t reg_bytes;     /* of the data register                                       */
+        uint8_t reg_bytes;     /* of the widest register, whose mask elements count          */
         uint8_t n;
         bool k_mask;
     } vsib;

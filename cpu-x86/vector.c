@@ -196,6 +196,14 @@ static void rewrite_legacy(StubPlan *p, const uint8_t *b, const ZydisDecodedInst
     }
 }
 
+/* VEX.W is the size of a general register even where that operand is memory. */
+static bool w_means_gpr(ZydisMnemonic m)
+{
+    return MNEMONIC_IS(m, ZYDIS_MNEMONIC_VMOVD, ZYDIS_MNEMONIC_VPEXTRD, ZYDIS_MNEMONIC_VPINSRD,
+                       ZYDIS_MNEMONIC_VCVTSI2SS, ZYDIS_MNEMONIC_VCVTSI2SD,
+                       ZYDIS_MNEMONIC_VCVTUSI2SS, ZYDIS_MNEMONIC_VCVTUSI2SD);
+}
+
 /* Copy a VEX or EVEX prefix; (B) needs no extension bits, and outside 64-bit mode there are none. */
 static void rewrite_vex(StubPlan *p, const uint8_t *b, const ZydisDecodedInstruction *zi,
                         bool mode64, bool gpr)
@@ -219,7 +227,7 @@ static void rewrite_vex(StubPlan *p, const uint8_t *b, const ZydisDecodedInstruc
         if (evex) {
             q[3] |= 0x08;
         }
-        if (n > 2 && gpr && zi->meta.category != ZYDIS_CATEGORY_KMASK) {
+        if (n > 2 && (gpr || w_means_gpr(zi->mnemonic))) {
             q[2] &= 0x7f;      /* W is ignored there */
         }
     }
@@ -378,8 +386,9 @@ static void set_masking(VecInsn *v, const ZydisDecodedInstruction *zi, const Zyd
         if (zi->avx.mask.mode != ZYDIS_MASK_MODE_INVALID &&
             zi->avx.mask.mode != ZYDIS_MASK_MODE_DISABLED &&
             zi->avx.mask.reg != ZYDIS_REGISTER_K0 &&
-            suppresses_faults(zi)) {
+            (v->mem_write || suppresses_faults(zi))) {
             set_k_mask(v, zi, ops, mem);
+            v->probes_all = !suppresses_faults(zi);
         }
     } else if (MNEMONIC_IS(zi->mnemonic, ZYDIS_MNEMONIC_VMASKMOVPS, ZYDIS_MNEMONIC_VMASKMOVPD,
                            ZYDIS_MNEMONIC_VPMASKMOVD, ZYDIS_MNEMONIC_VPMASKMOVQ)) {
@@ -511,11 +520,19 @@ static void exec_store(CpuState *cpu, const X86Insn *in)
 
     vec_check(cpu, v);
     lin = vec_operand(cpu, in, v, true);
-    if (!v->computes_first) {
-        vec_probe_store(cpu, lin, v->mem_size);
-    }
+    vec_probe_store(cpu, lin, v->mem_size);
     run(cpu, v);
     vec_store(cpu, lin, vec_cpu(cpu)->buf, v->mem_size);
+}
+
+/* VCVTPS2PH: its SIMD exceptions come before those of the store, MXCSR keeps their flags. */
+static void exec_compute_store(CpuState *cpu, const X86Insn *in)
+{
+    const VecInsn *v = vec_insn(cpu, in);
+
+    vec_check(cpu, v);
+    run(cpu, v);
+    vec_store(cpu, vec_operand(cpu, in, v, true), vec_cpu(cpu)->buf, v->mem_size);
 }
 
 void vec_run(CpuState *cpu, const VecInsn *v)
@@ -611,7 +628,7 @@ static void set_vsib(VecInsn *v, const ZydisDecodedOperand *ops, const ZydisDeco
     v->vsib.k_mask = ZydisRegisterGetClass(mask->reg.value) == ZYDIS_REGCLASS_MASK;
     v->vsib.data_size = (uint8_t)(data->element_size / 8);
     v->vsib.index_size = index_kind == 'q' ? 8 : 4;
-    v->vsib.reg_bytes = (uint8_t)(data->size / 8);
+    v->vsib.reg_bytes = (uint8_t)MAX(MAX(data->size / 8, 16), index_bytes);
     v->vsib.n = (uint8_t)MIN(data->size / 8 / v->vsib.data_size, index_bytes / v->vsib.index_size);
 }
 
@@ -688,6 +705,11 @@ static bool describe(CpuState *cpu, const X86Insn *in, const ZydisDecodedInstruc
         }
     }
     rewrite(p, in, zi, mode64, t.gpr);
+    for (unsigned i = 0; i < zi->operand_count && !mode64; i++) {
+        if (ops[i].encoding == ZYDIS_OPERAND_ENCODING_IS4) {
+            p->bytes[p->len - 1] &= 0x7f;    /* there are eight registers */
+        }
+    }
     if (p->x87) {
         v->exec = vec_exec_x87;
     } else if (t.mem == NULL) {
@@ -695,7 +717,7 @@ static bool describe(CpuState *cpu, const X86Insn *in, const ZydisDecodedInstruc
     } else if (v->mask_kind != VEC_MASK_NONE) {
         v->exec = v->mem_write ? vec_exec_masked_store : vec_exec_masked_load;
     } else {
-        v->exec = v->mem_write ? exec_store : exec_load;
+        v->exec = v->computes_first ? exec_compute_store : v->mem_write ? exec_store : exec_load;
     }
     return true;
 }
