@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Cases in the interpreter: a long-mode guest at CPL 3 whose user pages are the oracle's.  Its
+ * kernel half holds tables, a TSS, a stack and one `hlt` for each vector, so that exceptions go the
+ * whole way through the IDT and their frame tells the state they interrupted.
+ */
+#include "tests/cpu-x86/oracle.h"
+
+#include "cpu-x86/cpuid.h"
+#include "cpu-x86/engine.h"
+#include "cpu-x86/vector.h"
+#include "softmmu/base/bits.h"
+#include "softmmu/phys-mem.h"
+
+#include <string.h>
+
+#define KERNEL_LIN UINT64_C(0xffff800000000000)
+
+enum { /* guest-physical places */
+    PML4 = 0x1000, PDPT = 0x2000, PD = 0x3000, PT = 0x4000, KERNEL_PDPT = 0x5000, KERNEL_PD = 0x6000,
+    GDT = 0x7000, IDT = 0x8000, TSS = 0x9000, STACK_TOP = 0xc000, HANDLERS = 0xd000, LDT = 0xf000,
+    USER = 0x20000,            /* of ORACLE_BASE */
+    RAM_SIZE = 1 << 20,
+    KERNEL_CS = 0x10,
+    MAX_INSNS = 1 << 16,
+};
+
+struct OracleGuest {
+    Lock lock;
+    PhysMem *mem;
+    PortSpace *ports;
+    CpuModel *model;
+    CpuState *cpu;
+};
+
+static uint8_t *ram(OracleGuest *g, uint64_t phys)
+{
+    return phys_mem_host(g->mem, guest_phys(phys), 1, true);
+}
+
+/* -- Set-up ------------------------------------------------------------------------------------------ */
+
+static void map_user(OracleGuest *g, uint64_t off, unsigned len, uint64_t bits)
+{
+    for (uint64_t o = off; o < off + len; o += GUEST_PAGE_SIZE) {
+        store_le(ram(g, PT + (o >> 12) * 8), 8, (USER + o) | bits);
+    }
+}
+
+static void make_tables(OracleGuest *g)
+{
+    const uint64_t p_w_u_a_d = 0x67, nx = UINT64_C(1) << 63;
+
+    store_le(ram(g, PML4), 8, PDPT | 0x27);
+    store_le(ram(g, PML4 + 256 * 8), 8, KERNEL_PDPT | 0x23);
+    store_le(ram(g, KERNEL_PDPT), 8, KERNEL_PD | 0x23);
+    store_le(ram(g, KERNEL_PD), 8, 0xe3);    /* 2 MiB at 0 */
+    store_le(ram(g, PDPT), 8, PD | 0x27);
+    store_le(ram(g, PD + (ORACLE_BASE >> 21) * 8), 8, PT | 0x27);
+    map_user(g, ORACLE_CODE, ORACLE_CODE_LEN, p_w_u_a_d);
+    map_user(g, ORACLE_DATA, ORACLE_DATA_LEN, p_w_u_a_d | nx);
+    map_user(g, ORACLE_RO, ORACLE_RO_LEN, 0x25 | nx);
+    memset(ram(g, USER + ORACLE_CODE), 0xcc, ORACLE_CODE_LEN);
+    memset(ram(g, USER + ORACLE_RO), 0x5a, ORACLE_RO_LEN);
+
+    store_le(ram(g, GDT + KERNEL_CS), 8, 0x00af9b000000ffff);
+    store_le(ram(g, GDT + 0x18), 8, 0x00cf93000000ffff);
+    store_le(ram(g, GDT + 0x20), 8, 0x00cffb000000ffff);
+    store_le(ram(g, GDT + 0x28), 8, 0x00cff3000000ffff);
+    store_le(ram(g, GDT + 0x30), 8, 0x00affb000000ffff);
+    store_le(ram(g, LDT), 8, 0x00cffb000000ffff);
+    store_le(ram(g, LDT + 8), 8, 0x0000fb000000ffff | ORACLE_BASE << 16 | (ORACLE_BASE >> 24) << 56);
+    store_le(ram(g, LDT + 16), 8, 0x0000f3000000ffff | ORACLE_BASE << 16 | (ORACLE_BASE >> 24) << 56);
+    for (unsigned v = 0; v < 256; v++) {
+        uint64_t to = KERNEL_LIN + HANDLERS + v * 16;
+        unsigned type = v == 3 || v == 4 ? 0xee : 0x8e;
+
+        store_le(ram(g, IDT + v * 16), 8, (to & 0xffff) | KERNEL_CS << 16 | (uint64_t)type << 40 |
+                                              (to >> 16 & 0xffff) << 48);
+        store_le(ram(g, IDT + v * 16 + 8), 8, to >> 32);
+        *ram(g, HANDLERS + v * 16) = 0xf4;   /* hlt */
+    }
+    store_le(ram(g, TSS + 4), 8, KERNEL_LIN + STACK_TOP);
+}
+
+OracleGuest *oracle_guest_new(void)
+{
+    OracleGuest *g = g_new0(OracleGuest, 1);
+
+    vector_global_init();
+    lock_init(&g->lock, LOCK_RANK_MACHINE);
+    g->mem = phys_mem_new(RAM_SIZE, &g->lock, NULL);
+    g->ports = port_space_new(&g->lock);
+    g->model = cpu_model_new("max", 1, NULL);
+    g_assert(g->mem != NULL && g->model != NULL);
+    lock_take(&g->lock);
+    phys_region_ram(g->mem, 0, RAM_SIZE, phys_mem_alloc(g->mem, RAM_SIZE), 0, "ram");
+    lock_release(&g->lock);
+    g->cpu = cpu_new(&(CpuConfig){.n_cpus = 1, .model = g->model, .mem = g->mem, .ports = g->ports,
+                                  .machine_lock = &g->lock});
+    make_tables(g);
+    return g;
+}
+
+void oracle_guest_free(OracleGuest *g)
+{
+    cpu_free(g->cpu);
+    cpu_model_free(g->model);
+    port_space_free(g->ports);
+    phys_mem_free(g->mem);
+    lock_clear(&g->lock);
+    g_free(g);
+}
+
+/* -- One case --------------------------------------------------------------------------------------- */
+
+static void enter_user(OracleGuest *g, const OracleCase *c)
+{
+    const uint32_t user = SEG_P | SEG_S | SEG_RW | SEG_A | 3u << SEG_DPL_SHIFT;
+    CpuState *cpu = g->cpu;
+    bool m16 = c->mode == ORACLE_16;
+    uint16_t cs = c->mode == ORACLE_64 ? ORACLE_CS64 : c->mode == ORACLE_32 ? ORACLE_CS32 : ORACLE_CS16;
+    Segment data = {.selector = m16 ? ORACLE_DS16 : ORACLE_DS, .limit = m16 ? 0xffff : UINT32_MAX,
+                    .attr = user | (m16 ? 0 : SEG_DB | SEG_G), .base = m16 ? ORACLE_BASE : 0};
+    Segment null = {.attr = SEG_NULL};
+
+    cpu->seg[SEG_CS] = (Segment){
+        .selector = cs, .limit = data.limit, .base = data.base,
+        .attr = user | SEG_CODE | (c->mode == ORACLE_64 ? SEG_L | SEG_G : m16 ? 0 : SEG_DB | SEG_G)};
+    cpu->seg[SEG_DS] = cpu->seg[SEG_ES] = cpu->seg[SEG_SS] = data;
+    cpu->seg[SEG_FS] = cpu->seg[SEG_GS] = null;
+    cpu->seg[SEG_LDTR] = (Segment){.selector = 0x40, .limit = 0xfff, .attr = SEG_P | 0x200,
+                                   .base = KERNEL_LIN + LDT};
+    cpu->seg[SEG_TR] = (Segment){.selector = 0x48, .limit = 0x67, .attr = SEG_P | 0xb00,
+                                 .base = KERNEL_LIN + TSS};
+    cpu->gdtr = (DescTable){.base = KERNEL_LIN + GDT, .limit = 0x3f};
+    cpu->idtr = (DescTable){.base = KERNEL_LIN + IDT, .limit = 0xfff};
+    cpu->cr0 = CR0_PE | CR0_MP | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_PG;
+    cpu->cr4 = CR4_PAE | CR4_PGE | CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_OSXSAVE | CR4_FSGSBASE;
+    cpu->cr3 = PML4;
+    cpu->efer = EFER_LME | EFER_LMA | EFER_SCE | EFER_NXE;
+    cpu->dr[6] = 0xffff0ff0;
+    cpu->dr[7] = 0x400;
+    cpu->activity = CPU_RUNNING;
+    cpu->shadow = cpu->shadow_ss = false;
+    cpu->pending_dbg = 0;
+}
+
+static void put_state(OracleGuest *g, const OracleCase *c)
+{
+    CpuState *cpu = g->cpu;
+    VectorState *vs = &cpu->vec;
+
+    memcpy(cpu->gpr, c->in.gpr, sizeof(cpu->gpr));
+    cpu->rip = c->in.rip;
+    cpu->rflags = c->in.rflags;
+    memcpy(vs->zmm, c->in.zmm, sizeof(vs->zmm));
+    memcpy(vs->k, c->in.k, sizeof(vs->k));
+    memcpy(vs->fx, c->in.fx, sizeof(c->in.fx));
+    store_le(vs->fx + 28, 4, 0xffff);
+    vs->mxcsr = c->in.mxcsr;
+    vs->xcr0 = cpu_model_xcr0(g->model);
+    memcpy(ram(g, USER + ORACLE_DATA), c->in.data, ORACLE_DATA_LEN);
+    phys_copy_to(g->mem, guest_phys(USER + ORACLE_START), c->code, c->len);
+    enter_user(g, c);
+    cpu_update_mode(cpu);
+}
+
+/* The frame on the kernel's stack: [error code] RIP CS RFLAGS RSP SS. */
+static void get_state(OracleGuest *g, OracleResult *r)
+{
+    CpuState *cpu = g->cpu;
+    uint64_t at = cpu->rip - KERNEL_LIN - HANDLERS;
+    const uint8_t *frame = ram(g, STACK_TOP - 40);
+
+    memcpy(r->st.gpr, cpu->gpr, sizeof(cpu->gpr));
+    memcpy(r->st.zmm, cpu->vec.zmm, sizeof(r->st.zmm));
+    memcpy(r->st.k, cpu->vec.k, sizeof(r->st.k));
+    memcpy(r->st.fx, cpu->vec.fx, sizeof(r->st.fx));
+    memcpy(r->st.data, ram(g, USER + ORACLE_DATA), ORACLE_DATA_LEN);
+    r->st.mxcsr = cpu->vec.mxcsr;
+    r->ev = (OracleEvent){.vector = -1};
+    if (at >= 0x1000) {
+        r->st.rip = cpu->rip;
+        return;
+    }
+    r->ev.vector = (int)(at / 16);
+    r->ev.addr = cpu->cr2;
+    if (cpu->gpr[GPR_RSP] == KERNEL_LIN + STACK_TOP - 48) {
+        r->ev.code = (uint32_t)load_le(frame - 8, 8);
+    }
+    r->st.rip = load_le(frame, 8);
+    r->st.rflags = load_le(frame + 16, 8);
+    r->st.gpr[GPR_RSP] = load_le(frame + 24, 8);
+}
+
+void oracle_guest_run(OracleGuest *g, const OracleCase *c, OracleResult *r)
+{
+    memset(r, 0, sizeof(*r));
+    put_state(g, c);
+    for (unsigned i = 0; i < 16 && interp_engine.run(g->cpu, MAX_INSNS) != CPU_EXIT_HALT; i++) {
+    }
+    get_state(g, r);
+    memset(ram(g, USER + ORACLE_START), 0xcc, c->len);
+    phys_mem_written(g->mem, phys_mem_find(g->mem, guest_phys(USER + ORACLE_START)).offset, c->len);
+}

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The host CPU as the oracle of the interpreter: the same bytes run on both from the same state, at
+ * the same addresses, and everything a program can see afterwards is compared.
+ *
+ * Address space of a case, on the host and in the guest alike (all user pages):
+ *
+ *     ORACLE_BASE + CODE    the code, the rest of the page filled with int3
+ *                 + DATA    two writable pages between unmapped ones
+ *                 + RO      one read-only page
+ *
+ * 64-bit code runs at these addresses; 32-bit code in a flat LDT segment; 16-bit code in segments
+ * whose base is ORACLE_BASE.  A case ends with its first exception, at the latest with the int3
+ * that stands behind it.
+ */
+#ifndef TESTS_CPU_X86_ORACLE_H
+#define TESTS_CPU_X86_ORACLE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define ORACLE_BASE UINT64_C(0x10000000)
+
+enum {
+    ORACLE_CODE = 0x1000, ORACLE_CODE_LEN = 0x1000,
+    ORACLE_DATA = 0x4000, ORACLE_DATA_LEN = 0x2000,
+    ORACLE_RO = 0x8000, ORACLE_RO_LEN = 0x1000,
+    ORACLE_START = ORACLE_CODE + 0x400, /* where cases begin */
+};
+
+/* Selectors: Linux's for 64-bit and flat data, the LDT's for the rest. */
+enum { ORACLE_CS64 = 0x33, ORACLE_DS = 0x2b, ORACLE_CS32 = 0x07, ORACLE_CS16 = 0x0f, ORACLE_DS16 = 0x17 };
+
+typedef enum { ORACLE_64, ORACLE_32, ORACLE_16 } OracleMode;
+
+typedef struct {
+    uint64_t gpr[16];          /* encoding order                               */
+    uint64_t rip;              /* offset in CS                                 */
+    uint64_t rflags;
+    uint64_t k[8];
+    uint32_t mxcsr;
+    uint8_t zmm[32][64];
+    uint8_t fx[160];           /* FXSAVE64 image without the XMM registers     */
+    uint8_t data[ORACLE_DATA_LEN];
+} OracleState;
+
+typedef struct {
+    int vector;                /* exception that ended it; -1: it did not end  */
+    uint32_t code;             /* error code                                   */
+    uint64_t addr;             /* #PF: CR2                                     */
+} OracleEvent;
+
+typedef struct {
+    OracleMode mode;
+    uint8_t code[128];
+    unsigned len;
+    OracleState in;
+} OracleCase;
+
+typedef struct {
+    OracleState st;
+    OracleEvent ev;
+} OracleResult;
+
+/* -- The host (oracle-native.c) ------------------------------------------------------------------- */
+
+/* Map the pages, make the LDT segments, take the signals.  NULL, or why this host cannot. */
+const char *oracle_native_init(void);
+bool oracle_native_has_avx512(void);
+void oracle_native_run(const OracleCase *c, OracleResult *r);
+
+/* -- The interpreter (oracle-interp.c) ----------------------------------------------------------- */
+
+typedef struct OracleGuest OracleGuest;
+OracleGuest *oracle_guest_new(void);
+void oracle_guest_free(OracleGuest *g);
+void oracle_guest_run(OracleGuest *g, const OracleCase *c, OracleResult *r);
+
+/* -- Cases and comparison (oracle.c) -------------------------------------------------------------- */
+
+typedef struct {
+    uint64_t s;
+} OracleRandom;
+
+uint64_t oracle_random(OracleRandom *r);
+static inline unsigned oracle_below(OracleRandom *r, unsigned n)
+{
+    return (unsigned)(oracle_random(r) % n);
+}
+
+/* A fresh state: general registers a mix of data addresses, small numbers and noise; vector and x87
+ * registers of all classes of values. */
+void oracle_random_state(OracleRandom *r, OracleMode mode, OracleState *st);
+
+/* Address (offset in the segments of `mode`) of byte `off` of the data pages. */
+uint64_t oracle_data_addr(OracleMode mode, unsigned off);
+
+/* What a comparison leaves out. */
+typedef struct {
+    uint64_t flags;            /* RFLAGS bits that are undefined                         */
+    bool x87_on_fault;         /* x87 state after a fault (not int3)                     */
+    bool addr_in_page;         /* low 12 bits of a #PF's address                         */
+    bool data_on_fault;        /* memory after a fault                                   */
+    bool quiet;                /* do not print                                           */
+} OracleLeave;
+
+/* Run on both and compare; prints the differences with disassembly and states. */
+bool oracle_check(OracleGuest *g, OracleCase *c, OracleLeave leave, uint64_t seed);
+
+/* "movaps xmm0, [rax]; ..." of the whole case; caller frees. */
+char *oracle_disassemble(const OracleCase *c);
+
+#endif /* TESTS_CPU_X86_ORACLE_H */
