@@ -19,6 +19,7 @@
 #include "hw/debugcon.h"
 #include "hw/e820.h"
 #include "hw/fpu-error.h"
+#include "hw/fw-cfg.h"
 #include "hw/hpet.h"
 #include "hw/i8042.h"
 #include "hw/ide.h"
@@ -41,6 +42,7 @@
 #include "monitor/back-ends.h"
 #include "monitor/config.h"
 #include "monitor/firmware.h"
+#include "monitor/loader-firmware.h"
 #include "monitor/loader.h"
 #include "monitor/machine-pc.h"
 #include "monitor/processors.h"
@@ -452,6 +454,7 @@ static AcpiConfig acpi_config(const Machine *m)
         .rtc = true,
         .vga = pc->vga != NULL,
         .hpet_base = pc->hpet != NULL ? HPET_BASE : 0,
+        .fw_cfg_port = FW_CFG_PORT,
     };
 
     c.pci_mem64.last = c.pci_mem64.first + (UINT64_C(1) << 35) - 1;
@@ -475,6 +478,32 @@ static bool smbios_config(const MachineConfig *c, SmbiosConfig *s, GError **erro
         }
     }
     return true;
+}
+
+/* Made last, when everything it tells of is there. */
+static bool add_fw_cfg(Machine *m, Pc *pc, GError **error)
+{
+    const MachineConfig *c = m->config;
+    AcpiConfig acpi = acpi_config(m);
+    SmbiosConfig smbios;
+    Device *d = fw_cfg_new(m->mem);
+    bool ok = smbios_config(c, &smbios, error);
+    FirmwareConfig f = {
+        .n_cpus = m->n_cpus, .ram_size = c->ram_size, .nographic = c->nographic,
+        .boot_menu = c->boot_menu, .boot_menu_wait_ms = c->boot_splash_ms, .s5_type = S5_TYPE,
+        .acpi = c->acpi ? &acpi : NULL, .smbios = &smbios,
+    };
+
+    machine_add_device(m, d);
+    machine_map_port(m, d, FW_CFG_WINDOW_REGS, FW_CFG_PORT);
+    machine_map_port(m, d, FW_CFG_WINDOW_DMA, FW_CFG_DMA_PORT);
+    ok = ok && firmware_fill_fw_cfg(d, &f, error);
+    for (guint i = 0; ok && i < c->fw_cfg->len; i++) {
+        const FwCfgConfig *u = g_ptr_array_index(c->fw_cfg, i);
+        ok = firmware_add_user_file(d, u->name, u->file, u->string, error);
+    }
+    smbios_config_clear(&smbios);
+    return ok;
 }
 
 static bool prepare_direct_boot(Machine *m, Pc *pc, GError **error)
@@ -528,7 +557,8 @@ static bool pc_build(Machine *m, GError **error)
         add_timers(m, pc);
         add_small(m, pc);
         ok = add_pci(m, pc, error) && add_vga(m, pc, error) && add_ide(m, pc, error) &&
-             add_virtio_drives(m, pc, error) && add_lines(m, pc, error);
+             add_virtio_drives(m, pc, error) && add_lines(m, pc, error) &&
+             add_fw_cfg(m, pc, error);
     }
     phys_mem_end(m->mem);
     if (ok && m->config->kernel != NULL && m->config->bios == NULL) {
