@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/*
- * Shifts and rotates.  The host's instruction runs with the guest's flags loaded, so that counts of
- * zero leave them alone and the undefined ones come out as the host's.
- */
+/* Shifts and rotates, by the host's instructions; undefined flags come out as the host's. */
 #include "cpu-x86/insn-operand.h"
 #include "cpu-x86/insns.h"
 
@@ -15,7 +12,8 @@ static inline uint64_t host_flags(const CpuState *cpu)
     return (cpu->rflags & FLAGS_ARITH) | FLAG_FIXED;
 }
 
-#define SHIFT_SIZE(name, T, suffix)                                                                \
+/* Rotates keep SF, ZF, AF and PF, and rotates through carry need CF. */
+#define ROTATE_SIZE(name, T, suffix)                                                               \
     static inline T value_##name##_##suffix(T v, uint8_t count, uint64_t *flags)                   \
     {                                                                                              \
         uint64_t f = *flags;                                                                       \
@@ -24,6 +22,22 @@ static inline uint64_t host_flags(const CpuState *cpu)
             : "c"(count)                                                                           \
             : "cc");                                                                               \
         *flags = f;                                                                                \
+        return v;                                                                                  \
+    }
+
+/* Shifts set all flags, unless the count is 0. */
+#define SHIFT_SIZE(name, T, suffix)                                                                \
+    static inline T value_##name##_##suffix(T v, uint8_t count, uint64_t *flags)                   \
+    {                                                                                              \
+        unsigned fl;                                                                               \
+        if ((count & (sizeof(T) == 8 ? 63 : 31)) == 0) {                                           \
+            return v;                                                                              \
+        }                                                                                          \
+        asm(#name #suffix " %%cl, %[v]\n\tlahf\n\tseto %%al"                                       \
+            : "=&a"(fl), [v] "+r"(v)                                                               \
+            : "c"(count)                                                                           \
+            : "cc");                                                                               \
+        *flags = (uint8_t)(fl >> 8) | (uint64_t)(uint8_t)fl << 11;                                 \
         return v;                                                                                  \
     }
 
@@ -42,11 +56,11 @@ static inline void put_shift_flags(CpuState *cpu, const X86Insn *in, uint64_t f,
     flags_put(cpu, FLAGS_ARITH, f);
 }
 
-#define SHIFT_VALUES(name)                                                                         \
-    SHIFT_SIZE(name, uint8_t, b)                                                                   \
-    SHIFT_SIZE(name, uint16_t, w)                                                                  \
-    SHIFT_SIZE(name, uint32_t, l)                                                                  \
-    SHIFT_SIZE(name, uint64_t, q)
+#define VALUES(kind, name)                                                                         \
+    kind##_SIZE(name, uint8_t, b)                                                                  \
+    kind##_SIZE(name, uint16_t, w)                                                                 \
+    kind##_SIZE(name, uint32_t, l)                                                                 \
+    kind##_SIZE(name, uint64_t, q)
 
 #define SHIFT_FORM(name, T, suffix, size, put)                                                     \
     static void name##_r_##suffix(CpuState *cpu, const X86Insn *in)                                \
@@ -68,8 +82,8 @@ static inline void put_shift_flags(CpuState *cpu, const X86Insn *in, uint64_t f,
         put(cpu, in, f, count);                                                                    \
     }
 
-#define SHIFT(name, put)                                                                           \
-    SHIFT_VALUES(name)                                                                             \
+#define SHIFT(name, kind, put)                                                                     \
+    VALUES(kind, name)                                                                             \
     SHIFT_FORM(name, uint8_t, b, 1, put)                                                           \
     SHIFT_FORM(name, uint16_t, w, 2, put)                                                          \
     SHIFT_FORM(name, uint32_t, l, 4, put)                                                          \
@@ -113,6 +127,31 @@ static inline void put_shift_flags(CpuState *cpu, const X86Insn *in, uint64_t f,
         return in->op[0].size == 8 && (in->imm & 63) != 0 ? name##_fast_q : NULL;                  \
     }
 
+/* Rotates by a constant: CF always, OF after a rotate by 1 only (put_rotate_flags). */
+#define ROTATE_FAST_SIZE(name, T, suffix, size)                                                    \
+    static void name##_fast_##suffix(CpuState *cpu, const X86Insn *in)                             \
+    {                                                                                              \
+        bool cf;                                                                                   \
+        T v = (T)reg_get(cpu, in->op[0].off, size);                                                \
+        asm(#name #suffix " %%cl, %[v]" : [v] "+r"(v), "=@ccc"(cf) : "c"((uint8_t)in->imm));       \
+        reg_put(cpu, in->op[0].off, size, v);                                                      \
+        cpu->rflags = (cpu->rflags & ~(uint64_t)FLAG_CF) | cf;                                     \
+    }
+
+#define ROTATE_FAST(name)                                                                          \
+    ROTATE_FAST_SIZE(name, uint32_t, l, 4)                                                         \
+    ROTATE_FAST_SIZE(name, uint64_t, q, 8)                                                         \
+    static X86Exec name##_fast(const X86Insn *in)                                                  \
+    {                                                                                              \
+        if (in->op[0].kind != OPERAND_GPR || in->op[1].kind != OPERAND_IMM) {                      \
+            return NULL;                                                                           \
+        }                                                                                          \
+        if (in->op[0].size == 4 && (in->imm & 31) > 1) {                                           \
+            return name##_fast_l;                                                                  \
+        }                                                                                          \
+        return in->op[0].size == 8 && (in->imm & 63) > 1 ? name##_fast_q : NULL;                   \
+    }
+
 #define NO_FAST(name)                                                                              \
     static X86Exec name##_fast(const X86Insn *in)                                                  \
     {                                                                                              \
@@ -122,18 +161,18 @@ static inline void put_shift_flags(CpuState *cpu, const X86Insn *in, uint64_t f,
 FAST(shl)
 FAST(shr)
 FAST(sar)
-NO_FAST(rol) /* rotates keep SF ZF AF PF */
-NO_FAST(ror)
+ROTATE_FAST(rol)
+ROTATE_FAST(ror)
 NO_FAST(rcl)
 NO_FAST(rcr)
 
-SHIFT(shl, put_shift_flags)
-SHIFT(shr, put_shift_flags)
-SHIFT(sar, put_shift_flags)
-SHIFT(rol, put_rotate_flags)
-SHIFT(ror, put_rotate_flags)
-SHIFT(rcl, put_shift_flags)
-SHIFT(rcr, put_shift_flags)
+SHIFT(shl, SHIFT, put_shift_flags)
+SHIFT(shr, SHIFT, put_shift_flags)
+SHIFT(sar, SHIFT, put_shift_flags)
+SHIFT(rol, ROTATE, put_rotate_flags)
+SHIFT(ror, ROTATE, put_rotate_flags)
+SHIFT(rcl, ROTATE, put_shift_flags)
+SHIFT(rcr, ROTATE, put_shift_flags)
 
 /* -- Double shifts ---------------------------------------------------------------------------------- */
 
