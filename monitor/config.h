@@ -81,7 +81,7 @@ typedef struct MachineConfig {
     char *kernel, *initrd, *append, *dtb, *bios;
     GPtrArray *firmware_dirs;  /* -L, char*                                  */
     char *boot_order, *boot_once;
-    bool boot_menu, boot_strict;
+    bool boot_menu;
     uint64_t boot_splash_ms;
 
     /* devices: DriveConfig*, DeviceConfig*, DeviceConfig* (-object), ChardevConfig*, FwCfgConfig*,

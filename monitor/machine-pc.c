@@ -12,19 +12,20 @@
  *   0xfffc0000 firmware (its last 128 KiB at 0xe0000 too)
  *   4 GiB      the rest of RAM
  */
-#include "monitor/machine.h"
+#include "monitor/machine-pc-internal.h"
 
 #include "hw/acpi-pm.h"
 #include "hw/apic-bus.h"
 #include "hw/debugcon.h"
+#include "hw/dma8237.h"
 #include "hw/e820.h"
+#include "hw/fdc.h"
 #include "hw/fpu-error.h"
 #include "hw/fw-cfg.h"
 #include "hw/hpet.h"
 #include "hw/i8042.h"
 #include "hw/ide.h"
 #include "hw/ioapic.h"
-#include "hw/lapic.h"
 #include "hw/pci-host.h"
 #include "hw/pci.h"
 #include "hw/pic.h"
@@ -34,7 +35,6 @@
 #include "hw/port92.h"
 #include "hw/post-port.h"
 #include "hw/rtc.h"
-#include "hw/smbios.h"
 #include "hw/uart.h"
 #include "hw/vga.h"
 #include "hw/virtio-blk.h"
@@ -43,9 +43,6 @@
 #include "monitor/config.h"
 #include "monitor/firmware.h"
 #include "monitor/loader-firmware.h"
-#include "monitor/loader.h"
-#include "monitor/machine-pc.h"
-#include "monitor/processors.h"
 #include "monitor/report.h"
 
 #include <string.h>
@@ -55,35 +52,13 @@
 enum {
     FIRMWARE_MAX = 8 << 20,
     FIRMWARE_LOW_LEN = 128 << 10,     /* of it, at 0xe0000 */
-    PM_BASE = 0x600,
-    S5_TYPE = 5,
-    SCI_IRQ = 9,
 };
 
 /* Who drives an ISA interrupt line; the line is the OR of all. */
 enum { SRC_ISA, SRC_PCI, SRC_SCI, SRC_SERIAL, SRC_SERIAL_LAST = SRC_SERIAL + 3 };
 
-static const uint16_t serial_ports[4] = {0x3f8, 0x2f8, 0x3e8, 0x2e8};
-static const uint8_t serial_irqs[4] = {4, 3, 4, 3};
-
-typedef struct {
-    Processors *cpus;
-    Device *pic, *ioapic, *pit, *rtc, *hpet, *acpi_pm, *i8042, *port92, *ide, *vga;
-    PciBus *bus;
-    PciDevice *host, *piix3, *pm;
-    BootImage *image;
-    uint64_t ram_offset, rom_offset;  /* in the memfd; rom_offset: of the 128 KiB at 0xe0000 */
-    uint64_t low_ram, high_ram;       /* bytes below and above 4 GiB */
-    bool serial_there[4];
-
-    uint8_t irq_sources[16];          /* bit n: source n is high */
-    uint64_t irq_rises[16];
-} Pc;
-
-static Pc *pc_of(const Machine *m)
-{
-    return m->platform;
-}
+const uint16_t pc_serial_ports[4] = {0x3f8, 0x2f8, 0x3e8, 0x2e8};
+const uint8_t pc_serial_irqs[4] = {4, 3, 4, 3};
 
 PciBus *machine_pc_bus(Machine *m)
 {
@@ -291,6 +266,29 @@ static bool add_ide(Machine *m, Pc *pc, GError **error)
     return true;
 }
 
+/* The controller is there always, as on a PC; its drives when there is -fda or -fdb. */
+static bool add_floppies(Machine *m, Pc *pc, GError **error)
+{
+    Device *dma = dma8237_new(m->mem);
+
+    machine_add_device(m, dma);
+    machine_map_port(m, dma, DMA8237_WINDOW_LOW, 0x00);
+    machine_map_port(m, dma, DMA8237_WINDOW_PAGES, 0x81);
+    machine_map_port(m, dma, DMA8237_WINDOW_HIGH, 0xc0);
+    pc->fdc = fdc_new(dma, isa_line(pc, 6, SRC_ISA));
+    machine_add_device(m, pc->fdc);
+    machine_map_port(m, pc->fdc, FDC_WINDOW_MAIN, 0x3f0);
+    machine_map_port(m, pc->fdc, FDC_WINDOW_DIR, 0x3f7);
+    for (unsigned i = 0; i < 2; i++) {
+        const BackEndBlock *b = back_end_take_drive(m, IF_FLOPPY, i);
+        if (b != NULL && !fdc_attach(pc->fdc, i, b->block, error)) {
+            g_prefix_error(error, "%s: ", b->config->option);
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool add_virtio_drives(Machine *m, Pc *pc, GError **error)
 {
     for (unsigned i = 0; i < 32; i++) {
@@ -378,11 +376,15 @@ static void add_small(Machine *m, Pc *pc)
     I8042Config kbc = {.irq1 = isa_line(pc, 1, SRC_ISA), .irq12 = isa_line(pc, 12, SRC_ISA),
                        .mouse = true, .arg = m, .reset = machine_guest_reset, .set_a20 = set_a20};
     Port92Config p92 = {.arg = m, .reset = machine_guest_reset, .set_a20 = set_a20};
-    AcpiPmConfig pm = {.timers = &m->timers, .sci = isa_line(pc, SCI_IRQ, SRC_SCI),
+    AcpiPmConfig pm = {.timers = &m->timers, .sci = isa_line(pc, PC_SCI, SRC_SCI),
                        .always_acpi = true, .s5_type = S5_TYPE, .arg = m,
                        .shutdown = machine_guest_shutdown};
     Device *post = post_port_new();
 
+    pc->fw_cfg = fw_cfg_new(m->mem);
+    machine_add_device(m, pc->fw_cfg);
+    machine_map_port(m, pc->fw_cfg, FW_CFG_WINDOW_REGS, FW_CFG_PORT);
+    machine_map_port(m, pc->fw_cfg, FW_CFG_WINDOW_DMA, FW_CFG_DMA_PORT);
     pc->i8042 = i8042_new(&kbc);
     machine_add_device(m, pc->i8042);
     machine_map_port(m, pc->i8042, I8042_WINDOW_DATA, I8042_PORT_DATA);
@@ -405,7 +407,7 @@ static bool add_lines(Machine *m, Pc *pc, GError **error)
 
     for (guint i = 0; i < c->serials->len; i++) {
         const LineConfig *line = g_ptr_array_index(c->serials, i);
-        IrqLine irq = isa_line(pc, serial_irqs[i], SRC_SERIAL + i);
+        IrqLine irq = isa_line(pc, pc_serial_irqs[i], SRC_SERIAL + i);
 
         if (!machine_line(m, line, &chr, error)) {
             return false;
@@ -413,7 +415,7 @@ static bool add_lines(Machine *m, Pc *pc, GError **error)
         if (chr != NULL) {
             Device *uart = uart_new(&m->timers, &irq, chr);
             machine_add_device(m, uart);
-            machine_map_port(m, uart, 0, serial_ports[i]);
+            machine_map_port(m, uart, 0, pc_serial_ports[i]);
             pc->serial_there[i] = true;
         }
     }
@@ -424,119 +426,6 @@ static bool add_lines(Machine *m, Pc *pc, GError **error)
         Device *d = debugcon_new(chr, DEBUGCON_READBACK);
         machine_add_device(m, d);
         machine_map_port(m, d, 0, DEBUGCON_PORT);
-    }
-    return true;
-}
-
-/* -- Boot --------------------------------------------------------------------------------------------- */
-
-static AcpiConfig acpi_config(const Machine *m)
-{
-    const Pc *pc = pc_of(m);
-    AcpiConfig c = {
-        .n_cpus = m->n_cpus,
-        .pic = true,
-        .ioapic_base = IOAPIC_BASE,
-        .level_irqs = 1 << 5 | 1 << 9 | 1 << 10 | 1 << 11,
-        .pm_base = PM_BASE,
-        .gpe0_base = PM_BASE + ACPI_PM_GPE0,
-        .gpe0_len = ACPI_PM_GPE0_LEN,
-        .sci = SCI_IRQ,
-        .s5_type = S5_TYPE,
-        .reset_port = 0xcf9,
-        .reset_value = 0x0f,
-        .pci = true,
-        .piix3_slot = 1,
-        .pci_mem32 = {MAX(pc->low_ram, UINT64_C(0x80000000)), IOAPIC_BASE - 1},
-        .pci_mem64 = {(UINT64_C(1) << 32) + ((pc->high_ram + (UINT64_C(1) << 35)) &
-                                             ~((UINT64_C(1) << 35) - 1)), 0},
-        .i8042 = true,
-        .rtc = true,
-        .vga = pc->vga != NULL,
-        .hpet_base = pc->hpet != NULL ? HPET_BASE : 0,
-        .fw_cfg_port = FW_CFG_PORT,
-    };
-
-    c.pci_mem64.last = c.pci_mem64.first + (UINT64_C(1) << 35) - 1;
-    for (unsigned i = 0; i < 4; i++) {
-        c.serial_base[i] = pc->serial_there[i] ? serial_ports[i] : 0;
-        c.serial_irq[i] = serial_irqs[i];
-    }
-    return c;
-}
-
-static bool smbios_config(const MachineConfig *c, SmbiosConfig *s, GError **error)
-{
-    smbios_config_init(s, "Standard PC (i440FX + PIIX, 1996)", c->ram_size, c->n_cpus);
-    if (c->uuid != NULL) {
-        s->has_uuid = smbios_parse_uuid(c->uuid, s->uuid);
-    }
-    for (guint i = 0; i < c->smbios->len; i++) {
-        if (!smbios_config_option(s, g_ptr_array_index(c->smbios, i), error)) {
-            g_prefix_error(error, "-smbios %s: ", (char *)g_ptr_array_index(c->smbios, i));
-            return false;
-        }
-    }
-    return true;
-}
-
-/* Made last, when everything it tells of is there. */
-static bool add_fw_cfg(Machine *m, Pc *pc, GError **error)
-{
-    const MachineConfig *c = m->config;
-    AcpiConfig acpi = acpi_config(m);
-    SmbiosConfig smbios;
-    Device *d = fw_cfg_new(m->mem);
-    bool ok = smbios_config(c, &smbios, error);
-    FirmwareConfig f = {
-        .n_cpus = m->n_cpus, .ram_size = c->ram_size, .nographic = c->nographic,
-        .boot_menu = c->boot_menu, .boot_menu_wait_ms = c->boot_splash_ms, .s5_type = S5_TYPE,
-        .acpi = c->acpi ? &acpi : NULL, .smbios = &smbios,
-    };
-
-    machine_add_device(m, d);
-    machine_map_port(m, d, FW_CFG_WINDOW_REGS, FW_CFG_PORT);
-    machine_map_port(m, d, FW_CFG_WINDOW_DMA, FW_CFG_DMA_PORT);
-    ok = ok && firmware_fill_fw_cfg(d, &f, error);
-    for (guint i = 0; ok && i < c->fw_cfg->len; i++) {
-        const FwCfgConfig *u = g_ptr_array_index(c->fw_cfg, i);
-        ok = firmware_add_user_file(d, u->name, u->file, u->string, error);
-    }
-    smbios_config_clear(&smbios);
-    return ok;
-}
-
-static bool prepare_direct_boot(Machine *m, Pc *pc, GError **error)
-{
-    const MachineConfig *c = m->config;
-    AcpiConfig acpi = acpi_config(m);
-    SmbiosConfig smbios;
-    BootConfig b = {
-        .kernel = c->kernel, .initrd = c->initrd, .append = c->append, .dtb = c->dtb,
-        .ram_size = c->ram_size,
-        .long_mode = cpu_model_has(m->cpu_model, FEAT_LM),
-        .vga_text = false,
-        .acpi = c->acpi ? &acpi : NULL,
-        .smbios = &smbios,
-    };
-    bool ok = smbios_config(c, &smbios, error);
-
-    if (ok) {
-        pc->image = boot_image_new(&b, error);
-    }
-    smbios_config_clear(&smbios);
-    return pc->image != NULL;
-}
-
-static bool pc_boot(Machine *m, GError **error)
-{
-    Pc *pc = pc_of(m);
-
-    if (pc->image != NULL) {
-        i440fx_open_shadow(pc->host);
-        piix4_pm_program(pc->pm, PM_BASE);
-        boot_image_place(pc->image, m->mem);
-        loader_apply(&pc->image->state, m->cpus[0]);
     }
     return true;
 }
@@ -557,14 +446,11 @@ static bool pc_build(Machine *m, GError **error)
         add_timers(m, pc);
         add_small(m, pc);
         ok = add_pci(m, pc, error) && add_vga(m, pc, error) && add_ide(m, pc, error) &&
-             add_virtio_drives(m, pc, error) && add_lines(m, pc, error) &&
-             add_fw_cfg(m, pc, error);
+             add_floppies(m, pc, error) && add_virtio_drives(m, pc, error) &&
+             add_lines(m, pc, error);
     }
     phys_mem_end(m->mem);
-    if (ok && m->config->kernel != NULL && m->config->bios == NULL) {
-        ok = prepare_direct_boot(m, pc, error);
-    }
-    return ok;
+    return ok && pc_prepare_boot(m, error);
 }
 
 static void pc_free(Machine *m)
@@ -594,70 +480,6 @@ static void pc_powerdown(Machine *m)
 static void pc_nmi(Machine *m)
 {
     processors_nmi(pc_of(m)->cpus);
-}
-
-/* -- info --------------------------------------------------------------------------------------------- */
-
-static void info_pci(const PciDevice *d, void *arg)
-{
-    GString *out = arg;
-
-    g_string_append_printf(out, "  Bus 0, device %u, function %u: class %04x, %04x:%04x %s\n",
-                           d->devfn >> 3, d->devfn & 7u, pci_get(d, PCI_CLASS + 1, 2),
-                           pci_get(d, PCI_VENDOR_ID, 2), pci_get(d, PCI_DEVICE_ID, 2),
-                           d->dev.cls->name);
-    for (unsigned i = 0; i < PCI_N_BARS; i++) {
-        if (d->bar[i].len != 0) {
-            g_string_append_printf(out, "      BAR%u: %s at 0x%08" G_GINT64_MODIFIER "x, %"
-                                   G_GUINT64_FORMAT " bytes%s\n", i,
-                                   d->bar[i].io ? "I/O" : "memory", pci_bar_addr(d, i),
-                                   d->bar[i].len, pci_bar_mapped(d, i) ? "" : " (off)");
-        }
-    }
-}
-
-static void info_lapics(const Machine *m, GString *out)
-{
-    for (unsigned i = 0; i < m->n_cpus; i++) {
-        const Device *d = processors_lapic(pc_of(m)->cpus, i);
-        g_string_append_printf(out, "local APIC of CPU %u: id %u, base 0x%" G_GINT64_MODIFIER
-                               "x, TPR %02x, SVR %03x, ISR/IRR", i, lapic_id(d), lapic_base(d),
-                               lapic_peek(d, 0x80), lapic_peek(d, 0xf0));
-        for (unsigned v = 0; v < 256; v++) {
-            bool isr = lapic_peek(d, 0x100 + v / 32 * 16) >> v % 32 & 1;
-            bool irr = lapic_peek(d, 0x200 + v / 32 * 16) >> v % 32 & 1;
-            if (isr || irr) {
-                g_string_append_printf(out, " %02x%s%s", v, isr ? "s" : "", irr ? "r" : "");
-            }
-        }
-        g_string_append_c(out, '\n');
-    }
-}
-
-static bool pc_info(Machine *m, const char *what, GString *out)
-{
-    Pc *pc = pc_of(m);
-    g_autofree char *text = NULL;
-
-    if (strcmp(what, "pci") == 0) {
-        pci_bus_foreach(pc->bus, info_pci, out);
-    } else if (strcmp(what, "irq") == 0) {
-        for (unsigned i = 0; i < 16; i++) {
-            g_string_append_printf(out, "%2u: %" G_GUINT64_FORMAT "\n", i, pc->irq_rises[i]);
-        }
-    } else if (strcmp(what, "lapic") == 0) {
-        info_lapics(m, out);
-    } else if (strcmp(what, "pic") == 0) {
-        for (unsigned i = 0; i < 16; i++) {
-            g_string_append_printf(out, "line %2u: %s\n", i, pc->irq_sources[i] ? "high" : "low");
-        }
-    } else if (strcmp(what, "screen") == 0 && pc->vga != NULL &&
-               (text = vga_text_screen(pc->vga)) != NULL) {
-        g_string_append(out, text);
-    } else {
-        return false;
-    }
-    return true;
 }
 
 const MachineClass machine_pc = {

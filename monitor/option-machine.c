@@ -275,7 +275,7 @@ ConfigResult option_boot(MachineConfig *c, const OptUse *use, GError **error)
     return config_result(check_boot_order("order", c->boot_order, error) &&
                          check_boot_order("once", c->boot_once, error) &&
                          opt_take_flag(l, "menu", &c->boot_menu, error) &&
-                         opt_take_flag(l, "strict", &c->boot_strict, error) &&
+                         opt_take_only(l, "strict", "off", error) &&
                          opt_take_number(l, "splash-time", 0, 65535, &c->boot_splash_ms, error) &&
                          opt_list_finish(l, error));
 }

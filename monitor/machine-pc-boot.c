@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * How machine `pc` starts: by firmware, which is told about the machine through fw_cfg and the CMOS
+ * memory, or directly at a kernel's entry.
+ */
+#include "monitor/machine-pc-internal.h"
+
+#include "hw/fdc.h"
+#include "hw/fw-cfg.h"
+#include "hw/pci-host.h"
+#include "hw/piix4-pm.h"
+#include "hw/rtc.h"
+#include "hw/smbios.h"
+#include "monitor/config.h"
+#include "monitor/loader-firmware.h"
+#include "monitor/report.h"
+
+#include <string.h>
+
+/* -- CMOS --------------------------------------------------------------------------------------------- */
+
+enum { /* where SeaBIOS and older guests look */
+    CMOS_FLOPPY = 0x10, CMOS_DISKS = 0x12, CMOS_EQUIPMENT = 0x14, CMOS_BASE_KB = 0x15,
+    CMOS_EXTENDED_KB = 0x17, CMOS_EXTENDED_KB_COPY = 0x30, CMOS_ABOVE_16M = 0x34,
+    CMOS_BOOT_2 = 0x38, CMOS_BOOT_1 = 0x3d, CMOS_ABOVE_4G = 0x5b, CMOS_CPUS = 0x5f,
+};
+
+static void set16(Pc *pc, unsigned index, uint64_t v)
+{
+    rtc_set_nvram(pc->rtc, index, (uint8_t)v);
+    rtc_set_nvram(pc->rtc, index + 1, (uint8_t)(v >> 8));
+}
+
+static void describe_memory(Pc *pc)
+{
+    uint64_t above_1m = (pc->low_ram - (1 << 20)) >> 10;
+    uint64_t above_16m = pc->low_ram > (16 << 20) ? (pc->low_ram - (16 << 20)) >> 16 : 0;
+
+    set16(pc, CMOS_BASE_KB, 640);
+    set16(pc, CMOS_EXTENDED_KB, MIN(above_1m, 0xffff));
+    set16(pc, CMOS_EXTENDED_KB_COPY, MIN(above_1m, 0xffff));
+    set16(pc, CMOS_ABOVE_16M, MIN(above_16m, 0xffff));
+    set16(pc, CMOS_ABOVE_4G, pc->high_ram >> 16);
+    rtc_set_nvram(pc->rtc, CMOS_ABOVE_4G + 2, (uint8_t)(pc->high_ram >> 32));
+}
+
+static void describe_floppies(Pc *pc)
+{
+    unsigned a = fdc_drive_type(pc->fdc, 0), b = fdc_drive_type(pc->fdc, 1);
+    unsigned n = (a != 0) + (b != 0);
+
+    rtc_set_nvram(pc->rtc, CMOS_FLOPPY, (uint8_t)(a << 4 | b));
+    /* FPU, PS/2 mouse, and bits 0, 6, 7: floppies */
+    rtc_set_nvram(pc->rtc, CMOS_EQUIPMENT, (uint8_t)(0x06 | (n != 0) | (n > 1 ? 1 << 6 : 0)));
+}
+
+/* "cad" -> one digit a device: 1 floppy, 2 disk, 3 CD-ROM, 4 network. */
+static void set_boot_order(Pc *pc, const char *order)
+{
+    unsigned code[3] = {0};
+
+    for (unsigned i = 0; i < 3 && i < strlen(order); i++) {
+        code[i] = order[i] == 'c' ? 2 : order[i] == 'd' ? 3 : order[i] == 'n' ? 4 : 1;
+    }
+    rtc_set_nvram(pc->rtc, CMOS_BOOT_1, (uint8_t)(code[1] << 4 | code[0]));
+    rtc_set_nvram(pc->rtc, CMOS_BOOT_2, (uint8_t)(code[2] << 4));
+}
+
+/* -- Tables --------------------------------------------------------------------------------------------- */
+
+static void acpi_config(const Machine *m, AcpiConfig *c)
+{
+    const Pc *pc = pc_of(m);
+
+    pc_acpi_config_init(c, m->n_cpus, m->config->ram_size, cpu_model_phys_bits(m->cpu_model));
+    c->s5_type = S5_TYPE;
+    c->vga = pc->vga != NULL;
+    c->hpet_base = pc->hpet != NULL ? c->hpet_base : 0;
+    for (unsigned i = 0; i < 4; i++) {
+        c->serial_base[i] = pc->serial_there[i] ? pc_serial_ports[i] : 0;
+        c->serial_irq[i] = pc_serial_irqs[i];
+    }
+}
+
+static bool smbios_config(const MachineConfig *c, SmbiosConfig *s, GError **error)
+{
+    smbios_config_init(s, "Standard PC (i440FX + PIIX, 1996)", c->ram_size, c->n_cpus);
+    if (c->uuid != NULL) {
+        s->has_uuid = smbios_parse_uuid(c->uuid, s->uuid);
+    }
+    for (guint i = 0; i < c->smbios->len; i++) {
+        if (!smbios_config_option(s, g_ptr_array_index(c->smbios, i), error)) {
+            g_prefix_error(error, "-smbios %s: ", (char *)g_ptr_array_index(c->smbios, i));
+            return false;
+        }
+    }
+    return true;
+}
+
+/* -- Kernel or firmware --------------------------------------------------------------------------------- */
+
+static bool direct(const MachineConfig *c)
+{
+    return c->kernel != NULL && c->bios == NULL;
+}
+
+static bool load_kernel(Machine *m, const AcpiConfig *acpi, const SmbiosConfig *smbios,
+                        GError **error)
+{
+    const MachineConfig *c = m->config;
+    BootConfig b = {
+        .kernel = c->kernel, .initrd = c->initrd, .append = c->append, .dtb = c->dtb,
+        .ram_size = c->ram_size,
+        .long_mode = cpu_model_has(m->cpu_model, FEAT_LM),
+        .acpi = acpi, .smbios = smbios,
+    };
+
+    pc_of(m)->image = boot_image_new(&b, error);
+    return pc_of(m)->image != NULL;
+}
+
+static bool fill_fw_cfg(Machine *m, const AcpiConfig *acpi, const SmbiosConfig *smbios,
+                        GError **error)
+{
+    const MachineConfig *c = m->config;
+    Device *d = pc_of(m)->fw_cfg;
+    bool has_kernel = c->kernel != NULL && !direct(c);
+    FirmwareConfig f = {
+        .n_cpus = m->n_cpus, .ram_size = c->ram_size,
+        .nographic = c->nographic || !c->graphics,
+        .boot_menu = c->boot_menu, .boot_menu_wait_ms = c->boot_splash_ms,
+        .s5_type = S5_TYPE, .acpi = acpi, .smbios = smbios,
+        .kernel = has_kernel ? c->kernel : NULL, .initrd = has_kernel ? c->initrd : NULL,
+        .append = has_kernel ? c->append : NULL,
+    };
+
+    if (!firmware_fill_fw_cfg(d, &f, error)) {
+        return false;
+    }
+    for (guint i = 0; i < c->fw_cfg->len; i++) {
+        const FwCfgConfig *u = g_ptr_array_index(c->fw_cfg, i);
+        if (!firmware_add_user_file(d, u->name, u->file, u->string, error)) {
+            g_prefix_error(error, "%s: ", u->option);
+            return false;
+        }
+    }
+    return true;
+}
+
+bool pc_prepare_boot(Machine *m, GError **error)
+{
+    Pc *pc = pc_of(m);
+    AcpiConfig acpi;
+    SmbiosConfig smbios;
+    bool ok;
+
+    acpi_config(m, &acpi);
+    describe_memory(pc);
+    describe_floppies(pc);
+    rtc_set_nvram(pc->rtc, CMOS_CPUS, (uint8_t)(m->n_cpus - 1));
+    ok = smbios_config(m->config, &smbios, error) &&
+         fill_fw_cfg(m, m->config->acpi ? &acpi : NULL, &smbios, error) &&
+         (!direct(m->config) ||
+          load_kernel(m, m->config->acpi ? &acpi : NULL, &smbios, error));
+    smbios_config_clear(&smbios);
+    return ok;
+}
+
+bool pc_boot(Machine *m, GError **error)
+{
+    const MachineConfig *c = m->config;
+    Pc *pc = pc_of(m);
+    const char *order = c->boot_order != NULL ? c->boot_order : "cad";
+
+    set_boot_order(pc, !pc->booted && c->boot_once != NULL ? c->boot_once : order);
+    pc->booted = true;
+    phys_mem_set_a20(m->mem, true);
+    if (pc->image != NULL) {
+        i440fx_open_shadow(pc->host);
+        piix4_pm_program(pc->pm, PC_PM_BASE);
+        boot_image_place(pc->image, m->mem);
+        loader_apply(&pc->image->state, m->cpus[0]);
+    }
+    return true;
+}
