@@ -451,14 +451,14 @@ static int attend(CpuState *cpu, Interp *ip)
     if (hits_breakpoint(cpu, ip)) {
         return CPU_EXIT_DEBUG;
     }
+    /* Breakpoints too: a data breakpoint traps right after its instruction, not after the run. */
     ip->careful = cpu->shadow || (cpu->rflags & (FLAG_TF | FLAG_RF)) != 0 ||
-                  cpu->breakpoint_at != NULL;
+                  cpu->breakpoint_at != NULL || (cpu->dr[7] & 0xff) != 0;
     if (unlikely(cpu_debug_exec_armed(cpu))) {
         uint64_t bits = (cpu->rflags & FLAG_RF) != 0
                             ? 0
                             : cpu_debug_exec(cpu, guest_lin(fetch_lin(cpu)));
 
-        ip->careful = true;
         if (bits != 0) {
             cpu_debug_deliver(cpu, bits, DELIVER_FAULT);
             return ATTEND_EVENT;
