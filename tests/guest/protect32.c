@@ -480,11 +480,11 @@ static void v86_runs_16_bit_code(void)
     EXPECT_EQ(trap.frame.bx & 0xffff, 0x1234);
     EXPECT_EQ(trap.frame.cx, 0x89abcdef);
     EXPECT_EQ(*(volatile u8 *)(LOW_CODE + 0x100), 0x5a);
-    EXPECT_EQ(trap.frame.v86_ds, LOW_CODE >> 4);
-    EXPECT_EQ(trap.frame.v86_es, 0x1111);
-    EXPECT_EQ(trap.frame.v86_fs, 0x3333);
-    EXPECT_EQ(trap.frame.v86_gs, 0x4444);
-    EXPECT_EQ(trap.frame.ds, 0);                       /* the handler found null selectors */
+    EXPECT_EQ((u16)trap.frame.v86_ds, LOW_CODE >> 4);
+    EXPECT_EQ((u16)trap.frame.v86_es, 0x1111);
+    EXPECT_EQ((u16)trap.frame.v86_fs, 0x3333);
+    EXPECT_EQ((u16)trap.frame.v86_gs, 0x4444);
+    EXPECT_EQ((u16)trap.frame.ds, 0);                       /* the handler found null selectors */
     low_memory_for_user(false);
 }
 
