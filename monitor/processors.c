@@ -201,6 +201,16 @@ static Device *make_lapic(Processors *p, Socket *s)
     return lapic_new(&c);
 }
 
+/* What a CPU remembers of the old map must not outlive the instruction that changed it. */
+static void memory_map_changed(void *arg)
+{
+    Machine *m = arg;
+
+    for (unsigned i = 0; i < m->n_cpus; i++) {
+        cpu_request(m->cpus[i], CPU_REQ_FLUSH);
+    }
+}
+
 void processors_add_cpus(Processors *p, Device *pic, Device *fpu)
 {
     Machine *m = p->machine;
@@ -228,6 +238,7 @@ void processors_add_cpus(Processors *p, Device *pic, Device *fpu)
         s->lapic = make_lapic(p, s);
         machine_add_device(m, s->lapic);
     }
+    phys_mem_listen(m->mem, memory_map_changed, m);
 }
 
 void processors_cpu_init(Processors *p, CpuState *cpu)
