@@ -26,6 +26,11 @@ enum { MSR_CTS = 0x10, MSR_DSR = 0x20, MSR_RI = 0x40, MSR_DCD = 0x80 };
 enum { FIFO_LEN = 16 };
 static const uint8_t trigger_levels[4] = {1, 4, 8, 14};
 
+/* When a guest listens: the receive interrupt stays enabled for so long (probing drivers enable it
+ * for moments), or it looks at the line status so often. */
+#define LISTEN_NS (10 * NS_PER_MS)
+enum { POLLS_TO_LISTEN = 4 };
+
 #define BASE_CLOCK_HZ UINT64_C(115200)     /* after the divide by 16 */
 #define TIMEOUT_MAX_NS (5 * NS_PER_MS)     /* nobody types at 50 baud any more */
 
@@ -43,8 +48,11 @@ typedef struct {
     uint8_t rx_first, rx_n;
     bool tx_pending;          /* THRE interrupt not acknowledged  */
     bool rx_timeout;          /* character timeout indication     */
+    uint8_t polls;            /* reads of LSR that found no byte, up to POLLS_TO_LISTEN */
 
-    Timer timer;
+    bool listens;             /* by the receive interrupt; until the receiver is cleared */
+
+    Timer timer, listen_timer;
 } Uart;
 
 static unsigned rx_capacity(const Uart *u)
@@ -146,12 +154,22 @@ static void clear_rx(Uart *u)
     restart_timeout(u);
 }
 
+/*
+ * A driver that starts clears the FIFO and reads the data register, several times.  Bytes a host
+ * has sent ahead (a script on standard input) would vanish there, so they are let in only when the
+ * guest listens: it has enabled the receive interrupt, or keeps looking at the line status.
+ */
 static size_t can_read(void *arg)
 {
     const Uart *u = arg;
-    bool ready = (u->mcr & (MCR_RTS | MCR_LOOP)) == MCR_RTS;
 
-    return ready ? rx_capacity(u) - u->rx_n : 0;
+    if (u->mcr & MCR_LOOP) {
+        return 0;
+    }
+    if (u->listens && (u->ier & IER_RX)) {
+        return rx_capacity(u) - u->rx_n;
+    }
+    return u->polls == POLLS_TO_LISTEN && u->rx_n == 0;
 }
 
 static void read_bytes(void *arg, const uint8_t *buf, size_t len)
@@ -181,11 +199,21 @@ static void accept_input(Uart *u)
     }
 }
 
+static void listen_fired(void *arg)
+{
+    Uart *u = arg;
+
+    u->listens = u->ier & IER_RX;
+    accept_input(u);
+}
+
 static uint8_t read_data(Uart *u)
 {
     uint8_t byte = 0;
 
-    if (u->rx_n > 0) {
+    if (u->rx_n == 0) {
+        u->polls = 0;
+    } else {
         byte = u->rx[u->rx_first];
         u->rx_first = (u->rx_first + 1) % FIFO_LEN;
         u->rx_n--;
@@ -206,6 +234,7 @@ static void transmit(Uart *u, uint8_t byte)
     } else if (u->chr != NULL) {
         chardev_write(u->chr, &byte, 1);
     }
+    u->polls = 0;
     u->tx_pending = true;     /* empty again already */
     update_irq(u);
 }
@@ -234,32 +263,54 @@ static void write_ier(Uart *u, uint8_t val)
     if ((val & IER_TX) && !(u->ier & IER_TX)) {
         u->tx_pending = true;
     }
+    if ((val ^ u->ier) & IER_RX) {
+        bool start = (val & IER_RX) && !u->listens;
+        timer_set(&u->listen_timer,
+                  start ? timer_now(&u->listen_timer) + LISTEN_NS : TIMER_NEVER);
+    }
     u->ier = val & 0x0f;
+    u->polls = 0;
+    accept_input(u);
 }
 
 static void write_fcr(Uart *u, uint8_t val)
 {
     bool enable = val & FCR_ENABLE;
 
-    if (enable != u->fifo_enabled) {
-        u->fifo_enabled = enable;
-        clear_rx(u);
+    u->polls = 0;
+    if (!enable || (val & FCR_CLEAR_RX)) {
+        u->listens = false;
+        if (u->ier & IER_RX) {
+            timer_set(&u->listen_timer, timer_now(&u->listen_timer) + LISTEN_NS);
+        }
     }
     if (!enable) {
+        if (u->fifo_enabled) {
+            clear_rx(u);
+        }
+        u->fifo_enabled = false;
         return;               /* the other bits count only together with bit 0 */
     }
+    /* The chip empties itself here too.  A byte that came before stays: Linux enables the receive
+     * interrupt first and the FIFO afterwards. */
+    u->fifo_enabled = true;
     if (val & FCR_CLEAR_RX) {
         clear_rx(u);
     }
     u->trigger = trigger_levels[val >> 6 & 3];
+    restart_timeout(u);
     accept_input(u);
 }
 
 static void write_mcr(Uart *u, uint8_t val)
 {
+    bool left_loop = (u->mcr & MCR_LOOP) && !(val & MCR_LOOP);
+
     u->mcr = val & 0x1f;
     update_modem(u);
-    accept_input(u);
+    if (left_loop) {
+        accept_input(u);
+    }
 }
 
 static void uart_write(void *arg, uint64_t off, unsigned size, uint64_t val)
@@ -291,6 +342,7 @@ static void uart_write(void *arg, uint64_t off, unsigned size, uint64_t val)
             receive(u, 0, true);
         }
         u->lcr = val;
+        u->polls = 0;
         break;
     case REG_MCR:
         write_mcr(u, val);
@@ -327,6 +379,9 @@ static uint8_t read_lsr(Uart *u)
     if (u->lsr & LSR_ERRORS) {
         u->lsr &= ~LSR_ERRORS;
         update_irq(u);
+    }
+    if (u->rx_n == 0 && u->polls < POLLS_TO_LISTEN && ++u->polls == POLLS_TO_LISTEN) {
+        accept_input(u);
     }
     return val;
 }
@@ -398,6 +453,9 @@ static void reset(Device *d)
     u->trigger = 1;
     u->rx_first = u->rx_n = 0;
     u->tx_pending = u->rx_timeout = false;
+    u->polls = 0;
+    u->listens = false;
+    timer_cancel(&u->listen_timer);
     update_irq(u);
     accept_input(u);
 }
@@ -407,6 +465,7 @@ static void destroy(Device *d)
     Uart *u = (Uart *)d;
 
     timer_cancel(&u->timer);
+    timer_cancel(&u->listen_timer);
     if (u->chr != NULL) {
         chardev_attach(u->chr, NULL);
     }
@@ -434,6 +493,7 @@ Device *uart_new(TimerQueue *timers, const IrqLine *irq, Chardev *chr)
     u->dev.cls = &uart_class;
     u->irq = *irq;
     timer_init(&u->timer, timers, timer_fired, u);
+    timer_init(&u->listen_timer, timers, listen_fired, u);
     reset(&u->dev);
     if (chr != NULL) {
         u->chr = chr;

@@ -3,8 +3,8 @@
  * 16550A UART on a character device.
  *
  * Output leaves at once (no baud pacing), with the interrupts a real transmitter would raise.
- * Input waits in the character device until there is room and the guest asserts RTS (a driver that
- * starts clears its FIFO: what came before would be lost); none is lost.  The modem lines show a
+ * Input waits in the character device until there is room and the guest listens (receive interrupt
+ * enabled, or line status polled); a starting driver's clearing loses none.  The modem lines show a
  * ready peer.  The interrupt output is not gated by OUT2.
  */
 #ifndef HW_UART_H
