@@ -86,11 +86,13 @@ void apic_bus_deliver_all(Device *bus, const ApicMessage *m, const Device *excep
     }
 }
 
-/* SDM 3A 11.11: the destination in the address, vector and trigger in the data. */
+/* SDM 3A 11.11: the destination in the address, vector and trigger in the data.  The manual says that
+ * the destination mode (bit 2) is ignored without the redirection hint (bit 3); processors obey it
+ * all the same, and Linux relies on that (logical destinations without the hint). */
 void apic_bus_msi(void *bus, uint64_t addr, uint32_t data)
 {
     uint32_t dest = bits_get(addr, 12, 8);
-    bool logical = (addr & 0x0c) == 0x0c;
+    bool logical = (addr & 0x04) != 0;
 
     if (addr - APIC_WINDOW_BASE >= APIC_WINDOW_LEN) {
         log_guest_error("apic: MSI to %#llx is outside 0xfee00000-0xfeefffff",

@@ -461,6 +461,22 @@ START_TEST(software_disable_masks_and_holds)
 }
 END_TEST
 
+START_TEST(msi_obeys_logical_destinations_without_the_redirection_hint)
+{
+    Rig r;
+
+    init(&r);
+    enable(&r);
+    wr(&r, 0, 0xd0, 1u << 24);
+    wr(&r, 1, 0xd0, 2u << 24);
+    apic_bus_msi(r.bus, 0xfee01004, 0x41);     /* as Linux does: DM set, RH clear */
+    ck_assert(r.cpu[0].intr && !r.cpu[1].intr);
+    apic_bus_msi(r.bus, 0xfee0200c, 0x42);
+    ck_assert(r.cpu[1].intr);
+    clear(&r);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("lapic");
@@ -481,5 +497,6 @@ int main(void)
     tcase_add_test(t, virtual_wire_passes_the_pic);
     tcase_add_test(t, a_devices_write_into_the_window_is_an_msi);
     tcase_add_test(t, software_disable_masks_and_holds);
+    tcase_add_test(t, msi_obeys_logical_destinations_without_the_redirection_hint);
     return run_suite(s);
 }
