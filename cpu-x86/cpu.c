@@ -13,6 +13,17 @@
 
 /* -- Life ------------------------------------------------------------------------------------------- */
 
+/* SoftMmu.watched: a data breakpoint that was hit traps after this instruction, so leave the run. */
+static void watched(void *arg, GuestLin lin, unsigned size, TlbAccess a)
+{
+    CpuState *cpu = arg;
+
+    cpu_debug_watched(arg, lin, size, a);
+    if (cpu->pending_dbg != 0) {
+        cpu->code_stale = true;
+    }
+}
+
 CpuState *cpu_new(const CpuConfig *config)
 {
     CpuState *cpu = aligned_alloc(64, (sizeof *cpu + 63) & ~(size_t)63);
@@ -29,7 +40,7 @@ CpuState *cpu_new(const CpuConfig *config)
     cpu->tsc_hz = clock_host_tsc_hz();
     lock_init(&cpu->halt_lock, LOCK_RANK_CPU_HALT);
     pthread_cond_init(&cpu->halt_cond, NULL);
-    mmu_init(&cpu->mmu, cpu->mem, cpu, cpu_walk_fill, cpu_debug_watched, interp_code_written);
+    mmu_init(&cpu->mmu, cpu->mem, cpu, cpu_walk_fill, watched, interp_code_written);
     vector_global_init();
     vector_cpu_init(cpu);
     interp_cpu_init(cpu);

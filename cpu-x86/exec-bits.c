@@ -226,36 +226,27 @@ void exec_bzhi(CpuState *cpu, const X86Insn *in)
     bmi_flags(cpu, r, size, n >= size * 8);
 }
 
-void exec_pdep(CpuState *cpu, const X86Insn *in)
-{
-    uint64_t v = op_read(cpu, in, 1), mask = op_read(cpu, in, 2), r = 0;
-
-    for (; mask != 0; mask &= mask - 1, v >>= 1) {
-        r |= (v & 1) != 0 ? mask & -mask : 0;
+/* The model offers these only where the host has them. */
+#define GATHER(name)                                                                               \
+    void exec_##name(CpuState *cpu, const X86Insn *in)                                             \
+    {                                                                                              \
+        uint64_t v = op_read(cpu, in, 1), mask = op_read(cpu, in, 2), r;                           \
+        asm(#name " %[mask], %[v], %[r]" : [r] "=r"(r) : [v] "r"(v), [mask] "r"(mask));            \
+        op_write(cpu, in, 0, r);                                                                   \
     }
-    op_write(cpu, in, 0, r);
-}
 
-void exec_pext(CpuState *cpu, const X86Insn *in)
-{
-    uint64_t v = op_read(cpu, in, 1), mask = op_read(cpu, in, 2), r = 0;
+GATHER(pdep) /* operands are zero extended, so one size does for both */
+GATHER(pext)
 
-    for (unsigned n = 0; mask != 0; mask &= mask - 1, n++) {
-        r |= (v & mask & -mask) != 0 ? UINT64_C(1) << n : 0;
-    }
-    op_write(cpu, in, 0, r);
-}
-
-/* CRC-32C, reflected polynomial 0x82f63b78, without inversions (SDM CRC32). */
 void exec_crc32(CpuState *cpu, const X86Insn *in)
 {
-    uint64_t v = op_read(cpu, in, 1);
-    uint32_t crc = (uint32_t)op_read(cpu, in, 0);
+    uint64_t v = op_read(cpu, in, 1), crc = (uint32_t)op_read(cpu, in, 0);
 
-    for (unsigned i = 0; i < in->op[1].size * 8u; i++, v >>= 1) {
-        uint32_t bit = (crc ^ (uint32_t)v) & 1;
-
-        crc = crc >> 1 ^ (bit != 0 ? 0x82f63b78 : 0);
+    switch (in->op[1].size) {
+    case 1: asm("crc32b %b[v], %k[crc]" : [crc] "+r"(crc) : [v] "r"(v)); break;
+    case 2: asm("crc32w %w[v], %k[crc]" : [crc] "+r"(crc) : [v] "r"(v)); break;
+    case 4: asm("crc32l %k[v], %k[crc]" : [crc] "+r"(crc) : [v] "r"(v)); break;
+    default: asm("crc32q %[v], %[crc]" : [crc] "+r"(crc) : [v] "r"(v)); break;
     }
     op_write(cpu, in, 0, crc);
 }

@@ -4,7 +4,7 @@
 #include "cpu-x86/insn-operand.h"
 #include "cpu-x86/insns.h"
 
-#include <sys/random.h>
+#include <Zydis/Mnemonic.h>
 
 /* -- Flag bits ---------------------------------------------------------------------------------------- */
 
@@ -103,12 +103,18 @@ void exec_cpuid(CpuState *cpu, const X86Insn *in)
     cpu->gpr[GPR_RDX] = regs[3];
 }
 
-/* The host's entropy; CF says whether there was any (SDM RDRAND: without, the destination is 0). */
+/* The host's own (the model offers them only where it has them); CF says whether there was a number,
+ * without one the destination is 0. */
 void exec_random(CpuState *cpu, const X86Insn *in)
 {
-    uint64_t v = 0;
-    bool ok = getrandom(&v, sizeof v, GRND_NONBLOCK) == (ssize_t)sizeof v;
+    uint64_t v;
+    bool ok;
 
+    if (in->mnemonic == ZYDIS_MNEMONIC_RDSEED) {
+        asm volatile("rdseed %[v]" : [v] "=r"(v), "=@ccc"(ok));
+    } else {
+        asm volatile("rdrand %[v]" : [v] "=r"(v), "=@ccc"(ok));
+    }
     op_write(cpu, in, 0, ok ? v : 0);
     flags_put(cpu, FLAGS_ARITH, ok ? FLAG_CF : 0);
 }

@@ -260,7 +260,8 @@ struct CpuState {
     uint32_t mode;             /* MODE_*, derived: cpu_update_mode()                  */
     uint8_t cpl;               /* derived                                             */
     uint8_t tlb_class;         /* TlbClass of ordinary data accesses, derived         */
-    bool code_stale;           /* set by SoftMmu.code_written: leave the decoded run  */
+    bool code_stale;           /* leave the decoded run after this instruction: code was written, or
+                                  a data breakpoint hit */
     SoftMmu mmu;
     jmp_buf *unwind;           /* cpu_raise() lands here                              */
     struct {                   /* what cpu_raise() was given                          */

@@ -380,6 +380,22 @@ START_TEST(an_execution_breakpoint_faults_once)
 }
 END_TEST
 
+START_TEST(a_data_breakpoint_traps_right_after_the_access)
+{
+    init(GUEST_LONG64);
+    CODE(0xff, 0xc0, 0x89, 0x03, 0xff, 0xc1, 0xff, 0xc1); /* inc eax; mov [rbx], eax; inc ecx x2 */
+    g.cpu->gpr[GPR_RBX] = GUEST_DATA;
+    g.cpu->dr[0] = GUEST_DATA;
+    g.cpu->dr[7] |= 1 | 1 << 16 | 3 << 18; /* four bytes, writes */
+    guest_run(&g, 100);
+    ck_assert_int_eq(guest_vector(&g), EXC_DB);
+    ck_assert_uint_eq(g.cpu->gpr[GPR_RCX], 0);
+    ck_assert_uint_eq(*(uint64_t *)guest_ram(&g, g.cpu->gpr[GPR_RSP]), GUEST_CODE + 4);
+    ck_assert_uint_eq(g.cpu->dr[6] & 15, 1);
+    teardown();
+}
+END_TEST
+
 static bool break_here(void *arg, uint64_t rip)
 {
     return rip == *(uint64_t *)arg;
@@ -591,6 +607,7 @@ static void add_tests(TCase *t)
     tcase_add_test(t, tf_steps_a_repetition_by_one_element);
     tcase_add_test(t, mov_ss_holds_traps_and_interrupts);
     tcase_add_test(t, an_execution_breakpoint_faults_once);
+    tcase_add_test(t, a_data_breakpoint_traps_right_after_the_access);
     tcase_add_test(t, a_debugger_breakpoint_stops_before_and_resumes_behind);
     tcase_add_test(t, a_kick_returns_without_executing);
     tcase_add_test(t, hlt_leaves_and_an_interrupt_is_work);
