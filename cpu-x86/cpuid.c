@@ -194,12 +194,14 @@ static void leaf_7(const CpuState *cpu, uint32_t i, uint32_t r[4])
     const CpuModel *m = cpu->model;
 
     if (i == 0) {
-        r[EAX] = 1;
+        r[EAX] = 2;
         r[EBX] = word(m, 7, 0, EBX);
         r[ECX] = word(m, 7, 0, ECX) | ((cpu->cr4 & CR4_PKE) != 0 ? BIT(4) : 0);
         r[EDX] = word(m, 7, 0, EDX);
     } else if (i == 1) {
         r[EAX] = word(m, 7, 1, EAX);
+    } else if (i == 2) {
+        r[EDX] = word(m, 7, 2, EDX);
     }
 }
 

@@ -19,7 +19,7 @@
     (BIT64(0) | BIT64(1) | BIT64(3) | BIT64(4) | BIT64(5) | BIT64(6) | BIT64(8) | BIT64(13) |      \
      BIT64(14) | BIT64(15) | BIT64(20) | BIT64(24) | BIT64(26) | BIT64(27) | BIT64(62))
 
-enum { SPEC_IBRS = 1, SPEC_STIBP = 2, SPEC_SSBD = 4 };
+enum { SPEC_IBRS = 1, SPEC_STIBP = 2, SPEC_SSBD = 4, SPEC_BHI_DIS_S = 1 << 10 };
 enum { MISC_ENABLE_MWAIT = 1 << 18 };
 
 static bool has(const CpuState *cpu, CpuFeature f)
@@ -71,6 +71,7 @@ static bool check_spec_ctrl(const CpuState *cpu, uint64_t val)
     valid |= has(cpu, FEAT_SPEC_CTRL) || has(cpu, FEAT_IBRS) ? SPEC_IBRS : 0;
     valid |= has(cpu, FEAT_STIBP) || has(cpu, FEAT_AMD_STIBP) ? SPEC_STIBP : 0;
     valid |= has(cpu, FEAT_SSBD) || has(cpu, FEAT_AMD_SSBD) ? SPEC_SSBD : 0;
+    valid |= has(cpu, FEAT_BHI_CTRL) ? SPEC_BHI_DIS_S : 0;
     return valid != 0 && (val & ~valid) == 0;
 }
 
@@ -129,6 +130,18 @@ static bool write_none(CpuState *cpu, uint32_t msr, uint64_t val)
 static bool write_ignore(CpuState *cpu, uint32_t msr, uint64_t val)
 {
     return true;
+}
+
+/* Nothing in it can be enabled. */
+static bool read_zero(CpuState *cpu, uint32_t msr, uint64_t *val)
+{
+    *val = 0;
+    return true;
+}
+
+static bool write_zero(CpuState *cpu, uint32_t msr, uint64_t val)
+{
+    return val == 0;
 }
 
 static bool read_tsc(CpuState *cpu, uint32_t msr, uint64_t *val)

@@ -120,6 +120,7 @@ START_TEST(values_are_checked)
         {0x401, 1, false},                 {0x400, 1, false},
         {0x400, UINT64_MAX, true},         {0xda0, 0x100, false},
         {0x122, 0, false},                 {0x8ff, 0, false},
+        {0x140, 0, true},                  {0x140, 1, false},
         {0x808, 0x20, true},               {0x12345678, 0, false},
     };
     SystemCpu *s = intel();
