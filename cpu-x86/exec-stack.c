@@ -185,7 +185,8 @@ void exec_enter(CpuState *cpu, const X86Insn *in)
     }
     sp = (sp - (uint16_t)in->imm) & mask;
     /* The final stack pointer must be writable (SDM ENTER). */
-    mmu_probe(&cpu->mmu, data_class(cpu), seg_linear(cpu, SEG_SS, sp, size, true), size, TLB_STORE);
+    mmu_probe(&cpu->mmu, data_class(cpu), data_linear(cpu, SEG_SS, sp, size, true), size,
+              TLB_STORE);
     gpr_put(cpu, GPR_RBP, size, frame);
     ss_set_sp(cpu, sp);
 }

@@ -63,9 +63,18 @@ static GuestLin run_lin(CpuState *cpu, const X86Insn *in, unsigned off, unsigned
 /* Nothing is checked when nothing is touched. */
 static void check_aligned(CpuState *cpu, const X86Insn *in, const VecInsn *v, uint64_t m)
 {
-    if (v->align != 0 && m != 0 &&
-        ((vec_ea(cpu, in) + cpu->seg[in->mem.seg].base) & (v->align - 1)) != 0) {
+    uint64_t lin = vec_ea(cpu, in) +
+                   (cpu_is_long64(cpu) && in->mem.seg < SEG_FS ? 0 : cpu->seg[in->mem.seg].base);
+
+    if (m == 0) {
+        return;
+    }
+    if (v->align != 0 && (lin & (v->align - 1)) != 0) {
         cpu_raise_gp(cpu, 0);
+    }
+    if (v->ac_align != 0 && (lin & (v->ac_align - 1)) != 0 && vec_ac_enabled(cpu)) {
+        seg_linear(cpu, in->mem.seg, vec_ea(cpu, in), v->mem_size, v->mem_write); /* #GP first */
+        cpu_raise_code(cpu, VEC_AC, 0);
     }
 }
 

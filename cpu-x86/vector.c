@@ -300,7 +300,8 @@ static void set_alignment(VecInsn *v, const Touched *t)
                             ZYDIS_MNEMONIC_PCMPISTRM)) {
         v->align = 16;
     }
-    v->ac_align = v->mem_size == 2 || v->mem_size == 4 || v->mem_size == 8 ? v->mem_size
+    v->ac_align = MNEMONIC_IS(v->mnemonic, ZYDIS_MNEMONIC_VCVTPH2PS, ZYDIS_MNEMONIC_VCVTPS2PH) ? 0
+                  : v->mem_size == 2 || v->mem_size == 4 || v->mem_size == 8 ? v->mem_size
                   : v->mem_size == 10 ? 8 : 0;
 }
 

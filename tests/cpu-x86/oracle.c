@@ -112,7 +112,8 @@ void oracle_random_state(OracleRandom *r, OracleMode mode, OracleState *st)
     st->gpr[7] = oracle_data_addr(mode, 0x0800 + 16 * oracle_below(r, 16));
     st->gpr[3] = oracle_data_addr(mode, 0x1800 + 16 * oracle_below(r, 16));
     st->rip = (mode == ORACLE_16 ? 0 : ORACLE_BASE) + ORACLE_START;
-    st->rflags = 0x202 | (oracle_random(r) & 0x8d5) | (oracle_below(r, 4) == 0 ? 0x400 : 0);
+    st->rflags = 0x202 | (oracle_random(r) & 0x8d5) | (oracle_below(r, 4) == 0 ? 0x400 : 0) |
+                 (oracle_below(r, 8) == 0 ? 0x40000 : 0);  /* DF, AC */
     st->mxcsr = 0x1f80 | (oracle_below(r, 4) << 13) | (oracle_below(r, 4) == 0 ? 0x8040 : 0) |
                 (oracle_below(r, 2) ? oracle_below(r, 64) : 0);
     if (oracle_below(r, 8) == 0) {
