@@ -446,25 +446,31 @@ GuestLin vec_operand(CpuState *cpu, const X86Insn *in, const VecInsn *v, bool wr
     return lin;
 }
 
+/* Copies of constant size; 16 bytes are one host access: atomic where the host is. */
+static inline void copy_whole(void *dst, const void *src, unsigned size)
+{
+    switch (size) {
+    case 16: memcpy(dst, src, 16); break;
+    case 32: memcpy(dst, src, 32); break;
+    case 64: memcpy(dst, src, 64); break;
+    default: memcpy(dst, src, size);
+    }
+}
+
 void vec_load(CpuState *cpu, GuestLin lin, void *dst, unsigned size)
 {
     const void *p;
 
-    switch (size) {
-    case 1: case 2: case 4: case 8:
+    if (size <= 8 && (size & (size - 1)) == 0) {
         store_le(dst, size, mmu_load(&cpu->mmu, cpu->tlb_class, lin, size));
         return;
-    case 16:
-        p = tlb_hit(&cpu->mmu.tlb, cpu->tlb_class, lin.v, TLB_LOAD);
-        if (likely(p != NULL && tlb_within_page(lin.v, 16))) {
-            memcpy(dst, p, 16);              /* one host access: atomic where the host is */
-            return;
-        }
-        break;
-    default:
-        break;
     }
-    mmu_load_bytes(&cpu->mmu, cpu->tlb_class, lin, dst, size);
+    p = tlb_hit(&cpu->mmu.tlb, cpu->tlb_class, lin.v, TLB_LOAD);
+    if (likely(p != NULL && tlb_within_page(lin.v, size))) {
+        copy_whole(dst, p, size);
+    } else {
+        mmu_load_bytes(&cpu->mmu, cpu->tlb_class, lin, dst, size);
+    }
 }
 
 /* All that can fault of a store, before the instruction runs. */
@@ -480,21 +486,16 @@ void vec_store(CpuState *cpu, GuestLin lin, const void *src, unsigned size)
 {
     void *p;
 
-    switch (size) {
-    case 1: case 2: case 4: case 8:
+    if (size <= 8 && (size & (size - 1)) == 0) {
         mmu_store(&cpu->mmu, cpu->tlb_class, lin, size, load_le(src, size));
         return;
-    case 16:
-        p = tlb_hit(&cpu->mmu.tlb, cpu->tlb_class, lin.v, TLB_STORE);
-        if (likely(p != NULL && tlb_within_page(lin.v, 16))) {
-            memcpy(p, src, 16);
-            return;
-        }
-        break;
-    default:
-        break;
     }
-    mmu_store_bytes(&cpu->mmu, cpu->tlb_class, lin, src, size);
+    p = tlb_hit(&cpu->mmu.tlb, cpu->tlb_class, lin.v, TLB_STORE);
+    if (likely(p != NULL && tlb_within_page(lin.v, size))) {
+        copy_whole(p, src, size);
+    } else {
+        mmu_store_bytes(&cpu->mmu, cpu->tlb_class, lin, src, size);
+    }
 }
 
 static void exec_reg(CpuState *cpu, const X86Insn *in)
@@ -845,6 +846,11 @@ void vector_cpu_init(CpuState *cpu)
         log_unimp("vector: the host gives no executable memory; x87 and SSE raise #UD\n");
     }
     cpu->vector_data = vc;
+}
+
+void vector_flush(CpuState *cpu)
+{
+    flush(vec_cpu(cpu));
 }
 
 void vector_cpu_clear(CpuState *cpu)

@@ -28,6 +28,9 @@ bool vector_prepare(CpuState *cpu, X86Insn *in, const ZydisDecodedInstruction *z
 void vector_cpu_init(CpuState *cpu);
 void vector_cpu_clear(CpuState *cpu);
 
+/* Drop all stubs; decoded instructions that had one get another when they are next executed. */
+void vector_flush(CpuState *cpu);
+
 /* Reset values of x87, MXCSR, vector registers (SDM vol. 3A table 9-1; FNINIT state). */
 void vector_reset(CpuState *cpu);
 
