@@ -11,9 +11,9 @@
 
 #include <stdlib.h>
 
-/* -- Life ------------------------------------------------------------------------------------------- */
+/* -- Life -------------------------------------------------------------------------------------- */
 
-/* SoftMmu.watched: a data breakpoint that was hit traps after this instruction, so leave the run. */
+/* SoftMmu.watched: a data breakpoint that was hit traps after this instruction: leave the run. */
 static void watched(void *arg, GuestLin lin, unsigned size, TlbAccess a)
 {
     CpuState *cpu = arg;
@@ -62,7 +62,7 @@ void cpu_free(CpuState *cpu)
     free(cpu);
 }
 
-/* -- Mode ------------------------------------------------------------------------------------------- */
+/* -- Mode -------------------------------------------------------------------------------------- */
 
 static bool flat(const Segment *s)
 {
@@ -132,7 +132,7 @@ void cpu_update_mode(CpuState *cpu)
                                                         : TLB_KERNEL;
 }
 
-/* -- Requests ------------------------------------------------------------------------------------------ */
+/* -- Requests ---------------------------------------------------------------------------------- */
 
 void cpu_request(CpuState *cpu, uint32_t bits)
 {
@@ -179,7 +179,7 @@ void cpu_sleep(CpuState *cpu)
     lock_release(&cpu->halt_lock);
 }
 
-/* -- Time ------------------------------------------------------------------------------------------------ */
+/* -- Time -------------------------------------------------------------------------------------- */
 
 uint64_t cpu_tsc(const CpuState *cpu)
 {

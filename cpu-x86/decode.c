@@ -8,7 +8,7 @@
 
 #include <stddef.h>
 
-/* -- Set-up ---------------------------------------------------------------------------------------- */
+/* -- Set-up ------------------------------------------------------------------------------------ */
 
 static void decoder_init_one(ZydisDecoder *d, const CpuState *cpu, ZydisMachineMode mode,
                              ZydisStackWidth width)
@@ -53,7 +53,7 @@ static const ZydisDecoder *decoder_for(const InsnDecoder *d, uint32_t mode)
     return &d->mode[m][(mode & MODE_SS32) != 0 ? ZYDIS_STACK_WIDTH_32 : ZYDIS_STACK_WIDTH_16];
 }
 
-/* -- Operands ---------------------------------------------------------------------------------------- */
+/* -- Operands ---------------------------------------------------------------------------------- */
 
 static void set_gpr(X86Operand *op, unsigned reg, bool high)
 {
@@ -150,8 +150,8 @@ static void set_operand(X86Insn *in, unsigned i, const ZydisDecodedOperand *zo, 
     }
 }
 
-/* The invisible memory operand that a prefix may override: DS:SI of strings, DS:BX of XLAT, DS:DI of
- * MASKMOV. */
+/* The invisible memory operand that a prefix may override: DS:SI of strings, DS:BX of XLAT, DS:DI
+ * of MASKMOV. */
 static void set_hidden_memory(X86Insn *in, const ZydisDecodedInstruction *zi,
                               const ZydisDecodedOperand *ops)
 {
@@ -201,7 +201,7 @@ static void set_fast_address(X86Insn *in, uint32_t mode)
     }
 }
 
-/* -- Decoding ------------------------------------------------------------------------------------------ */
+/* -- Decoding ---------------------------------------------------------------------------------- */
 
 static void set_raising(X86Insn *in, X86Exec exec, const uint8_t *bytes, unsigned avail)
 {

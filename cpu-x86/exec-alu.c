@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * add or adc sbb and sub xor cmp test, inc dec neg not: each operation in each size and operand form
- * has its own function.  The host's instruction computes result and flags, so that they are exact.
+ * add or adc sbb and sub xor cmp test, inc dec neg not: each operation in each size and operand
+ * form has its own function.  The host's instruction computes result and flags, so that they are
+ * exact.
  */
 #include "cpu-x86/insn-operand.h"
 #include "cpu-x86/insns.h"
 
-/* -- The operations on values: OP_SIZE(a, b, carry) -> result, flags in *fl ------------------------- */
+/* -- The operations on values: result and, in *fl, flags --------------------------------------- */
 
 #define SAVE_FLAGS "\n\tlahf\n\tseto %%al"
 
@@ -45,7 +46,7 @@
 
 #define CARRY(cpu) ((unsigned)(cpu)->rflags)
 
-/* -- Operand forms ------------------------------------------------------------------------------------ */
+/* -- Operand forms ----------------------------------------------------------------------------- */
 
 /* Forms: rr ri rm (register destination), mr mi (memory destination), lr li (locked). */
 #define FORM_REG(name, T, suffix, form, size, source, writes)                                      \
@@ -141,8 +142,8 @@ static X86Exec choose_form(const X86Insn *in, const X86Exec table[FORM_COUNT][4]
     X86Exec select_##name(const X86Insn *in)                                                       \
     {                                                                                              \
         static const X86Exec table[FORM_COUNT][4] = {                                              \
-            ROW(name, rr), ROW(name, ri), ROW(name, rm), ROW(name, mr), ROW(name, mi), ROW(name, lr),\
-            ROW(name, li),                                                                         \
+            ROW(name, rr), ROW(name, ri), ROW(name, rm), ROW(name, mr), ROW(name, mi),             \
+            ROW(name, lr), ROW(name, li),                                                          \
         };                                                                                         \
         return choose_form(in, table);                                                             \
     }
@@ -170,7 +171,7 @@ ALU(xor, false)
 ALU_READING(cmp)
 ALU_READING(test)
 
-/* -- One operand ------------------------------------------------------------------------------------- */
+/* -- One operand ------------------------------------------------------------------------------- */
 
 #define UNARY_SIZE(name, T, suffix, size, set)                                                     \
     static void name##_r_##suffix(CpuState *cpu, const X86Insn *in)                                \
@@ -222,13 +223,14 @@ UNARY(dec, flags_set_but_cf)
 UNARY(neg, flags_set)
 UNARY(not, flags_ignore)
 
-/* -- adcx, adox: only CF, only OF --------------------------------------------------------------------- */
+/* -- adcx, adox: only CF, only OF -------------------------------------------------------------- */
 
 static void add_with_flag(CpuState *cpu, const X86Insn *in, uint64_t flag)
 {
     unsigned size = in->op[0].size;
     uint64_t b = op_read(cpu, in, 1);
-    unsigned __int128 sum = (unsigned __int128)op_read(cpu, in, 0) + b + ((cpu->rflags & flag) != 0);
+    bool carry = (cpu->rflags & flag) != 0;
+    unsigned __int128 sum = (unsigned __int128)op_read(cpu, in, 0) + b + carry;
 
     op_write(cpu, in, 0, (uint64_t)sum);
     flags_put(cpu, flag, (uint64_t)(sum >> (size * 8)) != 0 ? flag : 0);

@@ -8,13 +8,16 @@
 
 #include <Zydis/Mnemonic.h>
 
-/* -- Bit tests ------------------------------------------------------------------------------------- */
+/* -- Bit tests --------------------------------------------------------------------------------- */
 
 typedef enum { BIT_TEST, BIT_SET, BIT_RESET, BIT_COMPLEMENT } BitOp;
 
 static uint64_t bit_apply(BitOp op, uint64_t v, uint64_t mask)
 {
-    return op == BIT_SET ? v | mask : op == BIT_RESET ? v & ~mask : op == BIT_COMPLEMENT ? v ^ mask : v;
+    return op == BIT_SET          ? v | mask
+           : op == BIT_RESET      ? v & ~mask
+           : op == BIT_COMPLEMENT ? v ^ mask
+                                  : v;
 }
 
 static uint64_t bit_apply_locked(BitOp op, void *p, unsigned size, uint64_t mask)
@@ -100,7 +103,7 @@ void exec_btc(CpuState *cpu, const X86Insn *in)
     bit_op(cpu, in, BIT_COMPLEMENT);
 }
 
-/* -- Scans and counts: the host's instruction, with the guest's flags and old destination ----------- */
+/* -- Scans and counts: the host's instruction, with the guest's flags and old destination ------ */
 
 #define SCAN(name, T, suffix, size)                                                                \
     static void name##_##suffix(CpuState *cpu, const X86Insn *in)                                  \
@@ -159,7 +162,7 @@ SCANS(popcnt)
 BIT_SCANS(bsf)
 BIT_SCANS(bsr)
 
-/* -- BMI1 and BMI2 ------------------------------------------------------------------------------------- */
+/* -- BMI1 and BMI2 ----------------------------------------------------------------------------- */
 
 /* CF as given; SF and ZF by the result; OF is 0, and so, on hosts, are AF and PF (undefined). */
 static void bmi_flags(CpuState *cpu, uint64_t result, unsigned size, bool cf)

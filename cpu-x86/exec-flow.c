@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Control transfers: jcc jmp call ret loop jcxz, software interrupts, bound; far ones call segment.h. */
+/* Control transfers: jcc jmp call ret loop jcxz, software interrupts, bound.  Far ones: far.c. */
 #include "cpu-x86/insn-operand.h"
 #include "cpu-x86/insns.h"
 
 #include <Zydis/Mnemonic.h>
 
-/* -- Conditional jumps: for 64-bit code and for the rest --------------------------------------------- */
+/* -- Conditional jumps: for 64-bit code and for the rest --------------------------------------- */
 
 #define JUMP_CC(cc)                                                                                \
     static void jcc64_##cc(CpuState *cpu, const X86Insn *in)                                       \
@@ -67,7 +67,7 @@ void exec_loop(CpuState *cpu, const X86Insn *in)
     gpr_put(cpu, GPR_RCX, in->addr_size, count);
 }
 
-/* -- Near jmp, call, ret --------------------------------------------------------------------------------- */
+/* -- Near jmp, call, ret ----------------------------------------------------------------------- */
 
 static void jmp_rel(CpuState *cpu, const X86Insn *in)
 {
@@ -107,7 +107,7 @@ static void ret_near(CpuState *cpu, const X86Insn *in)
     ss_set_sp(cpu, sp + size + (uint16_t)in->imm);
 }
 
-/* -- Far ----------------------------------------------------------------------------------------------------- */
+/* -- Far --------------------------------------------------------------------------------------- */
 
 typedef void (*FarTransfer)(CpuState *cpu, uint16_t selector, uint64_t offset, unsigned op_size);
 
@@ -171,7 +171,7 @@ void exec_iret(CpuState *cpu, const X86Insn *in)
                                                          : 2);
 }
 
-/* -- Software interrupts ---------------------------------------------------------------------------------------- */
+/* -- Software interrupts ----------------------------------------------------------------------- */
 
 /* No single-step trap follows: TF was cleared on the way in (exc.is_soft tells the engine). */
 static void soft_interrupt(CpuState *cpu, unsigned vector)
@@ -212,7 +212,8 @@ void exec_bound(CpuState *cpu, const X86Insn *in)
     unsigned size = in->op[0].size;
     uint64_t ea = insn_ea(cpu, in);
     GuestLin lo = data_linear(cpu, in->mem.seg, ea, size, false);
-    GuestLin hi = data_linear(cpu, in->mem.seg, (ea + size) & mask_bytes(in->addr_size), size, false);
+    uint64_t ea2 = (ea + size) & mask_bytes(in->addr_size);
+    GuestLin hi = data_linear(cpu, in->mem.seg, ea2, size, false);
     int64_t index = sign_extend(op_read(cpu, in, 0), size);
     int64_t low = sign_extend(mmu_load(&cpu->mmu, data_class(cpu), lo, size), size);
     int64_t high = sign_extend(mmu_load(&cpu->mmu, data_class(cpu), hi, size), size);

@@ -6,7 +6,7 @@
 
 #include <Zydis/Mnemonic.h>
 
-/* -- Flag bits ---------------------------------------------------------------------------------------- */
+/* -- Flag bits --------------------------------------------------------------------------------- */
 
 void exec_clc(CpuState *cpu, const X86Insn *in)
 {
@@ -56,7 +56,7 @@ void exec_sti(CpuState *cpu, const X86Insn *in)
     }
 }
 
-/* -- Nothing to do ---------------------------------------------------------------------------------------- */
+/* -- Nothing to do ----------------------------------------------------------------------------- */
 
 void exec_nop(CpuState *cpu, const X86Insn *in)
 {
@@ -78,7 +78,7 @@ void exec_cache_line(CpuState *cpu, const X86Insn *in)
     mmu_probe(&cpu->mmu, data_class(cpu), insn_lin(cpu, in, 1, false), 1, TLB_LOAD);
 }
 
-/* -- Raising ------------------------------------------------------------------------------------------------ */
+/* -- Raising ----------------------------------------------------------------------------------- */
 
 void exec_ud(CpuState *cpu, const X86Insn *in)
 {
@@ -90,7 +90,7 @@ void exec_too_long(CpuState *cpu, const X86Insn *in)
     cpu_raise_gp(cpu, 0);
 }
 
-/* -- cpuid, random numbers -------------------------------------------------------------------------------------- */
+/* -- cpuid, random numbers --------------------------------------------------------------------- */
 
 void exec_cpuid(CpuState *cpu, const X86Insn *in)
 {
@@ -103,8 +103,8 @@ void exec_cpuid(CpuState *cpu, const X86Insn *in)
     cpu->gpr[GPR_RDX] = regs[3];
 }
 
-/* The host's own (the model offers them only where it has them); CF says whether there was a number,
- * without one the destination is 0. */
+/* The host's own (the model offers them only where it has them); CF says whether there was a
+ * number, without one the destination is 0. */
 void exec_random(CpuState *cpu, const X86Insn *in)
 {
     uint64_t v;

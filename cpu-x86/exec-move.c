@@ -6,7 +6,7 @@
 
 #include <Zydis/Mnemonic.h>
 
-/* -- mov ------------------------------------------------------------------------------------------- */
+/* -- mov --------------------------------------------------------------------------------------- */
 
 #define MOV_SIZE(size)                                                                             \
     static void mov_rr_##size(CpuState *cpu, const X86Insn *in)                                    \
@@ -86,7 +86,7 @@ void exec_movnti(CpuState *cpu, const X86Insn *in)
     op_write(cpu, in, 0, op_read(cpu, in, 1));
 }
 
-/* -- Extension ----------------------------------------------------------------------------------------- */
+/* -- Extension --------------------------------------------------------------------------------- */
 
 #define EXTEND(name, to, from, value)                                                              \
     static void name##_r_##to##_##from(CpuState *cpu, const X86Insn *in)                           \
@@ -161,7 +161,7 @@ void exec_cwd(CpuState *cpu, const X86Insn *in)
     gpr_put(cpu, GPR_RDX, size, (uint64_t)(sign_extend(cpu->gpr[GPR_RAX], size) >> 63));
 }
 
-/* -- Byte order ------------------------------------------------------------------------------------------ */
+/* -- Byte order -------------------------------------------------------------------------------- */
 
 static uint64_t swap_bytes(uint64_t v, unsigned size)
 {
@@ -184,7 +184,7 @@ void exec_bswap(CpuState *cpu, const X86Insn *in)
     op_write(cpu, in, 0, v);
 }
 
-/* -- lea, xlat ------------------------------------------------------------------------------------------- */
+/* -- lea, xlat --------------------------------------------------------------------------------- */
 
 #define LEA_SIZE(size)                                                                             \
     static void lea_##size(CpuState *cpu, const X86Insn *in)                                       \
@@ -209,7 +209,7 @@ void exec_xlat(CpuState *cpu, const X86Insn *in)
     gpr_put(cpu, GPR_RAX, 1, mmu_load(&cpu->mmu, data_class(cpu), lin, 1));
 }
 
-/* -- Exchanges -------------------------------------------------------------------------------------------- */
+/* -- Exchanges --------------------------------------------------------------------------------- */
 
 static uint64_t host_exchange(void *p, unsigned size, uint64_t val)
 {
@@ -358,7 +358,7 @@ void exec_cmpxchg16b(CpuState *cpu, const X86Insn *in)
     flags_put(cpu, FLAG_ZF, same ? FLAG_ZF : 0);
 }
 
-/* -- Conditional ------------------------------------------------------------------------------------------- */
+/* -- Conditional ------------------------------------------------------------------------------- */
 
 /* A false CMOV still reads its memory operand and, with 32 bits, clears the upper half. */
 #define CONDITIONAL(cc)                                                                            \
@@ -406,7 +406,7 @@ X86Exec select_set(const X86Insn *in)
     return table[condition_of(in)];
 }
 
-/* -- lds les lfs lgs lss ------------------------------------------------------------------------------------ */
+/* -- lds les lfs lgs lss ----------------------------------------------------------------------- */
 
 void exec_load_far(CpuState *cpu, const X86Insn *in)
 {
@@ -419,7 +419,8 @@ void exec_load_far(CpuState *cpu, const X86Insn *in)
     uint64_t ea = insn_ea(cpu, in);
     GuestLin lin = data_linear(cpu, in->mem.seg, ea, size, false);
     uint64_t off = mmu_load(&cpu->mmu, data_class(cpu), lin, size);
-    GuestLin lin2 = data_linear(cpu, in->mem.seg, (ea + size) & mask_bytes(in->addr_size), 2, false);
+    uint64_t ea2 = (ea + size) & mask_bytes(in->addr_size);
+    GuestLin lin2 = data_linear(cpu, in->mem.seg, ea2, 2, false);
     uint16_t selector = (uint16_t)mmu_load(&cpu->mmu, data_class(cpu), lin2, 2);
 
     cpu_load_segment(cpu, seg, selector);

@@ -3,7 +3,7 @@
 #include "cpu-x86/insn-operand.h"
 #include "cpu-x86/insns.h"
 
-/* -- Multiplication: flags are the host's --------------------------------------------------------- */
+/* -- Multiplication: flags are the host's ------------------------------------------------------ */
 
 #define WIDE_MUL(name, T, suffix, size)                                                            \
     static void name##_##suffix(CpuState *cpu, const X86Insn *in)                                  \
@@ -89,7 +89,7 @@ void exec_mulx(CpuState *cpu, const X86Insn *in)
     op_write(cpu, in, 0, (uint64_t)(wide >> (size * 8)));
 }
 
-/* -- Division: flags are undefined; hosts leave them as they were ---------------------------------- */
+/* -- Division: flags are undefined; hosts leave them as they were ------------------------------ */
 
 static unsigned __int128 dividend(const CpuState *cpu, unsigned size)
 {

@@ -41,8 +41,8 @@ static inline uint64_t host_flags(const CpuState *cpu)
         return v;                                                                                  \
     }
 
-/* OF after a rotate by more than 1 is undefined.  Hosts leave it as it was when a register rotates by
- * a constant, though not by CL, which is what runs here. */
+/* OF after a rotate by more than 1 is undefined.  Hosts leave it as it was when a register rotates
+ * by a constant, though not by CL, which is what runs here. */
 static inline void put_rotate_flags(CpuState *cpu, const X86Insn *in, uint64_t f, uint8_t count)
 {
     unsigned mask = in->op[0].size == 8 ? 63 : 31;
@@ -98,7 +98,7 @@ static inline void put_shift_flags(CpuState *cpu, const X86Insn *in, uint64_t f,
         return fast != NULL ? fast : table[op_is_mem(in, 0)][size_index(in->op[0].size)];          \
     }
 
-/* -- The forms compilers use: 32 and 64-bit register by a constant, not 0 -------------------------- */
+/* -- The forms compilers use: 32 and 64-bit register by a constant, not 0 ---------------------- */
 
 #define FAST_SIZE(name, T, suffix, size)                                                           \
     static void name##_fast_##suffix(CpuState *cpu, const X86Insn *in)                             \
@@ -174,7 +174,7 @@ SHIFT(ror, ROTATE, put_rotate_flags)
 SHIFT(rcl, ROTATE, put_shift_flags)
 SHIFT(rcr, ROTATE, put_shift_flags)
 
-/* -- Double shifts ---------------------------------------------------------------------------------- */
+/* -- Double shifts ----------------------------------------------------------------------------- */
 
 #define DOUBLE_SIZE(name, T, suffix, size)                                                         \
     static void name##_##suffix(CpuState *cpu, const X86Insn *in)                                  \
@@ -216,7 +216,7 @@ SHIFT(rcr, ROTATE, put_shift_flags)
 DOUBLE(shld)
 DOUBLE(shrd)
 
-/* -- BMI2: no flags ---------------------------------------------------------------------------------- */
+/* -- BMI2: no flags ---------------------------------------------------------------------------- */
 
 typedef enum { SHIFTX_LEFT, SHIFTX_RIGHT, SHIFTX_ARITHMETIC } ShiftKind;
 

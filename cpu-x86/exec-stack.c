@@ -3,7 +3,7 @@
 #include "cpu-x86/insn-operand.h"
 #include "cpu-x86/insns.h"
 
-/* -- push and pop --------------------------------------------------------------------------------- */
+/* -- push and pop ------------------------------------------------------------------------------ */
 
 static void push_r8(CpuState *cpu, const X86Insn *in)
 {
@@ -77,7 +77,7 @@ X86Exec select_pop(const X86Insn *in)
     return in->op[0].kind == OPERAND_SEG ? pop_seg : op_is_mem(in, 0) ? pop_m : pop_r;
 }
 
-/* -- pusha, popa ---------------------------------------------------------------------------------- */
+/* -- pusha, popa ------------------------------------------------------------------------------- */
 
 /* Lowest slot first, so that most faults come before any store; a later one leaves SP, and the
  * restarted instruction stores the same again. */
@@ -109,7 +109,7 @@ void exec_popa(CpuState *cpu, const X86Insn *in)
     ss_set_sp(cpu, sp + 8 * size);
 }
 
-/* -- Flags ----------------------------------------------------------------------------------------- */
+/* -- Flags ------------------------------------------------------------------------------------- */
 
 static void require_iopl_in_v86(CpuState *cpu)
 {
@@ -163,7 +163,7 @@ void exec_sahf(CpuState *cpu, const X86Insn *in)
     flags_put(cpu, FLAGS_ARITH & 0xff, cpu->gpr[GPR_RAX] >> 8);
 }
 
-/* -- Frames ----------------------------------------------------------------------------------------- */
+/* -- Frames ------------------------------------------------------------------------------------ */
 
 void exec_enter(CpuState *cpu, const X86Insn *in)
 {

@@ -9,7 +9,7 @@
 #include "cpu-x86/insn-operand.h"
 #include "cpu-x86/insns.h"
 
-/* -- Index registers ------------------------------------------------------------------------------- */
+/* -- Index registers --------------------------------------------------------------------------- */
 
 static inline int64_t step_of(const CpuState *cpu, unsigned size)
 {
@@ -36,7 +36,7 @@ static GuestLin destination(CpuState *cpu, const X86Insn *in, unsigned size, boo
     return data_linear(cpu, SEG_ES, index_get(cpu, in, GPR_RDI), size, write);
 }
 
-/* -- One element ------------------------------------------------------------------------------------ */
+/* -- One element ------------------------------------------------------------------------------- */
 
 static inline void compare(CpuState *cpu, unsigned size, uint64_t a, uint64_t b)
 {
@@ -135,7 +135,7 @@ static inline void outs_one(CpuState *cpu, const X86Insn *in, unsigned size)
     index_add(cpu, in, GPR_RSI, step_of(cpu, size));
 }
 
-/* -- Blocks: forward, inside one page on each side, straight in RAM -------------------------------- */
+/* -- Blocks: forward, inside one page on each side, straight in RAM ---------------------------- */
 
 /* Elements from `index` up to the end of its address size, so that a block never wraps. */
 static uint64_t until_wrap(const X86Insn *in, uint64_t index, unsigned size)
@@ -213,7 +213,7 @@ static uint64_t stos_block(CpuState *cpu, const X86Insn *in, unsigned size, uint
     return n;
 }
 
-/* -- Repetition --------------------------------------------------------------------------------------- */
+/* -- Repetition -------------------------------------------------------------------------------- */
 
 static inline bool repeated(const X86Insn *in)
 {
@@ -229,7 +229,7 @@ static inline bool interrupted(const CpuState *cpu)
                     cpu->pending_dbg != 0);
 }
 
-#define REPEAT(name, largest, block, condition)                                                             \
+#define REPEAT(name, largest, block, condition)                                                    \
     static inline void repeat_##name(CpuState *cpu, const X86Insn *in, unsigned size)              \
     {                                                                                              \
         if (!repeated(in)) {                                                                       \

@@ -3,8 +3,8 @@
  * Operand access of executing instructions: registers, effective and linear addresses, memory,
  * read-modify-write, the stack, flags.
  *
- * The fast path of a memory operand is a hit in the software TLB with INSN_FAST_EA set: a hit within
- * one page proves that the address is canonical (or below 4 GiB in a flat segment), so no segment
+ * The fast path of a memory operand is a hit in the software TLB with INSN_FAST_EA set: a hit
+ * within one page proves that the address is canonical (or below 4 GiB in a flat segment), so no segment
  * check is needed.  Everything else goes through the *_slow functions of insn-operand.c.
  */
 #ifndef CPU_X86_INSN_OPERAND_H
@@ -21,7 +21,7 @@ _Static_assert(offsetof(CpuState, gpr) == 0, "register offsets fit a byte");
 _Static_assert(offsetof(CpuState, next_rip) == 8 * GPR_RIP_BASE, "slot of next_rip");
 _Static_assert(offsetof(CpuState, zero) == 8 * GPR_NONE, "slot of zero");
 
-/* -- Registers ------------------------------------------------------------------------------------ */
+/* -- Registers --------------------------------------------------------------------------------- */
 
 static inline uint64_t reg_get(const CpuState *cpu, unsigned off, unsigned size)
 {
@@ -63,7 +63,7 @@ static inline uint64_t gpr_get(const CpuState *cpu, unsigned reg, unsigned size)
     return reg_get(cpu, reg * 8, size);
 }
 
-/* -- Addresses ------------------------------------------------------------------------------------ */
+/* -- Addresses --------------------------------------------------------------------------------- */
 
 static inline uint64_t insn_ea(const CpuState *cpu, const X86Insn *in)
 {
@@ -82,7 +82,8 @@ static inline void check_alignment(CpuState *cpu, uint64_t lin, unsigned size)
 }
 
 /* Linear address of seg:off with all checks, alignment too. */
-static inline GuestLin data_linear(CpuState *cpu, unsigned seg, uint64_t off, unsigned size, bool write)
+static inline GuestLin data_linear(CpuState *cpu, unsigned seg, uint64_t off, unsigned size,
+                                   bool write)
 {
     GuestLin lin = seg_linear(cpu, seg, off, size, write);
 
@@ -102,7 +103,7 @@ static inline TlbClass data_class(const CpuState *cpu)
     return (TlbClass)cpu->tlb_class;
 }
 
-/* -- Memory operand --------------------------------------------------------------------------------- */
+/* -- Memory operand ---------------------------------------------------------------------------- */
 
 uint64_t insn_load_slow(CpuState *cpu, const X86Insn *in, unsigned size);
 void insn_store_slow(CpuState *cpu, const X86Insn *in, unsigned size, uint64_t val);
@@ -164,7 +165,7 @@ static inline void insn_rmw_end(CpuState *cpu, MmuRmw *rmw, bool changed)
     mmu_rmw_end(&cpu->mmu, rmw, changed);
 }
 
-/* -- Any operand ------------------------------------------------------------------------------------ */
+/* -- Any operand ------------------------------------------------------------------------------- */
 
 static inline uint64_t op_read_sized(CpuState *cpu, const X86Insn *in, unsigned i, unsigned size)
 {
@@ -209,7 +210,7 @@ static inline unsigned size_index(unsigned size)
     return (unsigned)__builtin_ctz(size);
 }
 
-/* -- Stack ------------------------------------------------------------------------------------------ */
+/* -- Stack ------------------------------------------------------------------------------------- */
 
 uint64_t ss_load_slow(CpuState *cpu, uint64_t sp, unsigned size);
 void ss_store_slow(CpuState *cpu, uint64_t sp, unsigned size, uint64_t val);
@@ -280,7 +281,7 @@ static inline uint64_t ss_pop(CpuState *cpu, unsigned size)
     return val;
 }
 
-/* -- Flags ------------------------------------------------------------------------------------------ */
+/* -- Flags ------------------------------------------------------------------------------------- */
 
 /* What `lahf; seto %al` left in eax -> RFLAGS (FLAGS_ARITH). */
 static inline void flags_set(CpuState *cpu, unsigned ahal)
@@ -321,7 +322,7 @@ static inline bool flags_test(uint64_t f, unsigned cc)
     return r != (cc & 1);
 }
 
-/* -- Branches --------------------------------------------------------------------------------------- */
+/* -- Branches ---------------------------------------------------------------------------------- */
 
 /* Near branch to `target` (offset in CS): truncated to the operand size, #GP(0) beyond the limit or
  * when not canonical.  Sets next_rip. */

@@ -29,7 +29,7 @@ enum {
     HASH_BITS = 15,
     CROSSING_SLOTS = 256,
 };
-#define ARENA_SIZE (UINT64_C(96) << 20) /* address space; touched as it fills, then all is dropped */
+#define ARENA_SIZE (UINT64_C(96) << 20) /* touched as it fills, then all is dropped */
 
 typedef struct Run Run;
 
@@ -68,7 +68,7 @@ typedef struct {
     Crossing crossing[CROSSING_SLOTS];
 } Interp;
 
-/* -- Life ------------------------------------------------------------------------------------------ */
+/* -- Life -------------------------------------------------------------------------------------- */
 
 static void drop_runs(Interp *ip)
 {
@@ -107,7 +107,7 @@ void interp_code_written(void *arg)
     cpu->stats[STAT_CODE_WRITES]++;
 }
 
-/* -- Making runs ------------------------------------------------------------------------------------ */
+/* -- Making runs ------------------------------------------------------------------------------- */
 
 static Run **hash_slot(Interp *ip, uint64_t key)
 {
@@ -168,7 +168,7 @@ static void forget_run(Interp *ip, Run *run)
     run->key = 0; /* links to it miss from now on */
 }
 
-/* -- Finding the next run ------------------------------------------------------------------------------ */
+/* -- Finding the next run ---------------------------------------------------------------------- */
 
 static inline uint64_t fetch_lin(CpuState *cpu)
 {
@@ -189,7 +189,8 @@ static Run *refresh_run(CpuState *cpu, Interp *ip, uint64_t lin, uint64_t key, R
 {
     uint64_t offset;
     uint32_t version;
-    const uint8_t *p = mmu_code(&cpu->mmu, (TlbClass)cpu->tlb_class, guest_lin(lin), &offset, &version);
+    const uint8_t *p =
+        mmu_code(&cpu->mmu, (TlbClass)cpu->tlb_class, guest_lin(lin), &offset, &version);
 
     if (p == NULL) {
         return NULL;
@@ -235,8 +236,26 @@ static Run *find_run_slow(CpuState *cpu, Interp *ip, uint64_t lin, uint64_t *key
                : refresh_run(cpu, ip, lin, *key, run);
 }
 
+/* A run that did not follow `prev` lately: by hash, or made now.  NULL: not in RAM or ROM. */
+static __attribute__((noinline)) Run *find_run_unlinked(CpuState *cpu, Interp *ip, Run *prev,
+                                                        uint64_t lin, uint64_t key)
+{
+    uint64_t used = ip->arena_used;
+    Run *run = search_run(cpu, ip, key);
+
+    if (run == NULL) {
+        run = refresh_run(cpu, ip, lin, key, NULL);
+    }
+    /* Less used than before: all runs have been dropped, prev too. */
+    if (run != NULL && prev != &ip->none && ip->arena_used >= used) {
+        prev->link[prev->turn] = run;
+        prev->turn ^= 1;
+    }
+    return run;
+}
+
 /* NULL: execute one instruction without the cache.  May raise (#PF, #GP of the fetch). */
-static inline Run *find_run(CpuState *cpu, Interp *ip, Run *prev)
+static inline __attribute__((always_inline)) Run *find_run(CpuState *cpu, Interp *ip, Run *prev)
 {
     uint64_t lin = fetch_lin(cpu), key = 0;
     void *p = tlb_hit(&cpu->mmu.tlb, (TlbClass)cpu->tlb_class, lin, TLB_FETCH);
@@ -246,24 +265,12 @@ static inline Run *find_run(CpuState *cpu, Interp *ip, Run *prev)
         key = run_key(cpu, p);
         if (likely(prev->link[0]->key == key)) {
             run = prev->link[0];
-        } else if (prev->link[1]->key == key) {
+        } else if (likely(prev->link[1]->key == key)) {
             run = prev->link[1];
         } else {
-            uint64_t used = ip->arena_used;
-
-            run = search_run(cpu, ip, key);
-            if (run == NULL) {
-                run = refresh_run(cpu, ip, lin, key, NULL);
-                if (run == NULL) {
-                    return NULL;
-                }
-            }
-            if (prev != &ip->none && ip->arena_used >= used) { /* else all was dropped, prev too */
-                prev->link[prev->turn] = run;
-                prev->turn ^= 1;
-            }
+            run = find_run_unlinked(cpu, ip, prev, lin, key);
         }
-        if (unlikely(run->version != page_code_version(cpu->mem, run->offset))) {
+        if (run != NULL && unlikely(run->version != page_code_version(cpu->mem, run->offset))) {
             run = refresh_run(cpu, ip, lin, key, run);
         }
     } else {
@@ -277,7 +284,7 @@ static inline Run *find_run(CpuState *cpu, Interp *ip, Run *prev)
     return run;
 }
 
-/* -- Executing ------------------------------------------------------------------------------------------ */
+/* -- Executing --------------------------------------------------------------------------------- */
 
 /* The first n instructions of `run`, or fewer when one of them writes code. */
 static inline void execute(CpuState *cpu, Interp *ip, Run *run, uint64_t n)
@@ -378,7 +385,7 @@ static void execute_uncached(CpuState *cpu, Interp *ip)
     cpu->insns++;
 }
 
-/* -- Between instructions --------------------------------------------------------------------------------- */
+/* -- Between instructions ---------------------------------------------------------------------- */
 
 static inline bool wants_attention(const CpuState *cpu)
 {
@@ -468,7 +475,7 @@ static int attend(CpuState *cpu, Interp *ip)
 }
 
 /* One instruction, with what follows from the shadow, TF and RF in force at its start. */
-static void step(CpuState *cpu, Interp *ip)
+static void __attribute__((noinline)) step(CpuState *cpu, Interp *ip)
 {
     bool trap = (cpu->rflags & FLAG_TF) != 0;
     Run *run;
@@ -476,7 +483,7 @@ static void step(CpuState *cpu, Interp *ip)
     cpu->shadow = cpu->shadow_ss = false;
     cpu->exc.is_soft = false;
     run = find_run(cpu, ip, &ip->none);
-    cpu->rflags &= ~(uint64_t)FLAG_RF; /* it has done its work; a fault sets it in its image again */
+    cpu->rflags &= ~(uint64_t)FLAG_RF; /* has done its work; a fault sets it in its image again */
     if (run != NULL) {
         execute(cpu, ip, run, 1);
     } else {
@@ -487,7 +494,7 @@ static void step(CpuState *cpu, Interp *ip)
     }
 }
 
-/* -- The loop ---------------------------------------------------------------------------------------------- */
+/* -- The loop ---------------------------------------------------------------------------------- */
 
 static CpuExit run_loop(CpuState *cpu, Interp *ip)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What the interpreter does around instructions: modes, faults, code that changes, events, steps. */
+/* The interpreter around instructions: modes, faults, code that changes, events, steps. */
 #include "tests/cpu-x86/guest-cpu.h"
 
 #include "cpu-x86/debug.h"
@@ -41,7 +41,7 @@ static void unmap_page(uint64_t lin)
     tlb_flush_all(&g.cpu->mmu.tlb);
 }
 
-/* -- Modes and decoding ------------------------------------------------------------------------------ */
+/* -- Modes and decoding ------------------------------------------------------------------------ */
 
 START_TEST(the_same_bytes_mean_what_the_mode_says)
 {
@@ -119,7 +119,7 @@ START_TEST(without_the_feature_lzcnt_is_bsr_and_movbe_is_undefined)
 }
 END_TEST
 
-/* -- Page borders --------------------------------------------------------------------------------------- */
+/* -- Page borders ------------------------------------------------------------------------------ */
 
 START_TEST(an_instruction_may_cross_pages_again_and_again)
 {
@@ -196,7 +196,7 @@ START_TEST(a_faulting_instruction_leaves_registers_alone)
 }
 END_TEST
 
-/* -- Code that changes ------------------------------------------------------------------------------------- */
+/* -- Code that changes ------------------------------------------------------------------------- */
 
 START_TEST(a_store_into_the_next_instruction_takes_effect_at_once)
 {
@@ -245,7 +245,7 @@ START_TEST(one_page_of_code_serves_two_modes)
 }
 END_TEST
 
-/* -- Budget and events --------------------------------------------------------------------------------------- */
+/* -- Budget and events ------------------------------------------------------------------------- */
 
 START_TEST(a_budget_is_spent_to_the_instruction)
 {
@@ -443,7 +443,7 @@ START_TEST(hlt_leaves_and_an_interrupt_is_work)
 }
 END_TEST
 
-/* -- Privilege and alignment --------------------------------------------------------------------------------- */
+/* -- Privilege and alignment ------------------------------------------------------------------- */
 
 START_TEST(alignment_is_checked_only_at_cpl_3_with_am_and_ac)
 {
@@ -481,7 +481,7 @@ START_TEST(user_code_may_not_touch_if_or_ports)
 }
 END_TEST
 
-/* -- Old modes -------------------------------------------------------------------------------------------------- */
+/* -- Old modes --------------------------------------------------------------------------------- */
 
 START_TEST(sixteen_bit_addresses_wrap)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The integer instructions against the host CPU: random operands, all registers, flags and memory. */
+/* Integer instructions against the host CPU: random operands; all registers, flags and memory. */
 #include "tests/cpu-x86/guest-cpu.h"
 #include "tests/cpu-x86/native-insn.h"
 
@@ -7,7 +7,7 @@
 #include <check.h>
 #include <stdlib.h>
 
-/* -- What is tried ----------------------------------------------------------------------------------- */
+/* -- What is tried ----------------------------------------------------------------------------- */
 
 enum { BYTE = 1, NO_MEM = 2, NO_REG = 4, VEX_W = 8, NO16 = 16, NO_MODRM = 32, FIXED_RM = 64 };
 
@@ -24,20 +24,20 @@ typedef struct {
 } Form;
 
 /* clang-format off */
-#define ALU(name, base) \
-    {name " rm8,r8", 0, {base}, 1, -1, 0, BYTE}, {name " rm,r", 0, {base + 1}, 1, -1, 0, 0}, \
-    {name " r8,rm8", 0, {base + 2}, 1, -1, 0, BYTE}, {name " r,rm", 0, {base + 3}, 1, -1, 0, 0}, \
-    {name " al,i8", 0, {base + 4}, 1, -1, 1, BYTE | NO_MODRM}, \
-    {name " eax,i", 0, {base + 5}, 1, -1, -1, NO_MODRM}, \
-    {name " rm8,i8", 0, {0x80}, 1, base / 8, 1, BYTE}, {name " rm,i", 0, {0x81}, 1, base / 8, -1, 0}, \
+#define ALU(name, base)                                                                            \
+    {name " rm8,r8", 0, {base}, 1, -1, 0, BYTE}, {name " rm,r", 0, {base + 1}, 1, -1, 0, 0},       \
+    {name " r8,rm8", 0, {base + 2}, 1, -1, 0, BYTE}, {name " r,rm", 0, {base + 3}, 1, -1, 0, 0},   \
+    {name " al,i8", 0, {base + 4}, 1, -1, 1, BYTE | NO_MODRM},                                     \
+    {name " eax,i", 0, {base + 5}, 1, -1, -1, NO_MODRM},                                           \
+    {name " rm8,i8", 0, {0x80}, 1, base / 8, 1, BYTE}, {name " rm,i", 0, {0x81}, 1, base / 8, -1, 0},\
     {name " rm,i8", 0, {0x83}, 1, base / 8, 1, 0}
 
-#define SHIFT(name, reg) \
-    {name " rm8,i8", 0, {0xc0}, 1, reg, 1, BYTE}, {name " rm,i8", 0, {0xc1}, 1, reg, 1, 0}, \
-    {name " rm8,1", 0, {0xd0}, 1, reg, 0, BYTE}, {name " rm,1", 0, {0xd1}, 1, reg, 0, 0}, \
+#define SHIFT(name, reg)                                                                           \
+    {name " rm8,i8", 0, {0xc0}, 1, reg, 1, BYTE}, {name " rm,i8", 0, {0xc1}, 1, reg, 1, 0},        \
+    {name " rm8,1", 0, {0xd0}, 1, reg, 0, BYTE}, {name " rm,1", 0, {0xd1}, 1, reg, 0, 0},          \
     {name " rm8,cl", 0, {0xd2}, 1, reg, 0, BYTE}, {name " rm,cl", 0, {0xd3}, 1, reg, 0, 0}
 
-#define CONDITION(n) \
+#define CONDITION(n)                                                                               \
     {"setcc", 0, {0x0f, 0x90 + n}, 2, -1, 0, BYTE}, {"cmovcc", 0, {0x0f, 0x40 + n}, 2, -1, 0, 0}
 
 static const Form forms[] = {
@@ -128,7 +128,7 @@ static const struct {
 };
 /* clang-format on */
 
-/* -- Random state ------------------------------------------------------------------------------------- */
+/* -- Random state ------------------------------------------------------------------------------ */
 
 static uint64_t next_random(uint64_t *s)
 {
@@ -172,7 +172,7 @@ static void random_regs(NativeRegs *r, uint64_t *s, bool strings)
     }
 }
 
-/* -- Encoding ----------------------------------------------------------------------------------------- */
+/* -- Encoding ---------------------------------------------------------------------------------- */
 
 static unsigned put_modrm(uint8_t *p, uint64_t *s, int reg, uint8_t how, uint8_t *rex)
 {
@@ -263,7 +263,7 @@ static unsigned encode_vex(unsigned i, uint64_t *s, uint8_t *out)
     return n + (unsigned)vex_forms[i].imm;
 }
 
-/* -- Comparing ------------------------------------------------------------------------------------------ */
+/* -- Comparing --------------------------------------------------------------------------------- */
 
 typedef struct {
     GuestCpu guest;
