@@ -133,6 +133,19 @@ static void act_on(CpuThread *t, CpuExit exit)
     }
 }
 
+/* -d cpu: single steps, a line each. */
+static void log_registers(const CpuState *cpu)
+{
+    g_autoptr(GString) line = g_string_new(NULL);
+
+    g_string_printf(line, "CPU %u %04x:%08" G_GINT64_MODIFIER "x", cpu->index,
+                    cpu->seg[SEG_CS].selector, cpu->rip);
+    for (int i = 0; i < (cpu->efer & EFER_LMA ? GPR_COUNT : GPR_R8); i++) {
+        g_string_append_printf(line, " %08" G_GINT64_MODIFIER "x", cpu->gpr[i]);
+    }
+    log_write("%s f=%08x", line->str, (unsigned)cpu->rflags);
+}
+
 static void run_cpu(CpuThread *t)
 {
     CpuState *cpu = t->cpu;
@@ -149,7 +162,10 @@ static void run_cpu(CpuThread *t)
             cpu_sleep(cpu);
             continue;
         }
-        act_on(t, cpu->engine->run(cpu, RUN_BUDGET));
+        if (log_on[LOG_CPU]) {
+            log_registers(cpu);
+        }
+        act_on(t, cpu->engine->run(cpu, log_on[LOG_CPU] ? 1 : RUN_BUDGET));
     }
 }
 
