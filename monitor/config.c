@@ -190,12 +190,21 @@ static bool check_whole(MachineConfig *c, GError **error)
             return fail(error, "%s: only makes sense with -kernel", orphan);
         }
     }
+    if (c->machine == MACHINE_NONE && (c->kernel != NULL || c->bios != NULL)) {
+        return fail(error, "%s: machine none has no CPU to run it",
+                    c->kernel != NULL ? "-kernel" : "-bios");
+    }
     if (c->machine == MACHINE_MICROVM) {
         if (c->kernel == NULL) {
             return fail(error, "-machine microvm: needs -kernel (it has no firmware)");
         }
-        if (c->bios != NULL) {
-            return fail(error, "-bios %s: machine microvm has no firmware", c->bios);
+        const char *orphan = c->bios != NULL                                ? "-bios"
+                             : c->fw_cfg->len > 0                            ? "-fw_cfg"
+                             : c->smbios->len > 0                            ? "-smbios"
+                             : c->boot_order != NULL || c->boot_once != NULL ? "-boot"
+                                                                             : NULL;
+        if (orphan != NULL) {
+            return fail(error, "%s: machine microvm has no firmware", orphan);
         }
     } else if (c->dumpdtb != NULL) {
         return fail(error, "-machine dumpdtb=%s: only machine microvm has a device tree",

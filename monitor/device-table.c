@@ -3,7 +3,14 @@
 
 #include "hw/debug-exit.h"
 #include "hw/debugcon.h"
+#include "hw/uart.h"
+#include "hw/virtio-blk.h"
+#include "hw/virtio-console.h"
+#include "hw/virtio-pci.h"
+#include "hw/virtio-rng.h"
 #include "monitor/back-ends.h"
+#include "monitor/machine-microvm.h"
+#include "monitor/machine-pc.h"
 #include "monitor/report.h"
 #include "softmmu/base/bits.h"
 
@@ -50,6 +57,279 @@ static bool add_debugcon(Machine *m, const DeviceConfig *d, OptList *props, GErr
     return true;
 }
 
+static bool add_isa_serial(Machine *m, const DeviceConfig *d, OptList *props, GError **error)
+{
+    static const uint16_t ports[] = {0x3f8, 0x2f8, 0x3e8, 0x2e8};
+    static const uint8_t irqs[] = {4, 3, 4, 3};
+    const char *chardev = opt_take(props, "chardev");
+    uint64_t index = 0, base, irq_n;
+    Chardev *c;
+    IrqLine irq;
+    Device *dev;
+
+    if (machine_pc_bus(m) == NULL) {
+        return fail(error, "machine %s has no ISA bus", m->cls->name);
+    }
+    if (chardev == NULL) {
+        return fail(error, "chardev= is needed");
+    }
+    if (!opt_take_number(props, "index", 0, 3, &index, error)) {
+        return false;
+    }
+    base = ports[index];
+    irq_n = irqs[index];
+    if (!opt_take_number(props, "iobase", 0, 0xfff8, &base, error) ||
+        !opt_take_number(props, "irq", 0, 15, &irq_n, error)) {
+        return false;
+    }
+    c = back_end_take_chardev(m, chardev, error);
+    if (c == NULL) {
+        return false;
+    }
+    irq = machine_pc_isa_irq(m, (unsigned)irq_n);
+    dev = uart_new(&m->timers, &irq, c);
+    dev->id = g_strdup(d->id);
+    machine_add_device(m, dev);
+    machine_map_port(m, dev, 0, (uint16_t)base);
+    return true;
+}
+
+/* -- PCI, virtio ------------------------------------------------------------------------------------- */
+
+/* addr=SLOT[.FUNCTION], in hexadecimal. */
+static bool take_address(OptList *props, int *slot, unsigned *function, GError **error)
+{
+    const char *addr = opt_take(props, "addr");
+    char *end;
+
+    *slot = -1;
+    *function = 0;
+    if (!opt_take_only(props, "bus", "pci.0", error)) {
+        return false;
+    }
+    if (addr == NULL) {
+        return true;
+    }
+    *slot = (int)g_ascii_strtoull(addr, &end, 16);
+    if (*end == '.') {
+        *function = (unsigned)g_ascii_strtoull(end + 1, &end, 16);
+    }
+    if (end == addr || *end != '\0' || *slot > 31 || *function > 7) {
+        return fail(error, "addr= is SLOT or SLOT.FUNCTION, not '%s'", addr);
+    }
+    return true;
+}
+
+/* Takes `vd`, whatever happens. */
+static bool add_virtio_pci(Machine *m, const DeviceConfig *d, VirtioDevice *vd, OptList *props,
+                           GError **error)
+{
+    PciBus *bus = machine_pc_bus(m);
+    VirtioPciOptions o = {0};
+    unsigned function;
+    PciDevice *dev;
+    int slot;
+
+    if (bus == NULL) {
+        virtio_free(vd);
+        return fail(error, "machine %s has no PCI bus", m->cls->name);
+    }
+    if (!take_address(props, &slot, &function, error) ||
+        !opt_take_flag(props, "disable-legacy", &o.disable_legacy, error) ||
+        !opt_take_flag(props, "disable-modern", &o.disable_modern, error)) {
+        virtio_free(vd);
+        return false;
+    }
+    if (o.disable_legacy && o.disable_modern) {
+        virtio_free(vd);
+        return fail(error, "disable-legacy and disable-modern exclude each other");
+    }
+    dev = virtio_pci_new(vd, &o);
+    dev->dev.id = g_strdup(d->id);
+    machine_add_device(m, &dev->dev);
+    return pci_bus_add(bus, dev, slot, function, error);
+}
+
+static bool add_virtio_mmio(Machine *m, const DeviceConfig *d, VirtioDevice *vd, GError **error)
+{
+    return machine_microvm_add_virtio(m, vd, d->id, error);
+}
+
+static VirtioDevice *make_blk(Machine *m, OptList *props, GError **error)
+{
+    const char *drive = opt_take(props, "drive");
+    uint64_t queues = 1, size = 256, logical = 512, physical = 0;
+    const char *serial = opt_take(props, "serial");
+    BackEndBlock *b;
+
+    if (drive == NULL) {
+        fail(error, "drive= is needed");
+        return NULL;
+    }
+    if (!opt_take_number(props, "num-queues", 1, 64, &queues, error) ||
+        !opt_take_number(props, "queue-size", 2, 1024, &size, error) ||
+        !opt_take_number(props, "logical_block_size", 512, 4096, &logical, error) ||
+        !opt_take_number(props, "physical_block_size", 512, 65536, &physical, error) ||
+        !opt_take_only(props, "scsi", "off", error)) {
+        return NULL;
+    }
+    b = back_end_take_block(m, drive, error);
+    if (b == NULL) {
+        return NULL;
+    }
+    if (b->block == NULL) {
+        fail(error, "drive '%s' is empty", drive);
+        return NULL;
+    }
+    VirtioBlkConfig c = {
+        .block = b->block, .serial = serial != NULL ? serial : b->config->serial,
+        .num_queues = (unsigned)queues, .queue_size = (unsigned)size,
+        .logical_block_size = (uint32_t)logical, .physical_block_size = (uint32_t)physical,
+    };
+    return virtio_blk_new(m->mem, &c, error);
+}
+
+static VirtioDevice *make_rng(Machine *m, OptList *props, GError **error)
+{
+    const char *rng = opt_take(props, "rng"), *file = NULL;
+    bool found = rng == NULL;
+
+    for (guint i = 0; rng != NULL && i < m->config->objects->len; i++) {
+        const DeviceConfig *o = g_ptr_array_index(m->config->objects, i);
+        if (strcmp(o->id, rng) == 0) {
+            file = opt_take(o->props, "filename");
+            found = true;
+        }
+    }
+    if (!found) {
+        fail(error, "there is no object '%s'", rng);
+        return NULL;
+    }
+    return virtio_rng_new(m->mem, file, error);
+}
+
+static bool add_blk_pci(Machine *m, const DeviceConfig *d, OptList *props, GError **error)
+{
+    VirtioDevice *vd = make_blk(m, props, error);
+
+    return vd != NULL && add_virtio_pci(m, d, vd, props, error);
+}
+
+static bool add_blk_mmio(Machine *m, const DeviceConfig *d, OptList *props, GError **error)
+{
+    VirtioDevice *vd = make_blk(m, props, error);
+
+    return vd != NULL && add_virtio_mmio(m, d, vd, error);
+}
+
+static bool add_rng_pci(Machine *m, const DeviceConfig *d, OptList *props, GError **error)
+{
+    VirtioDevice *vd = make_rng(m, props, error);
+
+    return vd != NULL && add_virtio_pci(m, d, vd, props, error);
+}
+
+static bool add_rng_mmio(Machine *m, const DeviceConfig *d, OptList *props, GError **error)
+{
+    VirtioDevice *vd = make_rng(m, props, error);
+
+    return vd != NULL && add_virtio_mmio(m, d, vd, error);
+}
+
+/* -- virtio-serial: the controller takes the ports that follow it --------------------------------- */
+
+static bool is_port(const DeviceConfig *d)
+{
+    return strcmp(d->driver, "virtconsole") == 0 || strcmp(d->driver, "virtserialport") == 0;
+}
+
+static bool is_controller(const DeviceConfig *d)
+{
+    return g_str_has_prefix(d->driver, "virtio-serial");
+}
+
+/* A device that its controller has made; only its place is checked here. */
+static bool add_port(Machine *m, const DeviceConfig *d, OptList *props, GError **error)
+{
+    for (guint i = 0; i < m->config->devices->len; i++) {
+        const DeviceConfig *o = g_ptr_array_index(m->config->devices, i);
+        if (o == d) {
+            break;
+        }
+        if (is_controller(o)) {
+            return true;
+        }
+    }
+    return fail(error, "needs a virtio-serial controller before it");
+}
+
+static bool take_port(Machine *m, const DeviceConfig *controller, DeviceConfig *d,
+                      VirtioConsolePort *port, GError **error)
+{
+    const char *chardev = opt_take(d->props, "chardev");
+    g_autofree char *bus = g_strconcat(controller->id != NULL ? controller->id : "virtio-serial",
+                                       ".0", NULL);
+
+    if (!opt_take_only(d->props, "bus", bus, error)) {
+        g_prefix_error(error, "%s: ", d->option);
+        return false;
+    }
+    port->console = strcmp(d->driver, "virtconsole") == 0;
+    port->name = opt_take(d->props, "name");
+    if (chardev != NULL) {
+        port->chr = back_end_take_chardev(m, chardev, error);
+        if (port->chr == NULL) {
+            g_prefix_error(error, "%s: ", d->option);
+            return false;
+        }
+    }
+    return true;
+}
+
+/* The ports between this controller and the next. */
+static VirtioDevice *make_serial(Machine *m, const DeviceConfig *d, OptList *props, GError **error)
+{
+    VirtioConsolePort ports[VIRTIO_CONSOLE_MAX_PORTS];
+    unsigned n = 0;
+    bool mine = false;
+
+    if (!opt_take_only(props, "max_ports", "31", error)) {
+        return NULL;
+    }
+    for (guint i = 0; i < m->config->devices->len; i++) {
+        DeviceConfig *o = g_ptr_array_index(m->config->devices, i);
+        if (is_controller(o)) {
+            mine = o == d;
+        }
+        if (!mine || !is_port(o)) {
+            continue;
+        }
+        if (n == VIRTIO_CONSOLE_MAX_PORTS) {
+            fail(error, "a controller has at most %d ports", VIRTIO_CONSOLE_MAX_PORTS);
+            return NULL;
+        }
+        ports[n] = (VirtioConsolePort){0};
+        if (!take_port(m, d, o, &ports[n++], error)) {
+            return NULL;
+        }
+    }
+    return virtio_console_new(m->mem, ports, n);
+}
+
+static bool add_serial_pci(Machine *m, const DeviceConfig *d, OptList *props, GError **error)
+{
+    VirtioDevice *vd = make_serial(m, d, props, error);
+
+    return vd != NULL && add_virtio_pci(m, d, vd, props, error);
+}
+
+static bool add_serial_mmio(Machine *m, const DeviceConfig *d, OptList *props, GError **error)
+{
+    VirtioDevice *vd = make_serial(m, d, props, error);
+
+    return vd != NULL && add_virtio_mmio(m, d, vd, error);
+}
+
 /* -- Table ---------------------------------------------------------------------------------------------- */
 
 static const DeviceRow rows[] = {
@@ -57,6 +337,22 @@ static const DeviceRow rows[] = {
      "iobase=0x501, iosize=2", add_debug_exit},
     {"isa-debugcon", "ISA", "a port that prints: chardev=ID, iobase=0xe9, readback=0xe9",
      add_debugcon},
+    {"isa-serial", "ISA", "a 16550A serial port: chardev=ID, index=0..3, iobase=, irq=",
+     add_isa_serial},
+    {"virtio-blk-pci", "PCI", "a virtio disk: drive=ID, serial=, num-queues=, addr=SLOT",
+     add_blk_pci},
+    {"virtio-rng-pci", "PCI", "random numbers: rng=ID of an rng-random object", add_rng_pci},
+    {"virtio-serial-pci", "PCI", "controller of the virtconsole and virtserialport that follow",
+     add_serial_pci},
+    {"virtio-serial", "PCI", "the same", add_serial_pci},
+    {"virtio-blk-device", "virtio-mmio", "a virtio disk of machine microvm: drive=ID",
+     add_blk_mmio},
+    {"virtio-rng-device", "virtio-mmio", "random numbers of machine microvm: rng=ID",
+     add_rng_mmio},
+    {"virtio-serial-device", "virtio-mmio", "the controller on machine microvm", add_serial_mmio},
+    {"virtconsole", "virtio-serial", "a console port (hvc0...): chardev=ID", add_port},
+    {"virtserialport", "virtio-serial", "a named port (/dev/virtio-ports/NAME): chardev=ID, name=",
+     add_port},
 };
 
 const DeviceRow *device_table_find(const char *driver, GError **error)
