@@ -15,6 +15,7 @@ typedef struct {
     Clock *clock;
     uint64_t vram_offset;
     uint8_t *vram;
+    bool start_in_text;
 
     /* guest-visible */
     uint8_t misc, feature;
@@ -43,6 +44,9 @@ static inline unsigned vga_dispi_stride(const Vga *v, unsigned width)
 
     return bpp == 4 ? width / 2 : width * ((bpp + 7) / 8);
 }
+
+/* Registers and memory of mode 3 (vga-mode.c). */
+void vga_set_mode_3(Vga *v);
 
 uint64_t vga_legacy_read(void *arg, uint64_t off, unsigned size);
 void vga_legacy_write(void *arg, uint64_t off, unsigned size, uint64_t val);

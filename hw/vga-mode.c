@@ -5,6 +5,7 @@
 #include "softmmu/base/bits.h"
 
 #include <glib.h>
+#include <string.h>
 
 enum { MAX_ROWS = 128 };
 
@@ -150,6 +151,37 @@ char *vga_text_screen(const Device *d)
         g_string_append_c(s, '\n');
     }
     return g_string_free(s, FALSE);
+}
+
+/* 80 by 25 cells of 9 by 16 pixels, odd/even memory at 0xb8000, the 16 EGA colours. */
+void vga_set_mode_3(Vga *v)
+{
+    static const uint8_t seq[VGA_SEQ_COUNT] = {3, 0, 3, 0, 2};
+    static const uint8_t gc[VGA_GC_COUNT] = {0, 0, 0, 0, 0, 0x10, 0x0e, 0x0f, 0xff};
+    static const uint8_t crtc[VGA_CRTC_COUNT] = {
+        0x5f, 0x4f, 0x50, 0x82, 0x55, 0x81, 0xbf, 0x1f, 0x00, 0x4f, 0x0d, 0x0e, 0x00,
+        0x00, 0x00, 0x00, 0x9c, 0x8e, 0x8f, 0x28, 0x1f, 0x96, 0xb9, 0xa3, 0xff,
+    };
+    static const uint8_t attr[VGA_ATTR_COUNT] = {0,    1,    2,    3,    4,    5,    0x14,
+                                                 7,    0x38, 0x39, 0x3a, 0x3b, 0x3c, 0x3d,
+                                                 0x3e, 0x3f, 0x0c, 0,    0x0f, 8,    0};
+
+    v->misc = 0x67;
+    memcpy(v->seq, seq, sizeof seq);
+    memcpy(v->gc, gc, sizeof gc);
+    memcpy(v->crtc, crtc, sizeof crtc);
+    memcpy(v->attr, attr, sizeof attr);
+    v->attr_index = 0x20;
+    for (unsigned i = 0; i < 64; i++) { /* EGA: bits 0-2 two thirds, bits 3-5 one third of BGR */
+        for (unsigned c = 0; c < 3; c++) {
+            v->dac[i][2 - c] = (uint8_t)((i >> c & 1) * 0x2a + (i >> (c + 3) & 1) * 0x15);
+        }
+    }
+    for (unsigned i = 0; i < 0x8000; i += 2) {
+        v->vram[4 * i] = ' ';
+        v->vram[4 * i + 1] = 0x07;
+    }
+    phys_mem_written(v->mem, v->vram_offset, 4 * 0x8000);
 }
 
 uint32_t vga_dac_color(const Device *d, unsigned index)

@@ -282,6 +282,15 @@ static void vga_reset(Device *d)
     v->dispi_low = 0;
     memset(v->dispi, 0, sizeof v->dispi);
     v->dispi[DISPI_ID] = 0xb0c5;
+    if (v->start_in_text) {
+        vga_set_mode_3(v);
+    }
+}
+
+void vga_start_in_text_mode(Device *d)
+{
+    ((Vga *)d)->start_in_text = true;
+    vga_reset(d);
 }
 
 static void vga_destroy(Device *d)

@@ -74,6 +74,10 @@ typedef struct {
 Device *vga_new(PhysMem *mem, Clock *clock, const void *rom, size_t rom_len);
 PciDevice *vga_pci(Device *d);
 
+/* Come out of reset in text mode 3 with a blank screen, as a video BIOS leaves it: for machines that
+ * start a kernel without firmware.  Takes effect at once. */
+void vga_start_in_text_mode(Device *d);
+
 /* Video memory's place in the memfd, and its host address. */
 uint64_t vga_memory_offset(const Device *d);
 const uint8_t *vga_memory(const Device *d);

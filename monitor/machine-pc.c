@@ -235,6 +235,9 @@ static bool add_vga(Machine *m, Pc *pc, GError **error)
     machine_map_port(m, pc->vga, VGA_WINDOW_PORTS, VGA_PORT_BASE);
     machine_map_port(m, pc->vga, VGA_WINDOW_DISPI, VGA_DISPI_BASE);
     machine_map_mmio(m, pc->vga, VGA_WINDOW_LEGACY, VGA_LEGACY_BASE);
+    if (m->config->kernel != NULL && m->config->bios == NULL) {
+        vga_start_in_text_mode(pc->vga); /* no video BIOS runs */
+    }
     return true;
 }
 

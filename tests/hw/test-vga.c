@@ -485,6 +485,28 @@ START_TEST(reset_is_idempotent_and_total)
 }
 END_TEST
 
+START_TEST(a_machine_without_firmware_starts_in_text_mode)
+{
+    Rig r;
+    char *screen;
+
+    rig_init(&r);
+    vga_start_in_text_mode(r.vga);
+    for (unsigned i = 0; i < 2; i++) {
+        ck_assert_uint_eq(vga_mode(r.vga).cols, 80);
+        ck_assert_uint_eq(vga_mode(r.vga).rows, 25);
+        poke(&r, 0xb8000, 2, 0x0741);
+        screen = vga_text_screen(r.vga);
+        ck_assert_int_eq(screen[0], 'A');
+        ck_assert_int_eq(screen[1], '\n');
+        g_free(screen);
+        ck_assert_uint_eq(vga_dac_color(r.vga, 0x14), 0xaa5500); /* brown */
+        device_reset(r.vga);
+    }
+    rig_clear(&r);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("vga");
@@ -507,6 +529,7 @@ int main(void)
     tcase_add_test(t, random_register_writes_never_reach_outside_video_memory);
     tcase_add_test(t, pci_identity_bars_and_rom_are_the_standard_vga_s);
     tcase_add_test(t, reset_is_idempotent_and_total);
+    tcase_add_test(t, a_machine_without_firmware_starts_in_text_mode);
     sr = srunner_create(s);
     srunner_run_all(sr, CK_ENV);
     failed = srunner_ntests_failed(sr);
