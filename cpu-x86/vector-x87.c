@@ -109,7 +109,7 @@ static void run_with_memory(CpuState *cpu, const X86Insn *in, const VecInsn *v)
     VecCpu *vc = vec_cpu(cpu);
     GuestLin lin;
 
-    if (v->mem_write && (~fx16(cpu, FX_FCW) & FSW_EXCEPTIONS) != 0) {
+    if (v->mem_write && v->waits && (~fx16(cpu, FX_FCW) & FSW_EXCEPTIONS) != 0) {
         store_or_not(cpu, in, v);
         return;
     }
