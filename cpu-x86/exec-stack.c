@@ -79,15 +79,14 @@ X86Exec select_pop(const X86Insn *in)
 
 /* -- pusha, popa ------------------------------------------------------------------------------- */
 
-/* Lowest slot first, so that most faults come before any store; a later one leaves SP, and the
- * restarted instruction stores the same again. */
+/* In order, as processors do; a fault in the middle leaves SP, and the restarted instruction stores
+ * the same again. */
 void exec_pusha(CpuState *cpu, const X86Insn *in)
 {
     unsigned size = in->stack_size;
     uint64_t mask = ss_mask(cpu), sp = cpu->gpr[GPR_RSP];
 
-    ss_store(cpu, (sp - 8 * size) & mask, size, gpr_get(cpu, GPR_RDI, size));
-    for (unsigned r = 0; r < GPR_RDI; r++) {
+    for (unsigned r = 0; r <= GPR_RDI; r++) {
         ss_store(cpu, (sp - (r + 1) * size) & mask, size, gpr_get(cpu, r, size));
     }
     ss_set_sp(cpu, sp - 8 * size);

@@ -251,6 +251,8 @@ static inline bool interrupted(const CpuState *cpu)
             }                                                                                      \
             if (left != 0 && interrupted(cpu)) {                                                   \
                 cpu->next_rip = cpu->rip;                                                          \
+                /* SDM 3B 17.3.1.1; the other flags wait for the end on processors too. */         \
+                cpu->rflags = flags | FLAG_RF;                                                     \
                 break;                                                                             \
             }                                                                                      \
         }                                                                                          \

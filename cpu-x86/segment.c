@@ -108,7 +108,8 @@ static bool within_limit(const Segment *s, uint64_t off, unsigned size)
     if ((s->attr & (SEG_S | SEG_CODE | SEG_DC)) == (SEG_S | SEG_DC)) {
         return off > s->limit && last <= ((s->attr & SEG_DB) != 0 ? UINT32_MAX : UINT16_MAX);
     }
-    return last <= s->limit;
+    /* An access that wraps at 4 GiB violates no limit there; what it meets is the page at the top. */
+    return last <= s->limit || s->limit == UINT32_MAX;
 }
 
 GuestLin seg_linear_slow(CpuState *cpu, unsigned seg, uint64_t off, unsigned size, bool write)
