@@ -107,7 +107,7 @@ typedef struct {
 START_TEST(limits_and_types_are_checked)
 {
     static const Linear rows[] = {
-        {K_DATA, 0xfffffffc, 4, true, -1},    {K_DATA, 0xfffffffd, 4, true, EXC_GP},
+        {K_DATA, 0xfffffffc, 4, true, -1},    {K_DATA, 0xfffffffd, 4, true, -1}, /* wraps */
         {K_DATA16, 0xfffc, 4, true, -1},      {K_DATA16, 0xfffd, 4, true, EXC_GP},
         {DOWN, 0xfffff, 1, true, EXC_GP},     {DOWN, 0x100000, 4, true, -1},
         {DOWN, 0xfffffffd, 4, true, EXC_GP},  {READONLY, 0, 4, false, -1},
