@@ -99,6 +99,8 @@ static void escape(CharMux *m, uint8_t byte)
         help(m);
         break;
     case 'x':
+        say(m, g_get_prgname() != NULL ? g_get_prgname() : "metaphrase");
+        say(m, ": terminated\r\n");
         m->hooks.quit(m->hooks.arg);
         break;
     case 'c':
