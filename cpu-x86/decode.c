@@ -206,7 +206,7 @@ static void set_fast_address(X86Insn *in, uint32_t mode)
 static void set_raising(X86Insn *in, X86Exec exec, const uint8_t *bytes, unsigned avail)
 {
     in->exec = exec;
-    in->len = 1;
+    in->len = (uint8_t)avail;  /* all that was looked at: the cache compares so many after a write */
     in->flags = INSN_ENDS_RUN;
     memcpy(in->bytes, bytes, avail);
 }

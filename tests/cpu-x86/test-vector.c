@@ -293,6 +293,18 @@ START_TEST(a_decoded_instruction_outlives_a_flush_of_the_table)
 }
 END_TEST
 
+/* Undefined bytes are replaced by defined ones with the same first byte: decoded anew. */
+START_TEST(undefined_instructions_are_decoded_again_when_written)
+{
+    start(GUEST_LONG64);
+    RUN("\x0f\x04\x66\x01", 1);
+    ck_assert_int_eq(guest_vector(&g), 6);
+    RUN("\x0f\x1f\x66\x01", 1);
+    ck_assert_int_eq(guest_vector(&g), -1);
+    finish();
+}
+END_TEST
+
 Suite *test_suite(void)
 {
     Suite *s = suite_create("vector");
@@ -312,6 +324,7 @@ Suite *test_suite(void)
     tcase_add_test(tc, equal_instructions_share_a_stub);
     tcase_add_test(tc, stub_table_survives_being_full);
     tcase_add_test(tc, a_decoded_instruction_outlives_a_flush_of_the_table);
+    tcase_add_test(tc, undefined_instructions_are_decoded_again_when_written);
     suite_add_tcase(s, tc);
     return s;
 }
