@@ -151,6 +151,9 @@ void vec_exec_maskmov(CpuState *cpu, const X86Insn *in)
     maskmov_lin(cpu, in, v, 0);              /* the segment counts even when no byte is stored */
     memcpy(data, mmx ? mmx_reg(cpu, v->reg[0]) : cpu->vec.zmm[v->reg[0]], n);
     memcpy(mask, mmx ? mmx_reg(cpu, v->reg[1]) : cpu->vec.zmm[v->reg[1]], n);
+    if (mmx && (load_le(mask, 8) & UINT64_C(0x8080808080808080)) == 0) {
+        vec_probe_store(cpu, maskmov_lin(cpu, in, v, 0), 1); /* faults even so, on hosts */
+    }
     for (unsigned i = 0; i < n; i++) {
         if ((mask[i] & 0x80) != 0) {
             vec_probe_store(cpu, maskmov_lin(cpu, in, v, i), 1);

@@ -81,6 +81,7 @@ static void make_tables(OracleGuest *g)
         *ram(g, HANDLERS + v * 16) = 0xf4;   /* hlt */
     }
     store_le(ram(g, TSS + 4), 8, KERNEL_LIN + STACK_TOP);
+    store_le(ram(g, TSS + 0x66), 2, 0x68);   /* no I/O bitmap */
 }
 
 OracleGuest *oracle_guest_new(void)
