@@ -56,6 +56,7 @@ typedef struct {
 typedef struct LineConfig {
     char *option;
     char *chardev;             /* id, or NULL: nothing there ("none")        */
+    bool pretty;               /* of QMP: indented output                    */
 } LineConfig;
 
 typedef struct {
@@ -90,6 +91,7 @@ typedef struct MachineConfig {
     GPtrArray *globals;        /* char* "driver.property=value"              */
     GPtrArray *serials, *monitors;                     /* LineConfig*        */
     GPtrArray *debugcons;                              /* LineConfig*        */
+    GPtrArray *qmps;                                   /* LineConfig*        */
     bool vga, nodefaults, nographic, snapshot, display_given;
     bool rtc_localtime;
     int64_t rtc_base;          /* seconds since 1970, or -1: the host's time */
@@ -111,6 +113,13 @@ typedef enum {
 /* Parse a command line.  The result must be freed in every case. */
 ConfigResult config_parse(MachineConfig *c, int argc, char **argv, GError **error);
 void config_clear(MachineConfig *c);
+
+/* The engines -accel knows, in order; NULL after the last. */
+typedef struct {
+    const char *name, *help;
+    const EngineClass *engine; /* NULL: not in this build */
+} ConfigEngine;
+const ConfigEngine *config_engine(size_t i);
 
 const DriveConfig *config_drive(const MachineConfig *c, const char *id);
 const ChardevConfig *config_chardev(const MachineConfig *c, const char *id);

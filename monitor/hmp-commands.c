@@ -46,7 +46,7 @@ void hmp_reset(HmpCall *c)
 void hmp_powerdown(HmpCall *c)
 {
     if (c->machine->cls->powerdown != NULL) {
-        c->machine->cls->powerdown(c->machine);
+        machine_powerdown(c->machine);
     } else {
         g_string_append(c->out, "Error: this machine has no power button\n");
     }
@@ -254,8 +254,11 @@ void hmp_log(HmpCall *c)
 
 void hmp_info_status(HmpCall *c)
 {
-    g_string_append_printf(c->out, "VM status: %s\n",
-                           c->machine->running ? "running" : "paused");
+    const Machine *m = c->machine;
+
+    g_string_append_printf(c->out, m->state == RUN_RUNNING || m->state == RUN_PAUSED
+                           ? "VM status: %s\n" : "VM status: paused (%s)\n",
+                           machine_state_name(m->state));
 }
 
 void hmp_info_version(HmpCall *c)

@@ -5,7 +5,9 @@
 #include "monitor/back-ends.h"
 #include "monitor/config.h"
 #include "monitor/device-table.h"
+#include "monitor/events.h"
 #include "monitor/hmp.h"
+#include "monitor/qmp.h"
 #include "monitor/report.h"
 #include "monitor/run-loop.h"
 #include "softmmu/base/log.h"
@@ -39,6 +41,7 @@ void machine_request_shutdown(Machine *m, MachineCause cause, int exit_code)
     m->quit_wanted = true;
     m->cause = cause;
     m->exit_code = exit_code;
+    event_shutdown(m, cause);
     run_loop_update(m);
     wake(m);
 }
@@ -57,12 +60,25 @@ void machine_request_reset(Machine *m, MachineCause cause)
     }
 }
 
-/* Guest time (clock and TSC) stands still while the machine does not run. */
-void machine_set_running(Machine *m, bool running)
+const char *machine_state_name(RunState s)
 {
-    if (m->running == running) {
-        return;
-    }
+    static const char *const names[RUN_STATE_COUNT] = {
+        [RUN_PRELAUNCH] = "prelaunch", [RUN_RUNNING] = "running", [RUN_PAUSED] = "paused",
+        [RUN_SHUTDOWN] = "shutdown", [RUN_GUEST_PANICKED] = "guest-panicked",
+        [RUN_INTERNAL_ERROR] = "internal-error",
+    };
+
+    return names[s];
+}
+
+bool machine_needs_reset(const Machine *m)
+{
+    return m->state == RUN_SHUTDOWN || m->state == RUN_INTERNAL_ERROR;
+}
+
+/* Guest time (clock and TSC) stands still while the machine does not run. */
+static void let_run(Machine *m, bool running)
+{
     if (running) {
         int64_t away = (int64_t)(__rdtsc() - m->stopped_tsc);
         for (unsigned i = 0; i < m->n_cpus; i++) {
@@ -79,6 +95,34 @@ void machine_set_running(Machine *m, bool running)
         m->stopped_tsc = __rdtsc();
     }
     wake(m);
+}
+
+void machine_stop(Machine *m, RunState why)
+{
+    if (m->running) {
+        let_run(m, false);
+        m->state = why;
+        event_stop(m);
+    }
+}
+
+void machine_set_running(Machine *m, bool running)
+{
+    if (!running) {
+        machine_stop(m, RUN_PAUSED);
+    } else if (!m->running) {
+        m->state = RUN_RUNNING;
+        event_resume(m);
+        let_run(m, true);
+    }
+}
+
+void machine_powerdown(Machine *m)
+{
+    if (m->cls->powerdown != NULL) {
+        m->cls->powerdown(m);
+    }
+    event_powerdown(m);
 }
 
 void machine_quit(void *m)
@@ -200,7 +244,7 @@ static bool build(Machine *m, GError **error)
         return false;
     }
     reset_all(m);
-    return m->cls->boot(m, error) && hmp_open_all(m, error);
+    return m->cls->boot(m, error) && hmp_open_all(m, error) && qmp_open_all(m, error);
 }
 
 Machine *machine_new(const MachineConfig *config, GError **error)
@@ -239,6 +283,8 @@ void machine_free(Machine *m)
         return;
     }
     lock_take(&m->lock);
+    qmp_free(m->qmp);
+    m->qmp = NULL;
     g_ptr_array_free(m->monitors, TRUE);
     while (m->devices->len > 0) { /* last made, first freed: buses outlive what is on them */
         device_free(g_ptr_array_steal_index(m->devices, m->devices->len - 1));
@@ -283,7 +329,18 @@ static void reset_machine(Machine *m)
         report_error("%s", error->message);
         machine_request_shutdown(m, CAUSE_FAILED, 1);
     }
+    if (!m->running) {
+        m->state = RUN_PRELAUNCH;
+    }
+    event_reset(m, m->cause);
     run_loop_resume(m);
+}
+
+void machine_settle(Machine *m)
+{
+    if (m->reset_wanted && !m->quit_wanted) {
+        reset_machine(m);
+    }
 }
 
 /* -no-shutdown: the machine stays, stopped, until a monitor says more. */
@@ -386,7 +443,7 @@ static void run_until_quit(Machine *m)
     for (;;) {
         if (m->quit_wanted && stays_after(m)) {
             m->quit_wanted = false;
-            machine_set_running(m, false);
+            machine_stop(m, RUN_SHUTDOWN);
         }
         if (m->quit_wanted) {
             break;

@@ -27,6 +27,7 @@ typedef struct MachineConfig MachineConfig;
 typedef struct LineConfig LineConfig;
 typedef struct MachineClass MachineClass;
 typedef struct RunLoop RunLoop;               /* monitor/run-loop.c */
+typedef struct Qmp Qmp;                       /* monitor/qmp.h */
 
 /* Why the machine stopped or is to be reset (QMP's SHUTDOWN and RESET reasons). */
 typedef enum {
@@ -41,6 +42,17 @@ typedef enum {
     CAUSE_HOST_RESET,         /* system_reset                   */
     CAUSE_FAILED,             /* an engine or back end is lost  */
 } MachineCause;
+
+/* What the machine is doing (QMP's RunState).  `running` is true in RUN_RUNNING only. */
+typedef enum {
+    RUN_PRELAUNCH,            /* -S, or reset while stopped     */
+    RUN_RUNNING,
+    RUN_PAUSED,               /* stopped by a monitor           */
+    RUN_SHUTDOWN,             /* powered off, with -no-shutdown */
+    RUN_GUEST_PANICKED,
+    RUN_INTERNAL_ERROR,
+    RUN_STATE_COUNT
+} RunState;
 
 /* What a schematic provides; the functions run in the I/O thread with the machine lock held. */
 struct MachineClass {
@@ -81,12 +93,14 @@ struct Machine {
 
     /* state (machine lock) */
     bool running;             /* vCPUs may run (not stopped by the monitor)              */
+    RunState state;           /* RUN_RUNNING exactly while `running`                     */
     bool reset_wanted, quit_wanted;
     MachineCause cause;       /* of quit_wanted, or of the last reset                    */
     int exit_code;
     uint64_t stopped_tsc;     /* host TSC when `running` became false                    */
     pthread_t io_thread;
     GPtrArray *monitors;      /* HmpMonitor*, owned */
+    Qmp *qmp;                 /* owned; NULL: no QMP monitor */
     RunLoop *loop;
     uint64_t *busy_ns;        /* CPU time of each CPU's thread, as of its last parking   */
     void *platform;           /* machine-pc.c's or machine-microvm.c's */
@@ -103,6 +117,15 @@ int machine_run(Machine *m);
 void machine_request_reset(Machine *m, MachineCause cause);
 void machine_request_shutdown(Machine *m, MachineCause cause, int exit_code);
 void machine_set_running(Machine *m, bool running);
+/* Stop, and say why; a machine that is stopped already stays what it is.  I/O thread. */
+void machine_stop(Machine *m, RunState why);
+/* Only a reset leads on from here: `cont` is refused. */
+bool machine_needs_reset(const Machine *m);
+const char *machine_state_name(RunState s);
+/* Carry out a wanted reset at once instead of at the I/O thread's next turn.  I/O thread. */
+void machine_settle(Machine *m);
+/* Press the power button, where there is one. */
+void machine_powerdown(Machine *m);
 /* Ctrl-A x, `quit`: machine_request_shutdown() with CAUSE_HOST_QUIT; a callback's form. */
 void machine_quit(void *m);
 /* Guest devices' forms of the requests: CAUSE_GUEST_RESET, CAUSE_GUEST_SHUTDOWN. */

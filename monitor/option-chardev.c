@@ -321,7 +321,7 @@ static bool check_lines(const MachineConfig *c, GPtrArray *lines, GError **error
 bool config_default_lines(MachineConfig *c, GError **error)
 {
     bool serial = !c->nodefaults && c->serials->len == 0 && !has_serial_device(c);
-    bool monitor = !c->nodefaults && c->monitors->len == 0;
+    bool monitor = !c->nodefaults && c->monitors->len == 0 && c->qmps->len == 0;
     bool terminal = c->nographic || (!c->display_given && serial && monitor);
     bool ok = true;
 
@@ -338,5 +338,5 @@ bool config_default_lines(MachineConfig *c, GError **error)
         ok = config_add_line(c, c->serials, "default serial line", "serial0", "null", error);
     }
     return ok && check_lines(c, c->serials, error) && check_lines(c, c->monitors, error) &&
-           check_lines(c, c->debugcons, error);
+           check_lines(c, c->qmps, error) && check_lines(c, c->debugcons, error);
 }

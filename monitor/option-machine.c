@@ -11,19 +11,19 @@
 
 /* -- Engines ------------------------------------------------------------------------------------------ */
 
-typedef struct {
-    const char *name, *help;
-    const EngineClass *engine; /* NULL: not in this build */
-} EngineRow;
-
-static const EngineRow engine_rows[] = {
+static const ConfigEngine engine_rows[] = {
     {"interpret", "the reference interpreter: exact, needs nothing of the host", &interp_engine},
     {"translate", "the x86-to-x86 translator", NULL},
     {"tcg",       "another name of translate", NULL},
     {"kvm",       "the host's hardware virtualisation", NULL},
 };
 
-static const EngineRow *find_engine(const char *name)
+const ConfigEngine *config_engine(size_t i)
+{
+    return i < ARRAY_LEN(engine_rows) ? &engine_rows[i] : NULL;
+}
+
+static const ConfigEngine *find_engine(const char *name)
 {
     for (size_t i = 0; i < ARRAY_LEN(engine_rows); i++) {
         if (strcmp(engine_rows[i].name, name) == 0) {
@@ -36,7 +36,7 @@ static const EngineRow *find_engine(const char *name)
 bool config_choose_engine(MachineConfig *c, const char *list, GError **error)
 {
     g_auto(GStrv) names = g_strsplit(list, ":", -1);
-    const EngineRow *last = NULL;
+    const ConfigEngine *last = NULL;
 
     for (char **n = names; *n != NULL; n++) {
         last = find_engine(strcmp(*n, "auto") == 0 ? "interpret" : *n);

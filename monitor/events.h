@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the machine tells its monitors of its own accord: a function for each event.  Machine lock
+ * held, any thread.  What a monitor's command causes is sent before the command's answer.
+ */
+#ifndef MONITOR_EVENTS_H
+#define MONITOR_EVENTS_H
+
+#include "monitor/machine.h"
+
+void event_shutdown(Machine *m, MachineCause cause);
+void event_reset(Machine *m, MachineCause cause);
+void event_stop(Machine *m);
+void event_resume(Machine *m);
+void event_powerdown(Machine *m);
+
+/* "guest-reset": how QMP names a cause. */
+const char *machine_cause_name(MachineCause cause);
+
+#endif /* MONITOR_EVENTS_H */
