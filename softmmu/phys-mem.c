@@ -324,7 +324,7 @@ uint64_t phys_read(PhysMem *pm, GuestPhys addr, unsigned size)
     uint64_t a = addr.v & pm->address_mask, val = 0;
     PhysRange r = phys_mem_find(pm, guest_phys(a));
 
-    if (range_holds(&r, a, size)) {
+    if (size == 1 || range_holds(&r, a, size)) { /* address 2^64 - 1 is behind the last range */
         return range_read(pm, &r, a, size);
     }
     for (unsigned i = 0; i < size; i++) {
@@ -338,7 +338,7 @@ void phys_write(PhysMem *pm, GuestPhys addr, unsigned size, uint64_t val)
     uint64_t a = addr.v & pm->address_mask;
     PhysRange r = phys_mem_find(pm, guest_phys(a));
 
-    if (range_holds(&r, a, size)) {
+    if (size == 1 || range_holds(&r, a, size)) {
         range_write(pm, &r, a, size, val);
         return;
     }
