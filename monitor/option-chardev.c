@@ -70,6 +70,9 @@ static bool take_chardev(ChardevConfig *d, const char *kind, OptList *l, GError 
 {
     bool known = false;
 
+    if (kind == NULL) {
+        return fail(error, "no character back end is named; '-chardev help' lists them");
+    }
     for (size_t i = 0; i < ARRAY_LEN(kind_rows); i++) {
         if (strcmp(kind_rows[i].name, kind) == 0) {
             d->kind = kind_rows[i].kind;
