@@ -290,14 +290,16 @@ static const VirtioClass console_class = {
 VirtioDevice *virtio_console_new(PhysMem *mem, const VirtioConsolePort *ports, unsigned n)
 {
     VirtioConsole *s = g_new0(VirtioConsole, 1);
+    unsigned slots = MAX(n, 1);    /* port 0's queues are there with no port too */
 
-    g_assert(n >= 1 && n <= VIRTIO_CONSOLE_MAX_PORTS);
+    g_assert(n <= VIRTIO_CONSOLE_MAX_PORTS);
     g_queue_init(&s->control);
     s->n_ports = n;
-    s->port = g_new0(Port, n);
-    virtio_init(&s->vd, &console_class, mem, 2 * n + 2, 128, CFG_LEN,
+    s->port = g_new0(Port, slots);
+    s->port[0] = (Port){.host = s};
+    virtio_init(&s->vd, &console_class, mem, 2 * slots + 2, 128, CFG_LEN,
                 BIT(F_MULTIPORT) | BIT(F_EMERG_WRITE));
-    store_le(s->vd.config + CFG_MAX_PORTS, 4, n);
+    store_le(s->vd.config + CFG_MAX_PORTS, 4, slots);
     memset(s->vd.config_writable + CFG_EMERG, 0xff, 4);
     for (unsigned i = 0; i < n; i++) {
         Port *p = &s->port[i];
