@@ -38,6 +38,11 @@ typedef struct {
 extern const ContractRow contract_rows[];
 extern const unsigned contract_n_rows;
 
+/* Make a row's device (not yet reset) in a fresh environment, whose machine lock is then held, and
+ * whose time is now_ns. */
+Device *contract_set_up(ContractEnv *env, const ContractRow *row, uint64_t now_ns);
+void contract_tear_down(ContractEnv *env, Device *d);
+
 /* For config callbacks of the form void (*)(void *arg): arg is the env. */
 static inline void contract_callback(void *arg)
 {

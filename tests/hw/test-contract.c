@@ -7,46 +7,6 @@
 
 enum { SEED = 20260, N_ACCESSES = 6000, SAMPLE_LEN = 4096 };
 
-/* -- Environment -------------------------------------------------------------------------------- */
-
-static void chr_write(Chardev *c, const uint8_t *buf, size_t len)
-{
-}
-
-static const ChardevClass chr_class = {.name = "sink", .write = chr_write};
-
-static Device *set_up(ContractEnv *env, const ContractRow *row, uint64_t now_ns)
-{
-    *env = (ContractEnv){.others = g_ptr_array_new(), .chr = {.cls = &chr_class, .open = true}};
-    fake_clock_init(&env->clock);
-    env->clock.ns = now_ns;
-    lock_init(&env->lock, LOCK_RANK_MACHINE);
-    lock_take(&env->lock);
-    env->mem = phys_mem_new(CONTRACT_MEM_LEN, &env->lock, NULL);
-    env->ports = port_space_new(&env->lock);
-    phys_region_ram(env->mem, 0, CONTRACT_RAM_LEN, phys_mem_alloc(env->mem, CONTRACT_RAM_LEN), 0,
-                    "ram");
-    return row->make(env);
-}
-
-static void tear_down(ContractEnv *env, Device *d)
-{
-    device_free(d);
-    for (unsigned i = 0; i < env->others->len; i++) {
-        device_free(g_ptr_array_index(env->others, i));
-    }
-    if (env->finish != NULL) {
-        env->finish(env->finish_arg);
-    }
-    ck_assert_msg(timer_queue_next(&env->clock.timers) == TIMER_NEVER,
-                  "a freed device left a timer armed");
-    g_ptr_array_free(env->others, TRUE);
-    port_space_free(env->ports);
-    phys_mem_free(env->mem);
-    lock_release(&env->lock);
-    lock_clear(&env->lock);
-}
-
 static void reset_all(ContractEnv *env, Device *d)
 {
     device_reset(d);
@@ -138,14 +98,14 @@ START_TEST(reset_is_idempotent_and_total)
     const ContractRow *row = &contract_rows[_i];
     ContractEnv used_env, fresh_env;
     GRand *rand = g_rand_new_with_seed(SEED + _i);
-    Device *used = set_up(&used_env, row, 0);
+    Device *used = contract_set_up(&used_env, row, 0);
 
     for (unsigned round = 0; round < 8; round++) {
         use_randomly(&used_env, used, rand, N_ACCESSES / 8);
         reset_all(&used_env, used);
         assert_lines_low(&used_env, row->name);
         lock_release(&used_env.lock);
-        Device *fresh = set_up(&fresh_env, row, used_env.clock.ns);
+        Device *fresh = contract_set_up(&fresh_env, row, used_env.clock.ns);
         reset_all(&fresh_env, fresh);
         reset_all(&fresh_env, fresh);
         assert_lines_low(&fresh_env, row->name);
@@ -155,10 +115,10 @@ START_TEST(reset_is_idempotent_and_total)
         }
         g_byte_array_free(a, TRUE);
         g_byte_array_free(b, TRUE);
-        tear_down(&fresh_env, fresh);
+        contract_tear_down(&fresh_env, fresh);
         lock_take(&used_env.lock);
     }
-    tear_down(&used_env, used);
+    contract_tear_down(&used_env, used);
     g_rand_free(rand);
 }
 END_TEST
@@ -200,7 +160,7 @@ START_TEST(reads_have_no_undeclared_effect)
     const ContractRow *row = &contract_rows[_i];
     ContractEnv env;
     GRand *rand = g_rand_new_with_seed(SEED * 3 + _i);
-    Device *d = set_up(&env, row, 0);
+    Device *d = contract_set_up(&env, row, 0);
 
     for (unsigned round = 0; round < 300; round++) {
         use_randomly(&env, d, rand, 20);
@@ -219,7 +179,7 @@ START_TEST(reads_have_no_undeclared_effect)
         g_byte_array_free(before, TRUE);
         g_byte_array_free(after, TRUE);
     }
-    tear_down(&env, d);
+    contract_tear_down(&env, d);
     g_rand_free(rand);
 }
 END_TEST
@@ -228,7 +188,7 @@ START_TEST(class_describes_the_device)
 {
     const ContractRow *row = &contract_rows[_i];
     ContractEnv env;
-    Device *d = set_up(&env, row, 0);
+    Device *d = contract_set_up(&env, row, 0);
     const DeviceClass *cls = d->cls;
 
     ck_assert(cls->name != NULL && *cls->name != 0);
@@ -244,7 +204,7 @@ START_TEST(class_describes_the_device)
         ck_assert(win->kind == WINDOW_MMIO || (win->len <= 0x10000 && win->ops.max_size <= 4));
     }
     assert_lines_low(&env, row->name);
-    tear_down(&env, d);
+    contract_tear_down(&env, d);
 }
 END_TEST
 
