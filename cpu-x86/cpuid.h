@@ -61,6 +61,15 @@ unsigned cpu_model_phys_bits(const CpuModel *m);
 /* CPUID as the guest sees it now (some bits follow CR4, XCR0, the APIC). regs: eax ebx ecx edx. */
 void cpu_cpuid(const CpuState *cpu, uint32_t leaf, uint32_t subleaf, uint32_t regs[4]);
 
+/* The models, one after another: name and description; NULL after the last. */
+const char *cpu_model_row(unsigned i, const char **description);
+/* Would the model of that row have the feature, if this host could run it? */
+bool cpu_model_row_wants(unsigned i, CpuFeature f);
+/* As QEMU spells it. */
+const char *cpu_feature_name(CpuFeature f);
+/* Can it be offered here? */
+bool cpu_feature_available(CpuFeature f);
+
 /* `-cpu help`: one "name  description" line each, then the features; caller frees. */
 char *cpu_model_help(void);
 

@@ -457,6 +457,53 @@ void cpu_model_free(CpuModel *m)
     }
 }
 
+/* -- The table, for the monitor ----------------------------------------------------------------------- */
+
+const char *cpu_model_row(unsigned i, const char **description)
+{
+    if (i < 2) {
+        *description = "everything this host and we can do";
+        return i == 0 ? "max" : "host";
+    }
+    if (i - 2 >= ARRAY_LEN(models)) {
+        return NULL;
+    }
+    *description = models[i - 2].desc;
+    return models[i - 2].name;
+}
+
+static bool model_names_feature(const ModelInfo *info, const char *name)
+{
+    g_auto(GStrv) words = g_strsplit(info->features, " ", -1);
+
+    for (char **w = words; *w != NULL; w++) {
+        if (strcmp(*w, name) == 0) {
+            return true;
+        }
+        for (unsigned i = 0; **w == '@' && i < ARRAY_LEN(models); i++) {
+            if (strcmp(models[i].name, *w + 1) == 0 && model_names_feature(&models[i], name)) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+bool cpu_model_row_wants(unsigned i, CpuFeature f)
+{
+    return i < 2 ? cpu_feature_available(f) : model_names_feature(&models[i - 2], features[f].name);
+}
+
+const char *cpu_feature_name(CpuFeature f)
+{
+    return features[f].name;
+}
+
+bool cpu_feature_available(CpuFeature f)
+{
+    return available(&features[f]);
+}
+
 char *cpu_model_help(void)
 {
     GString *s = g_string_new("Available CPUs:\n");

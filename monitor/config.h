@@ -114,6 +114,19 @@ typedef enum {
 ConfigResult config_parse(MachineConfig *c, int argc, char **argv, GError **error);
 void config_clear(MachineConfig *c);
 
+enum { CONFIG_MAX_CPUS = 255 };       /* 8-bit APIC ids; 255 is broadcast */
+
+/* The machine types, in order; NULL after the last. */
+typedef struct {
+    const char *name, *alias;  /* alias may be NULL                          */
+    const char *help;
+    MachineKind kind;
+    const char *ram_id;        /* how QEMU calls the memory                  */
+    const char *props;         /* of -machine: "name:type ..."               */
+} ConfigMachine;
+const ConfigMachine *config_machine(size_t i);
+const ConfigMachine *config_machine_of(const MachineConfig *c);
+
 /* The engines -accel knows, in order; NULL after the last. */
 typedef struct {
     const char *name, *help;

@@ -72,19 +72,34 @@ ConfigResult option_accel(MachineConfig *c, const OptUse *use, GError **error)
 
 /* -- Machine ------------------------------------------------------------------------------------------ */
 
-static const struct {
-    const char *name, *help;
-    MachineKind kind;
-} machine_rows[] = {
-    {"pc",      "PC with i440FX and PIIX (alias of pc-i440fx-7.2)", MACHINE_PC},
-    {"microvm", "small machine: virtio-mmio, no firmware, no PCI", MACHINE_MICROVM},
-    {"none",    "no machine: nothing but the monitor", MACHINE_NONE},
+#define COMMON_PROPS "accel:string hpet:bool acpi:bool graphics:bool usb:bool vmport:bool smm:bool"
+static const ConfigMachine machine_rows[] = {
+    {"pc-i440fx-7.2", "pc", "PC with i440FX and PIIX", MACHINE_PC, "pc.ram", COMMON_PROPS},
+    {"microvm", NULL, "small machine: virtio-mmio, no firmware, no PCI", MACHINE_MICROVM,
+     "microvm.ram", COMMON_PROPS " dumpdtb:string pit:bool pic:bool rtc:bool isa-serial:bool "
+     "auto-kernel-cmdline:bool"},
+    {"none", NULL, "no machine: nothing but the monitor", MACHINE_NONE, NULL, COMMON_PROPS},
 };
+
+const ConfigMachine *config_machine(size_t i)
+{
+    return i < ARRAY_LEN(machine_rows) ? &machine_rows[i] : NULL;
+}
+
+const ConfigMachine *config_machine_of(const MachineConfig *c)
+{
+    for (size_t i = 0; i < ARRAY_LEN(machine_rows); i++) {
+        if (machine_rows[i].kind == c->machine) {
+            return &machine_rows[i];
+        }
+    }
+    g_assert_not_reached();
+}
 
 static bool choose_machine(MachineConfig *c, const char *name, GError **error)
 {
-    if (g_str_has_prefix(name, "pc-i440fx-")) {
-        name = "pc";
+    if (g_str_has_prefix(name, "pc-i440fx-") || strcmp(name, "pc") == 0) {
+        name = machine_rows[0].name;
     }
     for (size_t i = 0; i < ARRAY_LEN(machine_rows); i++) {
         if (strcmp(machine_rows[i].name, name) == 0) {
@@ -114,7 +129,11 @@ ConfigResult option_machine(MachineConfig *c, const OptUse *use, GError **error)
     if (type != NULL && wants_help(type)) {
         printf("Machine types:\n");
         for (size_t i = 0; i < ARRAY_LEN(machine_rows); i++) {
-            printf("%-12s %s\n", machine_rows[i].name, machine_rows[i].help);
+            const ConfigMachine *r = &machine_rows[i];
+            if (r->alias != NULL) {
+                printf("%-20s %s (alias of %s)\n", r->alias, r->help, r->name);
+            }
+            printf("%-20s %s%s\n", r->name, r->help, r->kind == MACHINE_PC ? " (default)" : "");
         }
         return CONFIG_DONE;
     }
@@ -162,18 +181,16 @@ ConfigResult option_cpu(MachineConfig *c, const OptUse *use, GError **error)
     return CONFIG_OK;
 }
 
-enum { MAX_CPUS = 255 };       /* 8-bit APIC ids; 255 is broadcast */
-
 ConfigResult option_smp(MachineConfig *c, const OptUse *use, GError **error)
 {
     g_autoptr(OptList) l = opt_list_parse(use->arg, "cpus");
     uint64_t cpus = 0, sockets = 0, cores = 0, threads = 0, max = 0;
 
-    if (!opt_take_number(l, "cpus", 1, MAX_CPUS, &cpus, error) ||
-        !opt_take_number(l, "sockets", 1, MAX_CPUS, &sockets, error) ||
-        !opt_take_number(l, "cores", 1, MAX_CPUS, &cores, error) ||
-        !opt_take_number(l, "threads", 1, MAX_CPUS, &threads, error) ||
-        !opt_take_number(l, "maxcpus", 1, MAX_CPUS, &max, error) || !opt_list_finish(l, error)) {
+    if (!opt_take_number(l, "cpus", 1, CONFIG_MAX_CPUS, &cpus, error) ||
+        !opt_take_number(l, "sockets", 1, CONFIG_MAX_CPUS, &sockets, error) ||
+        !opt_take_number(l, "cores", 1, CONFIG_MAX_CPUS, &cores, error) ||
+        !opt_take_number(l, "threads", 1, CONFIG_MAX_CPUS, &threads, error) ||
+        !opt_take_number(l, "maxcpus", 1, CONFIG_MAX_CPUS, &max, error) || !opt_list_finish(l, error)) {
         return CONFIG_FAILED;
     }
     if (cpus == 0) {
@@ -183,8 +200,8 @@ ConfigResult option_smp(MachineConfig *c, const OptUse *use, GError **error)
         return config_result(fail(error, "sockets * cores * threads is %u, cpus is %u",
                                   (unsigned)(sockets * cores * threads), (unsigned)cpus));
     }
-    if (cpus > MAX_CPUS) {
-        return config_result(fail(error, "at most %d CPUs", MAX_CPUS));
+    if (cpus > CONFIG_MAX_CPUS) {
+        return config_result(fail(error, "at most %d CPUs", CONFIG_MAX_CPUS));
     }
     if (max != 0 && max != cpus) {
         return config_result(fail(error, "maxcpus=%u: CPUs cannot be added later", (unsigned)max));

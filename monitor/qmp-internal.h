@@ -24,6 +24,9 @@ typedef enum {
 
 GQuark qmp_error(void);
 
+/* QmpObject*, what object-add has made. */
+GPtrArray *qmp_added_objects(Qmp *q);
+
 /* Set `error` and return NULL, for `return qmp_fail(error, ...)`. */
 struct json_object *qmp_fail(GError **error, QmpErrorClass cls, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));

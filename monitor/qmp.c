@@ -4,6 +4,7 @@
 #include "monitor/config.h"
 #include "monitor/qmp-input.h"
 #include "monitor/qmp-internal.h"
+#include "monitor/qmp-objects.h"
 
 #include <stdarg.h>
 #include <string.h>
@@ -20,7 +21,13 @@ struct Qmp {
     Machine *machine;
     QmpSchema *schema;
     GPtrArray *monitors;       /* QmpMonitor*, owned */
+    GPtrArray *objects;        /* QmpObject*, owned  */
 };
+
+GPtrArray *qmp_added_objects(Qmp *q)
+{
+    return q->objects;
+}
 
 /* -- Errors ----------------------------------------------------------------------------------------- */
 
@@ -300,6 +307,7 @@ bool qmp_open_all(Machine *m, GError **error)
     q->machine = m;
     q->schema = qmp_schema_new();
     q->monitors = g_ptr_array_new_with_free_func((GDestroyNotify)monitor_free);
+    q->objects = g_ptr_array_new_with_free_func((GDestroyNotify)qmp_object_free);
     for (guint i = 0; i < m->config->qmps->len; i++) {
         const LineConfig *line = g_ptr_array_index(m->config->qmps, i);
         Chardev *chardev;
@@ -319,6 +327,7 @@ void qmp_free(Qmp *q)
 {
     if (q != NULL) {
         g_ptr_array_free(q->monitors, TRUE);
+        g_ptr_array_free(q->objects, TRUE);
         qmp_schema_free(q->schema);
         g_free(q);
     }

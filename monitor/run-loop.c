@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 /* Instructions between looks at nothing in particular: requests end a run by themselves. */
 enum { RUN_BUDGET = 1 << 24 };
@@ -17,6 +18,7 @@ typedef struct {
     Machine *machine;
     CpuState *cpu;
     pthread_t thread;
+    int id;                    /* the host's, once it runs */
     bool started, parked;
 } CpuThread;
 
@@ -184,6 +186,11 @@ static void block_signals(void)
     pthread_sigmask(SIG_SETMASK, &set, NULL);
 }
 
+int run_loop_thread_id(const Machine *m, unsigned cpu)
+{
+    return m->loop != NULL && cpu < m->n_cpus ? m->loop->threads[cpu].id : 0;
+}
+
 static void *cpu_thread(void *arg)
 {
     enum { ALT_STACK = 64 << 10 };
@@ -197,6 +204,9 @@ static void *cpu_thread(void *arg)
     block_signals();
     sigaltstack(&ss, NULL);
     current_cpu = t->cpu;
+    lock_take(&t->machine->lock);
+    t->id = (int)gettid();
+    lock_release(&t->machine->lock);
     run_cpu(t);
     note_cpu_time(t);
     sigaltstack(&none, NULL);

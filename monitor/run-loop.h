@@ -26,6 +26,9 @@ void run_loop_resume(Machine *m);
 /* Bring STOP in line with the machine's state after a change of it.  Any thread, lock held. */
 void run_loop_update(Machine *m);
 
+/* The host's id of a CPU's thread, or 0 before it runs.  Lock held. */
+int run_loop_thread_id(const Machine *m, unsigned cpu);
+
 /* The CPU whose thread this is, or NULL. */
 CpuState *run_loop_current_cpu(void);
 
