@@ -19,7 +19,7 @@ static void watched(void *arg, GuestLin lin, unsigned size, TlbAccess a)
     CpuState *cpu = arg;
 
     cpu_debug_watched(arg, lin, size, a);
-    if (cpu->pending_dbg != 0) {
+    if (cpu->pending_dbg != 0 || cpu->watch_hit != NULL) {
         cpu->code_stale = true;
     }
 }

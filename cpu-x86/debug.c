@@ -40,6 +40,33 @@ bool cpu_debug_deliver(CpuState *cpu, uint64_t bits, DeliverKind kind)
     return cpu_deliver(cpu, EXC_DB, kind, false, 0);
 }
 
+/* -- The debugger's watchpoints --------------------------------------------------------------------- */
+
+static const DebugWatch *find_watch(const CpuState *cpu, unsigned kinds, uint64_t at, uint64_t size)
+{
+    for (unsigned i = 0; i < cpu->n_watch; i++) {
+        const DebugWatch *w = &cpu->watch[i];
+
+        if ((w->kinds & kinds) != 0 && w->addr <= at + size - 1 && at <= w->addr + w->len - 1) {
+            return w;
+        }
+    }
+    return NULL;
+}
+
+static void note_watch(CpuState *cpu, GuestLin lin, unsigned size, TlbAccess a)
+{
+    const DebugWatch *w = find_watch(cpu, a == TLB_STORE ? DEBUG_WATCH_WRITE : DEBUG_WATCH_READ,
+                                     lin.v, size);
+
+    if (w != NULL && cpu->watch_hit == NULL) {
+        cpu->watch_hit = w;
+        cpu_request(cpu, CPU_REQ_KICK);
+    }
+}
+
+/* -- Watched accesses ------------------------------------------------------------------------------- */
+
 void cpu_debug_watched(void *arg, GuestLin lin, unsigned size, TlbAccess a)
 {
     CpuState *cpu = arg;
@@ -48,6 +75,7 @@ void cpu_debug_watched(void *arg, GuestLin lin, unsigned size, TlbAccess a)
         unsigned kinds = 1u << BREAK_ACCESS | (a == TLB_STORE ? 1u << BREAK_WRITE : 0);
 
         cpu->pending_dbg |= match(cpu, kinds, lin.v, size);
+        note_watch(cpu, lin, size, a);
     }
 }
 
@@ -62,6 +90,11 @@ bool cpu_debug_watches_page(const CpuState *cpu, GuestLin lin)
 {
     unsigned kinds = 1u << BREAK_ACCESS | 1u << BREAK_WRITE;
 
+    if (unlikely(cpu->n_watch != 0) &&
+        find_watch(cpu, DEBUG_WATCH_READ | DEBUG_WATCH_WRITE, lin.v & GUEST_PAGE_MASK,
+                   GUEST_PAGE_SIZE) != NULL) {
+        return true;
+    }
     return unlikely((cpu->dr[7] & 0xff) != 0) &&
            match(cpu, kinds, lin.v & GUEST_PAGE_MASK, GUEST_PAGE_SIZE) != 0;
 }

@@ -54,13 +54,14 @@ uint64_t cpu_debug_exec(const CpuState *cpu, GuestLin lin);
 /* Record `bits` in DR6, clear DR7.GD and pending_dbg, deliver #DB.  False on triple fault. */
 bool cpu_debug_deliver(CpuState *cpu, uint64_t bits, DeliverKind kind);
 
-/* SoftMmu.watched: collect data breakpoints. `arg` is the CpuState. */
+/* SoftMmu.watched: collect data breakpoints and note the debugger's watchpoints (CpuState.watch_hit).
+ * `arg` is the CpuState. */
 void cpu_debug_watched(void *arg, GuestLin lin, unsigned size, TlbAccess a);
 
 /* I/O breakpoints (CR4.DE). */
 void cpu_debug_io(CpuState *cpu, uint16_t port, unsigned size);
 
-/* True when a data breakpoint lies in this page: the walk inserts it with TLB_R_WATCH. */
+/* True when a data breakpoint or a debugger's watchpoint lies in this page: the walk inserts it with TLB_R_WATCH. */
 bool cpu_debug_watches_page(const CpuState *cpu, GuestLin lin);
 
 /* DR0-DR3, DR6, DR7 (n as decoded: 4 and 5 are aliases or #UD by CR4.DE).  Raise #UD, #DB (GD),

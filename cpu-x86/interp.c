@@ -59,8 +59,6 @@ typedef struct {
     Run *run;                  /* executing, else NULL                                          */
     uint64_t run_rip;          /* where it began                                                */
     bool careful;
-    bool at_breakpoint;        /* the last exit was DEBUG at breakpoint_rip                     */
-    uint64_t breakpoint_rip;
     uint8_t *arena;
     uint64_t arena_used;
     Run none;                  /* what unused links point at                                    */
@@ -424,20 +422,6 @@ static bool deliver_event(CpuState *cpu)
     return false;
 }
 
-static bool hits_breakpoint(CpuState *cpu, Interp *ip)
-{
-    bool resumed = ip->at_breakpoint && ip->breakpoint_rip == cpu->rip;
-
-    ip->at_breakpoint = false;
-    if (cpu->breakpoint_at == NULL || resumed ||
-        !cpu->breakpoint_at(cpu->breakpoint_arg, cpu->rip)) {
-        return false;
-    }
-    ip->at_breakpoint = true;
-    ip->breakpoint_rip = cpu->rip;
-    return true;
-}
-
 static int attend(CpuState *cpu, Interp *ip)
 {
     uint32_t requests = cpu_requests(cpu);
@@ -455,7 +439,7 @@ static int attend(CpuState *cpu, Interp *ip)
     if (deliver_event(cpu)) {
         return ATTEND_EVENT;
     }
-    if (hits_breakpoint(cpu, ip)) {
+    if (cpu->breakpoint_at != NULL && cpu->breakpoint_at(cpu->breakpoint_arg, cpu->rip)) {
         return CPU_EXIT_DEBUG;
     }
     /* Breakpoints too: a data breakpoint traps right after its instruction, not after the run. */

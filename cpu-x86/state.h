@@ -175,6 +175,13 @@ typedef struct {
     uint64_t xss;
 } __attribute__((aligned(64))) VectorState;
 
+/* A debugger's data watchpoint: accesses of the kinds DEBUG_WATCH_* that touch [addr, addr+len). */
+enum { DEBUG_WATCH_WRITE = 1, DEBUG_WATCH_READ = 2 };
+typedef struct {
+    uint64_t addr, len;        /* guest-linear; len > 0                      */
+    uint8_t kinds;
+} DebugWatch;
+
 typedef struct CpuModel CpuModel;   /* cpu-x86/cpuid.h  */
 typedef struct CpuState CpuState;
 typedef struct EngineClass EngineClass;
@@ -246,9 +253,15 @@ struct CpuState {
     uint64_t tsc_hz;
     uint64_t (*tsc_now)(void *arg); /* NULL: the host's TSC (else a virtual clock's)  */
     void *tsc_arg;
-    /* gdb and monitor: an execution breakpoint at rip? Called before the instruction; NULL: none. */
+    /* gdb: an execution breakpoint at rip?  Asked before each instruction; true: CPU_EXIT_DEBUG, with
+     * nothing executed.  To get past one is the debugger's business.  While not NULL, engines notice
+     * watch_hit right after the instruction. */
     bool (*breakpoint_at)(void *arg, uint64_t rip);
     void *breakpoint_arg;
+    /* gdb: data watchpoints beside DR0-DR3, borrowed.  Changed while the CPU is stopped, followed by
+     * CPU_REQ_FLUSH. */
+    const DebugWatch *watch;
+    unsigned n_watch;
 
     /* -- Between threads ---- */
     uint32_t requests;         /* CPU_REQ_*, atomic; see cpu_request()                */
@@ -262,6 +275,7 @@ struct CpuState {
     uint8_t tlb_class;         /* TlbClass of ordinary data accesses, derived         */
     bool code_stale;           /* leave the decoded run after this instruction: code was written, or
                                   a data breakpoint hit */
+    const DebugWatch *watch_hit; /* one was hit and CPU_REQ_KICK set; the debugger clears it */
     SoftMmu mmu;
     jmp_buf *unwind;           /* cpu_raise() lands here                              */
     struct {                   /* what cpu_raise() was given                          */

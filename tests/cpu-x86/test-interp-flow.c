@@ -401,7 +401,7 @@ static bool break_here(void *arg, uint64_t rip)
     return rip == *(uint64_t *)arg;
 }
 
-START_TEST(a_debugger_breakpoint_stops_before_and_resumes_behind)
+START_TEST(a_debugger_breakpoint_stops_before_its_instruction)
 {
     uint64_t at = GUEST_CODE + 4;
 
@@ -411,8 +411,34 @@ START_TEST(a_debugger_breakpoint_stops_before_and_resumes_behind)
     g.cpu->breakpoint_arg = &at;
     ck_assert_int_eq(guest_run(&g, 100), CPU_EXIT_DEBUG);
     ck_assert_uint_eq(g.cpu->rip, at);
+    ck_assert_int_eq(guest_run(&g, 1), CPU_EXIT_DEBUG);
+    ck_assert_uint_eq(g.cpu->rip, at);
+    g.cpu->breakpoint_at = NULL;
     ck_assert_int_eq(guest_run(&g, 1), CPU_EXIT_BUDGET);
     ck_assert_uint_eq(g.cpu->rip, at + 2);
+    teardown();
+}
+END_TEST
+
+START_TEST(a_debugger_watchpoint_stops_right_after_the_access)
+{
+    DebugWatch w = {GUEST_DATA + 2, 1, DEBUG_WATCH_WRITE};
+
+    init(GUEST_LONG64);
+    CODE(0x8b, 0x03, 0x89, 0x03, 0xff, 0xc1, 0xff, 0xc1); /* mov eax, [rbx]; mov [rbx], eax; inc ecx x2 */
+    g.cpu->gpr[GPR_RBX] = GUEST_DATA;
+    g.cpu->watch = &w;
+    g.cpu->n_watch = 1;
+    ck_assert_int_eq(guest_run(&g, 100), CPU_EXIT_REQUEST);
+    ck_assert_ptr_eq(g.cpu->watch_hit, &w);
+    ck_assert_uint_eq(g.cpu->rip, GUEST_CODE + 4);
+    ck_assert_uint_eq(g.cpu->gpr[GPR_RCX], 0);
+    w.kinds = DEBUG_WATCH_READ;
+    g.cpu->watch_hit = NULL;
+    g.cpu->rip = GUEST_CODE;
+    cpu_unrequest(g.cpu, CPU_REQ_KICK);
+    ck_assert_int_eq(guest_run(&g, 100), CPU_EXIT_REQUEST);
+    ck_assert_uint_eq(g.cpu->rip, GUEST_CODE + 2);
     teardown();
 }
 END_TEST
@@ -608,7 +634,8 @@ static void add_tests(TCase *t)
     tcase_add_test(t, mov_ss_holds_traps_and_interrupts);
     tcase_add_test(t, an_execution_breakpoint_faults_once);
     tcase_add_test(t, a_data_breakpoint_traps_right_after_the_access);
-    tcase_add_test(t, a_debugger_breakpoint_stops_before_and_resumes_behind);
+    tcase_add_test(t, a_debugger_breakpoint_stops_before_its_instruction);
+    tcase_add_test(t, a_debugger_watchpoint_stops_right_after_the_access);
     tcase_add_test(t, a_kick_returns_without_executing);
     tcase_add_test(t, hlt_leaves_and_an_interrupt_is_work);
     tcase_add_loop_test(t, alignment_is_checked_only_at_cpl_3_with_am_and_ac, 0, 2);
