@@ -41,25 +41,34 @@ static Chardev *make_chardev(Machine *m, const ChardevConfig *c, GError **error)
     return chardev_null_new(c->id);
 }
 
+static bool open_chardev(Machine *m, const ChardevConfig *c, BackEndChardev **made, GError **error)
+{
+    Chardev *chardev = make_chardev(m, c, error);
+    BackEndChardev *b;
+
+    if (chardev == NULL) {
+        g_prefix_error(error, "%s: ", c->option);
+        return false;
+    }
+    b = *made = g_new0(BackEndChardev, 1);
+    b->config = c;
+    b->chardev = chardev;
+    b->fronts = g_ptr_array_new_with_free_func((GDestroyNotify)chardev_free);
+    if (c->mux) {
+        b->mux = char_mux_new(chardev, &(CharMuxHooks){.arg = m, .quit = machine_quit});
+    }
+    g_ptr_array_add(m->chardevs, b);
+    return true;
+}
+
 bool back_ends_open_chardevs(Machine *m, GError **error)
 {
-    for (guint i = 0; i < m->config->chardevs->len; i++) {
-        const ChardevConfig *c = g_ptr_array_index(m->config->chardevs, i);
-        BackEndChardev *b;
-        Chardev *chardev = make_chardev(m, c, error);
+    BackEndChardev *b;
 
-        if (chardev == NULL) {
-            g_prefix_error(error, "%s: ", c->option);
+    for (guint i = 0; i < m->config->chardevs->len; i++) {
+        if (!open_chardev(m, g_ptr_array_index(m->config->chardevs, i), &b, error)) {
             return false;
         }
-        b = g_new0(BackEndChardev, 1);
-        b->config = c;
-        b->chardev = chardev;
-        b->fronts = g_ptr_array_new_with_free_func((GDestroyNotify)chardev_free);
-        if (c->mux) {
-            b->mux = char_mux_new(chardev, &(CharMuxHooks){.arg = m, .quit = machine_quit});
-        }
-        g_ptr_array_add(m->chardevs, b);
     }
     return true;
 }
@@ -73,6 +82,9 @@ void back_end_chardev_free(BackEndChardev *b)
         chardev_free(b->chardev);
     } else if (!mux_has_fronts) {
         char_mux_free(b->mux);
+    }
+    if (b->own_config != NULL) {
+        chardev_config_free(b->own_config);
     }
     g_free(b);
 }
@@ -119,6 +131,37 @@ Chardev *back_end_take_chardev(Machine *m, const char *id, GError **error)
     }
     g_ptr_array_add(b->fronts, front);
     return front;
+}
+
+bool back_end_add_chardev(Machine *m, ChardevConfig *c, GError **error)
+{
+    BackEndChardev *b;
+
+    if (find_chardev(m, c->id) != NULL) {
+        fail(error, "there is already a chardev called '%s'", c->id);
+        chardev_config_free(c);
+        return false;
+    }
+    if (!open_chardev(m, c, &b, error)) {
+        chardev_config_free(c);
+        return false;
+    }
+    b->own_config = c;
+    return true;
+}
+
+void back_end_give_back_chardev(Machine *m, Chardev *chardev, bool drop)
+{
+    for (guint i = 0; i < m->chardevs->len; i++) {
+        BackEndChardev *b = g_ptr_array_index(m->chardevs, i);
+        if (b->mux == NULL && b->chardev == chardev) {
+            b->used = false;
+            if (drop) {
+                g_ptr_array_remove_index(m->chardevs, i);
+            }
+            return;
+        }
+    }
 }
 
 bool machine_line(Machine *m, const LineConfig *line, Chardev **chardev, GError **error)

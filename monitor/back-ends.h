@@ -10,6 +10,7 @@
 /* An element of Machine.chardevs: a chardev of the configuration and who has it. */
 typedef struct {
     const ChardevConfig *config;
+    ChardevConfig *own_config; /* the same when it was added later, else NULL   */
     Chardev *chardev;          /* owned unless muxed: then its mux has it        */
     CharMux *mux;              /* NULL: for one front end                        */
     GPtrArray *fronts;         /* Chardev*, owned: those of the mux              */
@@ -26,8 +27,13 @@ typedef struct {
 bool back_ends_open_chardevs(Machine *m, GError **error);
 bool back_ends_open_blocks(Machine *m, GError **error);
 
+/* One more chardev, while the machine exists; takes `c` in any case. */
+bool back_end_add_chardev(Machine *m, ChardevConfig *c, GError **error);
+
 /* Hand out to one device or monitor; NULL with `error` when it is not there or taken. */
 Chardev *back_end_take_chardev(Machine *m, const char *id, GError **error);
+/* Its taker has detached from it: others may take it; drop: close it.  (A mux keeps its fronts.) */
+void back_end_give_back_chardev(Machine *m, Chardev *chardev, bool drop);
 BackEndBlock *back_end_take_block(Machine *m, const char *id, GError **error);
 /* The drive of an interface at an index, marked used; NULL: there is none. */
 BackEndBlock *back_end_take_drive(Machine *m, DriveInterface interface, unsigned index);

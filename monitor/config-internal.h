@@ -35,7 +35,6 @@ bool wants_help(const char *arg);
 /* Frees one of the lists' elements. */
 void drive_config_free(DriveConfig *d);
 void device_config_free(DeviceConfig *d);
-void chardev_config_free(ChardevConfig *d);
 void line_config_free(LineConfig *l);
 
 /* option-machine.c: "interpret:..." -> the first engine that is available. */

@@ -170,6 +170,7 @@ static void set_defaults(MachineConfig *c)
         .monitors = g_ptr_array_new_with_free_func((GDestroyNotify)line_config_free),
         .debugcons = g_ptr_array_new_with_free_func((GDestroyNotify)line_config_free),
         .qmps = g_ptr_array_new_with_free_func((GDestroyNotify)line_config_free),
+        .gdbs = g_ptr_array_new_with_free_func((GDestroyNotify)line_config_free),
         .fw_cfg = g_ptr_array_new(),
         .smbios = g_ptr_array_new_with_free_func(g_free),
         .globals = g_ptr_array_new_with_free_func(g_free),
@@ -243,7 +244,7 @@ void config_clear(MachineConfig *c)
                         &c->log_items, &c->log_file};
     GPtrArray **lists[] = {&c->firmware_dirs, &c->drives, &c->devices, &c->objects, &c->chardevs,
                            &c->fw_cfg, &c->smbios, &c->globals, &c->serials, &c->monitors,
-                           &c->debugcons, &c->qmps, &c->traces, &c->stress};
+                           &c->debugcons, &c->qmps, &c->gdbs, &c->traces, &c->stress};
 
     for (size_t i = 0; i < ARRAY_LEN(strings); i++) {
         g_clear_pointer(strings[i], g_free);

@@ -90,7 +90,7 @@ typedef struct MachineConfig {
     GPtrArray *drives, *devices, *objects, *chardevs, *fw_cfg, *smbios;
     GPtrArray *globals;        /* char* "driver.property=value"              */
     GPtrArray *serials, *monitors;                     /* LineConfig*        */
-    GPtrArray *debugcons;                              /* LineConfig*        */
+    GPtrArray *debugcons, *gdbs;                       /* LineConfig*        */
     GPtrArray *qmps;                                   /* LineConfig*        */
     bool vga, nodefaults, nographic, snapshot, display_given;
     bool rtc_localtime;
@@ -133,6 +133,15 @@ typedef struct {
     const EngineClass *engine; /* NULL: not in this build */
 } ConfigEngine;
 const ConfigEngine *config_engine(size_t i);
+
+/* What a line's short form ("tcp::4444,server=on") describes, with the id `label`; NULL with
+ * `error`.  Free with chardev_config_free(). */
+ChardevConfig *config_describe_chardev(const char *typed, const char *label, const char *text,
+                                       GError **error);
+void chardev_config_free(ChardevConfig *d);
+#define GDB_CHARDEV "gdb"      /* id of the chardev that -gdb and gdbserver make */
+/* -gdb's and gdbserver's short form made explicit: a server that does not wait.  Free the result. */
+char *config_gdb_line(const char *text);
 
 const DriveConfig *config_drive(const MachineConfig *c, const char *id);
 const ChardevConfig *config_chardev(const MachineConfig *c, const char *id);

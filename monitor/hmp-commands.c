@@ -6,6 +6,7 @@
 #include "monitor/back-ends.h"
 #include "monitor/config.h"
 #include "monitor/cpu-dump.h"
+#include "monitor/gdb.h"
 #include "monitor/opt-list.h"
 #include "monitor/run-loop.h"
 #include "monitor/stats.h"
@@ -58,6 +59,20 @@ void hmp_nmi(HmpCall *c)
         c->machine->cls->nmi(c->machine);
     } else {
         g_string_append(c->out, "Error: this machine takes no NMI\n");
+    }
+}
+
+void hmp_gdbserver(HmpCall *c)
+{
+    g_autoptr(GError) error = NULL;
+    const char *where = c->argc > 0 ? c->argv[0] : "tcp::1234";
+
+    if (!gdb_move(c->machine, where, &error)) {
+        g_string_append_printf(c->out, "Error: %s\n", error->message);
+    } else if (strcmp(where, "none") == 0) {
+        g_string_append(c->out, "Disabled gdbserver\n");
+    } else {
+        g_string_append_printf(c->out, "Waiting for gdb connection on device '%s'\n", where);
     }
 }
 

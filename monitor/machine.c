@@ -6,6 +6,7 @@
 #include "monitor/config.h"
 #include "monitor/device-table.h"
 #include "monitor/events.h"
+#include "monitor/gdb.h"
 #include "monitor/hmp.h"
 #include "monitor/qmp.h"
 #include "monitor/report.h"
@@ -65,7 +66,7 @@ const char *machine_state_name(RunState s)
     static const char *const names[RUN_STATE_COUNT] = {
         [RUN_PRELAUNCH] = "prelaunch", [RUN_RUNNING] = "running", [RUN_PAUSED] = "paused",
         [RUN_SHUTDOWN] = "shutdown", [RUN_GUEST_PANICKED] = "guest-panicked",
-        [RUN_INTERNAL_ERROR] = "internal-error",
+        [RUN_INTERNAL_ERROR] = "internal-error", [RUN_DEBUG] = "debug",
     };
 
     return names[s];
@@ -76,6 +77,13 @@ bool machine_needs_reset(const Machine *m)
     return m->state == RUN_SHUTDOWN || m->state == RUN_INTERNAL_ERROR;
 }
 
+void machine_request_stop(Machine *m)
+{
+    m->stop_wanted = true;
+    run_loop_update(m);
+    wake(m);
+}
+
 /* Guest time (clock and TSC) stands still while the machine does not run. */
 static void let_run(Machine *m, bool running)
 {
@@ -84,7 +92,7 @@ static void let_run(Machine *m, bool running)
         for (unsigned i = 0; i < m->n_cpus; i++) {
             m->cpus[i]->tsc_offset -= away;
         }
-        clock_host_set_running(m->clock, true);
+        clock_host_set_running(m->clock, !m->time_stands);
         m->running = true;
         run_loop_update(m);
     } else {
@@ -103,6 +111,7 @@ void machine_stop(Machine *m, RunState why)
         let_run(m, false);
         m->state = why;
         event_stop(m);
+        gdb_machine_stopped(m);
     }
 }
 
@@ -244,7 +253,8 @@ static bool build(Machine *m, GError **error)
         return false;
     }
     reset_all(m);
-    return m->cls->boot(m, error) && hmp_open_all(m, error) && qmp_open_all(m, error);
+    return m->cls->boot(m, error) && hmp_open_all(m, error) && qmp_open_all(m, error) &&
+           gdb_open(m, error);
 }
 
 Machine *machine_new(const MachineConfig *config, GError **error)
@@ -285,6 +295,7 @@ void machine_free(Machine *m)
     lock_take(&m->lock);
     qmp_free(m->qmp);
     m->qmp = NULL;
+    gdb_free(m->gdb);
     g_ptr_array_free(m->monitors, TRUE);
     while (m->devices->len > 0) { /* last made, first freed: buses outlive what is on them */
         device_free(g_ptr_array_steal_index(m->devices, m->devices->len - 1));
@@ -362,7 +373,7 @@ static void sleep_time(Machine *m, int glib_ms, struct timespec *ts, bool *forev
             ns = MIN(ns, next > now ? next - now : 0);
         }
     }
-    if (m->reset_wanted || m->quit_wanted) {
+    if (m->reset_wanted || m->quit_wanted || m->stop_wanted) {
         ns = 0;
     }
     *forever = ns == UINT64_MAX;
@@ -448,6 +459,10 @@ static void run_until_quit(Machine *m)
         if (m->quit_wanted) {
             break;
         }
+        if (m->stop_wanted) {
+            m->stop_wanted = false;
+            machine_stop(m, RUN_DEBUG);
+        }
         if (m->reset_wanted) {
             reset_machine(m);
         }
@@ -468,12 +483,13 @@ int machine_run(Machine *m)
     if (!run_loop_start(m, &error)) {
         report_error("%s", error->message);
         machine_request_shutdown(m, CAUSE_FAILED, 1);
-    } else if (!m->config->start_stopped) {
+    } else if (!m->config->start_stopped && !gdb_is_attached(m)) {
         machine_set_running(m, true);
     }
     run_until_quit(m);
     run_loop_stop(m);
     m->running = false;
+    gdb_machine_exits(m, m->exit_code);
     lock_release(&m->lock);
     if (signals != NULL) {
         g_source_destroy(signals);

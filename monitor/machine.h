@@ -28,6 +28,7 @@ typedef struct LineConfig LineConfig;
 typedef struct MachineClass MachineClass;
 typedef struct RunLoop RunLoop;               /* monitor/run-loop.c */
 typedef struct Qmp Qmp;                       /* monitor/qmp.h */
+typedef struct GdbStub GdbStub;               /* monitor/gdb.c */
 
 /* Why the machine stopped or is to be reset (QMP's SHUTDOWN and RESET reasons). */
 typedef enum {
@@ -51,6 +52,7 @@ typedef enum {
     RUN_SHUTDOWN,             /* powered off, with -no-shutdown */
     RUN_GUEST_PANICKED,
     RUN_INTERNAL_ERROR,
+    RUN_DEBUG,                /* a CPU stopped for gdb          */
     RUN_STATE_COUNT
 } RunState;
 
@@ -95,6 +97,8 @@ struct Machine {
     bool running;             /* vCPUs may run (not stopped by the monitor)              */
     RunState state;           /* RUN_RUNNING exactly while `running`                     */
     bool reset_wanted, quit_wanted;
+    bool stop_wanted;         /* a CPU's thread asks for RUN_DEBUG                       */
+    bool time_stands;         /* the clock does not go on even while running (gdb steps) */
     MachineCause cause;       /* of quit_wanted, or of the last reset                    */
     int exit_code;
     uint64_t stopped_tsc;     /* host TSC when `running` became false                    */
@@ -102,6 +106,7 @@ struct Machine {
     GPtrArray *monitors;      /* HmpMonitor*, owned */
     Qmp *qmp;                 /* owned; NULL: no QMP monitor */
     RunLoop *loop;
+    GdbStub *gdb;             /* owned; NULL: none                                       */
     uint64_t *busy_ns;        /* CPU time of each CPU's thread, as of its last parking   */
     void *platform;           /* machine-pc.c's or machine-microvm.c's */
 };
@@ -116,6 +121,8 @@ int machine_run(Machine *m);
 /* From devices and monitors (machine lock held): ask, and return at once. */
 void machine_request_reset(Machine *m, MachineCause cause);
 void machine_request_shutdown(Machine *m, MachineCause cause, int exit_code);
+void machine_request_stop(Machine *m);
+/* I/O thread. */
 void machine_set_running(Machine *m, bool running);
 /* Stop, and say why; a machine that is stopped already stays what it is.  I/O thread. */
 void machine_stop(Machine *m, RunState why);

@@ -203,13 +203,27 @@ static OptList *short_form(const char *text, const char **kind)
     return l;
 }
 
+ChardevConfig *config_describe_chardev(const char *typed, const char *label, const char *text,
+                                       GError **error)
+{
+    const char *kind;
+    g_autoptr(OptList) l = short_form(text, &kind);
+    ChardevConfig *d = g_new0(ChardevConfig, 1);
+
+    d->option = g_strdup(typed);
+    d->id = g_strdup(label);
+    if (!take_chardev(d, kind, l, error)) {
+        chardev_config_free(d);
+        return NULL;
+    }
+    return d;
+}
+
 bool config_add_line(MachineConfig *c, GPtrArray *lines, const char *typed, const char *label,
                      const char *text, GError **error)
 {
     LineConfig *line = g_new0(LineConfig, 1);
-    g_autoptr(OptList) l = NULL;
     ChardevConfig *d;
-    const char *kind;
     bool with_monitor = g_str_has_prefix(text, "mon:");
 
     line->option = g_strdup(typed);
@@ -222,12 +236,8 @@ bool config_add_line(MachineConfig *c, GPtrArray *lines, const char *typed, cons
         line->chardev = g_strdup(text + strlen("chardev:"));
         return true;           /* it may be defined by a later option */
     }
-    l = short_form(text, &kind);
-    d = g_new0(ChardevConfig, 1);
-    d->option = g_strdup(typed);
-    d->id = g_strdup(label);
-    if (!take_chardev(d, kind, l, error)) {
-        chardev_config_free(d);
+    d = config_describe_chardev(typed, label, text, error);
+    if (d == NULL) {
         return false;
     }
     if (with_monitor) {
@@ -341,5 +351,6 @@ bool config_default_lines(MachineConfig *c, GError **error)
         ok = config_add_line(c, c->serials, "default serial line", "serial0", "null", error);
     }
     return ok && check_lines(c, c->serials, error) && check_lines(c, c->monitors, error) &&
-           check_lines(c, c->qmps, error) && check_lines(c, c->debugcons, error);
+           check_lines(c, c->qmps, error) && check_lines(c, c->debugcons, error) &&
+           check_lines(c, c->gdbs, error);
 }

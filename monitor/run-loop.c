@@ -2,6 +2,7 @@
 #include "monitor/run-loop.h"
 
 #include "monitor/config.h"
+#include "monitor/gdb.h"
 #include "monitor/report.h"
 #include "softmmu/base/check.h"
 #include "softmmu/base/log.h"
@@ -20,6 +21,7 @@ typedef struct {
     pthread_t thread;
     int id;                    /* the host's, once it runs */
     bool started, parked;
+    GoMode mode;              /* changed only while it is parked */
 } CpuThread;
 
 struct RunLoop {
@@ -116,15 +118,24 @@ static void on_failed(CpuThread *t)
 
 static void act_on(CpuThread *t, CpuExit exit)
 {
+    if (unlikely(t->cpu->watch_hit != NULL)) {
+        gdb_cpu_stopped(t->machine, t->cpu, GDB_STOP_WATCH);
+    }
     switch (exit) {
     case CPU_EXIT_BUDGET:
-    case CPU_EXIT_REQUEST:
     case CPU_EXIT_HALT:        /* the loop sees the activity */
+        if (unlikely(t->mode != GO_FREELY)) {
+            gdb_cpu_stopped(t->machine, t->cpu, GDB_STOP_STEP);
+        }
+        break;
+    case CPU_EXIT_REQUEST:
         break;
     case CPU_EXIT_SHUTDOWN:
         on_shutdown(t);
         break;
-    case CPU_EXIT_DEBUG:       /* no debugger is built: nothing asked for it */
+    case CPU_EXIT_DEBUG:
+        gdb_cpu_stopped(t->machine, t->cpu, GDB_STOP_BREAKPOINT);
+        break;
     case CPU_EXIT_HYPERCALL:   /* no paravirtual interface is built          */
         SURPRISE(true);
         break;
@@ -148,6 +159,23 @@ static void log_registers(const CpuState *cpu)
     log_write("%s f=%08x", line->str, (unsigned)cpu->rflags);
 }
 
+static CpuExit run_engine(CpuThread *t)
+{
+    CpuState *cpu = t->cpu;
+    bool was_shadowed = cpu->shadow;
+    CpuExit exit;
+
+    if (likely(t->mode == GO_FREELY)) {
+        return cpu->engine->run(cpu, log_on[LOG_CPU] ? 1 : RUN_BUDGET);
+    }
+    cpu->shadow |= t->mode == GO_ONE_MASKED;
+    exit = cpu->engine->run(cpu, 1);
+    if (exit == CPU_EXIT_REQUEST) {
+        cpu->shadow = was_shadowed;        /* nothing was executed */
+    }
+    return exit;
+}
+
 static void run_cpu(CpuThread *t)
 {
     CpuState *cpu = t->cpu;
@@ -167,7 +195,7 @@ static void run_cpu(CpuThread *t)
         if (log_on[LOG_CPU]) {
             log_registers(cpu);
         }
-        act_on(t, cpu->engine->run(cpu, log_on[LOG_CPU] ? 1 : RUN_BUDGET));
+        act_on(t, run_engine(t));
     }
 }
 
@@ -270,10 +298,11 @@ void run_loop_stop(Machine *m)
 void run_loop_update(Machine *m)
 {
     RunLoop *r = m->loop;
-    bool stop = !m->running || m->reset_wanted || m->quit_wanted || (r != NULL && r->pauses > 0);
+    bool stop = !m->running || m->stop_wanted || m->reset_wanted || m->quit_wanted ||
+                (r != NULL && r->pauses > 0);
 
     for (unsigned i = 0; i < m->n_cpus; i++) {
-        if (stop) {
+        if (stop || (r != NULL && r->threads[i].mode == GO_NOT)) {
             cpu_request(m->cpus[i], CPU_REQ_STOP);
         } else {
             cpu_unrequest(m->cpus[i], CPU_REQ_STOP);
@@ -281,6 +310,14 @@ void run_loop_update(Machine *m)
     }
     if (!stop && r != NULL) {
         pthread_cond_broadcast(&r->resume_cond);
+    }
+}
+
+void run_loop_set_mode(Machine *m, unsigned cpu, GoMode mode)
+{
+    if (m->loop != NULL) {
+        m->loop->threads[cpu].mode = mode;
+        run_loop_update(m);
     }
 }
 

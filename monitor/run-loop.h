@@ -3,7 +3,7 @@
  * The run loop: one host thread per virtual CPU, which runs the engine and acts on what it returns.
  *
  *   - A CPU thread is parked while its CPU_REQ_STOP is set; STOP is set on all CPUs while the machine
- *     is not running, while a reset or shutdown is wanted, and while someone holds a pause.
+ *     is not running, while a stop, reset or shutdown is wanted, and while someone holds a pause.
  *   - INIT and SIPI are acted on here, by the CPU's own thread, with the machine lock held.
  *   - Parked threads have canonical CpuStates: a pause is what monitors and resets take to look at
  *     or change a CPU.
@@ -28,6 +28,16 @@ void run_loop_update(Machine *m);
 
 /* The host's id of a CPU's thread, or 0 before it runs.  Lock held. */
 int run_loop_thread_id(const Machine *m, unsigned cpu);
+
+/* How a CPU runs while the machine does: the debugger's wish.  Any but GO_FREELY ends with
+ * gdb_cpu_stopped().  The CPU is parked; lock held. */
+typedef enum {
+    GO_FREELY,
+    GO_ONE,                   /* one instruction or event                        */
+    GO_ONE_MASKED,            /* one instruction, interrupts held meanwhile      */
+    GO_NOT,                   /* stays parked                                    */
+} GoMode;
+void run_loop_set_mode(Machine *m, unsigned cpu, GoMode mode);
 
 /* The CPU whose thread this is, or NULL. */
 CpuState *run_loop_current_cpu(void);
