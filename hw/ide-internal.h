@@ -45,11 +45,12 @@ typedef enum {
     IDE_IO,
 } IdePhase;
 
-/* A block request with its buffer; it outlives the channel's interest in it (ch NULL). */
+/* A block request with its buffer. */
 typedef struct {
     BlockRequest block;
     struct iovec iov;
     IdeChannel *ch;
+    BlockBackend *blk;         /* it is in flight there */
     uint8_t buf[IDE_BUF_LEN];
 } IdeRequest;
 

@@ -234,10 +234,6 @@ static void io_done(BlockRequest *r, int err)
     IdeChannel *ch = q->ch;
     IdeDrive *d;
 
-    if (ch == NULL) { /* a machine reset came first */
-        g_free(q);
-        return;
-    }
     ch->in_flight = false;
     if (ch->reset_drives != 0) {
         if ((ch->control & IDE_CONTROL_SRST) == 0) {
@@ -262,25 +258,19 @@ void ide_submit(IdeDrive *d, BlockOp op, uint64_t offset, uint32_t len)
     q->iov = (struct iovec){q->buf, len};
     q->block = (BlockRequest){.op = op, .offset = offset, .len = len, .iov = &q->iov, .n_iov = 1,
                               .done = io_done, .arg = q};
+    q->blk = d->blk;
     ch->in_flight = true;
     ch->phase = IDE_IO;
     d->status = IDE_BSY;
     block_submit(d->blk, &q->block);
 }
 
-static void new_request(IdeChannel *ch)
-{
-    ch->req = g_new0(IdeRequest, 1);
-    ch->req->ch = ch;
-}
-
-/* Forget the request in flight, if any: it frees itself. */
+/* Forget the request in flight, if any; waits for the host. */
 static void abandon_request(IdeChannel *ch)
 {
     if (ch->in_flight) {
-        ch->req->ch = NULL;
+        block_cancel(ch->req->blk, ch->req);
         ch->in_flight = false;
-        ch->req = NULL;
     }
 }
 
@@ -512,9 +502,6 @@ static void ide_reset(Device *dev)
     for (unsigned i = 0; i < 2; i++) {
         IdeChannel *ch = &ide->channel[i];
         abandon_request(ch);
-        if (ch->req == NULL) {
-            new_request(ch);
-        }
         memset(ch->req->buf, 0, sizeof ch->req->buf);
         memset(&ch->device, 0, offsetof(IdeChannel, req) - offsetof(IdeChannel, device));
         ch->reset_drives = 0;
@@ -562,6 +549,8 @@ Device *ide_new(PhysMem *mem)
         IdeChannel *ch = &ide->channel[i];
         ch->ide = ide;
         ch->index = i;
+        ch->req = g_new0(IdeRequest, 1);
+        ch->req->ch = ch;
         ch->drive[0].ch = ch->drive[1].ch = ch;
     }
     ide_reset(&ide->pci.dev);
@@ -625,7 +614,6 @@ void ide_change_medium(Device *d, unsigned unit, BlockBackend *medium)
     }
     if (ch->in_flight && ide_selected(ch) == drive) {
         abandon_request(ch);
-        new_request(ch);
         ch->reset_drives = 0;
         ide_command_fail(drive, IDE_ABRT);
     }

@@ -28,6 +28,13 @@ void block_submit(BlockBackend *b, BlockRequest *r)
     b->flushes += r->op == BLOCK_FLUSH;
 }
 
+void block_cancel(BlockBackend *b, void *arg)
+{
+    if (b->waiting != NULL && b->waiting->arg == arg) {
+        b->waiting = NULL;
+    }
+}
+
 uint64_t block_size(const BlockBackend *b)
 {
     return b->size;
