@@ -29,8 +29,10 @@ static void put_zeros(GByteArray *b, unsigned n)
 {
     unsigned at = b->len;
 
-    g_byte_array_set_size(b, at + n);
-    memset(b->data + at, 0, n);
+    if (n > 0) {
+        g_byte_array_set_size(b, at + n);
+        memset(b->data + at, 0, n);
+    }
 }
 
 static void align_to(GByteArray *b, unsigned n)
