@@ -105,7 +105,7 @@ static bool unknown_option(const char *typed, const char *name, GError **error)
 static bool collect_one(GArray *uses, int argc, char **argv, int *i, GError **error)
 {
     const char *typed = argv[*i];
-    const char *name = typed + 1 + (typed[1] == '-');
+    const char *name;
     const OptRow *row;
     Use u = {0};
 
@@ -114,6 +114,7 @@ static bool collect_one(GArray *uses, int argc, char **argv, int *i, GError **er
         g_array_append_val(uses, u);
         return true;
     }
+    name = typed + 1 + (typed[1] == '-');
     row = find_row(name);
     if (row == NULL) {
         return unknown_option(typed, name, error);
