@@ -68,8 +68,9 @@
         unsigned fl;                                                                               \
         MmuRmw rmw;                                                                                \
         T b = (T)(source);                                                                         \
-        T *p = insn_rmw_begin(cpu, in, size, false, &rmw);                                         \
-        *(volatile T *)p = value_##name##suffix(*(volatile T *)p, b, CARRY(cpu), &fl);             \
+        void *p = insn_rmw_begin(cpu, in, size, false, &rmw);                                      \
+        T a = (T)host_load(p, size);                                                               \
+        host_store(p, size, value_##name##suffix(a, b, CARRY(cpu), &fl));                          \
         insn_rmw_end(cpu, &rmw, true);                                                             \
         flags_set(cpu, fl);                                                                        \
     }

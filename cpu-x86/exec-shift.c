@@ -76,8 +76,9 @@ static inline void put_shift_flags(CpuState *cpu, const X86Insn *in, uint64_t f,
         uint64_t f = host_flags(cpu);                                                              \
         uint8_t count = (uint8_t)op_read_sized(cpu, in, 1, 1);                                     \
         MmuRmw rmw;                                                                                \
-        T *p = insn_rmw_begin(cpu, in, size, false, &rmw);                                         \
-        *(volatile T *)p = value_##name##_##suffix(*(volatile T *)p, count, &f);                   \
+        void *p = insn_rmw_begin(cpu, in, size, false, &rmw);                                      \
+        T a = (T)host_load(p, size);                                                               \
+        host_store(p, size, value_##name##_##suffix(a, count, &f));                                \
         insn_rmw_end(cpu, &rmw, true);                                                             \
         put(cpu, in, f, count);                                                                    \
     }
@@ -190,12 +191,12 @@ SHIFT(rcr, ROTATE, put_shift_flags)
         } else {                                                                                   \
             reg = (T)reg_get(cpu, in->op[0].off, size);                                            \
         }                                                                                          \
-        T v = *(volatile T *)p;                                                                    \
+        T v = (T)host_load(p, size);                                                               \
         asm(LOAD_FLAGS #name #suffix " %%cl, %[src], %[v]" STORE_FLAGS                             \
             : [v] "+r"(v), [f] "+r"(f)                                                             \
             : "c"(count), [src] "r"(src)                                                           \
             : "cc");                                                                               \
-        *(volatile T *)p = v;                                                                      \
+        host_store(p, size, v);                                                                    \
         if (mem) {                                                                                 \
             insn_rmw_end(cpu, &rmw, true);                                                         \
         } else {                                                                                   \
