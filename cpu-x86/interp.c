@@ -11,7 +11,8 @@
  * it, so that loops look nothing up.
  *
  * Between runs the loop asks for attention: requests, shadows, single step, breakpoints.  Whatever
- * needs a look at every instruction makes it go by single instructions (`careful`).
+ * needs a look at every instruction makes it go by single instructions (`careful`); a debugger's
+ * breakpoints do so only in runs that hold one.
  */
 #include "cpu-x86/interp.h"
 
@@ -42,6 +43,8 @@ struct Run {
     uint16_t n;                /* instructions; 0: the first one goes on in the next page       */
     uint16_t len;              /* bytes                                                         */
     uint8_t turn;              /* which link to replace next                                    */
+    uint32_t clear_epoch;      /* no debugger's breakpoint is behind the first instruction, as of */
+    uint64_t clear_lin;        /*   this CpuState.breakpoint_epoch, when the run begins there     */
     X86Insn insn[];            /* then `len` bytes of code                                      */
 };
 
@@ -444,7 +447,7 @@ static int attend(CpuState *cpu, Interp *ip)
     }
     /* Breakpoints too: a data breakpoint traps right after its instruction, not after the run. */
     ip->careful = cpu->shadow || (cpu->rflags & (FLAG_TF | FLAG_RF)) != 0 ||
-                  cpu->breakpoint_at != NULL || (cpu->dr[7] & 0xff) != 0;
+                  (cpu->dr[7] & 0xff) != 0;
     if (unlikely(cpu_debug_exec_armed(cpu))) {
         uint64_t bits = (cpu->rflags & FLAG_RF) != 0
                             ? 0
@@ -480,6 +483,25 @@ static void __attribute__((noinline)) step(CpuState *cpu, Interp *ip)
 
 /* -- The loop ---------------------------------------------------------------------------------- */
 
+/* No debugger's breakpoint behind the run's first instruction, for which attend() has looked? */
+static __attribute__((noinline)) bool clear_of_breakpoints(CpuState *cpu, Run *run)
+{
+    uint64_t rip = cpu->rip, lin = fetch_lin(cpu);
+
+    if (run->clear_epoch == cpu->breakpoint_epoch && run->clear_lin == lin) {
+        return true;
+    }
+    for (unsigned i = 0; i + 1 < run->n; i++) {
+        rip += run->insn[i].len;
+        if (cpu->breakpoint_at(cpu->breakpoint_arg, rip)) {
+            return false;
+        }
+    }
+    run->clear_epoch = cpu->breakpoint_epoch;
+    run->clear_lin = lin;
+    return true;
+}
+
 static CpuExit run_loop(CpuState *cpu, Interp *ip)
 {
     Run *prev = &ip->none;
@@ -506,6 +528,11 @@ static CpuExit run_loop(CpuState *cpu, Interp *ip)
 
         if (unlikely(run == NULL)) {
             execute_uncached(cpu, ip);
+            prev = &ip->none;
+            continue;
+        }
+        if (unlikely(cpu->breakpoint_at != NULL) && !clear_of_breakpoints(cpu, run)) {
+            step(cpu, ip);
             prev = &ip->none;
             continue;
         }

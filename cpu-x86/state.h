@@ -255,9 +255,11 @@ struct CpuState {
     void *tsc_arg;
     /* gdb: an execution breakpoint at rip?  Asked before each instruction; true: CPU_EXIT_DEBUG, with
      * nothing executed.  To get past one is the debugger's business.  While not NULL, engines notice
-     * watch_hit right after the instruction. */
+     * watch_hit right after the instruction.  Changed, with a new epoch (never 0), only while the CPU
+     * is stopped; an engine may keep the answers for as long as the epoch and the mode stay the same. */
     bool (*breakpoint_at)(void *arg, uint64_t rip);
     void *breakpoint_arg;
+    uint32_t breakpoint_epoch;
     /* gdb: data watchpoints beside DR0-DR3, borrowed.  Changed while the CPU is stopped, followed by
      * CPU_REQ_FLUSH. */
     const DebugWatch *watch;

@@ -68,12 +68,10 @@ static void rebuild(GdbStub *g)
     Machine *m = g->machine;
 
     g_array_set_size(g->watches, 0);
-    g->n_exec = 0;
     g->exec_filter = 0;
     for (guint i = 0; i < g->breaks->len; i++) {
         const GdbBreak *b = &g_array_index(g->breaks, GdbBreak, i);
         if (b->kind <= GDB_BREAK_HARD) {
-            g->n_exec++;
             g->exec_filter |= BIT64(b->addr & 63);
         } else {
             DebugWatch w = {b->addr, b->len, kinds[b->kind]};
@@ -84,6 +82,7 @@ static void rebuild(GdbStub *g)
         m->cpus[i]->watch = (const DebugWatch *)g->watches->data;
         m->cpus[i]->n_watch = g->watches->len;
         m->cpus[i]->watch_hit = NULL;
+        m->cpus[i]->breakpoint_epoch += 1 + (m->cpus[i]->breakpoint_epoch == UINT32_MAX);
         cpu_request(m->cpus[i], CPU_REQ_FLUSH); /* pages are watched when they enter the TLB */
     }
 }

@@ -57,7 +57,6 @@ struct GdbStub {
     /* breakpoints: changed only while all CPUs are parked */
     GArray *breaks;            /* GdbBreak                                                      */
     GArray *watches;           /* DebugWatch, of the watchpoints among them                     */
-    unsigned n_exec;
     uint64_t exec_filter;      /* bit (address & 63) of each execution breakpoint               */
 
     /* why the machine stopped (machine lock) */

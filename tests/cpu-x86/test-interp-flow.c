@@ -409,6 +409,7 @@ START_TEST(a_debugger_breakpoint_stops_before_its_instruction)
     CODE(0xff, 0xc0, 0xff, 0xc0, 0xff, 0xc0, 0xff, 0xc0);
     g.cpu->breakpoint_at = break_here;
     g.cpu->breakpoint_arg = &at;
+    g.cpu->breakpoint_epoch = 1;
     ck_assert_int_eq(guest_run(&g, 100), CPU_EXIT_DEBUG);
     ck_assert_uint_eq(g.cpu->rip, at);
     ck_assert_int_eq(guest_run(&g, 1), CPU_EXIT_DEBUG);
