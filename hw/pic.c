@@ -292,6 +292,12 @@ static void elcr_write(void *arg, uint64_t off, unsigned size, uint64_t val)
     update(p);
 }
 
+void pic_set_levels(Device *d, uint16_t inputs)
+{
+    elcr_write(d, 0, 1, inputs & 0xff);
+    elcr_write(d, 1, 1, inputs >> 8);
+}
+
 /* -- Device ------------------------------------------------------------------------------------- */
 
 static bool read_has_effect(const Device *d, unsigned window, uint64_t off)

@@ -25,4 +25,7 @@ void pic_set_irq(void *pic, unsigned line, int level);
  * the spurious vector (IRQ 7, or IRQ 15 when the slave withdrew). */
 int pic_ack(Device *d);
 
+/* Which inputs are level-triggered, as a guest writes them to the ELCR: for machines without firmware. */
+void pic_set_levels(Device *d, uint16_t inputs);
+
 #endif /* HW_PIC_H */

@@ -41,6 +41,11 @@ static void update(Piix3 *s)
     }
 }
 
+void piix3_pirq_program(PciDevice *d, unsigned pirq, uint8_t irq)
+{
+    pci_config_write(d, REG_PIRQ_A + (pirq & 3), 1, irq);
+}
+
 static void pirq_set(void *arg, unsigned line, int level)
 {
     Piix3 *s = arg;

@@ -24,4 +24,7 @@ IrqLine piix3_pirq_line(PciDevice *d, unsigned pirq);
 /* The interrupt input that a PIRQ is routed to, or -1 (info irq, MP tables). */
 int piix3_pirq_route(const PciDevice *d, unsigned pirq);
 
+/* Route a PIRQ, as a guest does by its register: for machines without firmware. */
+void piix3_pirq_program(PciDevice *d, unsigned pirq, uint8_t irq);
+
 #endif /* HW_PIIX3_ISA_H */

@@ -7,7 +7,10 @@
 
 #include "hw/fdc.h"
 #include "hw/fw-cfg.h"
+#include "hw/pci-assign.h"
 #include "hw/pci-host.h"
+#include "hw/pic.h"
+#include "hw/piix3-isa.h"
 #include "hw/piix4-pm.h"
 #include "hw/rtc.h"
 #include "hw/smbios.h"
@@ -155,6 +158,8 @@ bool pc_prepare_boot(Machine *m, GError **error)
     bool ok;
 
     acpi_config(m, &acpi);
+    pc->pci_first = acpi.pci_mem32.first;
+    pc->pci_last = acpi.pci_mem32.last;
     describe_memory(pc);
     describe_floppies(pc);
     rtc_set_nvram(pc->rtc, CMOS_CPUS, (uint8_t)(m->n_cpus - 1));
@@ -164,6 +169,21 @@ bool pc_prepare_boot(Machine *m, GError **error)
           load_kernel(m, m->config->acpi ? &acpi : NULL, &smbios, error));
     smbios_config_clear(&smbios);
     return ok;
+}
+
+/* Direct boot: what the firmware would have left of the PCI bus and its interrupt lines. */
+static void assign_pci(Pc *pc)
+{
+    static const uint8_t irq[4] = {10, 10, 11, 11};
+    PciAssignment a = {.mem_first = pc->pci_first, .mem_last = pc->pci_last,
+                       .io_first = 0xc000, .io_last = 0xffff};
+
+    memcpy(a.irq, irq, sizeof irq);
+    for (unsigned i = 0; i < 4; i++) {
+        piix3_pirq_program(pc->piix3, i, irq[i]);
+    }
+    pic_set_levels(pc->pic, 1 << 10 | 1 << 11);
+    pci_bus_assign(pc->bus, &a);
 }
 
 bool pc_boot(Machine *m, GError **error)
@@ -178,6 +198,7 @@ bool pc_boot(Machine *m, GError **error)
     if (pc->image != NULL) {
         i440fx_open_shadow(pc->host);
         piix4_pm_program(pc->pm, PC_PM_BASE);
+        assign_pci(pc);
         boot_image_place(pc->image, m->mem);
         loader_apply(&pc->image->state, m->cpus[0]);
     }

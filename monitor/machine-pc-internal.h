@@ -19,6 +19,7 @@ typedef struct {
     BootImage *image;                 /* direct boot; NULL: by firmware                      */
     uint64_t ram_offset, rom_offset;  /* in the memfd; rom_offset: of the 128 KiB at 0xe0000 */
     uint64_t low_ram, high_ram;       /* bytes below and above 4 GiB                         */
+    uint64_t pci_first, pci_last;     /* addresses for BARs below 4 GiB                      */
     bool serial_there[4];
     bool booted;                      /* -boot once is over                                  */
 

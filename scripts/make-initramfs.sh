@@ -109,8 +109,8 @@ if [ -d "/lib/modules/$(uname -r)" ]; then
     # Load what the devices ask for by their alias.
     find /sys/devices -name modalias -exec cat {} + 2>/dev/null | sort -u |
         while read -r alias; do modprobe -q "$alias" 2>/dev/null; done
-    # Virtio devices have appeared by now.
-    find /sys/devices -name modalias -exec cat {} + 2>/dev/null | grep ^virtio | sort -u |
+    # Virtio devices and disks have appeared by now.
+    find /sys/devices -name modalias -exec cat {} + 2>/dev/null | grep -E '^(virtio|scsi)' | sort -u |
         while read -r alias; do modprobe -q "$alias" 2>/dev/null; done
 fi
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* PCI bus, i440FX, PIIX3 and PIIX4 as a guest sees them: through ports and memory. */
+#include "hw/pci-assign.h"
 #include "hw/pci-host.h"
 #include "hw/pci.h"
 #include "hw/piix3-isa.h"
@@ -500,6 +501,49 @@ START_TEST(piix4_places_the_acpi_registers)
 }
 END_TEST
 
+START_TEST(a_bus_without_firmware_gets_addresses_that_do_not_overlap)
+{
+    const PciAssignment a = {.mem_first = 0x80001000, .mem_last = 0x9fffffff, .io_first = 0xc000,
+                             .io_last = 0xffff, .irq = {10, 10, 11, 5}};
+    Toy *t[2] = {toy_on_bus(1), toy_new(2)};
+
+    bus->route = pci_route_i440fx;
+    ck_assert(pci_bus_add(bus, &t[1]->pci, 5, 0, NULL));
+    for (unsigned round = 0; round < 2; round++) {
+        pci_bus_assign(bus, &a);
+        for (unsigned i = 0; i < 2 * PCI_N_BARS; i++) {
+            const PciDevice *d = &t[i / PCI_N_BARS]->pci;
+            const PciBar *b = &d->bar[i % PCI_N_BARS];
+            uint64_t addr = pci_bar_addr(d, i % PCI_N_BARS);
+            if (b->len == 0) {
+                continue;
+            }
+            ck_assert(addr % b->len == 0 && addr >= (b->io ? a.io_first : a.mem_first) &&
+                      addr + b->len - 1 <= (b->io ? a.io_last : a.mem_last));
+            ck_assert(pci_bar_mapped(d, i % PCI_N_BARS) == (i % PCI_N_BARS != PCI_BAR_ROM));
+            for (unsigned j = 0; j < i; j++) {
+                const PciDevice *e = &t[j / PCI_N_BARS]->pci;
+                const PciBar *c = &e->bar[j % PCI_N_BARS];
+                uint64_t other = pci_bar_addr(e, j % PCI_N_BARS);
+                ck_assert(c->len == 0 || c->io != b->io || other + c->len <= addr ||
+                          addr + b->len <= other);
+            }
+        }
+        ck_assert_uint_eq(cfg_read(TOY, PCI_INTERRUPT_LINE, 1), 11);   /* slot 3, INTA: PIRQ C */
+        ck_assert_uint_eq(cfg_read(5 << 3, PCI_INTERRUPT_LINE, 1), 10); /* slot 5, INTB: PIRQ B */
+        device_reset(&t[0]->pci.dev);
+        device_reset(&t[1]->pci.dev);
+    }
+    /* what does not fit stays unassigned */
+    pci_bus_assign(bus, &(PciAssignment){.mem_first = 0x80000000, .mem_last = 0x8017ffff});
+    ck_assert_uint_ne(pci_bar_addr(&t[0]->pci, 4), 0);
+    ck_assert_uint_eq(pci_bar_addr(&t[1]->pci, 4), 0);
+    ck_assert_uint_eq(pci_bar_addr(&t[0]->pci, 0), 0);
+    device_free(&t[0]->pci.dev);
+    device_free(&t[1]->pci.dev);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("pci");
@@ -519,6 +563,7 @@ int main(void)
     tcase_add_test(tc, shadow_can_be_opened_for_boots_without_firmware);
     tcase_add_test(tc, piix3_routes_pirqs_and_resets);
     tcase_add_test(tc, piix4_places_the_acpi_registers);
+    tcase_add_test(tc, a_bus_without_firmware_gets_addresses_that_do_not_overlap);
     suite_add_tcase(s, tc);
     SRunner *sr = srunner_create(s);
     srunner_run_all(sr, CK_NORMAL);
