@@ -5,6 +5,7 @@
 #include "cpu-x86/cpuid.h"
 #include "monitor/report.h"
 #include "softmmu/base/bits.h"
+#include "translator/engine.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -13,8 +14,8 @@
 
 static const ConfigEngine engine_rows[] = {
     {"interpret", "the reference interpreter: exact, needs nothing of the host", &interp_engine},
-    {"translate", "the x86-to-x86 translator", NULL},
-    {"tcg",       "another name of translate", NULL},
+    {"translate", "the x86-to-x86 translator", &translate_engine},
+    {"tcg",       "another name of translate", &translate_engine},
     {"kvm",       "the host's hardware virtualisation", NULL},
 };
 

@@ -260,6 +260,9 @@ static void page_written(PhysMem *pm, uint64_t offset)
     if ((flags & PAGE_CODE) != 0) {
         page_flags_clear(pm, offset, PAGE_CODE);
         __atomic_add_fetch(&pm->code_version[offset >> GUEST_PAGE_SHIFT], 1, __ATOMIC_SEQ_CST);
+        if (pm->code_changed != NULL) {
+            pm->code_changed(pm->code_changed_arg, offset);
+        }
     }
     if ((flags & PAGE_TRACED) != 0 && pm->write_trace != NULL) {
         pm->write_trace(pm->write_trace_arg, offset, 1);

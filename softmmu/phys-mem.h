@@ -83,6 +83,8 @@ struct PhysMem {
     GPtrArray *tlbs;          /* Tlb*: whom a revocation must reach               */
     void (*write_trace)(void *arg, uint64_t offset, uint64_t len); /* PAGE_TRACED, may be NULL */
     void *write_trace_arg;
+    void (*code_changed)(void *arg, uint64_t offset); /* a PAGE_CODE page was written; may be NULL */
+    void *code_changed_arg;
 };
 
 /* Reserve `size` bytes (rounded up to pages) of guest memory; nothing is committed until touched.

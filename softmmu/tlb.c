@@ -243,6 +243,7 @@ void tlb_flush_all(Tlb *t)
     memset(t->space_of, 0, sizeof t->space_of);
     memset(t->large_seen, 0, sizeof t->large_seen);
     t->next_space = 1;
+    t->code_epoch++;
     t->n_flushes++;
     trace(tlb_flush, "all");
     new_space(t);
@@ -291,6 +292,7 @@ static void drop_large(Tlb *t, uint64_t lin, unsigned shift)
 void tlb_flush_page(Tlb *t, GuestLin lin)
 {
     t->n_page_flushes++;
+    t->code_epoch++;
     for (int c = 0; c < TLB_CLASS_COUNT; c++) {
         TlbTable *tt = &t->table[c];
         uint64_t slot = (lin.v >> GUEST_PAGE_SHIFT) & tt->index_mask;

@@ -87,6 +87,8 @@ typedef struct {
     uint64_t large_seen[2][64];  /* Bloom bits: 4 MiB and 1 GiB regions that hold fragments of
                                     large pages */
 
+    uint64_t code_epoch;         /* changes when a translation of some page was removed whatever its
+                                    tag: caches keyed by (linear address, space) must be dropped  */
     uint64_t n_fills, n_flushes, n_page_flushes, n_retags, n_revokes; /* statistics */
 } Tlb;
 

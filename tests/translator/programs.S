@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Guest programs for the translator's tests: position-independent 64-bit code, copied into a guest
+ * and run to its `hlt` under the interpreter and the translator, which must agree on everything.
+ * rdi points to 64 KiB of data, rsp to a stack.
+ */
+    .section .rodata
+    .macro PROGRAM name
+    .globl prog_\name, prog_\name\()_end
+    .balign 16
+prog_\name:
+    .endm
+    .macro END name
+    hlt
+prog_\name\()_end:
+    .endm
+
+PROGRAM loop_sum
+    xor %eax, %eax
+    mov $1000, %ecx
+1:  add %rcx, %rax
+    rol $3, %rax
+    dec %ecx
+    jnz 1b
+END loop_sum
+
+PROGRAM memory
+    mov $200, %ecx
+    xor %eax, %eax
+1:  mov %rcx, (%rdi,%rcx,8)
+    add (%rdi,%rcx,8), %rax
+    adc %rcx, 8(%rdi,%rcx,8)
+    movzbl (%rdi,%rcx), %edx
+    add %dl, %ah
+    xor %ah, 3(%rdi,%rcx,2)
+    imul $77, (%rdi,%rcx,4), %r9d
+    lock xadd %r9, 0x1000(%rdi)
+    lock cmpxchg %rdx, 0x1008(%rdi)
+    setc 0x1010(%rdi,%rcx)
+    cmpb $5, 0x1010(%rdi,%rcx)
+    cmovg %rcx, %r10
+    dec %ecx
+    jnz 1b
+END memory
+
+PROGRAM calls
+    mov $18, %eax
+    call 2f
+    mov %rax, (%rdi)
+    lea 3f(%rip), %rbx
+    mov $50, %ecx
+1:  call *%rbx
+    loop 1b
+    hlt
+2:  cmp $2, %eax                    /* fib */
+    jl 4f
+    push %rax
+    dec %eax
+    call 2b
+    mov (%rsp), %rdx
+    mov %rax, (%rsp)
+    lea -2(%rdx), %eax
+    call 2b
+    pop %rdx
+    add %rdx, %rax
+4:  ret
+3:  add %rcx, %rax
+    ret $0
+END calls
+
+PROGRAM page_cross
+    lea 0xff9(%rdi), %rbx
+    mov $100, %ecx
+1:  mov %rcx, (%rbx)
+    add %rax, 1(%rbx)
+    mov 2(%rbx), %rax
+    push %rcx
+    pop %rdx
+    dec %ecx
+    jnz 1b
+END page_cross
+
+PROGRAM flags_live
+    mov $300, %ecx
+    xor %eax, %eax
+1:  add $0x7fffffff, %eax
+    mov %eax, (%rdi)                /* flags of the add stay live over the store */
+    mov 8(%rdi), %rdx
+    push %rdx
+    pop %rdx
+    adc %rdx, %rdx
+    seto %bl
+    rcl $1, %r8
+    mov %rbx, 16(%rdi,%rcx,8)
+    inc %edx                        /* keeps CF */
+    mov %rdx, 8(%rdi)
+    jc 2f
+    add $13, %eax
+2:  shl %cl, %r9
+    mov %r9, 24(%rdi)
+    pushf
+    pop %r11
+    xor %r11, %r12
+    dec %ecx
+    jnz 1b
+END flags_live
+
+PROGRAM all_registers                /* few registers are left to borrow */
+    mov $50, %ecx
+1:  add %rcx, %rax
+    mov %rax, (%rdi)
+    add %rax, %rdx
+    add %rdx, %rbx
+    mov %rbx, 8(%rdi)
+    add %rbx, %rsi
+    add %rsi, %rbp
+    add %rbp, %r8
+    mov %r8, 16(%rdi)
+    add %r8, %r9
+    add %r9, %r10
+    add %r10, %r11
+    mov %r11, 24(%rdi)
+    add %r11, %r12
+    add %r12, %r13
+    add %r13, %r14
+    mov %r14, 32(%rdi)
+    add %r14, %r15
+    mov %r15, 40(%rdi)
+    add 8(%rdi), %rax
+    push %rax
+    push %rbp
+    mov %rsp, %rbp
+    push %r15
+    leave
+    pop %rax
+    dec %ecx
+    jnz 1b
+END all_registers
+
+PROGRAM switch_table
+    mov $400, %ecx
+    lea 5f(%rip), %rbx
+1:  mov %ecx, %edx
+    and $3, %edx
+    movslq (%rbx,%rdx,4), %rdx
+    add %rbx, %rdx
+    jmp *%rdx
+2:  add $1, %rax
+    jmp 4f
+3:  add $100, %rax
+    jmp 4f
+6:  xor %rcx, %rax
+4:  dec %ecx
+    jnz 1b
+    hlt
+5:  .long 2b - 5b, 3b - 5b, 6b - 5b, 2b - 5b
+END switch_table
+
+PROGRAM rip_relative_jumps
+    mov $60, %ecx
+    lea 3f(%rip), %rbx
+    mov %rbx, 5f(%rip)
+    lea 4f(%rip), %rbx
+    mov %rbx, 6f(%rip)
+1:  jmp *5f(%rip)
+    ud2
+3:  call *6f(%rip)
+    dec %ecx
+    jnz 1b
+    hlt
+4:  add %rcx, %rax
+    ret
+    .balign 8
+5:  .quad 0
+6:  .quad 0
+END rip_relative_jumps
+
+PROGRAM strings
+    mov $20, %ebx
+1:  mov %rdi, %r8
+    lea 0x2000(%rdi), %rsi
+    mov $0x700, %ecx
+    rep movsq
+    mov %r8, %rdi
+    mov %ebx, %eax
+    mov $0x33, %ecx
+    rep stosb
+    mov %r8, %rdi
+    mov $0x100, %ecx
+    repe scasb
+    mov %r8, %rdi
+    dec %ebx
+    jnz 1b
+END strings
+
+PROGRAM self_modify
+    lea 2f(%rip), %rbx
+    mov $40, %ecx
+1:  mov %ecx, 1(%rbx)                /* the immediate of the mov below */
+2:  mov $0x11223344, %eax
+    add %rax, %rdx
+    dec %ecx
+    jnz 1b
+END self_modify
+
+PROGRAM divide
+    mov $100, %ecx
+1:  mov $0x123456789abcdef, %rax
+    xor %edx, %edx
+    div %rcx
+    add %rdx, %r8
+    cqo
+    idiv %rcx
+    mov %rcx, (%rdi)
+    xor %edx, %edx
+    divq (%rdi)
+    dec %ecx
+    jnz 1b
+    mov $7, %eax
+    xor %edx, %edx
+    div %rcx                         /* #DE */
+END divide
+
+    .section .note.GNU-stack, "", @progbits

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The translator against the interpreter: whole programs, every register and byte compared. */
+#include "tests/cpu-x86/guest-cpu.h"
+#include "tests/suite.h"
+#include "translator/engine.h"
+
+#include <stdio.h>
+
+#define PROGRAM(name)                                                                              \
+    extern const uint8_t prog_##name[], prog_##name##_end[];
+#include "tests/translator/programs.def"
+#undef PROGRAM
+
+static const struct {
+    const char *name;
+    const uint8_t *start, *end;
+} programs[] = {
+#define PROGRAM(name) {#name, prog_##name, prog_##name##_end},
+#include "tests/translator/programs.def"
+#undef PROGRAM
+};
+
+/* Load program i at GUEST_CODE + shift and run it until it halts or enters an exception handler. */
+static void run_program(GuestCpu *g, const EngineClass *engine, unsigned i, unsigned shift)
+{
+    uint64_t limit = 4000000;
+
+    guest_cpu_init(g, GUEST_LONG64);
+    guest_write(g, GUEST_CODE + shift, programs[i].start, programs[i].end - programs[i].start);
+    for (unsigned v = 0; v < 32; v++) {
+        guest_write(g, GUEST_HANDLERS + 16 * v, "\xf4", 1); /* handlers halt */
+    }
+    g->cpu->rip = GUEST_CODE + shift;
+    for (unsigned r = 0; r < GPR_COUNT; r++) {
+        g->cpu->gpr[r] = UINT64_C(0x1234567890abcdef) * (r + 1);
+    }
+    g->cpu->gpr[GPR_RDI] = GUEST_BIG_DATA;
+    g->cpu->gpr[GPR_RSP] = GUEST_BIG_DATA + 0x20000;
+    g->cpu->engine = engine;
+    ck_assert(engine->attach(g->cpu, NULL));
+    while (limit > 0 && g->cpu->activity == CPU_RUNNING) {
+        CpuExit e = engine->run(g->cpu, 2000);
+        ck_assert_msg(e == CPU_EXIT_BUDGET || e == CPU_EXIT_HALT, "exit %s", cpu_exit_info[e].name);
+        if (e == CPU_EXIT_HALT) {
+            break;
+        }
+        limit -= 2000;
+    }
+    ck_assert_msg(limit > 0, "%s does not end", programs[i].name);
+}
+
+static void finish(GuestCpu *g)
+{
+    g->cpu->engine->detach(g->cpu);
+    guest_cpu_clear(g);
+}
+
+static void compare(unsigned i, GuestCpu *a, GuestCpu *b)
+{
+    for (unsigned r = 0; r < GPR_COUNT; r++) {
+        ck_assert_msg(a->cpu->gpr[r] == b->cpu->gpr[r], "%s: gpr %u is %llx, want %llx",
+                      programs[i].name, r, (unsigned long long)b->cpu->gpr[r],
+                      (unsigned long long)a->cpu->gpr[r]);
+    }
+    ck_assert_msg(a->cpu->rip == b->cpu->rip && a->cpu->rflags == b->cpu->rflags,
+                  "%s: rip %llx flags %llx, want %llx %llx", programs[i].name,
+                  (unsigned long long)b->cpu->rip, (unsigned long long)b->cpu->rflags,
+                  (unsigned long long)a->cpu->rip, (unsigned long long)a->cpu->rflags);
+    for (uint64_t at = 0; at < 0x400000; at += 8) {
+        uint64_t x = load_le(guest_ram(a, at), 8), y = load_le(guest_ram(b, at), 8);
+        ck_assert_msg(x == y, "%s: memory at %llx is %llx, want %llx", programs[i].name,
+                      (unsigned long long)at, (unsigned long long)y, (unsigned long long)x);
+    }
+}
+
+/* Also with the code laid across a page end. */
+static const unsigned shifts[] = {0, 0xfe5, 0xff3, 0xffd};
+
+START_TEST(programs_end_the_same_translated_and_interpreted)
+{
+    unsigned i = (unsigned)_i / ARRAY_LEN(shifts), s = shifts[(unsigned)_i % ARRAY_LEN(shifts)];
+    GuestCpu a, b;
+
+    run_program(&a, &interp_engine, i, s);
+    run_program(&b, &translate_engine, i, s);
+    compare(i, &a, &b);
+    ck_assert_msg(b.cpu->stats[STAT_TRANS_BLOCKS] > 0, "nothing was translated");
+    finish(&a);
+    finish(&b);
+}
+END_TEST
+
+Suite *test_suite(void)
+{
+    Suite *s = suite_create("translator");
+    TCase *t = tcase_create("programs");
+
+    tcase_add_loop_test(t, programs_end_the_same_translated_and_interpreted, 0,
+                        (int)(ARRAY_LEN(programs) * ARRAY_LEN(shifts)));
+    suite_add_tcase(s, t);
+    return s;
+}

@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "translator/block.h"
+
+#include "translator/policy.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+enum { BLOCK_ROOM = 16384, HASH_BITS = 16, BLOCKS_PER_REGION_MAX = 1 << 17 };
+
+/* -- Life ------------------------------------------------------------------------------------- */
+
+static bool map_views(BlockCache *c, GError **error)
+{
+    int fd = memfd_create("translated-code", MFD_CLOEXEC);
+    void *w = MAP_FAILED, *x = MAP_FAILED;
+
+    if (fd >= 0 && ftruncate(fd, (off_t)c->size) == 0) {
+        w = mmap(NULL, c->size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
+        x = mmap(NULL, c->size, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_NORESERVE, fd, 0);
+    }
+    if (fd >= 0) {
+        close(fd);
+    }
+    if (w == MAP_FAILED || x == MAP_FAILED) {
+        g_set_error(error, G_FILE_ERROR, g_file_error_from_errno(errno),
+                    "cannot map %" G_GUINT64_FORMAT " MiB for translated code: %s", c->size >> 20,
+                    g_strerror(errno));
+        return false;
+    }
+    c->writable = w;
+    c->exec = x;
+    return true;
+}
+
+BlockCache *cache_new(PhysMem *mem, GError **error)
+{
+    BlockCache *c = g_new0(BlockCache, 1);
+
+    c->mem = mem;
+    c->size = trans_policy.code_bytes;
+    c->n_regions = trans_policy.code_regions;
+    c->region_size = c->size / c->n_regions;
+    if (!map_views(c, error)) {
+        g_free(c);
+        return NULL;
+    }
+    lock_init(&c->lock, LOCK_RANK_TRANSLATE);
+    /* Sized once: the border reads it without the lock. */
+    c->blocks = g_ptr_array_sized_new(c->n_regions * BLOCKS_PER_REGION_MAX);
+    c->free_ids = g_array_new(FALSE, FALSE, sizeof(uint32_t));
+    c->by_region = g_new(GPtrArray *, c->n_regions);
+    for (unsigned i = 0; i < c->n_regions; i++) {
+        /* Sized once: cache_find_host() reads the array without the lock. */
+        c->by_region[i] = g_ptr_array_sized_new(BLOCKS_PER_REGION_MAX);
+    }
+    c->hash_mask = (1u << HASH_BITS) - 1;
+    c->hash = g_new0(Block *, c->hash_mask + 1);
+    c->page_head = g_new0(Block *, mem->size >> GUEST_PAGE_SHIFT);
+    return c;
+}
+
+static void block_free(Block *b)
+{
+    g_free(b->marks);
+    g_free(b->sites);
+    g_free(b);
+}
+
+void cache_free(BlockCache *c)
+{
+    if (c == NULL) {
+        return;
+    }
+    for (unsigned i = 0; i < c->blocks->len; i++) {
+        Block *b = g_ptr_array_index(c->blocks, i);
+        if (b != NULL) {
+            block_free(b);
+        }
+    }
+    for (unsigned i = 0; i < c->n_regions; i++) {
+        g_ptr_array_free(c->by_region[i], TRUE);
+    }
+    g_free(c->by_region);
+    g_ptr_array_free(c->blocks, TRUE);
+    g_array_free(c->free_ids, TRUE);
+    g_free(c->hash);
+    g_free(c->page_head);
+    munmap(c->writable, c->size);
+    munmap((void *)c->exec, c->size);
+    lock_clear(&c->lock);
+    g_free(c);
+}
+
+/* -- Look-up ---------------------------------------------------------------------------------- */
+
+static uint64_t hash_of(const BlockCache *c, uint64_t offset, uint64_t lin)
+{
+    uint64_t x = (offset ^ (lin >> 12) * UINT64_C(0x9e3779b97f4a7c15)) * UINT64_C(0xff51afd7ed558ccd);
+
+    return (x >> 40) & c->hash_mask;
+}
+
+Block *cache_find(BlockCache *c, uint64_t offset, uint64_t lin)
+{
+    Block *b = c->hash[hash_of(c, offset, lin)];
+
+    while (b != NULL && (b->offset != offset || b->lin != lin)) {
+        b = b->hash_next;
+    }
+    return b;
+}
+
+Block *cache_find_host(BlockCache *c, const uint8_t *pc)
+{
+    uint64_t at = (uint64_t)(pc - c->exec);
+    GPtrArray *list;
+    unsigned lo = 0, hi;
+
+    if (pc < c->exec || at >= c->size) {
+        return NULL;
+    }
+    list = c->by_region[at / c->region_size];
+    hi = __atomic_load_n(&list->len, __ATOMIC_ACQUIRE);
+    while (hi - lo > 1) {
+        unsigned mid = (lo + hi) / 2;
+        if (((Block *)list->pdata[mid])->code <= pc) {
+            lo = mid;
+        } else {
+            hi = mid;
+        }
+    }
+    if (hi == 0) {
+        return NULL;
+    }
+    Block *b = list->pdata[lo];
+    return pc >= b->code && pc < b->code + b->host_len ? b : NULL;
+}
+
+const Mark *block_mark_at(const Block *b, uint32_t host_off)
+{
+    unsigned lo = 0, hi = b->n_marks;
+
+    while (hi - lo > 1) {
+        unsigned mid = (lo + hi) / 2;
+        if (b->marks[mid].host_off <= host_off) {
+            lo = mid;
+        } else {
+            hi = mid;
+        }
+    }
+    return &b->marks[lo];
+}
+
+/* -- Adding ----------------------------------------------------------------------------------- */
+
+bool cache_room(BlockCache *c, Emit *e)
+{
+    uint64_t at = (c->used + 15) & ~UINT64_C(15);
+
+    if (at + BLOCK_ROOM > c->region_size ||
+        c->by_region[c->region]->len >= BLOCKS_PER_REGION_MAX) {
+        return false;
+    }
+    emit_init(e, c->writable + c->region * c->region_size + at, BLOCK_ROOM, c->exec - c->writable);
+    return true;
+}
+
+uint32_t cache_take_id(BlockCache *c)
+{
+    uint32_t id = c->blocks->len;
+
+    if (c->free_ids->len > 0) {
+        id = g_array_index(c->free_ids, uint32_t, c->free_ids->len - 1);
+        g_array_set_size(c->free_ids, c->free_ids->len - 1);
+    } else {
+        g_ptr_array_add(c->blocks, NULL);
+    }
+    return id;
+}
+
+void cache_return_id(BlockCache *c, uint32_t id)
+{
+    g_array_append_val(c->free_ids, id);
+}
+
+void cache_add(BlockCache *c, Block *b, const Emit *e)
+{
+    uint64_t h = hash_of(c, b->offset, b->lin);
+    GPtrArray *list = c->by_region[c->region];
+
+    g_assert(!e->full && list->len < BLOCKS_PER_REGION_MAX);
+    b->region = (uint8_t)c->region;
+    b->state = BLOCK_LIVE;
+    g_ptr_array_index(c->blocks, b->id) = b;
+    b->hash_next = c->hash[h];
+    c->hash[h] = b;
+    b->page_next = c->page_head[b->offset >> GUEST_PAGE_SHIFT];
+    c->page_head[b->offset >> GUEST_PAGE_SHIFT] = b;
+    list->pdata[list->len] = b;
+    __atomic_store_n(&list->len, list->len + 1, __ATOMIC_RELEASE);
+    c->used = (uint64_t)(e->cur - c->writable) - c->region * c->region_size;
+    c->n_blocks++;
+    c->n_insns += b->n_insns;
+    c->n_host_bytes += b->host_len;
+}
+
+/* Aim the jump of an exit: its displacement is 4-aligned, so other CPUs may be running through it. */
+static void point_exit(BlockCache *c, BlockExit *x, const uint8_t *target)
+{
+    const uint8_t *after = x->rel32 + 4 + (c->exec - c->writable);
+
+    g_assert(((uintptr_t)x->rel32 & 3) == 0);
+    __atomic_store_n((int32_t *)(void *)x->rel32, (int32_t)(target - after), __ATOMIC_RELEASE);
+}
+
+/* -- Killing ---------------------------------------------------------------------------------- */
+
+/* Replace the 5-byte nop at the entry by a jump to the block's exit to itself: one aligned 8-byte
+ * store, so that a CPU that comes in sees the old or the new instruction whole. */
+static void close_entry(Block *b)
+{
+    uint64_t word;
+    int32_t rel = (int32_t)b->dead_off - BLOCK_ENTRY_NOP;
+
+    memcpy(&word, b->writable, 8);
+    word = (word & ~UINT64_C(0xffffffffff)) | 0xe9 | (uint64_t)(uint32_t)rel << 8;
+    __atomic_store_n((uint64_t *)(void *)b->writable, word, __ATOMIC_RELEASE);
+}
+
+static void unhash(BlockCache *c, Block *b)
+{
+    Block **p = &c->hash[hash_of(c, b->offset, b->lin)];
+
+    while (*p != b) {
+        p = &(*p)->hash_next;
+    }
+    *p = b->hash_next;
+}
+
+static void kill_block(BlockCache *c, Block *b)
+{
+    g_assert(b->state == BLOCK_LIVE);
+    b->state = BLOCK_DEAD;
+    unhash(c, b);
+    close_entry(b);
+    c->n_dead++;
+}
+
+void cache_kill_page(BlockCache *c, uint64_t offset)
+{
+    Block **head = &c->page_head[offset >> GUEST_PAGE_SHIFT];
+
+    for (Block *b = *head; b != NULL; b = b->page_next) {
+        kill_block(c, b);
+    }
+    *head = NULL;
+}
+
+void cache_kill_region(BlockCache *c, unsigned region)
+{
+    GPtrArray *list = c->by_region[region];
+
+    for (unsigned i = 0; i < list->len; i++) {
+        Block *b = g_ptr_array_index(list, i);
+        if (b->state == BLOCK_LIVE) {
+            Block **p = &c->page_head[b->offset >> GUEST_PAGE_SHIFT];
+            while (*p != b) {
+                p = &(*p)->page_next;
+            }
+            *p = b->page_next;
+            kill_block(c, b);
+        }
+    }
+    for (unsigned i = 0; i < c->blocks->len; i++) {
+        Block *b = g_ptr_array_index(c->blocks, i);
+        for (unsigned k = 0; b != NULL && k < b->n_exits; k++) {
+            if (b->exit[k].to != NULL && b->exit[k].to->region == region) {
+                point_exit(c, &b->exit[k], b->code + b->exit[k].stub_off);
+                b->exit[k].to = NULL;
+            }
+        }
+    }
+}
+
+void cache_next_region(BlockCache *c)
+{
+    unsigned next = (c->region + 1) % c->n_regions;
+    GPtrArray *list = c->by_region[next];
+
+    for (unsigned i = 0; i < list->len; i++) {
+        Block *b = g_ptr_array_index(list, i);
+        g_assert(b->state == BLOCK_DEAD);
+        g_ptr_array_index(c->blocks, b->id) = NULL;
+        cache_return_id(c, b->id);
+        block_free(b);
+    }
+    __atomic_store_n(&list->len, 0, __ATOMIC_RELEASE);
+    c->region = next;
+    c->used = 0;
+    c->evictions++;
+}
+
+/* -- Links ------------------------------------------------------------------------------------ */
+
+void cache_link(BlockCache *c, Block *b, unsigned k, Block *to)
+{
+    if (b->exit[k].rel32 != NULL && b->state == BLOCK_LIVE && to->state == BLOCK_LIVE) {
+        point_exit(c, &b->exit[k], to->code);
+        b->exit[k].to = to;
+        c->n_links++;
+    }
+}

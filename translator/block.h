@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Blocks: one translated run of guest instructions on one page, single entry, and the cache that
+ * holds them.
+ *
+ *            translate            code page written, region evicted
+ *     FREE -------------> LIVE --------------------------------------> DEAD
+ *      ^                                                                |
+ *      +------------- region reused: no CPU can be inside --------------+
+ *
+ *   LIVE  findable by key; CPUs may be inside; others may link to it.
+ *   DEAD  not findable; its first bytes jump to its own exit, so a link or jump-cache entry that
+ *         still points here leaves at once.  A CPU may still be inside.
+ *
+ * Keyed by the place of the code (memfd offset), its linear address and the mode.  The linear
+ * address is part of the key because RIP-relative operands and return addresses are constants in
+ * the translation.
+ *
+ * Code memory is one memfd with a writable and an executable view.  It is divided into regions
+ * filled in turn; when all are full the oldest is evicted: its blocks die, every CPU is made to
+ * leave translated code once, then the region is reused.
+ *
+ * The translate lock guards everything here; a signal handler may call cache_find_host() without
+ * it, and generated code runs without it.
+ */
+#ifndef TRANSLATOR_BLOCK_H
+#define TRANSLATOR_BLOCK_H
+
+#include "cpu-x86/state.h"
+#include "translator/emit.h"
+
+#include <glib.h>
+
+typedef enum { BLOCK_LIVE, BLOCK_DEAD } BlockState;
+
+/* State of the borrowed registers and flags from one host offset on (unwind.c). */
+enum {
+    MARK_FLAGS_SLOT = 1,       /* the guest's flags are in vcb.flags_slot                        */
+    MARK_RAX_TMP = 2,          /* the guest's rax is in vcb.rax_tmp                              */
+    MARK_POST = 4,             /* the last instruction is complete; rip is in vcb.rip            */
+    MARK_EXIT = 8,             /* ... and rip is that of exit `insn`                             */
+};
+
+typedef struct {
+    uint16_t host_off;         /* from here to the next mark                                     */
+    uint16_t borrowed;         /* host registers whose guest value is in vcb.saved               */
+    uint8_t insn;              /* guest instruction, or exit with MARK_EXIT                      */
+    uint8_t bits;              /* MARK_*                                                         */
+} Mark;
+
+/* Where an instruction's slow path left, and where it goes on. */
+typedef struct {
+    uint16_t resume_off;       /* host offset behind the instruction; 0: do not resume           */
+    uint16_t borrowed;
+    uint8_t bits;
+    uint8_t guest_off, guest_len;
+} Site;
+
+typedef struct Block Block;
+
+typedef struct {
+    uint64_t target;           /* guest rip                                                      */
+    uint8_t *rel32;            /* of the jump (writable view) or NULL: not linkable              */
+    uint32_t stub_off;         /* host offset the jump has while unlinked                        */
+    Block *to;                 /* linked to, or NULL                                             */
+} BlockExit;
+
+enum { BLOCK_EXITS = 2, BLOCK_ENTRY_NOP = 5 };
+
+struct Block {
+    uint64_t lin, offset;      /* key                                                            */
+    uint32_t id;
+    uint16_t host_len, n_marks, guest_len;
+    uint8_t n_insns, n_exits, state, region;
+    const uint8_t *code;       /* executable view                                                */
+    uint8_t *writable;
+    Mark *marks;
+    Site *sites;               /* one a guest instruction                                        */
+    uint32_t dead_off;         /* host offset of the exit to itself                              */
+    BlockExit exit[BLOCK_EXITS];
+    Block *hash_next, *page_next;
+};
+
+typedef struct {
+    Lock lock;                 /* rank TRANSLATE */
+    PhysMem *mem;
+    uint8_t *writable;
+    const uint8_t *exec;
+    uint64_t size, region_size;
+    unsigned n_regions, region; /* being filled                                                  */
+    uint64_t used;              /* bytes of the region being filled                              */
+    GPtrArray *blocks;          /* by id; NULL while the id is free                              */
+    GArray *free_ids;
+    GPtrArray **by_region;      /* Block*, ascending code addresses                              */
+    Block **hash;
+    uint64_t hash_mask;
+    Block **page_head;          /* by memfd page                                                 */
+    uint64_t evictions;         /* of regions                                                    */
+    uint64_t n_blocks, n_dead, n_links, n_insns, n_host_bytes, n_cycles;
+} BlockCache;
+
+/* One cache for a machine's memory.  NULL with `error` when the host refuses the mapping. */
+BlockCache *cache_new(PhysMem *mem, GError **error);
+void cache_free(BlockCache *c);
+
+/* All below want the lock. */
+
+Block *cache_find(BlockCache *c, uint64_t offset, uint64_t lin);
+
+/* Room for one block's code, writable, 16-aligned; false: the current region is full, call
+ * cache_next_region() and start over. */
+bool cache_room(BlockCache *c, Emit *e);
+/* Start filling the next region, which was killed; the caller has made sure since that no CPU is
+ * inside its code and no jump cache points there (engine.c). */
+void cache_next_region(BlockCache *c);
+/* Kill the blocks of a region and undo all links into it: then no CPU enters it any more. */
+void cache_kill_region(BlockCache *c, unsigned region);
+
+/* An id for a block about to be made (generated code names it). */
+uint32_t cache_take_id(BlockCache *c);
+void cache_return_id(BlockCache *c, uint32_t id);
+/* Publish a finished block whose code was emitted at cache_room()'s window. */
+void cache_add(BlockCache *c, Block *b, const Emit *e);
+
+/* Kill all blocks of the page at `offset` (its bytes changed). */
+void cache_kill_page(BlockCache *c, uint64_t offset);
+
+/* Make exit k of b jump straight to `to`; both LIVE. */
+void cache_link(BlockCache *c, Block *b, unsigned k, Block *to);
+
+/* The block whose code holds a host address, or NULL.  Any thread, async-signal-safe. */
+Block *cache_find_host(BlockCache *c, const uint8_t *pc);
+
+/* The mark in force at a host offset. */
+const Mark *block_mark_at(const Block *b, uint32_t host_off);
+
+#endif /* TRANSLATOR_BLOCK_H */

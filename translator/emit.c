@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "translator/emit.h"
+
+#include <glib.h>
+#include <string.h>
+
+/* -- Bytes ------------------------------------------------------------------------------------ */
+
+void emit_init(Emit *e, void *window, size_t len, intptr_t exec_delta)
+{
+    *e = (Emit){.start = window, .cur = window, .end = (uint8_t *)window + len,
+                .exec_delta = exec_delta};
+}
+
+void emit_bytes(Emit *e, const void *bytes, size_t n)
+{
+    if (e->full || (size_t)(e->end - e->cur) < n) {
+        e->full = true;
+        return;
+    }
+    memcpy(e->cur, bytes, n);
+    e->cur += n;
+}
+
+void emit8(Emit *e, uint8_t v)
+{
+    emit_bytes(e, &v, sizeof v);
+}
+
+void emit32(Emit *e, uint32_t v)
+{
+    emit_bytes(e, &v, sizeof v);
+}
+
+void emit64(Emit *e, uint64_t v)
+{
+    emit_bytes(e, &v, sizeof v);
+}
+
+void emit_align(Emit *e, unsigned align, unsigned residue)
+{
+    static const uint8_t nops[8][8] = {
+        {0}, {0x90}, {0x66, 0x90}, {0x0f, 0x1f, 0x00}, {0x0f, 0x1f, 0x40, 0x00},
+        {0x0f, 0x1f, 0x44, 0x00, 0x00}, {0x66, 0x0f, 0x1f, 0x44, 0x00, 0x00},
+        {0x0f, 0x1f, 0x80, 0x00, 0x00, 0x00, 0x00},
+    };
+    unsigned n = (unsigned)(residue - (uintptr_t)e->cur) & (align - 1);
+
+    while (n > 0) {
+        unsigned step = MIN(n, 7);
+        emit_bytes(e, nops[step], step);
+        n -= step;
+    }
+}
+
+/* -- Encoding pieces -------------------------------------------------------------------------- */
+
+enum { REX = 0x40, REX_W = 8, REX_R = 4, REX_X = 2, REX_B = 1 };
+
+static void put_rex(Emit *e, unsigned w, unsigned reg, unsigned index, unsigned base)
+{
+    unsigned rex = REX | w | (reg & 8 ? REX_R : 0) | (index & 8 ? REX_X : 0) |
+                   (base & 8 ? REX_B : 0);
+
+    if (rex != REX) {
+        emit8(e, (uint8_t)rex);
+    }
+}
+
+/* ModRM [+ SIB] [+ disp] for [base + disp]. */
+static void put_mem(Emit *e, unsigned reg, unsigned base, int32_t disp)
+{
+    bool need_disp = disp != 0 || (base & 7) == HR_RBP; /* mod 0 would be RIP */
+    bool short_disp = disp == (int8_t)disp;
+    unsigned mod = !need_disp ? 0 : short_disp ? 0x40 : 0x80;
+
+    emit8(e, (uint8_t)(mod | (reg & 7) << 3 | (base & 7)));
+    if ((base & 7) == HR_RSP) {
+        emit8(e, 0x24); /* SIB without index */
+    }
+    if (mod == 0x40) {
+        emit8(e, (uint8_t)disp);
+    } else if (mod == 0x80) {
+        emit32(e, (uint32_t)disp);
+    }
+}
+
+static void put_op_mem(Emit *e, uint8_t opcode, unsigned reg, unsigned base, int32_t disp)
+{
+    put_rex(e, REX_W, reg, 0, base);
+    emit8(e, opcode);
+    put_mem(e, reg, base, disp);
+}
+
+/* ModRM and SIB of fs:[disp32]: no base, no index. */
+static void put_fs_abs(Emit *e, unsigned reg, int32_t off)
+{
+    emit8(e, (uint8_t)((reg & 7) << 3 | 4));
+    emit8(e, 0x25);
+    emit32(e, (uint32_t)off);
+}
+
+/* -- Moves ------------------------------------------------------------------------------------ */
+
+void emit_mov_rr(Emit *e, unsigned dst, unsigned src)
+{
+    put_rex(e, REX_W, src, 0, dst);
+    emit8(e, 0x89);
+    emit8(e, (uint8_t)(0xc0 | (src & 7) << 3 | (dst & 7)));
+}
+
+void emit_mov_ri(Emit *e, unsigned dst, uint64_t val)
+{
+    if (val <= UINT32_MAX) { /* never xor: it would write flags */
+        put_rex(e, 0, 0, 0, dst);
+        emit8(e, (uint8_t)(0xb8 | (dst & 7)));
+        emit32(e, (uint32_t)val);
+    } else if ((int64_t)val == (int32_t)val) {
+        put_rex(e, REX_W, 0, 0, dst);
+        emit8(e, 0xc7);
+        emit8(e, (uint8_t)(0xc0 | (dst & 7)));
+        emit32(e, (uint32_t)val);
+    } else {
+        put_rex(e, REX_W, 0, 0, dst);
+        emit8(e, (uint8_t)(0xb8 | (dst & 7)));
+        emit64(e, val);
+    }
+}
+
+void emit_load(Emit *e, unsigned dst, unsigned base, int32_t disp)
+{
+    put_op_mem(e, 0x8b, dst, base, disp);
+}
+
+void emit_store(Emit *e, unsigned base, int32_t disp, unsigned src)
+{
+    put_op_mem(e, 0x89, src, base, disp);
+}
+
+void emit_store_imm32(Emit *e, unsigned base, int32_t imm)
+{
+    put_op_mem(e, 0xc7, 0, base, 0);
+    emit32(e, (uint32_t)imm);
+}
+
+void emit_lea(Emit *e, unsigned dst, unsigned base, int32_t disp)
+{
+    put_op_mem(e, 0x8d, dst, base, disp);
+}
+
+void emit_lea_sum(Emit *e, unsigned dst, unsigned base, unsigned index)
+{
+    emit_lea_full(e, dst, base, index, 0, 0);
+}
+
+void emit_lea_full(Emit *e, unsigned dst, unsigned base, unsigned index, unsigned scale, int32_t disp)
+{
+    unsigned b = base == EMIT_NO_REG ? 0 : base, i = index == EMIT_NO_REG ? 0 : index;
+    unsigned mod = base == EMIT_NO_REG ? 0 : disp == (int8_t)disp ? 0x40 : 0x80;
+
+    if (index == EMIT_NO_REG && base != EMIT_NO_REG) {
+        emit_lea(e, dst, base, disp);
+        return;
+    }
+    put_rex(e, REX_W, dst, i, b);
+    emit8(e, 0x8d);
+    emit8(e, (uint8_t)(mod | (dst & 7) << 3 | 4));
+    emit8(e, (uint8_t)(scale << 6 | (index == EMIT_NO_REG ? 4 : (i & 7)) << 3 |
+                       (base == EMIT_NO_REG ? 5 : (b & 7))));
+    if (mod == 0x40) {
+        emit8(e, (uint8_t)disp);
+    } else {
+        emit32(e, (uint32_t)disp);
+    }
+}
+
+/* -- The vCPU block --------------------------------------------------------------------------- */
+
+void emit_fs_op(Emit *e, uint8_t opcode, unsigned reg, int32_t off)
+{
+    emit8(e, 0x64);
+    put_rex(e, REX_W, reg, 0, 0);
+    emit8(e, opcode);
+    put_fs_abs(e, reg, off);
+}
+
+void emit_fs_load(Emit *e, unsigned dst, int32_t off)
+{
+    emit_fs_op(e, 0x8b, dst, off);
+}
+
+void emit_fs_store(Emit *e, int32_t off, unsigned src)
+{
+    emit_fs_op(e, 0x89, src, off);
+}
+
+static void fs_op32(Emit *e, uint8_t opcode, unsigned reg, int32_t off)
+{
+    emit8(e, 0x64);
+    put_rex(e, 0, reg, 0, 0);
+    emit8(e, opcode);
+    put_fs_abs(e, reg, off);
+}
+
+void emit_fs_load32(Emit *e, unsigned dst, int32_t off)
+{
+    fs_op32(e, 0x8b, dst, off);
+}
+
+void emit_fs_store32(Emit *e, int32_t off, unsigned src)
+{
+    fs_op32(e, 0x89, src, off);
+}
+
+void emit_fs_store_imm32(Emit *e, int32_t off, uint32_t imm)
+{
+    fs_op32(e, 0xc7, 0, off);
+    emit32(e, imm);
+}
+
+void emit_fs_load_indexed(Emit *e, unsigned dst, int32_t off, unsigned index)
+{
+    emit8(e, 0x64);
+    put_rex(e, REX_W, dst, index, 0);
+    emit8(e, 0x8b);
+    emit8(e, (uint8_t)((dst & 7) << 3 | 4));
+    emit8(e, (uint8_t)(0xc0 | (index & 7) << 3 | 5)); /* [index*8 + disp32] */
+    emit32(e, (uint32_t)off);
+}
+
+void emit_fs_jmp(Emit *e, int32_t off)
+{
+    emit8(e, 0x64);
+    emit8(e, 0xff);
+    put_fs_abs(e, 4, off);
+}
+
+void emit_fs_pext(Emit *e, unsigned dst, unsigned src, int32_t off)
+{
+    /* VEX.LZ.F3.0F38.W1 F5 /r: pext dst, vvvv = src, r/m = mask */
+    emit8(e, 0x64);
+    emit8(e, 0xc4);
+    emit8(e, (uint8_t)((dst & 8 ? 0 : 0x80) | 0x60 | 2));
+    emit8(e, (uint8_t)(0x80 | (~src & 15) << 3 | 2));
+    emit8(e, 0xf5);
+    put_fs_abs(e, dst, off);
+}
+
+/* -- Arithmetic ------------------------------------------------------------------------------- */
+
+void emit_shr_ri(Emit *e, unsigned reg, unsigned count)
+{
+    put_rex(e, REX_W, 0, 0, reg);
+    emit8(e, 0xc1);
+    emit8(e, (uint8_t)(0xe8 | (reg & 7)));
+    emit8(e, (uint8_t)count);
+}
+
+void emit_and_ri(Emit *e, unsigned reg, int32_t imm)
+{
+    put_rex(e, REX_W, 0, 0, reg);
+    emit8(e, 0x81);
+    emit8(e, (uint8_t)(0xe0 | (reg & 7)));
+    emit32(e, (uint32_t)imm);
+}
+
+void emit_op_load(Emit *e, uint8_t opcode, unsigned reg, unsigned base, int32_t disp)
+{
+    put_op_mem(e, opcode, reg, base, disp);
+}
+
+/* -- Jumps ------------------------------------------------------------------------------------ */
+
+static uint8_t *put_rel32(Emit *e, const void *target)
+{
+    uint8_t *place = e->cur;
+
+    emit32(e, (uint32_t)((const uint8_t *)target - (emit_here(e) + 4)));
+    return place;
+}
+
+uint8_t *emit_jmp(Emit *e, const void *target)
+{
+    emit8(e, 0xe9);
+    return put_rel32(e, target);
+}
+
+uint8_t *emit_jcc(Emit *e, unsigned cc, const void *target)
+{
+    emit8(e, 0x0f);
+    emit8(e, (uint8_t)(0x80 | cc));
+    return put_rel32(e, target);
+}
+
+uint8_t *emit_jrcxz(Emit *e)
+{
+    emit8(e, 0xe3);
+    emit8(e, 0);
+    return e->cur - 1;
+}
+
+void emit_patch8(Emit *e, uint8_t *place)
+{
+    ptrdiff_t d = e->cur - (place + 1);
+
+    if (!e->full) {
+        g_assert(d == (int8_t)d);
+        *place = (uint8_t)d;
+    }
+}
+
+void emit_patch32(Emit *e, uint8_t *place)
+{
+    int32_t d = (int32_t)(e->cur - (place + 4));
+
+    if (!e->full) {
+        memcpy(place, &d, sizeof d);
+    }
+}

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Host machine code, byte by byte.  Emitters return nothing: an Emit that runs out of room sets its
+ * sticky `full` and swallows the rest; the block asks once, at its end.
+ */
+#ifndef TRANSLATOR_EMIT_H
+#define TRANSLATOR_EMIT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct {
+    uint8_t *start;             /* first byte of the window                        */
+    uint8_t *cur;               /* next byte to write                              */
+    uint8_t *end;               /* one past the window                             */
+    intptr_t exec_delta;        /* executable address = writable address + this    */
+    bool full;                  /* sticky: something did not fit                   */
+} Emit;
+
+/* Host registers in encoding order (the same numbers as GPR_*). */
+enum { HR_RAX, HR_RCX, HR_RDX, HR_RBX, HR_RSP, HR_RBP, HR_RSI, HR_RDI };
+
+void emit_init(Emit *e, void *window, size_t len, intptr_t exec_delta);
+
+static inline uint32_t emit_offset(const Emit *e)
+{
+    return (uint32_t)(e->cur - e->start);
+}
+
+/* Executable address of the next byte. */
+static inline const uint8_t *emit_here(const Emit *e)
+{
+    return e->cur + e->exec_delta;
+}
+
+void emit_bytes(Emit *e, const void *bytes, size_t n);
+void emit8(Emit *e, uint8_t v);
+void emit32(Emit *e, uint32_t v);
+void emit64(Emit *e, uint64_t v);
+
+/* Pad with nops until the next byte's address is `residue` modulo `align` (a power of two). */
+void emit_align(Emit *e, unsigned align, unsigned residue);
+
+/* -- Moves; none of these touches flags ---------------------------------------------------------- */
+
+void emit_mov_rr(Emit *e, unsigned dst, unsigned src);              /* mov dst, src            */
+void emit_mov_ri(Emit *e, unsigned dst, uint64_t val);              /* mov dst, imm            */
+void emit_load(Emit *e, unsigned dst, unsigned base, int32_t disp); /* mov dst, [base+disp]    */
+void emit_store(Emit *e, unsigned base, int32_t disp, unsigned src);/* mov [base+disp], src    */
+void emit_store_imm32(Emit *e, unsigned base, int32_t imm);         /* mov qword [base], imm32 */
+void emit_lea(Emit *e, unsigned dst, unsigned base, int32_t disp);  /* lea dst, [base+disp]    */
+void emit_lea_sum(Emit *e, unsigned dst, unsigned base, unsigned index); /* lea dst, [base+index] */
+#define EMIT_NO_REG 0xffu
+/* lea dst, [base + (index << scale) + disp]; base and index may be EMIT_NO_REG. */
+void emit_lea_full(Emit *e, unsigned dst, unsigned base, unsigned index, unsigned scale, int32_t disp);
+
+/* -- The vCPU block: fs:[off] --------------------------------------------------------------------- */
+
+void emit_fs_load(Emit *e, unsigned dst, int32_t off);              /* mov dst, fs:[off]       */
+void emit_fs_load32(Emit *e, unsigned dst, int32_t off);            /* mov dst32, fs:[off]     */
+void emit_fs_load_indexed(Emit *e, unsigned dst, int32_t off, unsigned index); /* fs:[off+8*index] */
+void emit_fs_store(Emit *e, int32_t off, unsigned src);             /* mov fs:[off], src       */
+void emit_fs_store32(Emit *e, int32_t off, unsigned src);           /* mov fs:[off], src32     */
+void emit_fs_store_imm32(Emit *e, int32_t off, uint32_t imm);       /* mov dword fs:[off], imm */
+void emit_fs_op(Emit *e, uint8_t opcode, unsigned reg, int32_t off);/* op reg, fs:[off]; flags */
+void emit_fs_jmp(Emit *e, int32_t off);                             /* jmp fs:[off]            */
+void emit_fs_pext(Emit *e, unsigned dst, unsigned src, int32_t off);/* pext dst, src, fs:[off] */
+
+/* -- Arithmetic; these write flags --------------------------------------------------------------- */
+
+void emit_shr_ri(Emit *e, unsigned reg, unsigned count);            /* shr reg, count          */
+void emit_and_ri(Emit *e, unsigned reg, int32_t imm);               /* and reg, imm32          */
+void emit_op_load(Emit *e, uint8_t opcode, unsigned reg, unsigned base, int32_t disp);
+                                                                    /* op reg, [base+disp]     */
+
+/* -- Jumps ---------------------------------------------------------------------------------------- */
+
+/* jmp rel32 / jcc rel32 to an executable address; returns where the rel32 lies (writable view). */
+uint8_t *emit_jmp(Emit *e, const void *target);
+uint8_t *emit_jcc(Emit *e, unsigned cc, const void *target);
+/* jrcxz with a displacement to be patched; returns its place. */
+uint8_t *emit_jrcxz(Emit *e);
+/* Point a rel8 / rel32 emitted here at the current position. */
+void emit_patch8(Emit *e, uint8_t *place);
+void emit_patch32(Emit *e, uint8_t *place);
+
+enum { CC_E = 4, CC_NE = 5 };
+
+#endif /* TRANSLATOR_EMIT_H */

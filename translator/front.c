@@ -1,0 +1,394 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "translator/front.h"
+
+#include "cpu-x86/state.h"
+
+/* -- Registers -------------------------------------------------------------------------------- */
+
+/* Number of the general register that holds `r`, or -1. */
+static int gpr_of(ZydisRegister r)
+{
+    ZydisRegister wide = ZydisRegisterGetLargestEnclosing(ZYDIS_MACHINE_MODE_LONG_64, r);
+
+    return wide >= ZYDIS_REGISTER_RAX && wide <= ZYDIS_REGISTER_R15 ? (int)(wide - ZYDIS_REGISTER_RAX)
+                                                                    : -1;
+}
+
+static uint16_t gpr_bit(ZydisRegister r)
+{
+    int n = gpr_of(r);
+
+    return n >= 0 ? (uint16_t)(1u << n) : 0;
+}
+
+static bool is_vector(ZydisRegister r)
+{
+    switch (ZydisRegisterGetClass(r)) {
+    case ZYDIS_REGCLASS_X87:
+    case ZYDIS_REGCLASS_MMX:
+    case ZYDIS_REGCLASS_XMM:
+    case ZYDIS_REGCLASS_YMM:
+    case ZYDIS_REGCLASS_ZMM:
+    case ZYDIS_REGCLASS_MASK:
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* -- Flags ------------------------------------------------------------------------------------ */
+
+static void find_flags(PlanInsn *in)
+{
+    const ZydisAccessedFlags *f = in->zi.cpu_flags;
+
+    if (f == NULL) {
+        return;
+    }
+    in->flags_read = f->tested & FLAGS_ARITH;
+    in->flags_maybe = (f->modified | f->set_0 | f->set_1 | f->undefined) & FLAGS_ARITH;
+    in->flags_kill = in->flags_maybe;
+    switch (in->zi.mnemonic) {
+    case ZYDIS_MNEMONIC_SHL: case ZYDIS_MNEMONIC_SHR: case ZYDIS_MNEMONIC_SAR:
+    case ZYDIS_MNEMONIC_ROL: case ZYDIS_MNEMONIC_ROR: case ZYDIS_MNEMONIC_RCL:
+    case ZYDIS_MNEMONIC_RCR: case ZYDIS_MNEMONIC_SHLD: case ZYDIS_MNEMONIC_SHRD:
+        in->flags_kill = 0; /* a count of 0 leaves the flags alone */
+        if (in->zi.mnemonic != ZYDIS_MNEMONIC_RCL && in->zi.mnemonic != ZYDIS_MNEMONIC_RCR &&
+            in->zi.mnemonic != ZYDIS_MNEMONIC_ROL && in->zi.mnemonic != ZYDIS_MNEMONIC_ROR &&
+            in->op[1].type == ZYDIS_OPERAND_TYPE_IMMEDIATE && (in->op[1].imm.value.u & 31) != 0) {
+            in->flags_kill = in->flags_maybe;
+        }
+        break;
+    default:
+        break;
+    }
+}
+
+/* -- Classes ---------------------------------------------------------------------------------- */
+
+static PlanClass class_of_branch(const PlanInsn *in)
+{
+    bool relative = in->zi.raw.imm[0].is_relative; /* not the attribute: RIP-relative memory too */
+
+    if (in->zi.operand_width != 64 && in->zi.mnemonic != ZYDIS_MNEMONIC_RET && !relative) {
+        return PLAN_INTERP_END;
+    }
+    switch (in->zi.mnemonic) {
+    case ZYDIS_MNEMONIC_JMP:
+        return in->zi.meta.branch_type == ZYDIS_BRANCH_TYPE_FAR ? PLAN_INTERP_END
+               : relative ? PLAN_JMP : PLAN_JMP_IND;
+    case ZYDIS_MNEMONIC_CALL:
+        return in->zi.meta.branch_type == ZYDIS_BRANCH_TYPE_FAR ? PLAN_INTERP_END
+               : relative ? PLAN_CALL : PLAN_CALL_IND;
+    case ZYDIS_MNEMONIC_RET:
+        return in->zi.meta.branch_type == ZYDIS_BRANCH_TYPE_FAR || in->zi.operand_width != 64
+               ? PLAN_INTERP_END : PLAN_RET;
+    default:
+        break;
+    }
+    if (in->zi.meta.category == ZYDIS_CATEGORY_COND_BR && in->zi.opcode_map == ZYDIS_OPCODE_MAP_0F) {
+        return PLAN_JCC;
+    }
+    if (in->zi.opcode_map == ZYDIS_OPCODE_MAP_DEFAULT && (in->zi.opcode & 0xf0) == 0x70) {
+        return PLAN_JCC;
+    }
+    return PLAN_INTERP_END; /* loop, jrcxz */
+}
+
+/* Integer instructions that mean the same on the host when their operands are general registers,
+ * immediates and one memory operand.  Everything not listed is interpreted. */
+static bool is_plain(ZydisMnemonic m)
+{
+    switch (m) {
+    case ZYDIS_MNEMONIC_ADC: case ZYDIS_MNEMONIC_ADCX: case ZYDIS_MNEMONIC_ADD:
+    case ZYDIS_MNEMONIC_ADOX: case ZYDIS_MNEMONIC_AND: case ZYDIS_MNEMONIC_ANDN:
+    case ZYDIS_MNEMONIC_BEXTR: case ZYDIS_MNEMONIC_BLSI: case ZYDIS_MNEMONIC_BLSMSK:
+    case ZYDIS_MNEMONIC_BLSR: case ZYDIS_MNEMONIC_BSF: case ZYDIS_MNEMONIC_BSR:
+    case ZYDIS_MNEMONIC_BSWAP: case ZYDIS_MNEMONIC_BT: case ZYDIS_MNEMONIC_BTC:
+    case ZYDIS_MNEMONIC_BTR: case ZYDIS_MNEMONIC_BTS: case ZYDIS_MNEMONIC_BZHI:
+    case ZYDIS_MNEMONIC_CBW: case ZYDIS_MNEMONIC_CDQ: case ZYDIS_MNEMONIC_CDQE:
+    case ZYDIS_MNEMONIC_CLC: case ZYDIS_MNEMONIC_CMC: case ZYDIS_MNEMONIC_CMOVB:
+    case ZYDIS_MNEMONIC_CMOVBE: case ZYDIS_MNEMONIC_CMOVL: case ZYDIS_MNEMONIC_CMOVLE:
+    case ZYDIS_MNEMONIC_CMOVNB: case ZYDIS_MNEMONIC_CMOVNBE: case ZYDIS_MNEMONIC_CMOVNL:
+    case ZYDIS_MNEMONIC_CMOVNLE: case ZYDIS_MNEMONIC_CMOVNO: case ZYDIS_MNEMONIC_CMOVNP:
+    case ZYDIS_MNEMONIC_CMOVNS: case ZYDIS_MNEMONIC_CMOVNZ: case ZYDIS_MNEMONIC_CMOVO:
+    case ZYDIS_MNEMONIC_CMOVP: case ZYDIS_MNEMONIC_CMOVS: case ZYDIS_MNEMONIC_CMOVZ:
+    case ZYDIS_MNEMONIC_CMP: case ZYDIS_MNEMONIC_CMPXCHG: case ZYDIS_MNEMONIC_CQO:
+    case ZYDIS_MNEMONIC_CRC32: case ZYDIS_MNEMONIC_CWD: case ZYDIS_MNEMONIC_CWDE:
+    case ZYDIS_MNEMONIC_DEC: case ZYDIS_MNEMONIC_DIV: case ZYDIS_MNEMONIC_IDIV:
+    case ZYDIS_MNEMONIC_IMUL: case ZYDIS_MNEMONIC_INC: case ZYDIS_MNEMONIC_LAHF:
+    case ZYDIS_MNEMONIC_LEA: case ZYDIS_MNEMONIC_LZCNT: case ZYDIS_MNEMONIC_MOV:
+    case ZYDIS_MNEMONIC_MOVBE: case ZYDIS_MNEMONIC_MOVSX: case ZYDIS_MNEMONIC_MOVSXD:
+    case ZYDIS_MNEMONIC_MOVZX: case ZYDIS_MNEMONIC_MUL: case ZYDIS_MNEMONIC_MULX:
+    case ZYDIS_MNEMONIC_NEG: case ZYDIS_MNEMONIC_NOT: case ZYDIS_MNEMONIC_OR:
+    case ZYDIS_MNEMONIC_PDEP: case ZYDIS_MNEMONIC_PEXT: case ZYDIS_MNEMONIC_POPCNT:
+    case ZYDIS_MNEMONIC_RCL: case ZYDIS_MNEMONIC_RCR: case ZYDIS_MNEMONIC_ROL:
+    case ZYDIS_MNEMONIC_ROR: case ZYDIS_MNEMONIC_RORX: case ZYDIS_MNEMONIC_SAHF:
+    case ZYDIS_MNEMONIC_SAR: case ZYDIS_MNEMONIC_SARX: case ZYDIS_MNEMONIC_SBB:
+    case ZYDIS_MNEMONIC_SETB: case ZYDIS_MNEMONIC_SETBE: case ZYDIS_MNEMONIC_SETL:
+    case ZYDIS_MNEMONIC_SETLE: case ZYDIS_MNEMONIC_SETNB: case ZYDIS_MNEMONIC_SETNBE:
+    case ZYDIS_MNEMONIC_SETNL: case ZYDIS_MNEMONIC_SETNLE: case ZYDIS_MNEMONIC_SETNO:
+    case ZYDIS_MNEMONIC_SETNP: case ZYDIS_MNEMONIC_SETNS: case ZYDIS_MNEMONIC_SETNZ:
+    case ZYDIS_MNEMONIC_SETO: case ZYDIS_MNEMONIC_SETP: case ZYDIS_MNEMONIC_SETS:
+    case ZYDIS_MNEMONIC_SETZ: case ZYDIS_MNEMONIC_SHL: case ZYDIS_MNEMONIC_SHLD:
+    case ZYDIS_MNEMONIC_SHLX: case ZYDIS_MNEMONIC_SHR: case ZYDIS_MNEMONIC_SHRD:
+    case ZYDIS_MNEMONIC_SHRX: case ZYDIS_MNEMONIC_STC: case ZYDIS_MNEMONIC_SUB:
+    case ZYDIS_MNEMONIC_TEST: case ZYDIS_MNEMONIC_TZCNT: case ZYDIS_MNEMONIC_XADD:
+    case ZYDIS_MNEMONIC_XCHG: case ZYDIS_MNEMONIC_XOR:
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* Instructions that leave rip, mode and interrupt state alone when interpreted, so that the block
+ * goes on behind them.  What is not listed ends the block. */
+static bool goes_on_after_interp(const PlanInsn *in)
+{
+    switch (in->zi.meta.category) {
+    case ZYDIS_CATEGORY_STRINGOP:
+    case ZYDIS_CATEGORY_X87_ALU:
+    case ZYDIS_CATEGORY_FCMOV:
+    case ZYDIS_CATEGORY_SSE:
+    case ZYDIS_CATEGORY_MMX:
+    case ZYDIS_CATEGORY_LOGICAL_FP:
+    case ZYDIS_CATEGORY_CONVERT:
+    case ZYDIS_CATEGORY_DATAXFER:
+    case ZYDIS_CATEGORY_BITBYTE:
+    case ZYDIS_CATEGORY_SHIFT:
+    case ZYDIS_CATEGORY_SEMAPHORE:
+    case ZYDIS_CATEGORY_XSAVE:
+    case ZYDIS_CATEGORY_XSAVEOPT:
+        return in->zi.mnemonic != ZYDIS_MNEMONIC_MOV;
+    default:
+        break;
+    }
+    switch (in->zi.mnemonic) {
+    case ZYDIS_MNEMONIC_CLD: case ZYDIS_MNEMONIC_STD: case ZYDIS_MNEMONIC_CLI:
+    case ZYDIS_MNEMONIC_PUSHFQ: case ZYDIS_MNEMONIC_RDTSC: case ZYDIS_MNEMONIC_RDTSCP:
+    case ZYDIS_MNEMONIC_CPUID: case ZYDIS_MNEMONIC_RDMSR: case ZYDIS_MNEMONIC_IN:
+    case ZYDIS_MNEMONIC_OUT: case ZYDIS_MNEMONIC_STAC: case ZYDIS_MNEMONIC_CLAC:
+    case ZYDIS_MNEMONIC_XGETBV: case ZYDIS_MNEMONIC_RDPID: case ZYDIS_MNEMONIC_LFENCE:
+    case ZYDIS_MNEMONIC_MFENCE: case ZYDIS_MNEMONIC_SFENCE: case ZYDIS_MNEMONIC_CLFLUSH:
+    case ZYDIS_MNEMONIC_SWAPGS: case ZYDIS_MNEMONIC_RDRAND: case ZYDIS_MNEMONIC_RDSEED:
+    case ZYDIS_MNEMONIC_RDFSBASE: case ZYDIS_MNEMONIC_RDGSBASE: case ZYDIS_MNEMONIC_WRFSBASE:
+    case ZYDIS_MNEMONIC_WRGSBASE: case ZYDIS_MNEMONIC_CMPXCHG16B: case ZYDIS_MNEMONIC_CMPXCHG8B:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static bool is_nothing(const PlanInsn *in)
+{
+    switch (in->zi.mnemonic) {
+    case ZYDIS_MNEMONIC_NOP: case ZYDIS_MNEMONIC_ENDBR64: case ZYDIS_MNEMONIC_ENDBR32:
+    case ZYDIS_MNEMONIC_PAUSE: case ZYDIS_MNEMONIC_PREFETCHT0: case ZYDIS_MNEMONIC_PREFETCHT1:
+    case ZYDIS_MNEMONIC_PREFETCHT2: case ZYDIS_MNEMONIC_PREFETCHNTA: case ZYDIS_MNEMONIC_PREFETCHW:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static PlanClass interp_class(const PlanInsn *in)
+{
+    return goes_on_after_interp(in) ? PLAN_INTERP : PLAN_INTERP_END;
+}
+
+/* A memory operand that the address path can compute: flat 64-bit addressing, one element. */
+static bool mem_is_plain(const ZydisDecodedInstruction *zi, const ZydisDecodedOperand *m)
+{
+    return m->mem.type == ZYDIS_MEMOP_TYPE_MEM && zi->address_width == 64 &&
+           (m->size == 8 || m->size == 16 || m->size == 32 || m->size == 64) &&
+           zi->raw.modrm.offset != 0;
+}
+
+static PlanClass class_of(PlanInsn *in)
+{
+    const ZydisDecodedInstruction *zi = &in->zi;
+
+    if (zi->meta.branch_type != ZYDIS_BRANCH_TYPE_NONE || zi->meta.category == ZYDIS_CATEGORY_RET) {
+        PlanClass c = class_of_branch(in);
+        if ((c == PLAN_JMP_IND || c == PLAN_CALL_IND) && in->mem != 0xff &&
+            !mem_is_plain(zi, &in->op[in->mem])) {
+            return PLAN_INTERP_END;
+        }
+        return c;
+    }
+    if (is_nothing(in)) {
+        return PLAN_NOTHING;
+    }
+    switch (zi->mnemonic) {
+    case ZYDIS_MNEMONIC_PUSH:
+    case ZYDIS_MNEMONIC_POP:
+        if (zi->operand_width != 64 || in->op[0].type == ZYDIS_OPERAND_TYPE_MEMORY ||
+            (in->op[0].type == ZYDIS_OPERAND_TYPE_REGISTER && gpr_of(in->op[0].reg.value) < 0)) {
+            return PLAN_INTERP_END;
+        }
+        return zi->mnemonic == ZYDIS_MNEMONIC_PUSH ? PLAN_PUSH : PLAN_POP;
+    case ZYDIS_MNEMONIC_LEAVE:
+        return zi->operand_width == 64 ? PLAN_LEAVE : PLAN_INTERP_END;
+    default:
+        break;
+    }
+    if (!is_plain(zi->mnemonic)) {
+        return interp_class(in);
+    }
+    for (unsigned i = 0; i < zi->operand_count; i++) {
+        const ZydisDecodedOperand *o = &in->op[i];
+        if (o->type == ZYDIS_OPERAND_TYPE_REGISTER && gpr_of(o->reg.value) < 0 &&
+            ZydisRegisterGetClass(o->reg.value) != ZYDIS_REGCLASS_FLAGS) {
+            return PLAN_INTERP_END; /* mov to or from segment, control, debug registers */
+        }
+    }
+    if (zi->mnemonic == ZYDIS_MNEMONIC_LEA) {
+        return zi->address_width != 64 && in->op[1].mem.base == ZYDIS_REGISTER_RIP ? PLAN_INTERP
+               : in->op[1].mem.base == ZYDIS_REGISTER_RIP ? PLAN_LEA_RIP : PLAN_COPY;
+    }
+    if (in->mem == 0xff) {
+        return PLAN_COPY;
+    }
+    if (!mem_is_plain(zi, &in->op[in->mem])) {
+        return PLAN_INTERP;
+    }
+    if ((zi->mnemonic == ZYDIS_MNEMONIC_BT || zi->mnemonic == ZYDIS_MNEMONIC_BTS ||
+         zi->mnemonic == ZYDIS_MNEMONIC_BTR || zi->mnemonic == ZYDIS_MNEMONIC_BTC) &&
+        in->op[1].type == ZYDIS_OPERAND_TYPE_REGISTER) {
+        return PLAN_INTERP; /* the bit offset moves the address */
+    }
+    return PLAN_MEM;
+}
+
+/* -- One instruction -------------------------------------------------------------------------- */
+
+static void find_operands(PlanInsn *in)
+{
+    in->mem = 0xff;
+    for (unsigned i = 0; i < in->zi.operand_count; i++) {
+        const ZydisDecodedOperand *o = &in->op[i];
+        if (o->type == ZYDIS_OPERAND_TYPE_REGISTER) {
+            in->regs |= gpr_bit(o->reg.value);
+            in->high_byte |= o->reg.value >= ZYDIS_REGISTER_AH && o->reg.value <= ZYDIS_REGISTER_BH;
+        } else if (o->type == ZYDIS_OPERAND_TYPE_MEMORY) {
+            in->regs |= gpr_bit(o->mem.base) | gpr_bit(o->mem.index);
+            if (o->visibility != ZYDIS_OPERAND_VISIBILITY_HIDDEN && in->mem == 0xff) {
+                in->mem = (uint8_t)i;
+                in->mem_size = (uint8_t)(o->size / 8);
+                in->mem_write = (o->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE) != 0;
+            }
+        }
+    }
+}
+
+static uint64_t target_of(const PlanInsn *in, uint64_t lin)
+{
+    uint64_t next = lin + in->off + in->len;
+
+    if (in->plan == PLAN_LEA_RIP) {
+        uint64_t v = next + (uint64_t)in->op[1].mem.disp.value;
+        return in->op[0].size == 64 ? v : in->op[0].size == 32 ? (uint32_t)v : (uint16_t)v;
+    }
+    return next + (uint64_t)in->zi.raw.imm[0].value.s;
+}
+
+static bool uses_vector(const PlanInsn *in)
+{
+    for (unsigned i = 0; i < in->zi.operand_count; i++) {
+        if (in->op[i].type == ZYDIS_OPERAND_TYPE_REGISTER && is_vector(in->op[i].reg.value)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void make_interp(PlanInsn *in, PlanClass c)
+{
+    in->plan = (uint8_t)c;
+    in->flags_read = in->flags_maybe = FLAGS_ARITH; /* it sees and makes the whole of RFLAGS */
+    in->flags_kill = 0;
+}
+
+static void classify(PlanInsn *in, uint64_t lin)
+{
+    find_operands(in);
+    find_flags(in);
+    in->plan = (uint8_t)class_of(in);
+    if (in->plan == PLAN_LEA_RIP && in->op[0].size == 16) {
+        in->plan = PLAN_INTERP;
+    }
+    if (in->plan == PLAN_INTERP_END && uses_vector(in)) {
+        in->plan = PLAN_INTERP;
+    }
+    switch (in->plan) {
+    case PLAN_LEA_RIP: case PLAN_JMP: case PLAN_CALL:
+        in->target = target_of(in, lin);
+        break;
+    case PLAN_JCC:
+        in->target = target_of(in, lin);
+        in->cc = in->zi.opcode & 15;
+        break;
+    default:
+        break;
+    }
+    if (in->plan == PLAN_INTERP || in->plan == PLAN_INTERP_END) {
+        make_interp(in, in->plan);
+    }
+}
+
+static bool ends_block(const PlanInsn *in)
+{
+    return in->plan >= PLAN_INTERP_END;
+}
+
+/* -- The block -------------------------------------------------------------------------------- */
+
+static void find_live_flags(Plan *p)
+{
+    uint16_t live = FLAGS_ARITH;
+
+    for (unsigned i = p->n; i-- > 0;) {
+        PlanInsn *in = &p->insn[i];
+        live = (uint16_t)((live & ~in->flags_kill) | in->flags_read);
+        in->flags_live = live;
+    }
+}
+
+bool front_plan(Plan *p, uint64_t lin, const uint8_t *bytes, unsigned avail, unsigned max,
+                bool (*isa_allowed)(const void *arg, unsigned isa_set), const void *arg)
+{
+    ZydisDecoder decoder;
+    uint16_t regs = 1u << GPR_RSP;
+
+    avail = MIN(avail, sizeof p->bytes);
+    memcpy(p->bytes, bytes, avail);
+    ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
+    p->lin = lin;
+    p->n = p->len = 0;
+    p->regs = regs;
+    while (p->n < max && p->len < sizeof p->bytes - 15) {
+        PlanInsn *in = &p->insn[p->n];
+        *in = (PlanInsn){.off = (uint8_t)p->len};
+        if (!ZYAN_SUCCESS(ZydisDecoderDecodeFull(&decoder, p->bytes + p->len, avail - p->len, &in->zi,
+                                                 in->op))) {
+            break; /* undecodable, or more bytes on the next page: the interpreter knows */
+        }
+        in->len = in->zi.length;
+        classify(in, lin);
+        if (in->plan < PLAN_INTERP && !isa_allowed(arg, in->zi.meta.isa_set)) {
+            make_interp(in, PLAN_INTERP_END);
+        }
+        if (16 - __builtin_popcount(regs | in->regs) < FRONT_SCRATCH_WANTED && p->n > 0) {
+            break;
+        }
+        regs |= in->regs;
+        p->len += in->len;
+        p->n++;
+        if (ends_block(in)) {
+            break;
+        }
+    }
+    p->regs = regs;
+    find_live_flags(p);
+    return p->n > 0;
+}

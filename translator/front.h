@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Front end: guest bytes -> the plan of one block.
+ *
+ * Zydis decodes; each instruction gets a class (how it is translated), the registers it touches and
+ * its arithmetic flags: read, surely written (kill), perhaps written.  A backward pass then finds
+ * which flags are live before each instruction.  Everything is a pure function of the bytes.
+ */
+#ifndef TRANSLATOR_FRONT_H
+#define TRANSLATOR_FRONT_H
+
+#include <Zydis/Zydis.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { FRONT_INSNS_MAX = 64, FRONT_SCRATCH_WANTED = 5 };
+
+typedef enum {
+    PLAN_COPY,                 /* the same bytes                                               */
+    PLAN_NOTHING,              /* nop, endbr, prefetch: no code                                */
+    PLAN_MEM,                  /* the same instruction on the host address of its operand      */
+    PLAN_LEA_RIP,              /* lea reg, [rip+disp]: a constant                              */
+    PLAN_PUSH, PLAN_POP, PLAN_LEAVE,
+    PLAN_INTERP,               /* by the interpreter, then on behind it                        */
+    PLAN_INTERP_END,           /* by the interpreter; ends the block                           */
+    PLAN_JMP, PLAN_JCC, PLAN_CALL,
+    PLAN_JMP_IND, PLAN_CALL_IND, PLAN_RET,
+} PlanClass;
+
+typedef struct {
+    uint8_t plan;              /* PlanClass                                                    */
+    uint8_t off, len;          /* from the block's start                                       */
+    uint8_t mem;               /* index of the memory operand in `op`, or 0xff                 */
+    uint8_t mem_size;          /* bytes                                                        */
+    bool mem_write;            /* the operand is written                                       */
+    bool high_byte;            /* names AH, CH, DH or BH: takes no REX prefix                  */
+    uint8_t cc;                /* PLAN_JCC                                                     */
+    uint16_t regs;             /* general registers read or written                            */
+    uint16_t flags_read, flags_kill, flags_maybe, flags_live; /* FLAG_*; live: before it       */
+    uint64_t target;           /* direct branches: guest rip; LEA_RIP: the value               */
+    ZydisDecodedInstruction zi;
+    ZydisDecodedOperand op[ZYDIS_MAX_OPERAND_COUNT];
+} PlanInsn;
+
+typedef struct {
+    uint64_t lin;
+    uint8_t bytes[256];        /* a copy of the guest's code                                   */
+    unsigned n, len;           /* instructions, guest bytes                                    */
+    uint16_t regs;             /* of all instructions                                          */
+    PlanInsn insn[FRONT_INSNS_MAX];
+} Plan;
+
+/* Plan the block at linear address `lin`, whose `avail` bytes (to the page's end) are at `bytes`, for
+ * 64-bit code, of at most max instructions.  isa_allowed says whether the guest's CPU has a
+ * ZydisISASet; what it has not is left to the interpreter.  False: not even one instruction can be planned (it
+ * crosses the page's end or does not decode): interpret it. */
+bool front_plan(Plan *p, uint64_t lin, const uint8_t *bytes, unsigned avail, unsigned max,
+                bool (*isa_allowed)(const void *arg, unsigned isa_set), const void *arg);
+
+#endif /* TRANSLATOR_FRONT_H */

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The border between C and translated code (glue.S). */
+#ifndef TRANSLATOR_GLUE_H
+#define TRANSLATOR_GLUE_H
+
+/* Load the guest's registers and flags from vcb.host and vcb.flags and go to vcb.resume; returns
+ * when trans_left() says so. */
+void trans_enter(void);
+
+/* Targets of generated code and of the signal handler; never called from C. */
+void trans_thunk(void);
+void trans_thunk_entry(void); /* as trans_thunk, with SITE_ENTRY: put into vcb.resume by a kick */
+
+/* [trans_glue_start, trans_glue_end): the guest's registers are being loaded; vcb.resume has not
+ * been read yet. */
+extern const char trans_glue_start[], trans_glue_end[];
+
+/* Called by glue.S on the C stack when translated code leaves, registers in vcb.host.  True: go on
+ * at vcb.resume with vcb.host; false: return from trans_enter(). */
+_Bool trans_left(void);
+
+#endif /* TRANSLATOR_GLUE_H */

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Signals that arrive in translated code.
+ *
+ * A kick (SIGRTMIN+1 to the vCPU's thread) and host faults (SIGFPE from a divide, SIGSEGV, SIGBUS)
+ * find out by the host pc where the guest is: in a block, the mark in force says what is borrowed
+ * and where the flags are, and the thread is sent to the border with that; on the way into
+ * translated code, vcb.resume is turned to the border; anywhere else a kick has nothing to do,
+ * because C looks at the CPU's requests after it has set vcb.resume and before it goes there.
+ */
+#include "translator/engine-internal.h"
+#include "translator/glue.h"
+
+#include <signal.h>
+#include <sys/mman.h>
+#include <ucontext.h>
+
+enum { ALT_STACK_LEN = 256 * 1024 };
+
+/* What was there before us, for signals that are not ours.  Signal handlers are the process's. */
+static struct sigaction old_fpe, old_segv, old_bus;
+
+static int kick_signal(void)
+{
+    return SIGRTMIN + 1;
+}
+
+/* -- Handlers --------------------------------------------------------------------------------- */
+
+static greg_t *pc_of(void *context)
+{
+    return &((ucontext_t *)context)->uc_mcontext.gregs[REG_RIP];
+}
+
+/* Send the interrupted thread to the border from inside a block.  False: it was not in one. */
+static bool leave_block(TransCpu *tc, void *context, bool fault)
+{
+    const uint8_t *pc = (const uint8_t *)(uintptr_t)*pc_of(context);
+    Block *b = tc != NULL ? cache_find_host(tc->cache, pc) : NULL;
+
+    if (b == NULL) {
+        return false;
+    }
+    tc->kick_block = b;
+    tc->kick_mark = block_mark_at(b, (uint32_t)(pc - b->code));
+    tc->kick_fault = fault;
+    vcb.site = SITE_KICK;
+    *pc_of(context) = (greg_t)(uintptr_t)trans_thunk;
+    return true;
+}
+
+static void on_kick(int sig, siginfo_t *info, void *context)
+{
+    TransCpu *tc = vcb.tc;
+
+    if (tc != NULL && !leave_block(tc, context, false)) {
+        vcb.resume = (uint64_t)(uintptr_t)trans_thunk_entry;
+    }
+}
+
+static void pass_on(const struct sigaction *old, int sig, siginfo_t *info, void *context)
+{
+    if ((old->sa_flags & SA_SIGINFO) != 0) {
+        old->sa_sigaction(sig, info, context);
+    } else if (old->sa_handler != SIG_DFL && old->sa_handler != SIG_IGN) {
+        old->sa_handler(sig);
+    } else {
+        signal(sig, SIG_DFL); /* returns to the faulting instruction, which then ends us */
+    }
+}
+
+static void on_fault(int sig, siginfo_t *info, void *context)
+{
+    if (!leave_block(vcb.tc, context, true)) {
+        pass_on(sig == SIGFPE ? &old_fpe : sig == SIGBUS ? &old_bus : &old_segv, sig, info, context);
+    }
+}
+
+/* -- Set-up ----------------------------------------------------------------------------------- */
+
+static gpointer install(gpointer unused)
+{
+    struct sigaction sa = {.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART};
+
+    sigfillset(&sa.sa_mask);
+    sa.sa_sigaction = on_kick;
+    sigaction(kick_signal(), &sa, NULL);
+    sa.sa_sigaction = on_fault;
+    sigaction(SIGFPE, &sa, &old_fpe);
+    sigaction(SIGSEGV, &sa, &old_segv);
+    sigaction(SIGBUS, &sa, &old_bus);
+    return NULL;
+}
+
+void signals_init(void)
+{
+    static GOnce once = G_ONCE_INIT;
+
+    g_once(&once, install, NULL);
+}
+
+void signals_thread_init(void)
+{
+    sigset_t set;
+    stack_t ss;
+
+    sigaltstack(NULL, &ss);
+    if ((ss.ss_flags & SS_DISABLE) != 0) {
+        ss = (stack_t){.ss_size = ALT_STACK_LEN};
+        ss.ss_sp = mmap(NULL, ALT_STACK_LEN, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+                        -1, 0);
+        g_assert(ss.ss_sp != MAP_FAILED);
+        sigaltstack(&ss, NULL); /* lives as long as the thread's process: one a vCPU */
+    }
+    sigemptyset(&set);
+    sigaddset(&set, kick_signal());
+    sigaddset(&set, SIGFPE);
+    sigaddset(&set, SIGSEGV);
+    sigaddset(&set, SIGBUS);
+    pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+}
+
+void signals_kick(TransCpu *tc)
+{
+    if (__atomic_load_n(&tc->inside, __ATOMIC_SEQ_CST)) {
+        pthread_kill(tc->thread, kick_signal());
+    }
+}

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The vCPU block: what translated code reads and writes besides guest registers and guest memory.
+ *
+ * One per host thread, in static thread-local storage, so that generated code reaches it through
+ * the host's own fs segment at a constant offset and C reaches it by name; no base is switched at the
+ * border.  It is the engine's working copy: the CpuState is canonical again whenever the engine
+ * returns (engine.c: state_from_host(), state_to_host()).
+ *
+ * The guest's general registers live in the host's registers of the same name.  Exceptions are the
+ * registers a block *borrows* as scratch: their guest values wait in `saved`.  The guest's
+ * arithmetic flags live in the host's flags, or, where generated code needs the host's for itself,
+ * in `flags_slot` (as lahf/seto leave them: AH, AL = OF).
+ */
+#ifndef TRANSLATOR_VCB_H
+#define TRANSLATOR_VCB_H
+
+#include "translator/vcb-offsets.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum { JC_SIZE = 4096 };     /* entries of the jump cache */
+
+typedef struct TransCpu TransCpu;
+
+typedef struct {
+    uint64_t host[16];       /* host registers as the border leaves or wants them        */
+    uint64_t saved[16];      /* guest values of borrowed registers                       */
+    uint64_t flags;          /* host flags at the border, lahf/seto image in bits 0..15   */
+    uint64_t flags_slot;     /* guest flags while the host's are in use                  */
+    uint64_t rax_tmp;        /* guest rax while rax moves the flags                      */
+    uint64_t rip;            /* guest rip behind an indirect branch                      */
+    uint64_t resume;         /* host address the border jumps to                         */
+    uint64_t host_rsp;       /* the C stack                                              */
+    uint64_t site;           /* who left: SITE_* below                                   */
+    uint64_t tlb_mask;       /* index mask of the current class's table, times 32        */
+    uint64_t tlb_entry;      /* its entries                                              */
+    uint64_t tlb_space;      /* current space tag                                        */
+    uint64_t fs_base, gs_base;
+    uint64_t jc_key;         /* added to a rip: tag of the jump cache                    */
+    uint64_t jc_mask;        /* pext mask that makes the jump cache's index              */
+    TransCpu *tc;
+    uint64_t thunk;          /* trans_thunk: code memory may be out of a near jump's reach */
+    uint64_t jc_ntag[JC_SIZE]; /* minus (rip + key); 0 never matches                     */
+    uint64_t jc_code[JC_SIZE]; /* host address of the block                              */
+} Vcb;
+
+#define VCB_ASSERT(field, offset)                                                                  \
+    _Static_assert(offsetof(Vcb, field) == (offset), "vcb-offsets.h: " #field)
+VCB_ASSERT(host, VCB_HOST);
+VCB_ASSERT(saved, VCB_SAVED);
+VCB_ASSERT(flags, VCB_FLAGS);
+VCB_ASSERT(flags_slot, VCB_FLAGS_SLOT);
+VCB_ASSERT(rax_tmp, VCB_RAX_TMP);
+VCB_ASSERT(rip, VCB_RIP);
+VCB_ASSERT(resume, VCB_RESUME);
+VCB_ASSERT(host_rsp, VCB_HOST_RSP);
+VCB_ASSERT(site, VCB_SITE);
+VCB_ASSERT(tlb_mask, VCB_TLB_MASK);
+VCB_ASSERT(tlb_entry, VCB_TLB_ENTRY);
+VCB_ASSERT(tlb_space, VCB_TLB_SPACE);
+VCB_ASSERT(fs_base, VCB_FS_BASE);
+VCB_ASSERT(gs_base, VCB_GS_BASE);
+VCB_ASSERT(jc_key, VCB_JC_KEY);
+VCB_ASSERT(jc_mask, VCB_JC_MASK);
+VCB_ASSERT(thunk, VCB_THUNK);
+VCB_ASSERT(jc_ntag, VCB_JC_NTAG);
+VCB_ASSERT(jc_code, VCB_JC_CODE);
+
+/* How generated code names itself when it leaves: block id, instruction or exit, kind. */
+enum { SITE_SLOW = 0, SITE_EXIT = 1, SITE_KICK = 2, SITE_ENTRY = 3 };
+
+static inline uint32_t site_make(uint32_t block_id, unsigned index, unsigned kind)
+{
+    return block_id << 10 | index << 2 | kind;
+}
+
+extern _Thread_local Vcb vcb __attribute__((tls_model("local-exec")));
+
+/* Offset of the vcb from the host's fs base: the same in every thread. */
+static inline int32_t vcb_fs_offset(void)
+{
+    return (int32_t)((intptr_t)&vcb - (intptr_t)__builtin_thread_pointer());
+}
+
+#endif /* TRANSLATOR_VCB_H */
