@@ -43,6 +43,8 @@ struct BlockBackend {
     BlockRequest *current;
     bool quit;
     BlockStats stats;
+    void (*on_error)(void *arg, BlockOp op, int err);  /* or NULL */
+    void *on_error_arg;
 };
 
 static void list_add(RequestList *l, BlockRequest *r)
@@ -119,9 +121,15 @@ static int execute(BlockBackend *b, BlockRequest *r)
 }
 
 /* b->lock held. */
-static void count(BlockBackend *b, BlockOp op, uint64_t len, int err)
+static void count(BlockBackend *b, BlockOp op, uint64_t len, uint64_t ns, int err)
 {
     BlockStats *s = &b->stats;
+    uint64_t *time = op == BLOCK_READ ? &s->rd_ns : op == BLOCK_WRITE ? &s->wr_ns
+                   : op == BLOCK_FLUSH ? &s->flush_ns : NULL;
+
+    if (time != NULL) {
+        *time += ns;
+    }
 
     if (err != 0) {
         s->errors++;
@@ -153,12 +161,13 @@ static void *worker_main(void *arg)
         }
         b->current = r;
         lock_release(&b->lock);
+        int64_t begin_us = g_get_monotonic_time();
         int err = execute(b, r);
         trace(block_done, "%s op=%d offset=0x%" PRIx64 " err=%d", b->filename, r->op, r->offset,
               err);
         lock_take(&b->lock);
         b->current = NULL;
-        count(b, r->op, r->len, err);
+        count(b, r->op, r->len, (uint64_t)(g_get_monotonic_time() - begin_us) * 1000, err);
         r->err = err;
         list_add(&b->finished, r);
         g_source_set_ready_time(b->source, 0);
@@ -186,6 +195,9 @@ static void deliver(void *arg)
     BlockRequest *r;
 
     while ((r = take_finished(b)) != NULL) {
+        if (r->err != 0 && b->on_error != NULL) {
+            b->on_error(b->on_error_arg, r->op, r->err);
+        }
         r->done(r, r->err);
     }
 }
@@ -340,6 +352,12 @@ const char *block_filename(const BlockBackend *b)
     return b->filename;
 }
 
+void block_on_error(BlockBackend *b, void (*fn)(void *arg, BlockOp op, int err), void *arg)
+{
+    b->on_error = fn;
+    b->on_error_arg = arg;
+}
+
 BlockStats block_stats(const BlockBackend *b)
 {
     Lock *lock = &((BlockBackend *)b)->lock;
@@ -355,10 +373,11 @@ static int synchronous(BlockBackend *b, BlockOp op, uint64_t offset, void *buf, 
 {
     struct iovec iov = {buf, len};
     BlockRequest r = {.op = op, .offset = offset, .len = len, .iov = &iov, .n_iov = 1};
+    int64_t begin_us = g_get_monotonic_time();
     int err = execute(b, &r);
 
     lock_take(&b->lock);
-    count(b, op, len, err);
+    count(b, op, len, (uint64_t)(g_get_monotonic_time() - begin_us) * 1000, err);
     lock_release(&b->lock);
     return err;
 }

@@ -71,8 +71,12 @@ const char *block_filename(const BlockBackend *b);
 
 typedef struct {
     uint64_t rd_ops, wr_ops, flush_ops, rd_bytes, wr_bytes, errors;
+    uint64_t rd_ns, wr_ns, flush_ns;   /* the host's time for them */
 } BlockStats;
 BlockStats block_stats(const BlockBackend *b);
+
+/* Call fn (machine lock held) for every asynchronous request that the host fails, before its done. */
+void block_on_error(BlockBackend *b, void (*fn)(void *arg, BlockOp op, int err), void *arg);
 
 /* Synchronous helpers, ordered with the worker's requests, for firmware-time devices and tests (floppy, IDE PIO): 0 or errno. */
 int block_pread(BlockBackend *b, uint64_t offset, void *buf, uint64_t len);

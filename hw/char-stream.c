@@ -5,13 +5,15 @@
 #include <glib-unix.h>
 #include <limits.h>
 #include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 void char_stream_init(CharStream *s, Chardev *owner, GMainContext *context,
                       void (*hangup)(CharStream *s))
 {
     *s = (CharStream){.owner = owner, .context = context, .in_fd = -1, .out_fd = -1,
-                      .queue = g_byte_array_new(), .hangup = hangup};
+                      .passed_fd = -1, .queue = g_byte_array_new(), .hangup = hangup};
 }
 
 void char_stream_clear(CharStream *s)
@@ -81,6 +83,7 @@ static gboolean output_ready(gint fd, GIOCondition cond, gpointer arg)
 
     if (flush(s)) {
         stop_source(&s->out);
+        char_stream_update(s); /* the front end may have waited for this */
     }
     return G_SOURCE_CONTINUE;
 }
@@ -127,6 +130,56 @@ static size_t room(const CharStream *s)
     return h->can_read != NULL && h->read != NULL ? h->can_read(h->arg) : 0;
 }
 
+int char_stream_take_fd(CharStream *s)
+{
+    int fd = s->passed_fd;
+
+    s->passed_fd = -1;
+    return fd;
+}
+
+/* Of the descriptors in a message the first is kept, in place of an older one. */
+static void keep_fd(CharStream *s, struct msghdr *msg)
+{
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c != NULL; c = CMSG_NXTHDR(msg, c)) {
+        size_t n = c->cmsg_len >= CMSG_LEN(0) ? (c->cmsg_len - CMSG_LEN(0)) / sizeof(int) : 0;
+        for (size_t i = 0; c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS && i < n;
+             i++) {
+            int fd;
+            memcpy(&fd, CMSG_DATA(c) + i * sizeof fd, sizeof fd);
+            if (i == 0) {
+                int old = char_stream_take_fd(s);
+                s->passed_fd = fd;
+                fd = old;
+            }
+            if (fd >= 0) {
+                close(fd);
+            }
+        }
+    }
+}
+
+static ssize_t receive(CharStream *s, int fd, uint8_t *buf, size_t len)
+{
+    union {
+        struct cmsghdr align;
+        char room[CMSG_SPACE(16 * sizeof(int))];
+    } control;
+    struct iovec iov = {.iov_base = buf, .iov_len = len};
+    struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control,
+                         .msg_controllen = sizeof control};
+    ssize_t n;
+
+    if (!s->takes_fds) {
+        return read(fd, buf, len);
+    }
+    n = recvmsg(fd, &msg, MSG_CMSG_CLOEXEC);
+    if (n >= 0) {
+        keep_fd(s, &msg);
+    }
+    return n;
+}
+
 static gboolean input_ready(gint fd, GIOCondition cond, gpointer arg)
 {
     CharStream *s = arg;
@@ -138,7 +191,7 @@ static gboolean input_ready(gint fd, GIOCondition cond, gpointer arg)
         stop_source(&s->in);
         return G_SOURCE_CONTINUE;
     }
-    n = read(fd, buf, want);
+    n = receive(s, fd, buf, want);
     if (n > 0) {
         chardev_deliver(s->owner, buf, (size_t)n);
         char_stream_update(s);
@@ -179,6 +232,9 @@ void char_stream_close(CharStream *s, int wait_ms)
         wait_ms -= 20;
     }
     g_byte_array_set_size(s->queue, 0);
+    if (s->passed_fd >= 0) {
+        close(char_stream_take_fd(s));
+    }
     if (s->in_fd > STDERR_FILENO) {
         close(s->in_fd);
     }

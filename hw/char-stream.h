@@ -19,6 +19,8 @@ struct CharStream {
     GSource *in, *out;
     GByteArray *queue;
     uint64_t dropped;                      /* bytes */
+    bool takes_fds;                        /* in_fd is a unix socket, whose peer may pass descriptors */
+    int passed_fd;                         /* the last such, owned; -1: none */
     void (*hangup)(CharStream *s);         /* end of file or an error on in_fd; may be NULL */
 };
 
@@ -29,6 +31,9 @@ void char_stream_open(CharStream *s, int in_fd, int out_fd);
 /* Write what is queued, for at most wait_ms, and close. */
 void char_stream_close(CharStream *s, int wait_ms);
 void char_stream_clear(CharStream *s);
+
+/* The descriptor passed last, or -1; the caller's. */
+int char_stream_take_fd(CharStream *s);
 
 void char_stream_write(CharStream *s, const uint8_t *buf, size_t len);
 /* The front end has changed or has room: look whether to read. */

@@ -31,6 +31,11 @@ static void fd_update(Chardev *c)
     char_stream_update(&((CharFd *)c)->stream);
 }
 
+static size_t fd_backlog(const Chardev *c)
+{
+    return ((const CharFd *)c)->stream.queue->len;
+}
+
 static void fd_destroy(Chardev *c)
 {
     CharFd *f = (CharFd *)c;
@@ -51,7 +56,7 @@ static void stdio_destroy(Chardev *c)
 
 #define FD_CLASS(n, d)                                                                             \
     {.name = n, .write = fd_write, .accept_input = fd_update, .set_handlers = fd_update,           \
-     .destroy = d}
+     .backlog = fd_backlog, .destroy = d}
 
 static const ChardevClass stdio_class = FD_CLASS("stdio", stdio_destroy);
 static const ChardevClass file_class = FD_CLASS("file", fd_destroy);

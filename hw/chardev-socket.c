@@ -192,7 +192,18 @@ static void socket_destroy(Chardev *c)
     g_free(s);
 }
 
+static int socket_take_fd(Chardev *c)
+{
+    return char_stream_take_fd(&((CharSocket *)c)->stream);
+}
+
+static size_t socket_backlog(const Chardev *c)
+{
+    return ((const CharSocket *)c)->stream.queue->len;
+}
+
 static const ChardevClass socket_class = {
+    .take_fd = socket_take_fd, .backlog = socket_backlog,
     .name = "socket", .write = socket_write, .accept_input = socket_update,
     .set_handlers = socket_update, .destroy = socket_destroy,
 };
@@ -218,6 +229,7 @@ Chardev *chardev_socket_new(const char *id, const ChardevSocketOptions *o, GMain
     s->nodelay = o->nodelay;
     s->listen_fd = o->server ? fd : -1;
     char_stream_init(&s->stream, &s->chardev, context, disconnected);
+    s->stream.takes_fds = o->path != NULL;
     if (!o->server) {
         connected(s, fd);
         return &s->chardev;

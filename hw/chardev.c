@@ -19,6 +19,16 @@ void chardev_accept_input(Chardev *c)
     }
 }
 
+int chardev_take_fd(Chardev *c)
+{
+    return c->cls->take_fd != NULL ? c->cls->take_fd(c) : -1;
+}
+
+size_t chardev_backlog(const Chardev *c)
+{
+    return c->cls->backlog != NULL ? c->cls->backlog(c) : 0;
+}
+
 void chardev_free(Chardev *c)
 {
     if (c != NULL) {

@@ -34,6 +34,8 @@ typedef struct {
     void (*write)(Chardev *c, const uint8_t *buf, size_t len);
     void (*accept_input)(Chardev *c);          /* front end can read again; may be NULL */
     void (*set_handlers)(Chardev *c);          /* c->front has changed; may be NULL     */
+    int (*take_fd)(Chardev *c);                /* see chardev_take_fd(); may be NULL    */
+    size_t (*backlog)(const Chardev *c);       /* see chardev_backlog(); may be NULL    */
     void (*destroy)(Chardev *c);
 } ChardevClass;
 
@@ -55,6 +57,13 @@ void chardev_attach(Chardev *c, const CharHandlers *h);
 /* The front end has room again. */
 void chardev_accept_input(Chardev *c);
 void chardev_free(Chardev *c);
+
+/* A file descriptor that the peer passed with what was read last (unix sockets), now the caller's;
+ * -1: none. */
+int chardev_take_fd(Chardev *c);
+/* Bytes of output that the host has not taken yet.  When they are gone, can_read() is asked again, so
+ * that a front end may stop reading until its answers have left. */
+size_t chardev_backlog(const Chardev *c);
 
 /* For back ends: hand over input, at most what the front end takes; returns how much it took. */
 size_t chardev_deliver(Chardev *c, const uint8_t *buf, size_t len);

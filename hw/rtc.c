@@ -34,6 +34,8 @@ typedef struct {
     int64_t seen_s;              /* calendar second up to which flags are worked out    */
     uint64_t seen_period;        /* periodic tick up to which C_PERIODIC is worked out  */
     bool irq_enabled;
+    void (*on_change)(void *arg, int64_t offset_s);    /* or NULL */
+    void *on_change_arg;
 
     Timer timer;                 /* the next event somebody wants an interrupt for */
 } Rtc;
@@ -174,6 +176,9 @@ static void thaw_date(Rtc *r)
     r->phase_ns = (NS_PER_SEC - timer_now(&r->timer) % NS_PER_SEC) % NS_PER_SEC;
     r->offset_s = s - r->base_s - (int64_t)(now_ns(r) / NS_PER_SEC);
     r->seen_s = s;
+    if (r->on_change != NULL) {
+        r->on_change(r->on_change_arg, r->offset_s);
+    }
 }
 
 /* -- Events ------------------------------------------------------------------------------------- */
@@ -460,4 +465,12 @@ Device *rtc_new(TimerQueue *timers, const IrqLine *irq8, int64_t base_s)
     restart_periods(r);
     reset(&r->dev);
     return &r->dev;
+}
+
+void rtc_on_change(Device *d, void (*fn)(void *arg, int64_t offset_s), void *arg)
+{
+    Rtc *r = (Rtc *)d;
+
+    r->on_change = fn;
+    r->on_change_arg = arg;
 }

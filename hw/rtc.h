@@ -24,6 +24,10 @@ Device *rtc_new(TimerQueue *timers, const IrqLine *irq8, int64_t base_s);
 void rtc_set_nvram(Device *d, unsigned index, uint8_t val);
 uint8_t rtc_get_nvram(const Device *d, unsigned index);
 
+/* Call fn when the guest has set the date: `offset_s` is how far the calendar is now ahead of base_s and
+ * the clock. */
+void rtc_on_change(Device *d, void (*fn)(void *arg, int64_t offset_s), void *arg);
+
 /* HPET legacy replacement: false holds IRQ 8 low. */
 void rtc_set_irq_enabled(Device *d, bool enabled);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "monitor/back-ends.h"
 
+#include "monitor/events.h"
 #include "monitor/report.h"
 
 #include <string.h>
@@ -89,7 +90,7 @@ void back_end_chardev_free(BackEndChardev *b)
     g_free(b);
 }
 
-static BackEndChardev *find_chardev(Machine *m, const char *id)
+BackEndChardev *back_end_find_chardev(Machine *m, const char *id)
 {
     for (guint i = 0; i < m->chardevs->len; i++) {
         BackEndChardev *b = g_ptr_array_index(m->chardevs, i);
@@ -102,14 +103,14 @@ static BackEndChardev *find_chardev(Machine *m, const char *id)
 
 Chardev *machine_chardev(Machine *m, const char *id)
 {
-    BackEndChardev *b = find_chardev(m, id);
+    BackEndChardev *b = back_end_find_chardev(m, id);
 
     return b != NULL ? b->chardev : NULL;
 }
 
 Chardev *back_end_take_chardev(Machine *m, const char *id, GError **error)
 {
-    BackEndChardev *b = find_chardev(m, id);
+    BackEndChardev *b = back_end_find_chardev(m, id);
     Chardev *front;
 
     if (b == NULL) {
@@ -137,7 +138,7 @@ bool back_end_add_chardev(Machine *m, ChardevConfig *c, GError **error)
 {
     BackEndChardev *b;
 
-    if (find_chardev(m, c->id) != NULL) {
+    if (back_end_find_chardev(m, c->id) != NULL) {
         fail(error, "there is already a chardev called '%s'", c->id);
         chardev_config_free(c);
         return false;
@@ -189,6 +190,13 @@ static void run_locked(void *machine, void (*fn)(void *), void *arg)
     lock_release(&m->lock);
 }
 
+static void report_io_error(void *arg, BlockOp op, int err)
+{
+    const BackEndBlock *b = arg;
+
+    event_block_io_error(b->machine, b->config->id, op == BLOCK_READ, err);
+}
+
 bool back_ends_open_blocks(Machine *m, GError **error)
 {
     for (guint i = 0; i < m->config->drives->len; i++) {
@@ -201,11 +209,13 @@ bool back_ends_open_blocks(Machine *m, GError **error)
             BlockOptions o = {.filename = d->file, .format = d->format, .read_only = d->read_only,
                               .snapshot = d->snapshot};
             o.cache = d->cache;
+            b->machine = m;
             b->block = block_open(&o, m->context, run_locked, m, error);
             if (b->block == NULL) {
                 g_prefix_error(error, "%s: ", d->option);
                 return false;
             }
+            block_on_error(b->block, report_io_error, b);
         }
     }
     return true;

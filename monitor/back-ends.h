@@ -20,6 +20,7 @@ typedef struct {
 /* An element of Machine.blocks. */
 typedef struct {
     const DriveConfig *config;
+    Machine *machine;
     BlockBackend *block;       /* NULL: a removable drive without a medium       */
     bool used;
 } BackEndBlock;
@@ -29,6 +30,8 @@ bool back_ends_open_blocks(Machine *m, GError **error);
 
 /* One more chardev, while the machine exists; takes `c` in any case. */
 bool back_end_add_chardev(Machine *m, ChardevConfig *c, GError **error);
+/* NULL when there is none. */
+BackEndChardev *back_end_find_chardev(Machine *m, const char *id);
 
 /* Hand out to one device or monitor; NULL with `error` when it is not there or taken. */
 Chardev *back_end_take_chardev(Machine *m, const char *id, GError **error);

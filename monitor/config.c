@@ -26,6 +26,18 @@ static const OptRow rows[] = {
 #undef NOT_BUILT
 };
 
+bool config_option(size_t i, const char **name, const char **form)
+{
+    for (size_t r = 0; r < ARRAY_LEN(rows); r++) {
+        if (rows[r].handler != NULL && i-- == 0) {     /* neither a heading nor refused */
+            *name = rows[r].name;
+            *form = rows[r].form;
+            return true;
+        }
+    }
+    return false;
+}
+
 /* -- -help, -version -------------------------------------------------------------------------------- */
 
 bool wants_help(const char *arg)

@@ -127,6 +127,9 @@ typedef struct {
 const ConfigMachine *config_machine(size_t i);
 const ConfigMachine *config_machine_of(const MachineConfig *c);
 
+/* The options, in order: name and form of the argument (NULL: none); false after the last. */
+bool config_option(size_t i, const char **name, const char **form);
+
 /* The engines -accel knows, in order; NULL after the last. */
 typedef struct {
     const char *name, *help;

@@ -4,6 +4,8 @@
 #include "monitor/qmp-json.h"
 #include "monitor/qmp.h"
 
+#include <errno.h>
+
 static const struct {
     const char *name;
     bool guest;
@@ -52,6 +54,35 @@ void event_stop(Machine *m)
 void event_resume(Machine *m)
 {
     qmp_send_event(m->qmp, "RESUME", NULL);
+}
+
+void event_block_io_error(Machine *m, const char *device, bool is_read, int err)
+{
+    struct json_object *data;
+
+    if (m->qmp == NULL) {
+        return;
+    }
+    data = json_object_new_object();
+    json_add_string(data, "device", device);
+    json_add_string(data, "operation", is_read ? "read" : "write");
+    json_add_string(data, "action", "report");
+    json_add_bool(data, "nospace", err == ENOSPC);
+    json_add_string(data, "reason", g_strerror(err));
+    qmp_send_event(m->qmp, "BLOCK_IO_ERROR", data);
+}
+
+void event_rtc_change(void *machine, int64_t offset_s)
+{
+    Machine *m = machine;
+    struct json_object *data;
+
+    if (m->qmp == NULL) {
+        return;
+    }
+    data = json_object_new_object();
+    json_add_int(data, "offset", offset_s);
+    qmp_send_event(m->qmp, "RTC_CHANGE", data);
 }
 
 void event_powerdown(Machine *m)

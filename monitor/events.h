@@ -14,6 +14,11 @@ void event_stop(Machine *m);
 void event_resume(Machine *m);
 void event_powerdown(Machine *m);
 
+/* The host failed a request of the drive `device`; the guest gets the error. */
+void event_block_io_error(Machine *m, const char *device, bool is_read, int err);
+/* The guest has set its clock, `offset_s` seconds ahead of where -rtc put it; a callback's form. */
+void event_rtc_change(void *machine, int64_t offset_s);
+
 /* "guest-reset": how QMP names a cause. */
 const char *machine_cause_name(MachineCause cause);
 

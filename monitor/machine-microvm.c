@@ -27,6 +27,7 @@
 #include "hw/virtio-mmio.h"
 #include "monitor/back-ends.h"
 #include "monitor/config.h"
+#include "monitor/events.h"
 #include "monitor/loader.h"
 #include "monitor/processors.h"
 #include "monitor/report.h"
@@ -127,6 +128,7 @@ static bool add_devices(Machine *m, Microvm *v, GError **error)
     }
     if (c->rtc) {
         v->rtc = rtc_new(&m->timers, &irq8, c->rtc_base >= 0 ? c->rtc_base : time(NULL));
+        rtc_on_change(v->rtc, event_rtc_change, m);
         machine_add_device(m, v->rtc);
         machine_map_port(m, v->rtc, 0, RTC_PORT);
     }

@@ -41,6 +41,7 @@
 #include "hw/virtio-pci.h"
 #include "monitor/back-ends.h"
 #include "monitor/config.h"
+#include "monitor/events.h"
 #include "monitor/firmware.h"
 #include "monitor/loader-firmware.h"
 #include "monitor/report.h"
@@ -346,6 +347,7 @@ static void add_timers(Machine *m, Pc *pc)
     machine_map_port(m, pc->pit, PIT_WINDOW_COUNTERS, PIT_PORT_COUNTERS);
     machine_map_port(m, pc->pit, PIT_WINDOW_PORT61, PIT_PORT_61);
     pc->rtc = rtc_new(&m->timers, &irq8, rtc_base(m->config));
+    rtc_on_change(pc->rtc, event_rtc_change, m);
     machine_add_device(m, pc->rtc);
     machine_map_port(m, pc->rtc, 0, RTC_PORT);
     if (m->config->hpet) {
@@ -485,9 +487,14 @@ static void pc_nmi(Machine *m)
     processors_nmi(pc_of(m)->cpus);
 }
 
+static void pc_key(Machine *m, unsigned key, bool down)
+{
+    ps2_kbd_put_key(i8042_keyboard(pc_of(m)->i8042), key, down);
+}
+
 const MachineClass machine_pc = {
     .name = "pc", .build = pc_build, .boot = pc_boot, .cpu_init = pc_cpu_init,
-    .powerdown = pc_powerdown, .nmi = pc_nmi, .info = pc_info, .free = pc_free,
+    .powerdown = pc_powerdown, .nmi = pc_nmi, .key = pc_key, .info = pc_info, .free = pc_free,
 };
 
 /* -- Machine none --------------------------------------------------------------------------------------- */

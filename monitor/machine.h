@@ -68,6 +68,8 @@ struct MachineClass {
     void (*cpu_init)(Machine *m, CpuState *cpu);
     void (*powerdown)(Machine *m);            /* press the power button; may be NULL */
     void (*nmi)(Machine *m);                  /* may be NULL */
+    /* A key (hw/ps2-kbd.h's numbers) goes down or up; may be NULL: no keyboard. */
+    void (*key)(Machine *m, unsigned key, bool down);
     /* `info irq`, `info pci`...: append text, or return false when there is nothing of that name. */
     bool (*info)(Machine *m, const char *what, GString *out);
     void (*free)(Machine *m);                 /* after the devices are gone */

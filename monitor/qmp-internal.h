@@ -26,6 +26,12 @@ GQuark qmp_error(void);
 
 /* QmpObject*, what object-add has made. */
 GPtrArray *qmp_added_objects(Qmp *q);
+/* QmpFd*, what getfd and add-fd have taken. */
+GPtrArray *qmp_fds(Qmp *q);
+/* NULL for a machine without a keyboard. */
+struct QmpKeys *qmp_keys(Qmp *q);
+/* A descriptor that came with what was read last; -1: none.  The caller's. */
+int qmp_monitor_take_fd(QmpMonitor *mon);
 
 /* Set `error` and return NULL, for `return qmp_fail(error, ...)`. */
 struct json_object *qmp_fail(GError **error, QmpErrorClass cls, const char *fmt, ...)

@@ -73,4 +73,13 @@ static inline int64_t json_get_int(struct json_object *o, const char *key, int64
     return v != NULL ? json_object_get_int64(v) : absent;
 }
 
+/* An address: 64 bits, also when written as a negative number. */
+static inline uint64_t json_get_address(struct json_object *o, const char *key)
+{
+    struct json_object *v = json_get(o, key);
+    int64_t n = json_object_get_int64(v);
+
+    return n < 0 ? (uint64_t)n : json_object_get_uint64(v);
+}
+
 #endif /* MONITOR_QMP_JSON_H */

@@ -20,6 +20,13 @@ typedef struct {
     const char *name, *text, *tag, *variants, *help;
 } TypeRow;
 
+/* The keyboard's table is the enumeration. */
+static const char qmp_key_names[] = ""
+#define KEY(name, number) " " name
+#include "hw/ps2-keys.def"
+#undef KEY
+;
+
 static const TypeRow type_rows[] = {
 #define QMP_ENUM(n, values, help) {QMP_TYPE_ENUM, n, values, NULL, NULL, help},
 #define QMP_OBJECT(n, members, help) {QMP_TYPE_OBJECT, n, members, NULL, NULL, help},
@@ -131,7 +138,7 @@ static void fill_type(QmpSchema *s, const TypeRow *r)
 
     t->help = r->help;
     if (r->kind == QMP_TYPE_ENUM) {
-        t->values = g_strsplit(r->text, " ", -1);
+        t->values = g_strsplit(*r->text == ' ' ? r->text + 1 : r->text, " ", -1);
         return;
     }
     t->members = parse_members(s, r->text);

@@ -2,8 +2,10 @@
 #include "monitor/qmp.h"
 
 #include "monitor/config.h"
+#include "monitor/qmp-fds.h"
 #include "monitor/qmp-input.h"
 #include "monitor/qmp-internal.h"
+#include "monitor/qmp-keys.h"
 #include "monitor/qmp-objects.h"
 
 #include <stdarg.h>
@@ -22,7 +24,24 @@ struct Qmp {
     QmpSchema *schema;
     GPtrArray *monitors;       /* QmpMonitor*, owned */
     GPtrArray *objects;        /* QmpObject*, owned  */
+    GPtrArray *fds;            /* QmpFd*, owned      */
+    QmpKeys *keys;
 };
+
+GPtrArray *qmp_fds(Qmp *q)
+{
+    return q->fds;
+}
+
+QmpKeys *qmp_keys(Qmp *q)
+{
+    return q->keys;
+}
+
+int qmp_monitor_take_fd(QmpMonitor *mon)
+{
+    return chardev_take_fd(mon->chardev);
+}
 
 GPtrArray *qmp_added_objects(Qmp *q)
 {
@@ -120,6 +139,8 @@ static void send_return(QmpMonitor *mon, struct json_object *value, struct json_
     send(mon, all);
 }
 
+enum { EVENT_BACKLOG_MAX = 512 << 10 };
+
 void qmp_send_event(Qmp *q, const char *name, struct json_object *data)
 {
     int64_t us = g_get_real_time();
@@ -128,8 +149,8 @@ void qmp_send_event(Qmp *q, const char *name, struct json_object *data)
         QmpMonitor *mon = g_ptr_array_index(q->monitors, i);
         struct json_object *all, *stamp;
 
-        if (!mon->negotiated) {
-            continue;
+        if (!mon->negotiated || chardev_backlog(mon->chardev) > EVENT_BACKLOG_MAX) {
+            continue;          /* who does not listen loses events, whole ones */
         }
         all = json_object_new_object();
         stamp = json_object_new_object();
@@ -253,9 +274,13 @@ struct json_object *qmp_query_version(QmpCall *c, GError **error)
 
 /* -- The connection --------------------------------------------------------------------------------- */
 
+/* A client that does not read its answers is not heard any further.  Few bytes a time: no more commands
+ * than fit into the device's queue with their answers. */
 static size_t can_read(void *arg)
 {
-    return 4096;
+    enum { BACKLOG_MAX = 64 << 10, A_TIME = 64 };
+
+    return chardev_backlog(((QmpMonitor *)arg)->chardev) < BACKLOG_MAX ? A_TIME : 0;
 }
 
 static void read_bytes(void *arg, const uint8_t *buf, size_t len)
@@ -308,6 +333,8 @@ bool qmp_open_all(Machine *m, GError **error)
     q->schema = qmp_schema_new();
     q->monitors = g_ptr_array_new_with_free_func((GDestroyNotify)monitor_free);
     q->objects = g_ptr_array_new_with_free_func((GDestroyNotify)qmp_object_free);
+    q->fds = g_ptr_array_new_with_free_func((GDestroyNotify)qmp_fd_free);
+    q->keys = m->cls->key != NULL ? qmp_keys_new(m) : NULL;
     for (guint i = 0; i < m->config->qmps->len; i++) {
         const LineConfig *line = g_ptr_array_index(m->config->qmps, i);
         Chardev *chardev;
@@ -328,6 +355,8 @@ void qmp_free(Qmp *q)
     if (q != NULL) {
         g_ptr_array_free(q->monitors, TRUE);
         g_ptr_array_free(q->objects, TRUE);
+        g_ptr_array_free(q->fds, TRUE);
+        qmp_keys_free(q->keys);
         qmp_schema_free(q->schema);
         g_free(q);
     }

@@ -263,6 +263,9 @@ bool run_loop_start(Machine *m, GError **error)
         }
         t->started = true;
     }
+    while (r->n_parked < m->n_cpus) {          /* each knows its id by then */
+        pthread_cond_wait(&r->parked_cond, &m->lock.mutex);
+    }
     r->pauses = 0;
     run_loop_update(m);
     return true;
