@@ -240,6 +240,13 @@ static bool write_register(Packet *k)
 
 /* -- Memory ------------------------------------------------------------------------------------------- */
 
+static bool is_canonical(const CpuState *cpu, uint64_t addr)
+{
+    unsigned unused = (cpu->cr4 & CR4_LA57) != 0 ? 7 : 16;
+
+    return (int64_t)(addr << unused) >> unused == (int64_t)addr;
+}
+
 static bool copy_memory(GdbStub *g, uint64_t addr, uint8_t *buf, size_t len, bool write)
 {
     CpuState *cpu = cpu_of(g);
@@ -251,6 +258,8 @@ static bool copy_memory(GdbStub *g, uint64_t addr, uint8_t *buf, size_t len, boo
     }
     if ((cpu->mode & MODE_LMA) == 0) {
         addr = (uint32_t)addr;
+    } else if (!is_canonical(cpu, addr)) {
+        return false;
     }
     return write ? cpu_debug_write(cpu, guest_lin(addr), buf, len)
                  : cpu_debug_read(cpu, guest_lin(addr), buf, len);

@@ -192,6 +192,11 @@ void mmu_rmw_begin_slow(SoftMmu *m, TlbClass c, GuestLin lin, unsigned size, boo
     Part part[2];
     int n = translate_parts(m, c, lin, size, TLB_STORE, part);
 
+    for (int i = 0; i < n; i++) {
+        if (part[i].watch) {   /* it reads as well */
+            m->watched(m->arg, part[i].lin, part[i].len, TLB_LOAD);
+        }
+    }
     rmw->lin = lin;
     rmw->tlb_class = c;
     rmw->size = (uint8_t)size;
