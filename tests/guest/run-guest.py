@@ -35,8 +35,6 @@ DEVIATIONS = {
     ("system64", "unknown_msrs_fault"): "unknown MSRs read as 0",
     ("interrupts", "x87_errors_without_ne_come_as_irq_13"): "aborts by an assertion of its own",
     ("smc", "the_instruction_that_overwrites_itself_finishes_first"): "stops the REP there",
-    ("smp", "init_stops_a_cpu_and_sipi_starts_it_again"):
-        "the CPU starts again but takes no work; not understood",
 }
 
 PASSED = 0x10 << 1 | 1            # isa-debug-exit's status for the code a good guest writes

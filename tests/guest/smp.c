@@ -413,8 +413,11 @@ static void code_written_by_another_cpu_runs_as_written(void)
     }
 }
 
+static volatile word forever;
+
 static void job_forever(void)
 {
+    forever = 1;
     for (;;) {
         cpu_relax();
     }
@@ -423,8 +426,9 @@ static void job_forever(void)
 static void init_stops_a_cpu_and_sipi_starts_it_again(void)
 {
     NEED_AP();
+    forever = 0;
     ap_run(job_forever);
-    pause_a_while(1000);
+    EXPECT(wait_for(&forever, 1)); /* it is in the job, not about to take it */
     EXPECT(start_ap());
     ap_run(job_check_shared);
     EXPECT(ap_wait());
