@@ -245,7 +245,7 @@ class Guest:
             if not data:
                 break
             text += data
-        text = text.decode("latin-1").replace("\r", "")
+        text = text.decode("utf-8", "replace").replace("\r", "")
         return re.sub(r"\n?\([a-z]+\) $", "", text)
 
     # -- The end
