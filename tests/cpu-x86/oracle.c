@@ -241,6 +241,17 @@ static void diff_events(GString *out, const OracleEvent *h, const OracleEvent *o
     }
 }
 
+/* AddressSanitizer has its shadow memory in the low half, where the guest has nothing: what a random
+ * address finds there says nothing about the interpreter. */
+static bool in_sanitizer_shadow(const OracleEvent *e)
+{
+#ifdef __SANITIZE_ADDRESS__
+    return e->vector == 14 && e->addr >= 0x7fff7000 - ORACLE_DATA_LEN && e->addr < 0x10007fff8000;
+#else
+    return false;
+#endif
+}
+
 bool oracle_check(OracleGuest *g, OracleCase *c, OracleLeave leave, uint64_t seed)
 {
     static _Thread_local OracleResult host, ours;
@@ -249,6 +260,9 @@ bool oracle_check(OracleGuest *g, OracleCase *c, OracleLeave leave, uint64_t see
 
     oracle_native_run(c, &host);
     oracle_guest_run(g, c, &ours);
+    if (in_sanitizer_shadow(&host.ev) || in_sanitizer_shadow(&ours.ev)) {
+        return true;
+    }
     if (leave.x87_on_fault && host.ev.vector != 3) {
         memcpy(ours.st.fx, host.st.fx, sizeof(ours.st.fx));
     }
