@@ -78,7 +78,7 @@ struct PhysMem {
     uint64_t address_mask;    /* all ones, or without bit 20 while A20 is off     */
     uint64_t generation;      /* changes with every published view, atomic        */
     unsigned batch;           /* depth of phys_mem_begin()                        */
-    GPtrArray *old_views;     /* freed with the PhysMem                           */
+    GPtrArray *old_views;     /* retired, the longest first; used again           */
     GArray *listeners;
     GPtrArray *tlbs;          /* Tlb*: whom a revocation must reach               */
     void (*write_trace)(void *arg, uint64_t offset, uint64_t len); /* PAGE_TRACED, may be NULL */

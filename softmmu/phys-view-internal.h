@@ -24,11 +24,11 @@ struct PhysRegion {
 };
 
 typedef struct {
-    unsigned n;
+    unsigned n, capacity;
     PhysRange range[];
 } FlatView;
 
-/* Compute the view of pm->regions and publish it (atomically; old views stay readable). */
+/* Compute the view of pm->regions and publish it (atomically; old views are used again). */
 void phys_view_rebuild(PhysMem *pm);
 
 /* Take the write tag from every TLB entry of memfd page `offset` (phys-mem.c). */

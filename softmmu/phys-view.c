@@ -73,11 +73,32 @@ static void append_range(FlatView *v, PhysRange r)
     }
 }
 
-static FlatView *flatten(const PhysMem *pm)
+/*
+ * Views are made in the memory of retired ones, so that a guest that moves a window for ever costs
+ * no memory, and are never freed before the PhysMem.  A reader that slept on a retired view may thus
+ * see it change; phys_mem_find() finds that out by the generation, which has moved on by then.
+ */
+static FlatView *take_view(PhysMem *pm, unsigned n)
+{
+    for (unsigned i = 0; i < pm->old_views->len; i++) {
+        FlatView *old = g_ptr_array_index(pm->old_views, i);
+        if (old->capacity >= n) {
+            g_ptr_array_steal_index(pm->old_views, i); /* the longest retired */
+            return old;
+        }
+    }
+    unsigned capacity = MAX(n * 2, 64);
+    FlatView *v = g_malloc0(sizeof *v + capacity * sizeof v->range[0]);
+    v->capacity = capacity;
+    return v;
+}
+
+static FlatView *flatten(PhysMem *pm)
 {
     GArray *edges = edges_of(pm);
-    FlatView *v = g_malloc0(sizeof *v + edges->len * sizeof v->range[0]);
+    FlatView *v = take_view(pm, edges->len);
 
+    v->n = 0;
     for (unsigned i = 0; i < edges->len; i++) {
         uint64_t base = g_array_index(edges, uint64_t, i);
         bool last = i + 1 == edges->len;
@@ -90,33 +111,14 @@ static FlatView *flatten(const PhysMem *pm)
     return v;
 }
 
-static bool views_equal(const FlatView *a, const FlatView *b)
-{
-    return a->n == b->n && memcmp(a->range, b->range, a->n * sizeof a->range[0]) == 0;
-}
-
-/* An old view equal to v (v is freed then), or v. */
-static FlatView *reuse_old(PhysMem *pm, FlatView *v)
-{
-    for (unsigned i = 0; i < pm->old_views->len; i++) {
-        FlatView *old = g_ptr_array_index(pm->old_views, i);
-        if (views_equal(old, v)) {
-            g_ptr_array_steal_index_fast(pm->old_views, i);
-            g_free(v);
-            return old;
-        }
-    }
-    return v;
-}
-
 void phys_view_rebuild(PhysMem *pm)
 {
     FlatView *old = pm->flat;
-    FlatView *v = reuse_old(pm, flatten(pm));
+    FlatView *v = flatten(pm);
 
     trace(phys_map_rebuild, "ranges=%u", v->n);
     __atomic_store_n(&pm->flat, (void *)v, __ATOMIC_RELEASE);
-    __atomic_add_fetch(&pm->generation, 1, __ATOMIC_RELEASE);
+    __atomic_add_fetch(&pm->generation, 1, __ATOMIC_SEQ_CST);
     if (old != NULL) {
         g_ptr_array_add(pm->old_views, old);
     }
@@ -124,11 +126,9 @@ void phys_view_rebuild(PhysMem *pm)
 
 /* -- Lookup ----------------------------------------------------------------------------------- */
 
-PhysRange phys_mem_find(PhysMem *pm, GuestPhys addr)
+static PhysRange find(const FlatView *v, uint64_t a)
 {
-    const FlatView *v = __atomic_load_n(&pm->flat, __ATOMIC_ACQUIRE);
-    uint64_t a = addr.v & __atomic_load_n(&pm->address_mask, __ATOMIC_RELAXED);
-    unsigned lo = 0, hi = v->n;
+    unsigned lo = 0, hi = MIN(__atomic_load_n(&v->n, __ATOMIC_RELAXED), v->capacity);
 
     while (hi - lo > 1) { /* invariant: range[lo].base <= a, and a < range[hi].base if hi < n */
         unsigned mid = (lo + hi) / 2;
@@ -139,6 +139,20 @@ PhysRange phys_mem_find(PhysMem *pm, GuestPhys addr)
         }
     }
     return v->range[lo];
+}
+
+PhysRange phys_mem_find(PhysMem *pm, GuestPhys addr)
+{
+    uint64_t a = addr.v & __atomic_load_n(&pm->address_mask, __ATOMIC_RELAXED), before, after;
+    PhysRange r;
+
+    do {
+        before = __atomic_load_n(&pm->generation, __ATOMIC_ACQUIRE);
+        r = find(__atomic_load_n(&pm->flat, __ATOMIC_ACQUIRE), a);
+        __atomic_thread_fence(__ATOMIC_ACQUIRE);
+        after = __atomic_load_n(&pm->generation, __ATOMIC_RELAXED);
+    } while (after != before);             /* the view may have been made into another meanwhile */
+    return r;
 }
 
 void phys_mem_foreach(PhysMem *pm, void (*f)(const PhysRange *r, const char *name, void *arg),
