@@ -35,12 +35,12 @@ prepare_packages() {
         { echo "these packages are needed and could not be installed: $missing" >&2; return 1; }
 }
 
-# prepare_build DIR: configure once, then build what changed.  Quiet unless it fails.
+# prepare_build DIR [MESON-OPTION...]: configure once, then build what changed.  Quiet unless it fails.
 prepare_build() {
     local log
     log=$(mktemp)
     # A python3 that is a version manager's shim may lack meson's modules: use Debian's.
-    [ -e "$1/build.ninja" ] || PATH=/usr/bin:$PATH meson setup "$1" </dev/null >"$log" 2>&1 ||
+    [ -e "$1/build.ninja" ] || PATH=/usr/bin:$PATH meson setup "$@" </dev/null >"$log" 2>&1 ||
         { cat "$log" >&2; rm -f "$log"; return 1; }
     ninja -C "$1" </dev/null >"$log" 2>&1 || { tail -n 60 "$log" >&2; rm -f "$log"; return 1; }
     rm -f "$log"
