@@ -149,7 +149,7 @@ PhysRange phys_mem_find(PhysMem *pm, GuestPhys addr)
     do {
         before = __atomic_load_n(&pm->generation, __ATOMIC_ACQUIRE);
         r = find(__atomic_load_n(&pm->flat, __ATOMIC_ACQUIRE), a);
-        __atomic_thread_fence(__ATOMIC_ACQUIRE);
+        __atomic_signal_fence(__ATOMIC_ACQUIRE); /* the host keeps the order of loads */
         after = __atomic_load_n(&pm->generation, __ATOMIC_RELAXED);
     } while (after != before);             /* the view may have been made into another meanwhile */
     return r;
