@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""test-gdb.py METAPHRASE DEBUGGEE: the gdb stub by its protocol, on a bare-metal guest, without gdb."""
+"""test-gdb.py METAPHRASE DEBUGGEE ENGINE [CASE...]: the gdb stub by its protocol, on a bare-metal guest, without gdb."""
 import re
 import sys
 import traceback
@@ -325,11 +325,12 @@ def run(f, options, metaphrase, elf, sym):
 
 
 def main():
-    metaphrase, elf = sys.argv[1:3]
+    metaphrase, elf, engine = sys.argv[1:4]
+    BASE.extend(["-accel", engine])
     sym = symbols(elf)
     bad = 0
     for f, options in cases:
-        if len(sys.argv) > 3 and f.__name__ not in sys.argv[3:]:
+        if len(sys.argv) > 4 and f.__name__ not in sys.argv[4:]:
             continue
         good = run(f, options, metaphrase, elf, sym)
         print("ok" if good else "FAIL", f.__name__, flush=True)
