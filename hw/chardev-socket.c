@@ -234,7 +234,7 @@ Chardev *chardev_socket_new(const char *id, const ChardevSocketOptions *o, GMain
         connected(s, fd);
         return &s->chardev;
     }
-    s->unlink_path = o->path != NULL ? g_strdup(o->path) : NULL;
+    s->unlink_path = o->path != NULL ? g_canonicalize_filename(o->path, NULL) : NULL;
     if (o->wait) {
         int conn;
         do {

@@ -193,6 +193,17 @@ static void set_defaults(MachineConfig *c)
     };
 }
 
+static bool check_background(const MachineConfig *c, GError **error)
+{
+    for (guint i = 0; c->daemonize && i < c->chardevs->len; i++) {
+        const ChardevConfig *d = g_ptr_array_index(c->chardevs, i);
+        if (d->kind == CHAR_STDIO) {
+            return fail(error, "-daemonize: the terminal is in use (%s)", d->option);
+        }
+    }
+    return true;
+}
+
 /* Combinations that no single option can see. */
 static bool check_whole(MachineConfig *c, GError **error)
 {
@@ -225,7 +236,8 @@ static bool check_whole(MachineConfig *c, GError **error)
         return fail(error, "-machine dumpdtb=%s: only machine microvm has a device tree",
                     c->dumpdtb);
     }
-    return config_check_drives(c, error) && config_default_lines(c, error);
+    return config_check_drives(c, error) && config_default_lines(c, error) &&
+           check_background(c, error);
 }
 
 ConfigResult config_parse(MachineConfig *c, int argc, char **argv, GError **error)

@@ -99,7 +99,7 @@ typedef struct MachineConfig {
     /* running */
     RebootAction on_reboot;
     ShutdownAction on_shutdown;
-    bool start_stopped;
+    bool start_stopped, daemonize;
     char *pidfile, *log_items, *log_file;
     GPtrArray *traces, *stress;                        /* char*              */
 } MachineConfig;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The program: command line, machine, exit status. */
 #include "monitor/config.h"
+#include "monitor/daemonize.h"
 #include "monitor/machine.h"
 #include "monitor/report.h"
 #include "monitor/stats.h"
@@ -41,13 +42,25 @@ static bool write_pidfile(const char *path, GError **error)
     return g_file_set_contents(path, text, -1, error);
 }
 
+/* The machine is made: write the -pidfile, let the foreground process go. */
+static bool go_on(const MachineConfig *c, const char *pidfile, int ready_fd, GError **error)
+{
+    if (pidfile != NULL && !write_pidfile(pidfile, error)) {
+        g_prefix_error(error, "-pidfile %s: ", c->pidfile);
+        return false;
+    }
+    return !c->daemonize || daemonize_ready(ready_fd, error);
+}
+
 static int run(const MachineConfig *c)
 {
+    g_autofree char *pidfile = c->pidfile != NULL ? g_canonicalize_filename(c->pidfile, NULL)
+                                                  : NULL;
     g_autoptr(GError) error = NULL;
+    int status, ready_fd = -1;
     Machine *m;
-    int status;
 
-    if (!start_logging(c, &error)) {
+    if (!start_logging(c, &error) || (c->daemonize && !daemonize_begin(&ready_fd, &error))) {
         report_error("%s", error->message);
         return 1;
     }
@@ -60,8 +73,8 @@ static int run(const MachineConfig *c)
         report_error("%s", error->message);
         return 1;
     }
-    if (c->pidfile != NULL && !write_pidfile(c->pidfile, &error)) {
-        report_error("-pidfile %s: %s", c->pidfile, error->message);
+    if (!go_on(c, pidfile, ready_fd, &error)) {
+        report_error("%s", error->message);
         machine_free(m);
         return 1;
     }
@@ -73,8 +86,8 @@ static int run(const MachineConfig *c)
         g_string_free(out, TRUE);
     }
     machine_free(m);
-    if (c->pidfile != NULL) {
-        unlink(c->pidfile);
+    if (pidfile != NULL) {
+        unlink(pidfile);
     }
     return status;
 }

@@ -405,6 +405,12 @@ ConfigResult option_action(MachineConfig *c, const OptUse *use, GError **error)
     return CONFIG_OK;
 }
 
+ConfigResult option_daemonize(MachineConfig *c, const OptUse *use, GError **error)
+{
+    c->daemonize = true;
+    return CONFIG_OK;
+}
+
 ConfigResult option_pidfile(MachineConfig *c, const OptUse *use, GError **error)
 {
     return keep_string(&c->pidfile, use);
