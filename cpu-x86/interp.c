@@ -84,7 +84,7 @@ void interp_cpu_init(CpuState *cpu)
     ip->arena = mmap(NULL, ARENA_SIZE, PROT_READ | PROT_WRITE,
                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (ip->arena == MAP_FAILED) {
-        g_error("no address space for the decode cache"); /* as g_new: the host is out of memory */
+        ip->arena = NULL;      /* interp_attach() says so */
     }
     ip->none.link[0] = ip->none.link[1] = &ip->none;
     insn_decoder_init(&ip->decoder, cpu);
@@ -95,7 +95,9 @@ void interp_cpu_clear(CpuState *cpu)
 {
     Interp *ip = cpu->interp_data;
 
-    munmap(ip->arena, ARENA_SIZE);
+    if (ip->arena != NULL) {
+        munmap(ip->arena, ARENA_SIZE);
+    }
     g_free(ip);
     cpu->interp_data = NULL;
 }
@@ -570,6 +572,13 @@ static CpuExit interp_run(CpuState *cpu, uint64_t budget)
 
 static bool interp_attach(CpuState *cpu, GError **error)
 {
+    const Interp *ip = cpu->interp_data;
+
+    if (ip->arena == NULL) {
+        g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_NOMEM,
+                    "-smp %u: no address space for the decode cache of CPU %u", cpu->n_cpus, cpu->index);
+        return false;
+    }
     return true;
 }
 

@@ -214,7 +214,8 @@ static bool attach_engine(Machine *m, GError **error)
 {
     for (unsigned i = 0; i < m->n_cpus; i++) {
         m->cpus[i]->engine = m->engine;
-        if (!m->engine->attach(m->cpus[i], error)) {
+        /* every engine falls back on the interpreter */
+        if (!interp_engine.attach(m->cpus[i], error) || !m->engine->attach(m->cpus[i], error)) {
             return false;
         }
     }

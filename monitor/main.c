@@ -92,6 +92,19 @@ static int run(const MachineConfig *c)
     return status;
 }
 
+/* GLib ends the process when the host has no memory left: one line and status 1 are enough then. */
+static GLogWriterOutput write_log(GLogLevelFlags level, const GLogField *fields, gsize n, gpointer arg)
+{
+    for (gsize i = 0; i < n && (level & G_LOG_LEVEL_ERROR) != 0; i++) {
+        const char *text = fields[i].value;
+        if (strcmp(fields[i].key, "MESSAGE") == 0 && strstr(text, "failed to allocate") != NULL) {
+            dprintf(STDERR_FILENO, "%s: the host is out of memory: %s\n", g_get_prgname(), text);
+            exit(1);
+        }
+    }
+    return g_log_writer_default(level, fields, n, arg);
+}
+
 int main(int argc, char **argv)
 {
     g_autoptr(GError) error = NULL;
@@ -101,6 +114,7 @@ int main(int argc, char **argv)
     g_autofree char *name = g_path_get_basename(argc > 0 ? argv[0] : "metaphrase");
     g_set_prgname(name);
     signal(SIGPIPE, SIG_IGN);
+    g_log_set_writer_func(write_log, NULL, NULL);
     switch (config_parse(&config, argc, argv, &error)) {
     case CONFIG_OK:
         status = run(&config);
