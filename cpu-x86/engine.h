@@ -15,6 +15,10 @@
 struct EngineClass {
     const char *name;          /* as spelled on the command line */
 
+    /* Can this host run the engine?  NULL: every host can.  Returns NULL or one line that says why
+     * not. */
+    const char *(*missing)(void);
+
     /* Prepare `cpu` for this engine (its own thread, or before it starts).  False: `error` says
      * why, one line. */
     bool (*attach)(CpuState *cpu, GError **error);

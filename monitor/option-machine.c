@@ -34,23 +34,30 @@ static const ConfigEngine *find_engine(const char *name)
     return NULL;
 }
 
+/* The first engine of the list that is in this build and that this host can run.  "auto" stands for
+ * translate, then interpret. */
 bool config_choose_engine(MachineConfig *c, const char *list, GError **error)
 {
-    g_auto(GStrv) names = g_strsplit(list, ":", -1);
+    g_auto(GStrv) names = g_strsplit(strcmp(list, "auto") == 0 ? "translate:interpret" : list, ":", -1);
     const ConfigEngine *last = NULL;
+    const char *missing = NULL;
 
     for (char **n = names; *n != NULL; n++) {
-        last = find_engine(strcmp(*n, "auto") == 0 ? "interpret" : *n);
+        last = find_engine(*n);
         if (last == NULL) {
             return fail(error, "no engine is called '%s'; '-accel help' lists them", *n);
         }
+        missing = "it is not in this build";
         if (last->engine != NULL) {
-            c->engine = last->engine;
-            return true;
+            missing = last->engine->missing != NULL ? last->engine->missing() : NULL;
+            if (missing == NULL) {
+                c->engine = last->engine;
+                return true;
+            }
         }
     }
-    return fail(error, "engine '%s' is not in this build; use interpret",
-                last != NULL ? last->name : list);
+    return fail(error, "engine '%s' cannot be used: %s; interpret always can",
+                last != NULL ? last->name : list, missing);
 }
 
 ConfigResult option_accel(MachineConfig *c, const OptUse *use, GError **error)

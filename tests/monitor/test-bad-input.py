@@ -24,7 +24,7 @@ CASES = [
     (["-M", "nothing"], "no machine type is called 'nothing'"),
     (["-M", "pc,hpett=off"], "did you mean 'hpet'?"),
     (["-M", "pc,usb=on"], "usb=on is not supported"),
-    (["-accel", "kvm"], "engine 'kvm' is not in this build"),
+    (["-accel", "kvm"], "engine 'kvm' cannot be used: it is not in this build"),
     (["-accel", "warp"], "no engine is called 'warp'"),
     (["-cpu", "nothing"], "nothing"),
     (["-cpu", "max,+nothing"], "nothing"),
