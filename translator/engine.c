@@ -406,6 +406,9 @@ static void translate_detach(CpuState *cpu)
 {
     TransCpu *tc = cpu->engine_data;
 
+    if (tc == NULL) { /* the machine failed before it was attached */
+        return;
+    }
     lock_take(&tc->cache->lock);
     g_ptr_array_remove(tc->shared->cpus, tc);
     lock_release(&tc->cache->lock);
