@@ -2,24 +2,37 @@
 /* The human monitor's commands (commands.def).  Those that look at a CPU pause all of them. */
 #include "monitor/hmp-internal.h"
 
-#include "cpu-x86/walk.h"
+#include "hw/ps2-kbd.h"
 #include "monitor/back-ends.h"
 #include "monitor/config.h"
 #include "monitor/cpu-dump.h"
 #include "monitor/gdb.h"
 #include "monitor/opt-list.h"
+#include "monitor/qmp-keys.h"
 #include "monitor/run-loop.h"
 #include "monitor/stats.h"
 #include "softmmu/base/bits.h"
 #include "softmmu/base/log.h"
 
+#include <errno.h>
 #include <string.h>
 
-static CpuState *the_cpu(HmpCall *c)
+CpuState *hmp_cpu_of(const HmpCall *c)
 {
     Machine *m = c->machine;
 
     return *c->current_cpu < m->n_cpus ? m->cpus[*c->current_cpu] : NULL;
+}
+
+void hmp_error(HmpCall *c, const char *fmt, ...)
+{
+    va_list ap;
+
+    g_string_append(c->out, "Error: ");
+    va_start(ap, fmt);
+    g_string_append_vprintf(c->out, fmt, ap);
+    va_end(ap);
+    g_string_append_c(c->out, '\n');
 }
 
 /* -- The machine's life ----------------------------------------------------------------------------- */
@@ -31,6 +44,10 @@ void hmp_stop(HmpCall *c)
 
 void hmp_cont(HmpCall *c)
 {
+    if (machine_needs_reset(c->machine)) {
+        hmp_error(c, "Resetting the Virtual Machine is required");
+        return;
+    }
     machine_set_running(c->machine, true);
 }
 
@@ -95,9 +112,10 @@ void hmp_info_cpus(HmpCall *c)
 
     run_loop_pause(m);
     for (unsigned i = 0; i < m->n_cpus; i++) {
-        g_string_append_printf(c->out, "%c CPU #%u: %s pc=0x%016" G_GINT64_MODIFIER "x\n",
-                               i == *c->current_cpu ? '*' : ' ', i,
-                               cpu_activity_name(m->cpus[i]->activity), m->cpus[i]->rip);
+        g_string_append_printf(c->out, "%c CPU #%u: thread_id=%d %s pc=0x%016" G_GINT64_MODIFIER
+                               "x\n", i == *c->current_cpu ? '*' : ' ', i,
+                               run_loop_thread_id(m, i), cpu_activity_name(m->cpus[i]->activity),
+                               m->cpus[i]->rip);
     }
     run_loop_resume(m);
 }
@@ -123,145 +141,89 @@ void hmp_info_stats(HmpCall *c)
     run_loop_resume(c->machine);
 }
 
-/* -- Memory ------------------------------------------------------------------------------------------- */
-
-typedef struct {
-    unsigned count, size;
-    char format;
-} DumpFormat;
-
-/* "/4xg" */
-static bool parse_format(const char *text, DumpFormat *f)
-{
-    *f = (DumpFormat){1, 4, 'x'};
-    if (text == NULL) {
-        return true;
-    }
-    text++;
-    if (g_ascii_isdigit(*text)) {
-        char *end;
-        f->count = (unsigned)MIN(g_ascii_strtoull(text, &end, 10), 4096);
-        text = end;
-    }
-    for (; *text != '\0'; text++) {
-        switch (*text) {
-        case 'b': f->size = 1; break;
-        case 'h': f->size = 2; break;
-        case 'w': f->size = 4; break;
-        case 'g': f->size = 8; break;
-        case 'x': case 'd': case 'u': case 'o': case 'c': f->format = *text; break;
-        default: return false;
-        }
-    }
-    return true;
-}
-
-static void append_value(GString *out, const DumpFormat *f, uint64_t v)
-{
-    int digits = (int)f->size * 2;
-
-    switch (f->format) {
-    case 'd':
-        g_string_append_printf(out, " %" G_GINT64_FORMAT, sign_extend(v, f->size));
-        break;
-    case 'u':
-        g_string_append_printf(out, " %" G_GUINT64_FORMAT, v);
-        break;
-    case 'o':
-        g_string_append_printf(out, " 0%" G_GINT64_MODIFIER "o", v);
-        break;
-    case 'c':
-        g_string_append_printf(out, " '%c'", g_ascii_isprint((char)v) ? (char)v : '.');
-        break;
-    default:
-        g_string_append_printf(out, " 0x%0*" G_GINT64_MODIFIER "x", digits, v);
-        break;
-    }
-}
-
-/* A number or $register; expressions are the future's. */
-static bool parse_value(HmpCall *c, const char *text, uint64_t *v)
-{
-    CpuState *cpu = the_cpu(c);
-
-    if (*text == '$') {
-        return cpu != NULL && cpu_register_by_name(cpu, text + 1, v);
-    }
-    return parse_number(text, v);
-}
-
-static void dump_memory(HmpCall *c, bool physical)
-{
-    bool has_format = c->argc > 0 && c->argv[0][0] == '/';
-    Machine *m = c->machine;
-    DumpFormat f;
-    uint64_t addr;
-
-    if (c->argc != 1 + has_format || !parse_format(has_format ? c->argv[0] : NULL, &f) ||
-        !parse_value(c, c->argv[has_format], &addr) || (!physical && the_cpu(c) == NULL) ||
-        m->mem == NULL) {
-        g_string_append(c->out, "Error: usage: x[/COUNT FORMAT SIZE] ADDRESS\n");
-        return;
-    }
-    run_loop_pause(m);
-    for (unsigned i = 0; i < f.count; i++, addr += f.size) {
-        uint8_t buf[8] = {0};
-        if (i % (16 / f.size) == 0) {
-            g_string_append_printf(c->out, "%s%016" G_GINT64_MODIFIER "x:", i > 0 ? "\n" : "",
-                                   addr);
-        }
-        bool ok = physical ? phys_copy_from(m->mem, buf, guest_phys(addr), f.size)
-                           : cpu_debug_read(the_cpu(c), guest_lin(addr), buf, f.size);
-        if (!ok) {
-            g_string_append(c->out, " cannot access memory");
-            break;
-        }
-        append_value(c->out, &f, load_le(buf, f.size));
-    }
-    g_string_append_c(c->out, '\n');
-    run_loop_resume(m);
-}
-
-void hmp_x(HmpCall *c)
-{
-    dump_memory(c, false);
-}
-
-void hmp_xp(HmpCall *c)
-{
-    dump_memory(c, true);
-}
-
-void hmp_print(HmpCall *c)
-{
-    bool has_format = c->argc > 0 && c->argv[0][0] == '/';
-    DumpFormat f;
-    uint64_t v = 0;
-    bool ok;
-
-    run_loop_pause(c->machine);
-    ok = c->argc == 1 + has_format && parse_format(has_format ? c->argv[0] : NULL, &f) &&
-         parse_value(c, c->argv[has_format], &v);
-    run_loop_resume(c->machine);
-    if (!ok) {
-        g_string_append(c->out, "Error: usage: print[/FORMAT] NUMBER or $REGISTER\n");
-        return;
-    }
-    f.size = has_format && f.size != 4 ? f.size : 8;
-    append_value(c->out, &f, v);
-    g_string_append_c(c->out, '\n');
-}
+/* -- Logging ------------------------------------------------------------------------------------------ */
 
 void hmp_log(HmpCall *c)
 {
     const char *bad;
 
     if (c->argc != 1) {
-        g_string_append(c->out, "Error: usage: log ITEM,...|none\n");
+        hmp_error(c, "usage: log ITEM,...|none");
     } else if (strcmp(c->argv[0], "none") == 0) {
         memset(log_on, 0, sizeof log_on);
     } else if (!log_enable(c->argv[0], &bad)) {
-        g_string_append_printf(c->out, "Error: no log item is called '%s'\n", bad);
+        hmp_error(c, "no log item is called '%s'", bad);
+    }
+}
+
+void hmp_logfile(HmpCall *c)
+{
+    if (c->argc > 1) {
+        hmp_error(c, "usage: logfile [FILE]");
+    } else if (!log_open(c->argc == 1 ? c->argv[0] : NULL)) {
+        hmp_error(c, "%s: %s", c->argv[0], g_strerror(errno));
+    }
+}
+
+void hmp_trace_event(HmpCall *c)
+{
+    bool on;
+
+    if (c->argc != 2 || !parse_flag(c->argv[1], &on)) {
+        hmp_error(c, "usage: trace-event PATTERN on|off");
+    } else if (trace_enable(c->argv[0], on) == 0) {
+        hmp_error(c, "unknown event name \"%s\"", c->argv[0]);
+    }
+}
+
+void hmp_complete_argument(const char *command, const char *start, GPtrArray *words)
+{
+    bool log = strcmp(command, "log") == 0, trace = strcmp(command, "trace-event") == 0;
+
+    for (int i = 0; log && i < LOG_COUNT; i++) {
+        if (g_str_has_prefix(log_item_info[i].name, start)) {
+            g_ptr_array_add(words, g_strdup(log_item_info[i].name));
+        }
+    }
+    for (int i = 0; trace && i < TRACE_COUNT; i++) {
+        if (g_str_has_prefix(trace_names[i], start)) {
+            g_ptr_array_add(words, g_strdup(trace_names[i]));
+        }
+    }
+}
+
+/* -- Keys --------------------------------------------------------------------------------------------- */
+
+/* "sendkey ctrl-alt-f1 [HOLD_MS]"; "-" itself is "minus". */
+void hmp_sendkey(HmpCall *c)
+{
+    g_auto(GStrv) names = g_strsplit(c->argc > 0 ? c->argv[0] : "", "-", -1);
+    uint8_t keys[QMP_KEYS_AT_ONCE];
+    uint64_t hold_ms = QMP_KEYS_HOLD_MS;
+    size_t n = 0;
+
+    if (c->argc < 1 || c->argc > 2 ||
+        (c->argc == 2 && (!parse_number(c->argv[1], &hold_ms) || hold_ms > 60000))) {
+        hmp_error(c, "usage: sendkey KEY[-KEY...] [MILLISECONDS]");
+        return;
+    }
+    if (c->machine->cls->key == NULL) {
+        hmp_error(c, "this machine has no keyboard");
+        return;
+    }
+    for (char **name = names; *name != NULL; name++) {
+        int key = ps2_key_find(*name);
+        if (key < 0 || n == QMP_KEYS_AT_ONCE) {
+            hmp_error(c, "invalid parameter: %s", *name);
+            return;
+        }
+        keys[n++] = (uint8_t)key;
+    }
+    if (c->machine->keys == NULL) {
+        c->machine->keys = qmp_keys_new(c->machine);
+    }
+    if (!qmp_keys_send(c->machine->keys, keys, n, (unsigned)hold_ms)) {
+        hmp_error(c, "too many keys are waiting to be pressed");
     }
 }
 
@@ -279,6 +241,14 @@ void hmp_info_status(HmpCall *c)
 void hmp_info_version(HmpCall *c)
 {
     g_string_append(c->out, METAPHRASE_VERSION "\n");
+}
+
+void hmp_info_history(HmpCall *c)
+{
+    for (guint i = 0; c->history != NULL && i < c->history->len; i++) {
+        g_string_append_printf(c->out, "%u: '%s'\n", i,
+                               (const char *)g_ptr_array_index(c->history, i));
+    }
 }
 
 void hmp_info_name(HmpCall *c)

@@ -4,21 +4,19 @@
 
 #include "monitor/back-ends.h"
 #include "monitor/config.h"
+#include "monitor/hmp-edit.h"
 #include "monitor/hmp-internal.h"
 #include "monitor/report.h"
 #include "softmmu/base/bits.h"
 
 #include <string.h>
 
-enum { LINE_MAX_LEN = 1023 };
-
 struct HmpMonitor {
     Machine *machine;
     Chardev *chardev;          /* borrowed */
-    char line[LINE_MAX_LEN + 1];
-    size_t len;
+    HmpEdit *edit;
     unsigned current_cpu;
-    bool greeted, skip_newline;
+    bool greeted;
 };
 
 /* -- Commands ----------------------------------------------------------------------------------------- */
@@ -96,37 +94,91 @@ void hmp_info(HmpCall *c)
     info->handler(c);
 }
 
-char *hmp_execute(Machine *m, unsigned *current_cpu, const char *line)
+/* Words by spaces; "..." holds some together.  "x/4xg" is "x /4xg". */
+static GPtrArray *split_words(const char *line)
+{
+    GPtrArray *words = g_ptr_array_new_with_free_func(g_free);
+
+    for (;;) {
+        g_autoptr(GString) word = g_string_new(NULL);
+        bool quoted = false, any = false;
+
+        line += strspn(line, " \t");
+        for (; *line != '\0' && (quoted || (*line != ' ' && *line != '\t')); line++, any = true) {
+            if (words->len == 0 && *line == '/' && word->len > 0) {
+                break;
+            }
+            if (*line == '"') {
+                quoted = !quoted;
+            } else {
+                g_string_append_c(word, *line);
+            }
+        }
+        if (!any) {
+            return words;
+        }
+        g_ptr_array_add(words, g_strdup(word->str));
+    }
+}
+
+static char *execute(Machine *m, unsigned *current_cpu, const GPtrArray *history, const char *line)
 {
     GString *out = g_string_new(NULL);
-    g_auto(GStrv) words = g_strsplit_set(line, " \t", -1);
-    g_autoptr(GPtrArray) args = g_ptr_array_new_with_free_func(g_free);
-    const Command *cmd;
+    g_autoptr(GPtrArray) words = split_words(line);
 
-    for (char **w = words; *w != NULL; w++) {
-        char *slash = args->len == 0 ? strchr(*w, '/') : NULL;
-        if (**w == '\0') {
-            continue;
-        }
-        if (slash != NULL) {   /* "x/4xg" is "x /4xg" */
-            g_ptr_array_add(args, g_strndup(*w, (size_t)(slash - *w)));
-            g_ptr_array_add(args, g_strdup(slash));
-        } else {
-            g_ptr_array_add(args, g_strdup(*w));
-        }
-    }
-    if (args->len > 0) {
-        HmpCall c = {.machine = m, .current_cpu = current_cpu, .out = out,
-                     .argc = (int)args->len - 1, .argv = (char **)args->pdata + 1};
-        cmd = find_command(commands, ARRAY_LEN(commands), g_ptr_array_index(args, 0));
+    if (words->len > 0) {
+        const char *name = g_ptr_array_index(words, 0);
+        const Command *cmd = find_command(commands, ARRAY_LEN(commands), name);
+        g_ptr_array_add(words, NULL);
+        HmpCall c = {.machine = m, .current_cpu = current_cpu, .out = out, .history = history,
+                     .argc = (int)words->len - 2, .argv = (char **)words->pdata + 1};
+
         if (cmd != NULL) {
             cmd->handler(&c);
         } else {
-            g_string_append_printf(out, "unknown command: '%s'\n",
-                                   (char *)g_ptr_array_index(args, 0));
+            g_string_append_printf(out, "unknown command: '%s'\n", name);
         }
     }
     return g_string_free(out, FALSE);
+}
+
+char *hmp_execute(Machine *m, unsigned *current_cpu, const char *line)
+{
+    return execute(m, current_cpu, NULL, line);
+}
+
+/* -- Completion --------------------------------------------------------------------------------------- */
+
+static void add_names(GPtrArray *words, const Command *list, size_t n, const char *start)
+{
+    for (size_t i = 0; i < n; i++) {
+        g_auto(GStrv) names = g_strsplit(list[i].names, "|", -1);
+        for (char **name = names; *name != NULL; name++) {
+            if (g_str_has_prefix(*name, start)) {
+                g_ptr_array_add(words, g_strdup(*name));
+            }
+        }
+    }
+}
+
+static GPtrArray *complete(void *arg, const char *line)
+{
+    GPtrArray *words = g_ptr_array_new_with_free_func(g_free);
+    const char *space = strrchr(line, ' '), *last = space != NULL ? space + 1 : line;
+    g_autoptr(GPtrArray) before = split_words(line);
+    const char *command = before->len > 0 ? g_ptr_array_index(before, 0) : "";
+    bool second = space != NULL && before->len == 1 + (*last != '\0');
+
+    if (space == NULL) {
+        add_names(words, commands, ARRAY_LEN(commands), last);
+    } else if (second && strcmp(command, "info") == 0) {
+        add_names(words, infos, ARRAY_LEN(infos), last);
+    } else if (second && (strcmp(command, "help") == 0 || strcmp(command, "?") == 0)) {
+        add_names(words, commands, ARRAY_LEN(commands), last);
+    } else if (second) {
+        hmp_complete_argument(command, last, words);
+    }
+    return words;
 }
 
 /* -- Terminal ----------------------------------------------------------------------------------------- */
@@ -140,58 +192,9 @@ static void say(HmpMonitor *h, const char *text)
     chardev_write(h->chardev, all, strlen(all));
 }
 
-static void prompt(HmpMonitor *h)
+static void write_text(void *arg, const char *text, size_t len)
 {
-    say(h, "(qemu) ");         /* what clients wait for */
-}
-
-static void run_line(HmpMonitor *h)
-{
-    g_autofree char *out = NULL;
-
-    say(h, "\n");
-    h->line[h->len] = '\0';
-    h->len = 0;
-    out = hmp_execute(h->machine, &h->current_cpu, h->line);
-    say(h, out);
-    prompt(h);
-}
-
-static void type(HmpMonitor *h, uint8_t c)
-{
-    bool after_cr = h->skip_newline;
-
-    h->skip_newline = c == '\r';
-    switch (c) {
-    case '\n':
-        if (after_cr) {
-            break;
-        }
-        run_line(h);
-        break;
-    case '\r':
-        run_line(h);
-        break;
-    case 0x08:
-    case 0x7f:
-        if (h->len > 0) {
-            h->len--;
-            say(h, "\b \b");
-        }
-        break;
-    case 0x15:                 /* Ctrl-U */
-        while (h->len > 0) {
-            h->len--;
-            say(h, "\b \b");
-        }
-        break;
-    default:
-        if (c >= 0x20 && h->len < LINE_MAX_LEN) {
-            h->line[h->len++] = (char)c;
-            chardev_write(h->chardev, &c, 1);
-        }
-        break;
-    }
+    chardev_write(((HmpMonitor *)arg)->chardev, text, len);
 }
 
 static size_t can_read(void *arg)
@@ -201,8 +204,16 @@ static size_t can_read(void *arg)
 
 static void read_bytes(void *arg, const uint8_t *buf, size_t len)
 {
+    HmpMonitor *h = arg;
+
     for (size_t i = 0; i < len; i++) {
-        type(arg, buf[i]);
+        const char *line = hmp_edit_byte(h->edit, buf[i]);
+        if (line != NULL) {
+            g_autofree char *out = execute(h->machine, &h->current_cpu,
+                                           hmp_edit_history(h->edit), line);
+            say(h, out);
+            hmp_edit_prompt(h->edit);
+        }
     }
 }
 
@@ -218,10 +229,10 @@ static void on_event(void *arg, CharEvent e)
         } else {
             say(h, "\n");
         }
-        prompt(h);
+        hmp_edit_prompt(h->edit);
     } else if (e == CHAR_CLOSED) {
         h->greeted = false;
-        h->len = 0;
+        hmp_edit_clear(h->edit);
     }
 }
 
@@ -243,6 +254,8 @@ bool hmp_open_all(Machine *m, GError **error)
         h = g_new0(HmpMonitor, 1);
         h->machine = m;
         h->chardev = chardev;
+        h->edit = hmp_edit_new("(qemu) ",      /* what clients wait for */
+                               &(HmpEditHooks){h, write_text, complete});
         g_ptr_array_add(m->monitors, h);
         /* On a shared terminal the console speaks first: greet when switched to. */
         bool shared = strcmp(chardev->cls->name, "mux") == 0;
@@ -257,5 +270,6 @@ bool hmp_open_all(Machine *m, GError **error)
 void hmp_free(HmpMonitor *h)
 {
     chardev_attach(h->chardev, NULL);
+    hmp_edit_free(h->edit);
     g_free(h);
 }

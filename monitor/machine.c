@@ -8,6 +8,7 @@
 #include "monitor/events.h"
 #include "monitor/gdb.h"
 #include "monitor/hmp.h"
+#include "monitor/qmp-keys.h"
 #include "monitor/qmp.h"
 #include "monitor/report.h"
 #include "monitor/run-loop.h"
@@ -297,6 +298,7 @@ void machine_free(Machine *m)
     qmp_free(m->qmp);
     m->qmp = NULL;
     gdb_free(m->gdb);
+    qmp_keys_free(m->keys);
     g_ptr_array_free(m->monitors, TRUE);
     while (m->devices->len > 0) { /* last made, first freed: buses outlive what is on them */
         device_free(g_ptr_array_steal_index(m->devices, m->devices->len - 1));

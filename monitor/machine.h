@@ -108,6 +108,7 @@ struct Machine {
     GPtrArray *monitors;      /* HmpMonitor*, owned */
     Qmp *qmp;                 /* owned; NULL: no QMP monitor */
     RunLoop *loop;
+    struct QmpKeys *keys;     /* of the monitor's sendkey; owned, NULL: never used       */
     GdbStub *gdb;             /* owned; NULL: none                                       */
     uint64_t *busy_ns;        /* CPU time of each CPU's thread, as of its last parking   */
     void *platform;           /* machine-pc.c's or machine-microvm.c's */
