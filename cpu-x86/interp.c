@@ -427,12 +427,18 @@ static bool deliver_event(CpuState *cpu)
     return false;
 }
 
+/* Why a CPU that is not running leaves. */
+static CpuExit idle_exit(const CpuState *cpu)
+{
+    return cpu->activity == CPU_SHUTDOWN ? CPU_EXIT_SHUTDOWN : CPU_EXIT_HALT;
+}
+
 static int attend(CpuState *cpu, Interp *ip)
 {
     uint32_t requests = cpu_requests(cpu);
 
     if (cpu->activity != CPU_RUNNING) {
-        return cpu->activity == CPU_SHUTDOWN ? CPU_EXIT_SHUTDOWN : CPU_EXIT_HALT;
+        return (int)idle_exit(cpu);
     }
     if ((requests & CPU_REQ_FLUSH) != 0) {
         cpu_unrequest(cpu, CPU_REQ_FLUSH);
@@ -567,7 +573,8 @@ static CpuExit interp_run(CpuState *cpu, uint64_t budget)
     }
     why = run_loop(cpu, ip);
     cpu->unwind = outer;
-    return why;
+    /* A HLT that spends the last of the budget halts all the same. */
+    return why == CPU_EXIT_BUDGET && cpu->activity != CPU_RUNNING ? idle_exit(cpu) : why;
 }
 
 static bool interp_attach(CpuState *cpu, GError **error)

@@ -459,8 +459,8 @@ END_TEST
 START_TEST(hlt_leaves_and_an_interrupt_is_work)
 {
     init(GUEST_LONG64);
-    CODE(0xfb, 0xf4); /* sti; hlt */
-    ck_assert_int_eq(guest_run(&g, 1000), CPU_EXIT_HALT);
+    CODE(0xfb, 0xf4, 0x90); /* sti; hlt; nop */
+    ck_assert_int_eq(guest_run(&g, _i == 0 ? 1000 : 2), CPU_EXIT_HALT);
     ck_assert_int_eq(g.cpu->activity, CPU_HALTED);
     ck_assert_uint_eq(g.cpu->rip, GUEST_CODE + 2);
     ck_assert(!cpu_has_work(g.cpu));
@@ -638,7 +638,7 @@ static void add_tests(TCase *t)
     tcase_add_test(t, a_debugger_breakpoint_stops_before_its_instruction);
     tcase_add_test(t, a_debugger_watchpoint_stops_right_after_the_access);
     tcase_add_test(t, a_kick_returns_without_executing);
-    tcase_add_test(t, hlt_leaves_and_an_interrupt_is_work);
+    tcase_add_loop_test(t, hlt_leaves_and_an_interrupt_is_work, 0, 2);
     tcase_add_loop_test(t, alignment_is_checked_only_at_cpl_3_with_am_and_ac, 0, 2);
     tcase_add_loop_test(t, user_code_may_not_touch_if_or_ports, 0, 4);
     tcase_add_test(t, sixteen_bit_addresses_wrap);
