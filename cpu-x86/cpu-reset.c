@@ -41,6 +41,10 @@ static void init_common(CpuState *cpu)
     cpu->activity = cpu->index == 0 ? CPU_RUNNING : CPU_WAIT_SIPI;
     tlb_switch(&cpu->mmu.tlb, 0, true);
     tlb_flush_all(&cpu->mmu.tlb);
+    cpu->unhalted = false;
+    if (cpu->pv.reset != NULL) {
+        cpu->pv.reset(cpu->pv.arg, cpu);
+    }
 }
 
 /* MSRs that INIT leaves alone. */

@@ -161,7 +161,8 @@ bool cpu_has_work(const CpuState *cpu)
     case CPU_HALTED:
         return (requests & CPU_REQ_INIT) != 0 ||
                ((requests & CPU_REQ_NMI) != 0 && !cpu->nmi_masked) ||
-               ((requests & CPU_REQ_INTR) != 0 && (cpu->rflags & FLAG_IF) != 0);
+               ((requests & CPU_REQ_INTR) != 0 && (cpu->rflags & FLAG_IF) != 0) ||
+               __atomic_load_n(&cpu->unhalted, __ATOMIC_SEQ_CST);
     case CPU_WAIT_SIPI: return (requests & (CPU_REQ_SIPI | CPU_REQ_INIT)) != 0;
     case CPU_SHUTDOWN: return (requests & CPU_REQ_INIT) != 0;
     }

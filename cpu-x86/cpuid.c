@@ -18,6 +18,11 @@ const char *cpu_model_name(const CpuModel *m)
     return m->name;
 }
 
+bool cpu_model_is_kvm(const CpuModel *m)
+{
+    return m->kvm;
+}
+
 uint64_t cpu_model_xcr0(const CpuModel *m)
 {
     return m->xcr0;
@@ -359,16 +364,34 @@ static void extended_leaf(const CpuState *cpu, uint32_t leaf, uint32_t i, uint32
     }
 }
 
+/*
+ * Who runs the machine.  Guests that find KVM's name use its interfaces (pv/); with kvm=off they see
+ * QEMU's emulation.  0x40000010: VMware's timing leaf, in kHz.
+ */
+static void hypervisor_leaf(const CpuState *cpu, uint32_t leaf, uint32_t r[4])
+{
+    const CpuModel *m = cpu->model;
+    bool freq = m->kvm && m->vmware_freq && cpu->tsc_hz != 0;
+
+    if (leaf == 0x40000000) {
+        r[EAX] = freq ? 0x40000010 : 0x40000001;
+        memcpy(&r[EBX], m->kvm ? "KVMKVMKVM\0\0\0" : "TCGTCGTCGTCG", 12);
+    } else if (leaf == 0x40000001) {
+        r[EAX] = word(m, leaf, 0, EAX) | (m->has[FEAT_KVM_CLOCK] ? BIT(0) : 0);
+        r[EDX] = word(m, leaf, 0, EDX);
+    } else if (leaf == 0x40000010 && freq) {
+        r[EAX] = (uint32_t)(cpu->tsc_hz / 1000);
+        r[EBX] = CPU_CRYSTAL_HZ / 1000;
+    }
+}
+
 void cpu_cpuid(const CpuState *cpu, uint32_t leaf, uint32_t subleaf, uint32_t regs[4])
 {
     const CpuModel *m = cpu->model;
 
     memset(regs, 0, 4 * sizeof *regs);
     if (leaf >= 0x40000000 && leaf < 0x40000100 && m->has[FEAT_HYPERVISOR]) {
-        if (leaf == 0x40000000) {
-            regs[EAX] = 0x40000001;
-            memcpy(&regs[EBX], "TCGTCGTCGTCG", 12); /* guests know it as QEMU's emulation */
-        }
+        hypervisor_leaf(cpu, leaf, regs);
     } else if (leaf >= 0x80000000 && leaf <= m->xlevel) {
         extended_leaf(cpu, leaf, subleaf, regs);
     } else if (leaf <= m->level || m->amd) {

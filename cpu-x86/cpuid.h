@@ -31,6 +31,8 @@ const char *cpu_model_name(const CpuModel *m);
 
 /* Is the model an AMD processor (SYSENTER in long mode, SYSCALL in compatibility mode...)? */
 bool cpu_model_is_amd(const CpuModel *m);
+/* Does it show KVM's leaves, so that guests may make hypercalls (`kvm=on`, the default)? */
+bool cpu_model_is_kvm(const CpuModel *m);
 /* Family, model, stepping as CPUID.1:EAX. */
 uint32_t cpu_model_signature(const CpuModel *m);
 

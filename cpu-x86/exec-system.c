@@ -494,6 +494,17 @@ void exec_wrmsr(CpuState *cpu, const X86Insn *in)
     }
 }
 
+/* -- Hypercalls ------------------------------------------------------------------------------------------------ */
+
+/* KVM takes the instructions of both vendors, from any ring (and refuses the call from rings above 0). */
+void exec_hypercall(CpuState *cpu, const X86Insn *in)
+{
+    if (cpu->pv.hypercall == NULL || !cpu_model_is_kvm(cpu->model)) {
+        cpu_raise_ud(cpu);
+    }
+    cpu->pv.hypercall(cpu->pv.arg, cpu);
+}
+
 /* -- XCR0, PKRU ------------------------------------------------------------------------------------------------ */
 
 void exec_xgetbv(CpuState *cpu, const X86Insn *in)

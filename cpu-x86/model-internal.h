@@ -16,6 +16,7 @@ struct CpuModel {
     char vendor[13];
     char brand[49];
     bool amd;
+    bool kvm, vmware_freq;     /* the leaves 0x40000000 as KVM's; 0x40000010     */
     uint32_t signature;        /* CPUID.1:EAX                                    */
     uint32_t level, xlevel;    /* highest basic and extended leaf                */
     unsigned phys_bits;

@@ -5,8 +5,8 @@
 #include <gio/gio.h>
 #include <string.h>
 
-typedef enum { NEED_HOST, NEED_HOST_AVX, NEED_HOST_AVX512, NEED_HOST_AMD, NEED_OURS, NEED_OURS_AMD,
-               NEED_NEVER } Need;
+typedef enum { NEED_HOST, NEED_HOST_AVX, NEED_HOST_AVX512, NEED_HOST_AMD, NEED_OURS, NEED_OURS_ASKED,
+               NEED_OURS_AMD, NEED_NEVER } Need;
 enum { EAX, EBX, ECX, EDX };
 
 typedef struct {
@@ -56,6 +56,9 @@ static const struct {
     {FEAT_TSC_DEADLINE, FEAT_APIC},   {FEAT_PCID, FEAT_LM},
     {FEAT_PDPE1GB, FEAT_LM},          {FEAT_SYSCALL, FEAT_LM},
     {FEAT_FSGSBASE, FEAT_LM},         {FEAT_PKU, FEAT_LM},
+    {FEAT_KVM_CLOCK, FEAT_TSC},       {FEAT_KVM_CLOCK_STABLE, FEAT_KVM_CLOCK},
+    {FEAT_KVM_PV_EOI, FEAT_APIC},     {FEAT_KVM_PV_IPI, FEAT_APIC},
+    {FEAT_KVM_PV_TLB_FLUSH, FEAT_KVM_STEAL_TIME},
 };
 
 /* -- The host ----------------------------------------------------------------------------------------- */
@@ -100,6 +103,11 @@ static bool host_has_bit(const FeatureInfo *f)
     return (r[f->reg] >> f->bit & 1) != 0;
 }
 
+static bool is_paravirtual(const FeatureInfo *f)
+{
+    return f->leaf == 0x40000001;
+}
+
 /* Can this feature be offered on this host at all? */
 static bool available(const FeatureInfo *f)
 {
@@ -138,7 +146,16 @@ static void take_host(CpuModel *m)
     for (unsigned i = 0; i < FEAT_COUNT; i++) {
         bool amd_only = features[i].need == NEED_OURS_AMD || features[i].need == NEED_HOST_AMD;
 
-        m->has[i] = available(&features[i]) && (m->amd || !amd_only);
+        m->has[i] = available(&features[i]) && (m->amd || !amd_only) &&
+                    features[i].need != NEED_OURS_ASKED;
+    }
+}
+
+/* Paravirtual interfaces belong to the machine, whatever processor it shows. */
+static void take_paravirtual(CpuModel *m)
+{
+    for (unsigned i = 0; i < FEAT_COUNT; i++) {
+        m->has[i] |= is_paravirtual(&features[i]) && features[i].need == NEED_OURS;
     }
 }
 
@@ -321,6 +338,23 @@ static bool set_feature(CpuModel *m, const char *name, bool on, GError **error)
     return true;
 }
 
+/* Properties that are no CPUID bit; NULL: `key` is none of them. */
+static bool *property(CpuModel *m, const char *key)
+{
+    return same_name(key, "kvm") ? &m->kvm
+           : same_name(key, "vmware-cpuid-freq") ? &m->vmware_freq : NULL;
+}
+
+static bool set_feature_or_property(CpuModel *m, const char *name, bool on, GError **error)
+{
+    bool *p = property(m, name);
+
+    if (p != NULL) {
+        *p = on;
+    }
+    return p != NULL || set_feature(m, name, on, error);
+}
+
 /* One item behind the model's name: +feat, -feat, feat, feat=on|off, phys-bits=N. */
 static bool apply_item(CpuModel *m, const char *item, GError **error)
 {
@@ -329,7 +363,7 @@ static bool apply_item(CpuModel *m, const char *item, GError **error)
     const char *val = eq != NULL ? eq + 1 : "on";
 
     if (item[0] == '+' || item[0] == '-') {
-        return set_feature(m, item + 1, item[0] == '+', error);
+        return set_feature_or_property(m, item + 1, item[0] == '+', error);
     }
     if (strcmp(key, "phys-bits") == 0) {
         guint64 bits;
@@ -351,7 +385,7 @@ static bool apply_item(CpuModel *m, const char *item, GError **error)
                     "CPU feature %s=%s: write on or off", key, val);
         return false;
     }
-    return set_feature(m, key, strcmp(val, "on") == 0, error);
+    return set_feature_or_property(m, key, strcmp(val, "on") == 0, error);
 }
 
 /* Where XSAVE components lie: as on the host, or where Intel has them. */
@@ -403,6 +437,10 @@ static void add_word_bit(CpuModel *m, const FeatureInfo *f)
 /* Everything that follows from the features. */
 static void finish(CpuModel *m)
 {
+    m->kvm = m->kvm && m->has[FEAT_HYPERVISOR];
+    for (unsigned i = 0; i < FEAT_COUNT; i++) {
+        m->has[i] = m->has[i] && (m->kvm || !is_paravirtual(&features[i]));
+    }
     for (unsigned i = 0; i < ARRAY_LEN(dependencies); i++) {
         if (!m->has[dependencies[i].needs]) {
             m->has[dependencies[i].feature] = false;
@@ -438,6 +476,8 @@ CpuModel *cpu_model_new(const char *spec, unsigned n_cpus, GError **error)
     } else {
         ok = take_named(m, name, error);
     }
+    take_paravirtual(m);
+    m->kvm = m->vmware_freq = true;
     for (char **i = items[0] != NULL ? items + 1 : items; ok && *i != NULL; i++) {
         ok = apply_item(m, *i, error);
     }
@@ -524,6 +564,6 @@ char *cpu_model_help(void)
             column += (unsigned)strlen(features[i].name) + 1;
         }
     }
-    g_string_append_c(s, '\n');
+    g_string_append(s, "\nother properties: kvm=on|off, vmware-cpuid-freq=on|off, phys-bits=32..52\n");
     return g_string_free(s, FALSE);
 }

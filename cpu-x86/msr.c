@@ -155,6 +155,9 @@ static void move_tsc(CpuState *cpu, uint64_t delta)
 {
     cpu->tsc_offset = (int64_t)((uint64_t)cpu->tsc_offset + delta);
     cpu->msr_tsc_adjust += delta;
+    if (cpu->pv.tsc_moved != NULL) {
+        cpu->pv.tsc_moved(cpu->pv.arg, cpu, delta);
+    }
 }
 
 static bool write_tsc(CpuState *cpu, uint32_t msr, uint64_t val)
@@ -183,6 +186,16 @@ static bool read_bus(CpuState *cpu, uint32_t msr, uint64_t *val)
 static bool write_bus(CpuState *cpu, uint32_t msr, uint64_t val)
 {
     return cpu->bus.apic_msr_write != NULL && cpu->bus.apic_msr_write(cpu->bus.arg, msr, val);
+}
+
+static bool read_pv(CpuState *cpu, uint32_t msr, uint64_t *val)
+{
+    return cpu->pv.msr_read != NULL && cpu->pv.msr_read(cpu->pv.arg, cpu, msr, val);
+}
+
+static bool write_pv(CpuState *cpu, uint32_t msr, uint64_t val)
+{
+    return cpu->pv.msr_write != NULL && cpu->pv.msr_write(cpu->pv.arg, cpu, msr, val);
 }
 
 static bool write_pred_cmd(CpuState *cpu, uint32_t msr, uint64_t val)

@@ -201,6 +201,23 @@ typedef struct {
     void (*fpu_error)(void *arg, bool level);
 } CpuBus;
 
+/*
+ * What pv/ does for a CPU; called in the CPU's own thread without the machine lock.  NULL members:
+ * nobody offers it.
+ */
+typedef struct {
+    void *arg;
+    /* Paravirtual MSRs; false: #GP(0). */
+    bool (*msr_read)(void *arg, CpuState *cpu, uint32_t msr, uint64_t *val);
+    bool (*msr_write)(void *arg, CpuState *cpu, uint32_t msr, uint64_t val);
+    /* VMCALL, VMMCALL: number in RAX, arguments in RBX, RCX, RDX, RSI, result in RAX. */
+    void (*hypercall)(void *arg, CpuState *cpu);
+    /* Reset or INIT.  Anybody, with the CPU out of run(). */
+    void (*reset)(void *arg, CpuState *cpu);
+    /* The guest wrote its TSC (tsc_offset has changed by delta). */
+    void (*tsc_moved)(void *arg, CpuState *cpu, uint64_t delta);
+} CpuPv;
+
 /* Statistics of one CPU; rows of cpu-x86/stats.def. */
 typedef enum {
 #define STAT(id, help) STAT_##id,
@@ -249,6 +266,7 @@ struct CpuState {
     PortSpace *ports;
     Lock *machine_lock;
     CpuBus bus;
+    CpuPv pv;                  /* all NULL without paravirtual interfaces             */
     const EngineClass *engine;
     uint64_t tsc_hz;
     uint64_t (*tsc_now)(void *arg); /* NULL: the host's TSC (else a virtual clock's)  */
@@ -268,6 +286,7 @@ struct CpuState {
     /* -- Between threads ---- */
     uint32_t requests;         /* CPU_REQ_*, atomic; see cpu_request()                */
     bool sleeping;             /* in cpu_sleep(), under halt_lock                     */
+    bool unhalted;             /* a hypercall ends the present or the next halt; atomic */
     Lock halt_lock;
     pthread_cond_t halt_cond;
 

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* SDM 3A chapter 11 (numbers as in the 2023 edition; chapter 10 before). */
-#include "hw/lapic.h"
+#include "hw/lapic-internal.h"
 
-#include "softmmu/base/bits.h"
 #include "softmmu/base/log.h"
 
 #include <glib.h>
@@ -27,8 +26,6 @@ enum { MSR_APIC_BASE = 0x1b, MSR_TSC_DEADLINE = 0x6e0, MSR_X2APIC = 0x800 };
 #define LVT_REMOTE_IRR BIT(14)
 #define LVT_LEVEL BIT(15)
 #define LVT_MASKED BIT(16)
-#define LVT_TIMER_PERIODIC BIT(17)
-#define LVT_TIMER_DEADLINE BIT(18)
 
 #define ICR_LOGICAL BIT(11)
 #define ICR_ASSERT BIT(14)
@@ -39,34 +36,7 @@ enum { MSR_APIC_BASE = 0x1b, MSR_TSC_DEADLINE = 0x6e0, MSR_X2APIC = 0x800 };
 #define ESR_RECEIVE_ILLEGAL_VECTOR BIT(6)
 #define ESR_ILLEGAL_REGISTER BIT(7)
 
-/* A guest's periodic timer wakes the host no more often than this; ticks between are coalesced. */
-#define PERIOD_FLOOR_NS (20 * NS_PER_US)
-
 enum { VERSION = 0x14 | (LAPIC_LVT_COUNT - 1) << 16 };
-
-typedef struct {
-    uint64_t w[4];            /* one bit a vector */
-} VectorSet;
-
-typedef struct {
-    Device dev;
-    LapicConfig cfg;
-
-    uint64_t base;            /* IA32_APIC_BASE */
-    uint32_t ldr, dfr, svr, tpr;
-    uint32_t icr_low, icr_high;
-    uint32_t lvt[LAPIC_LVT_COUNT];
-    uint32_t esr, esr_collect;
-    uint32_t initial_count, divide;
-    uint64_t count_start_ns;  /* when initial_count was written             */
-    uint64_t deadline;        /* IA32_TSC_DEADLINE, 0 when not armed        */
-    VectorSet irr, isr, tmr;
-    bool extint;              /* an ExtINT message waits for its INTA       */
-    bool lint[2];             /* levels of the pins                         */
-
-    Timer timer;
-    bool intr_level;          /* last told to the sink */
-} Lapic;
 
 /* -- Vectors ------------------------------------------------------------------------------------ */
 
@@ -94,6 +64,16 @@ static int set_highest(const VectorSet *s)
         }
     }
     return -1;
+}
+
+static unsigned set_count(const VectorSet *s)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < 4; i++) {
+        n += (unsigned)__builtin_popcountll(s->w[i]);
+    }
+    return n;
 }
 
 static uint32_t set_word(const VectorSet *s, unsigned n)
@@ -154,9 +134,12 @@ bool lapic_has_interrupt(const Device *d)
     return pending_vector(l) >= 0 || extint_pending(l);
 }
 
+/* While the end of the interrupt in service may be hidden in the guest's memory, whatever is requested
+ * makes the CPU look there (lapic_ack): only its own thread may. */
 static void update(Lapic *l)
 {
-    bool level = lapic_has_interrupt(&l->dev);
+    bool level = lapic_has_interrupt(&l->dev) ||
+                 (l->pv_eoi && sw_enabled(l) && set_highest(&l->irr) >= 0);
 
     if (level != l->intr_level) {
         l->intr_level = level;
@@ -164,14 +147,40 @@ static void update(Lapic *l)
     }
 }
 
+static void eoi(Lapic *l);
+
+void lapic_settle_eoi(Device *d)
+{
+    Lapic *l = (Lapic *)d;
+
+    if (l->pv_eoi) {
+        l->pv_eoi = false;
+        if (l->cfg.eoi_take_back(l->cfg.eoi_arg)) {
+            eoi(l);
+        }
+    }
+}
+
+/* The vector just put in service is all there is, and nobody else waits for its end. */
+static void offer_eoi(Lapic *l, unsigned v)
+{
+    if (l->cfg.eoi_offer != NULL && !set_has(&l->tmr, v) && set_highest(&l->irr) < 0 &&
+        set_count(&l->isr) == 1) {
+        l->pv_eoi = l->cfg.eoi_offer(l->cfg.eoi_arg);
+    }
+}
+
 int lapic_ack(Device *d)
 {
     Lapic *l = (Lapic *)d;
-    int v = pending_vector(l);
+    int v;
 
+    lapic_settle_eoi(d);
+    v = pending_vector(l);
     if (v >= 0) {
         set_remove(&l->irr, v);
         set_add(&l->isr, v);
+        offer_eoi(l, (unsigned)v);
     } else if (extint_pending(l)) {
         l->extint = false;
         v = l->cfg.pic_ack(l->cfg.pic_arg);
@@ -438,139 +447,6 @@ static void send_ipi(Lapic *l)
     }
 }
 
-/* -- Timer (SDM 3A 11.5.4) ---------------------------------------------------------------------- */
-
-static bool deadline_mode(const Lapic *l)
-{
-    return l->lvt[LAPIC_LVT_TIMER] & LVT_TIMER_DEADLINE;
-}
-
-static bool periodic_mode(const Lapic *l)
-{
-    return (l->lvt[LAPIC_LVT_TIMER] & (LVT_TIMER_PERIODIC | LVT_TIMER_DEADLINE)) ==
-           LVT_TIMER_PERIODIC;
-}
-
-/* Nanoseconds a count: the divider is bits 3, 1, 0; 111 divides by 1. */
-static uint64_t count_ns(const Lapic *l)
-{
-    unsigned code = (l->divide & 3) | (l->divide & 8) >> 1;
-    return UINT64_C(1) << ((code + 1) & 7);
-}
-
-static uint32_t current_count(const Lapic *l)
-{
-    uint64_t period = l->initial_count;
-
-    if (deadline_mode(l) || period == 0) {
-        return 0;
-    }
-    uint64_t done = (timer_now(&l->timer) - l->count_start_ns) / count_ns(l);
-    if (periodic_mode(l)) {
-        return period - done % period;
-    }
-    return done < period ? period - done : 0;
-}
-
-static void arm_count(Lapic *l)
-{
-    uint64_t now = timer_now(&l->timer);
-    uint64_t period_ns = l->initial_count * count_ns(l);
-    uint64_t at = l->count_start_ns + period_ns;
-
-    if (period_ns == 0 || (!periodic_mode(l) && at <= now)) {
-        timer_cancel(&l->timer);
-        return;
-    }
-    if (at <= now) {
-        uint64_t earliest = MAX(period_ns, PERIOD_FLOOR_NS) - period_ns + now;
-        at = l->count_start_ns + ((earliest - l->count_start_ns) / period_ns + 1) * period_ns;
-    }
-    timer_set(&l->timer, at);
-}
-
-static void arm_deadline(Lapic *l)
-{
-    uint64_t tsc = l->cfg.tsc_now(l->cfg.tsc_arg);
-
-    if (l->deadline == 0) {
-        timer_cancel(&l->timer);
-    } else if (l->deadline <= tsc) {
-        timer_cancel(&l->timer);
-        l->deadline = 0;
-        raise_lvt(l, LAPIC_LVT_TIMER);
-    } else {
-        /* Rounded up; a century ahead is as good as never. */
-        uint64_t ns = muldiv64(MIN(l->deadline - tsc, UINT64_C(1) << 62), NS_PER_SEC,
-                               l->cfg.tsc_hz);
-        timer_set(&l->timer, timer_now(&l->timer) + MIN(ns, UINT64_C(1) << 62) + 1);
-    }
-}
-
-static void timer_fired(void *arg)
-{
-    Lapic *l = arg;
-
-    if (deadline_mode(l)) {
-        arm_deadline(l);
-        return;
-    }
-    if (periodic_mode(l)) {
-        arm_count(l);
-    }
-    raise_lvt(l, LAPIC_LVT_TIMER);
-}
-
-void lapic_tsc_changed(Device *d)
-{
-    Lapic *l = (Lapic *)d;
-
-    if (l->deadline != 0) {
-        arm_deadline(l);
-    }
-}
-
-static void write_timer_lvt(Lapic *l, uint32_t val)
-{
-    uint32_t *lvt = &l->lvt[LAPIC_LVT_TIMER];
-    bool was_deadline = deadline_mode(l);
-    bool mode_changes = (*lvt ^ val) & (LVT_TIMER_PERIODIC | LVT_TIMER_DEADLINE);
-
-    *lvt = val;
-    if (was_deadline != deadline_mode(l)) {
-        /* A change to or from TSC-deadline mode disarms the timer. */
-        l->deadline = 0;
-        l->initial_count = 0;
-        timer_cancel(&l->timer);
-    } else if (mode_changes) {
-        arm_count(l);
-    }
-}
-
-static void write_initial_count(Lapic *l, uint32_t val)
-{
-    if (deadline_mode(l)) {
-        return;
-    }
-    l->initial_count = val;
-    l->count_start_ns = timer_now(&l->timer);
-    arm_count(l);
-}
-
-static void write_divide(Lapic *l, uint32_t val)
-{
-    uint32_t left = current_count(l);
-    bool running = timer_armed(&l->timer) && !deadline_mode(l);
-
-    l->divide = val & 0xb;
-    if (running) {
-        /* The count goes on from where it is, at the new pace. */
-        l->count_start_ns = timer_now(&l->timer) -
-                            MIN((l->initial_count - left) * count_ns(l), timer_now(&l->timer));
-        arm_count(l);
-    }
-}
-
 /* -- Registers ---------------------------------------------------------------------------------- */
 
 static const uint32_t lvt_writable[LAPIC_LVT_COUNT] = {
@@ -643,7 +519,7 @@ static bool register_read(const Lapic *l, unsigned off, uint32_t *val)
         *val = l->initial_count;
         return true;
     case REG_CURRENT_COUNT:
-        *val = current_count(l);
+        *val = lapic_timer_count(l);
         return true;
     case REG_DIVIDE:
         *val = l->divide;
@@ -664,7 +540,7 @@ static void write_lvt(Lapic *l, unsigned n, uint32_t val)
         }
     }
     if (n == LAPIC_LVT_TIMER) {
-        write_timer_lvt(l, val);
+        lapic_timer_write_lvt(l, val);
     } else {
         l->lvt[n] = val;
     }
@@ -721,10 +597,10 @@ static bool register_write(Lapic *l, unsigned off, uint32_t val)
         write_lvt(l, (off - REG_LVT) >> 4, val);
         return true;
     case REG_INITIAL_COUNT:
-        write_initial_count(l, val);
+        lapic_timer_write_initial(l, val);
         return true;
     case REG_DIVIDE:
-        write_divide(l, val);
+        lapic_timer_write_divide(l, val);
         return true;
     case REG_ID: case REG_VERSION: case REG_APR: case REG_PPR: case REG_RRD:
     case REG_CURRENT_COUNT:
@@ -751,6 +627,7 @@ uint64_t lapic_mmio_read(Device *d, uint64_t off, unsigned size)
     Lapic *l = (Lapic *)d;
     uint32_t val = 0;
 
+    lapic_settle_eoi(d);
     if (!hw_enabled(l) || x2apic_mode(l)) {
         return mask_bytes(size);
     }
@@ -764,6 +641,7 @@ void lapic_mmio_write(Device *d, uint64_t off, unsigned size, uint64_t val)
 {
     Lapic *l = (Lapic *)d;
 
+    lapic_settle_eoi(d);
     if (!hw_enabled(l) || x2apic_mode(l)) {
         return;
     }
@@ -881,6 +759,7 @@ bool lapic_msr_read(Device *d, uint32_t msr, uint64_t *val)
 {
     Lapic *l = (Lapic *)d;
 
+    lapic_settle_eoi(d);
     if (msr == MSR_APIC_BASE) {
         *val = l->base;
         return true;
@@ -897,13 +776,13 @@ bool lapic_msr_write(Device *d, uint32_t msr, uint64_t val)
 {
     Lapic *l = (Lapic *)d;
 
+    lapic_settle_eoi(d);
     if (msr == MSR_APIC_BASE) {
         return write_base(l, val);
     }
     if (msr == MSR_TSC_DEADLINE) {
-        if (l->cfg.tsc_deadline && deadline_mode(l)) {
-            l->deadline = val;
-            arm_deadline(l);
+        if (l->cfg.tsc_deadline && lapic_timer_in_deadline_mode(l)) {
+            lapic_timer_write_deadline(l, val);
         }
         return l->cfg.tsc_deadline;
     }
@@ -933,7 +812,7 @@ static void power_on(Lapic *l)
     l->dfr = UINT32_MAX;
     l->svr = 0xff;
     l->irr = l->isr = l->tmr = (VectorSet){{0}};
-    l->extint = false;
+    l->extint = l->pv_eoi = false;
     for (unsigned n = 0; n < LAPIC_LVT_COUNT; n++) {
         l->lvt[n] = LVT_MASKED;
     }
@@ -980,7 +859,7 @@ Device *lapic_new(const LapicConfig *cfg)
 
     l->dev.cls = &lapic_class;
     l->cfg = *cfg;
-    timer_init(&l->timer, cfg->timers, timer_fired, l);
+    lapic_timer_init(l);
     reset(&l->dev);
     if (cfg->bus != NULL) {
         apic_bus_add_lapic(cfg->bus, &l->dev);

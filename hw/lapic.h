@@ -40,6 +40,11 @@ typedef struct {
     uint64_t tsc_hz;
     void *pic_arg;
     int (*pic_ack)(void *arg);                /* NULL: no PIC on LINT0                    */
+    /* The guest may end edge interrupts in its own memory (pv/kvm-eoi.c): offer that for the one just
+     * put in service; take the offer back, true when the guest has used it.  eoi_offer NULL: never. */
+    void *eoi_arg;
+    bool (*eoi_offer)(void *arg);
+    bool (*eoi_take_back)(void *arg);
     void *base_arg;
     void (*base_changed)(void *arg, uint64_t apic_base); /* may be NULL: IA32_APIC_BASE was written */
 } LapicConfig;
@@ -52,6 +57,9 @@ Device *lapic_new(const LapicConfig *cfg);
 /* The vector to deliver now, put in service; -1 when there is none after all. */
 int lapic_ack(Device *d);
 bool lapic_has_interrupt(const Device *d);
+/* Learn of an end of interrupt in the guest's memory, and take the offer back.  The CPU's own thread,
+ * or anybody while it is parked; the other functions of this section do it by themselves. */
+void lapic_settle_eoi(Device *d);
 
 uint64_t lapic_get_cr8(const Device *d);
 void lapic_set_cr8(Device *d, uint64_t cr8);

@@ -307,6 +307,7 @@ void machine_free(Machine *m)
     if (m->cls->free != NULL) {
         m->cls->free(m);
     }
+    pv_free(m->pv);
     for (unsigned i = 0; i < m->n_cpus; i++) {
         if (m->cpus[i] != NULL) {
             m->engine->detach(m->cpus[i]);

@@ -16,6 +16,7 @@
 #include "hw/chardev.h"
 #include "hw/device.h"
 #include "hw/irq.h"
+#include "pv/pv.h"
 #include "softmmu/base/clock.h"
 #include "softmmu/base/timer.h"
 #include "softmmu/phys-mem.h"
@@ -89,6 +90,7 @@ struct Machine {
     CpuModel *cpu_model;
     CpuState **cpus;
     unsigned n_cpus;
+    Pv *pv;                   /* NULL: no CPUs                                           */
     GMainContext *context;
     GPtrArray *devices;       /* Device*, owned, in order of creation (= reset order)   */
     GPtrArray *chardevs;      /* BackEndChardev*, owned (monitor/back-ends.h)            */

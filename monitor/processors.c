@@ -34,6 +34,7 @@ static int irq_ack(void *arg)
     int vector;
 
     lock_take(socket_lock(s));
+    pv_interrupt(s->board->machine->pv, s->cpu);
     vector = lapic_ack(s->lapic);
     lock_release(socket_lock(s));
     return vector;
@@ -128,6 +129,25 @@ static uint64_t tsc_now(void *arg)
     return cpu_tsc(((Socket *)arg)->cpu);
 }
 
+static bool eoi_offer(void *arg)
+{
+    Socket *s = arg;
+
+    return pv_eoi_offer(s->board->machine->pv, s->cpu);
+}
+
+static bool eoi_take_back(void *arg)
+{
+    Socket *s = arg;
+
+    return pv_eoi_take_back(s->board->machine->pv, s->cpu);
+}
+
+static Device *lapic_of(void *arg, unsigned cpu)
+{
+    return processors_lapic(arg, cpu);
+}
+
 static int board_pic_ack(void *arg)
 {
     return pic_ack(((Processors *)arg)->pic);
@@ -194,6 +214,9 @@ static Device *make_lapic(Processors *p, Socket *s)
         .tsc_arg = s,
         .tsc_now = tsc_now,
         .tsc_hz = s->cpu->tsc_hz,
+        .eoi_arg = s,
+        .eoi_offer = cpu_model_has(m->cpu_model, FEAT_KVM_PV_EOI) ? eoi_offer : NULL,
+        .eoi_take_back = eoi_take_back,
         .pic_arg = p,
         .pic_ack = p->pic != NULL ? board_pic_ack : NULL,
     };
@@ -238,6 +261,9 @@ void processors_add_cpus(Processors *p, Device *pic, Device *fpu)
         s->lapic = make_lapic(p, s);
         machine_add_device(m, s->lapic);
     }
+    PvConfig pv = {.cpus = m->cpus, .n_cpus = m->n_cpus, .mem = m->mem, .clock = m->clock,
+                   .machine_lock = &m->lock, .apic_bus = p->bus, .arg = p, .lapic = lapic_of};
+    m->pv = pv_new(&pv);
     phys_mem_listen(m->mem, memory_map_changed, m);
 }
 

@@ -136,8 +136,8 @@ static void act_on(CpuThread *t, CpuExit exit)
     case CPU_EXIT_DEBUG:
         gdb_cpu_stopped(t->machine, t->cpu, GDB_STOP_BREAKPOINT);
         break;
-    case CPU_EXIT_HYPERCALL:   /* no paravirtual interface is built          */
-        SURPRISE(true);
+    case CPU_EXIT_HYPERCALL:
+        t->cpu->pv.hypercall(t->cpu->pv.arg, t->cpu);
         break;
     case CPU_EXIT_FAILED:
     case CPU_EXIT_COUNT:
@@ -181,15 +181,21 @@ static void run_cpu(CpuThread *t)
     CpuState *cpu = t->cpu;
 
     for (;;) {
-        if ((cpu_requests(cpu) & (CPU_REQ_STOP | CPU_REQ_INIT | CPU_REQ_SIPI)) && !attend(t)) {
-            return;
+        if (cpu_requests(cpu) & (CPU_REQ_STOP | CPU_REQ_INIT | CPU_REQ_SIPI)) {
+            if (!attend(t)) {
+                return;
+            }
+            pv_cpu_resumes(t->machine->pv, cpu);
         }
         cpu_unrequest(cpu, CPU_REQ_KICK);
         if (cpu->activity == CPU_HALTED && cpu_has_work(cpu)) {
             cpu->activity = CPU_RUNNING;
+            __atomic_store_n(&cpu->unhalted, false, __ATOMIC_SEQ_CST);
         }
         if (cpu->activity != CPU_RUNNING) {
+            pv_cpu_sleeps(t->machine->pv, cpu);
             cpu_sleep(cpu);
+            pv_cpu_wakes(t->machine->pv, cpu);
             continue;
         }
         if (log_on[LOG_CPU]) {

@@ -6,7 +6,7 @@
 #include "tests/suite.h"
 
 enum { EAX, EBX, ECX, EDX };
-enum { HOST, HOST_AVX, HOST_AVX512, HOST_AMD, OURS, OURS_AMD, NEVER };
+enum { HOST, HOST_AVX, HOST_AVX512, HOST_AMD, OURS, OURS_ASKED, OURS_AMD, NEVER };
 
 static const struct {
     CpuFeature id;
@@ -181,15 +181,36 @@ START_TEST(named_models_say_who_they_are)
 }
 END_TEST
 
-START_TEST(guests_see_a_hypervisor_named_tcg)
+static uint32_t hypervisor(const char *spec, const char *name)
 {
-    SystemCpu *s = system_cpu_new("max", 1, 0);
-    uint32_t r[4];
+    SystemCpu *s = system_cpu_new(spec, 1, 0);
+    uint32_t r[4], top;
 
-    ck_assert_uint_ne(reg_of(s, 1, 0, ECX) & BIT(31), 0);
     cpu_cpuid(s->cpu, 0x40000000, 0, r);
-    ck_assert_mem_eq(&r[EBX], "TCGTCGTCGTCG", 12);
+    ck_assert_mem_eq(&r[EBX], name, 12);
+    top = r[EAX];
+    if (top >= 0x40000010) {
+        cpu_cpuid(s->cpu, 0x40000010, 0, r);
+        ck_assert_uint_eq(r[EAX], s->cpu->tsc_hz / 1000);
+        ck_assert_uint_eq(r[EBX], 1000000);
+    }
+    cpu_cpuid(s->cpu, 0x40000001, 0, r);
     system_cpu_free(s);
+    return r[EAX] | (top != 0 ? 1u << 31 : 0) | (top == 0x40000010 ? 1u << 30 : 0);
+}
+
+START_TEST(guests_see_the_hypervisor_that_the_model_names)
+{
+    const char *kvm = "KVMKVMKVM\0\0\0";
+
+    ck_assert_uint_eq(hypervisor("max", kvm), 0xc1003aeb);
+    ck_assert_uint_eq(hypervisor("qemu64", kvm), 0xc1003aeb);
+    ck_assert_uint_eq(hypervisor("max,vmware-cpuid-freq=off", kvm), 0x81003aeb);
+    ck_assert_uint_eq(hypervisor("max,kvmclock=off", kvm), 0xc0003ae2);
+    ck_assert_uint_eq(hypervisor("max,-kvm_steal_time", kvm), 0xc10038cb); /* and no TLB flushes */
+    ck_assert_uint_eq(hypervisor("max,kvm=off", "TCGTCGTCGTCG"), 0x80000000);
+    ck_assert_uint_eq(hypervisor("max,kvm=off,kvm=on", kvm), 0xc1003aeb);
+    ck_assert_uint_eq(hypervisor("max,-hypervisor", "\0\0\0\0\0\0\0\0\0\0\0\0"), 0);
 }
 END_TEST
 
@@ -306,7 +327,7 @@ Suite *test_suite(void)
     tcase_add_test(t, items_and_spellings_are_understood);
     tcase_add_test(t, without_xsave_there_is_no_avx);
     tcase_add_test(t, named_models_say_who_they_are);
-    tcase_add_test(t, guests_see_a_hypervisor_named_tcg);
+    tcase_add_test(t, guests_see_the_hypervisor_that_the_model_names);
     tcase_add_test(t, topology_leaves_agree);
     tcase_add_test(t, dynamic_bits_follow_the_control_registers);
     tcase_add_test(t, xsave_leaf_covers_its_components);

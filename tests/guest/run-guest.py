@@ -88,6 +88,7 @@ parser.add_argument("guest")
 parser.add_argument("--smp", type=int, default=1)
 parser.add_argument("--ends", choices=["debug-exit", "reset"], default="debug-exit")
 parser.add_argument("--accel", default="interpret")
+parser.add_argument("--cpu")
 parser.add_argument("--timeout", type=int, default=100)
 parser.add_argument("--peer-only", action="store_true")
 parser.add_argument("--no-peer", action="store_true")   # a guest on which TCG hangs
@@ -102,7 +103,8 @@ if not have_ours and not qemu:
 bad = False
 ours = None
 if have_ours:
-    ours, status, text = run(args.metaphrase, args.guest, ["-accel", args.accel], args.timeout)
+    more = ["-cpu", args.cpu] if args.cpu else []
+    ours, status, text = run(args.metaphrase, args.guest, ["-accel", args.accel, *more], args.timeout)
     problems = judge(ours, status, text, args.ends)
     bad = bool(problems)
     for line in problems:

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * kvmclock: nanoseconds of the machine's clock as a linear function of the TSC, in a page of each CPU.
+ *
+ * One function serves all CPUs for ever: it is fixed when the first CPU asks, in terms of the TSC
+ * without the guest's own adjustments, which stands still together with the machine's clock.  So time
+ * never goes back, is the same on all CPUs, and a page must be written again only when the guest
+ * writes its TSC.  The stable bit says that the TSCs agree, so that any page serves any CPU.
+ */
+#include "cpu-x86/cpuid.h"
+#include "pv/pv-internal.h"
+
+#include <time.h>
+
+enum { SYSTEM_TIME_ON = 1 };
+enum { FLAG_TSC_STABLE = 1 };
+
+typedef struct {
+    uint32_t version;          /* odd while it is being written */
+    uint32_t pad0;
+    uint64_t tsc_timestamp;
+    uint64_t system_time;
+    uint32_t tsc_to_system_mul;
+    int8_t tsc_shift;
+    uint8_t flags;
+    uint8_t pad[2];
+} TimeInfo;
+_Static_assert(sizeof(TimeInfo) == 32, "pvclock_vcpu_time_info");
+
+typedef struct {
+    uint32_t version, sec, nsec;
+} WallClock;
+
+/* ns = (shift < 0 ? tsc >> -shift : tsc << shift) * mul >> 32, with mul in its upper half. */
+static void scale_of(uint64_t hz, uint32_t *mul, int8_t *shift)
+{
+    *shift = 0;
+    while (hz > 2 * NS_PER_SEC) {
+        hz >>= 1;
+        (*shift)--;
+    }
+    while (hz <= NS_PER_SEC) {
+        hz <<= 1;
+        (*shift)++;
+    }
+    *mul = (uint32_t)((NS_PER_SEC << 32) / hz);
+}
+
+static uint64_t to_ns(uint64_t hz, uint64_t tsc)
+{
+    uint32_t mul;
+    int8_t shift;
+
+    scale_of(hz, &mul, &shift);
+    tsc = shift < 0 ? tsc >> -shift : tsc << shift;
+    return (uint64_t)((unsigned __int128)tsc * mul >> 32);
+}
+
+static void fix_clock(Pv *pv, const CpuState *cpu)
+{
+    if (!pv->clock_set) {
+        pv->clock_set = true;
+        pv->clock_ns = clock_now(pv->cfg.clock);
+        pv->clock_tsc = cpu_tsc(cpu) - cpu->msr_tsc_adjust;
+    }
+}
+
+uint64_t pv_clock_now(Pv *pv, CpuState *cpu, uint64_t *tsc)
+{
+    fix_clock(pv, cpu);
+    *tsc = cpu_tsc(cpu);
+    return pv->clock_ns + to_ns(cpu->tsc_hz, *tsc - cpu->msr_tsc_adjust - pv->clock_tsc);
+}
+
+static bool tscs_agree(const Pv *pv)
+{
+    for (unsigned i = 1; i < pv->cfg.n_cpus; i++) {
+        if (pv->cfg.cpus[i]->msr_tsc_adjust != pv->cfg.cpus[0]->msr_tsc_adjust) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* The guest's readers, maybe on other CPUs, take what stands between two equal even versions. */
+static void write_page(Pv *pv, const CpuState *cpu, bool agree)
+{
+    PvCpu *c = &pv->cpu[cpu->index];
+    bool stable = agree && cpu_model_has(cpu->model, FEAT_KVM_CLOCK_STABLE);
+    TimeInfo *p = pv_ram(pv, c->system_time & ~(uint64_t)SYSTEM_TIME_ON, sizeof *p);
+    TimeInfo t = {.tsc_timestamp = pv->clock_tsc + cpu->msr_tsc_adjust,
+                  .system_time = pv->clock_ns, .flags = stable ? FLAG_TSC_STABLE : 0};
+
+    if ((c->system_time & SYSTEM_TIME_ON) == 0 || p == NULL) {
+        return;
+    }
+    scale_of(cpu->tsc_hz, &t.tsc_to_system_mul, &t.tsc_shift);
+    c->clock_version = (c->clock_version | 1) + 2;
+    t.version = c->clock_version;
+    __atomic_store_n(&p->version, t.version, __ATOMIC_SEQ_CST);
+    *p = t;
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    __atomic_store_n(&p->version, ++c->clock_version, __ATOMIC_SEQ_CST);
+    pv_stored(pv, p, sizeof *p);
+}
+
+void pv_clock_enable(Pv *pv, CpuState *cpu, uint64_t msr_value)
+{
+    pv->cpu[cpu->index].system_time = msr_value;
+    fix_clock(pv, cpu);
+    write_page(pv, cpu, tscs_agree(pv));
+}
+
+/* Bit by bit the guest brings its TSCs out of step, or into step: all pages say which. */
+void pv_clock_tsc_moved(Pv *pv)
+{
+    bool agree = tscs_agree(pv);
+
+    for (unsigned i = 0; i < pv->cfg.n_cpus; i++) {
+        write_page(pv, pv->cfg.cpus[i], agree);
+    }
+}
+
+/* The host's wall clock as it was when kvmclock was 0. */
+void pv_clock_write_wall(Pv *pv, CpuState *cpu, uint64_t addr)
+{
+    struct timespec ts;
+    uint64_t tsc, boot;
+    WallClock w;
+    uint32_t *version = pv_ram(pv, addr, sizeof w);
+
+    if (version == NULL) {
+        return;
+    }
+    clock_gettime(CLOCK_REALTIME, &ts);
+    boot = (uint64_t)ts.tv_sec * NS_PER_SEC + (uint64_t)ts.tv_nsec - pv_clock_now(pv, cpu, &tsc);
+    w = (WallClock){.version = (*version | 1) + 1, .sec = (uint32_t)(boot / NS_PER_SEC),
+                    .nsec = (uint32_t)(boot % NS_PER_SEC)};
+    pv_store(pv, addr, &w, sizeof w);
+}

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Life of the paravirtual interfaces, their MSRs, the guest's memory. */
+#include "pv/pv-internal.h"
+
+#include <string.h>
+
+enum {
+    MSR_WALL_CLOCK_OLD = 0x11, MSR_SYSTEM_TIME_OLD = 0x12, MSR_WALL_CLOCK = 0x4b564d00,
+    MSR_SYSTEM_TIME = 0x4b564d01, MSR_STEAL_TIME = 0x4b564d03, MSR_PV_EOI = 0x4b564d04,
+    MSR_POLL_CONTROL = 0x4b564d05,
+};
+enum { POLL_BY_HOST = 1 };
+
+/* -- The guest's memory ---------------------------------------------------------------------------- */
+
+void *pv_ram(Pv *pv, uint64_t addr, unsigned size)
+{
+    if ((addr & GUEST_PAGE_OFFSET_MASK) + size > GUEST_PAGE_SIZE) {
+        return NULL;
+    }
+    return phys_mem_host(pv->cfg.mem, guest_phys(addr), size, true);
+}
+
+void pv_stored(Pv *pv, const void *p, unsigned size)
+{
+    phys_mem_written(pv->cfg.mem, (uint64_t)((const uint8_t *)p - pv->cfg.mem->base), size);
+}
+
+bool pv_store(Pv *pv, uint64_t addr, const void *src, unsigned len)
+{
+    void *p = pv_ram(pv, addr, len);
+
+    if (p == NULL) {
+        return false;
+    }
+    memcpy(p, src, len);
+    pv_stored(pv, p, len);
+    return true;
+}
+
+/* -- MSRs -------------------------------------------------------------------------------------------- */
+
+static bool msr_read(void *arg, CpuState *cpu, uint32_t msr, uint64_t *val)
+{
+    const PvCpu *c = &((Pv *)arg)->cpu[cpu->index];
+
+    switch (msr) {
+    case MSR_WALL_CLOCK_OLD:
+    case MSR_WALL_CLOCK: *val = c->wall_clock; return true;
+    case MSR_SYSTEM_TIME_OLD:
+    case MSR_SYSTEM_TIME: *val = c->system_time; return true;
+    case MSR_STEAL_TIME: *val = c->steal_time; return true;
+    case MSR_PV_EOI: *val = c->pv_eoi; return true;
+    case MSR_POLL_CONTROL: *val = c->poll_control; return true;
+    default: return false;
+    }
+}
+
+static bool write_locked(Pv *pv, CpuState *cpu, uint32_t msr, uint64_t val)
+{
+    PvCpu *c = &pv->cpu[cpu->index];
+
+    switch (msr) {
+    case MSR_WALL_CLOCK_OLD:
+    case MSR_WALL_CLOCK:
+        c->wall_clock = val;
+        pv_clock_write_wall(pv, cpu, val);
+        return true;
+    case MSR_SYSTEM_TIME_OLD:
+    case MSR_SYSTEM_TIME:
+        pv_clock_enable(pv, cpu, val);
+        return true;
+    case MSR_STEAL_TIME:
+        return pv_steal_enable(pv, cpu, val);
+    case MSR_PV_EOI:
+        return pv_eoi_enable(pv, cpu, val);
+    case MSR_POLL_CONTROL: /* we never poll, so that there is nothing to stop */
+        if (val > POLL_BY_HOST) {
+            return false;
+        }
+        c->poll_control = val;
+        return true;
+    default:
+        return false;
+    }
+}
+
+static bool msr_write(void *arg, CpuState *cpu, uint32_t msr, uint64_t val)
+{
+    Pv *pv = arg;
+    bool ok;
+
+    lock_take(pv->cfg.machine_lock);
+    ok = write_locked(pv, cpu, msr, val);
+    lock_release(pv->cfg.machine_lock);
+    return ok;
+}
+
+static void tsc_moved(void *arg, CpuState *cpu, uint64_t delta)
+{
+    Pv *pv = arg;
+
+    lock_take(pv->cfg.machine_lock);
+    pv_clock_tsc_moved(pv);
+    lock_release(pv->cfg.machine_lock);
+}
+
+/* -- Life -------------------------------------------------------------------------------------------- */
+
+/* As for KVM's own guests, INIT too forgets everything: what comes back registers anew. */
+static void cpu_was_reset(void *arg, CpuState *cpu)
+{
+    PvCpu *c = &((Pv *)arg)->cpu[cpu->index];
+
+    *c = (PvCpu){.poll_control = POLL_BY_HOST, .clock_version = c->clock_version};
+}
+
+Pv *pv_new(const PvConfig *config)
+{
+    Pv *pv = g_new0(Pv, 1);
+
+    pv->cfg = *config;
+    pv->cpu = g_new0(PvCpu, config->n_cpus);
+    for (unsigned i = 0; i < config->n_cpus; i++) {
+        CpuState *cpu = config->cpus[i];
+
+        cpu->pv = (CpuPv){.arg = pv, .msr_read = msr_read, .msr_write = msr_write,
+                          .hypercall = pv_kvm_call, .reset = cpu_was_reset, .tsc_moved = tsc_moved};
+        cpu_was_reset(pv, cpu);
+    }
+    return pv;
+}
+
+void pv_free(Pv *pv)
+{
+    if (pv != NULL) {
+        for (unsigned i = 0; i < pv->cfg.n_cpus; i++) {
+            pv->cfg.cpus[i]->pv = (CpuPv){0};
+        }
+        g_free(pv->cpu);
+        g_free(pv);
+    }
+}
