@@ -190,6 +190,11 @@ void hmp_complete_argument(const char *command, const char *start, GPtrArray *wo
             g_ptr_array_add(words, g_strdup(trace_names[i]));
         }
     }
+    for (size_t i = 0; strcmp(command, "accel-set") == 0 && config_engine(i) != NULL; i++) {
+        if (g_str_has_prefix(config_engine(i)->name, start)) {
+            g_ptr_array_add(words, g_strdup(config_engine(i)->name));
+        }
+    }
 }
 
 /* -- Keys --------------------------------------------------------------------------------------------- */

@@ -2,6 +2,7 @@
 #include "monitor/machine.h"
 
 #include "hw/terminal.h"
+#include "monitor/accel.h"
 #include "monitor/back-ends.h"
 #include "monitor/config.h"
 #include "monitor/device-table.h"
@@ -211,18 +212,6 @@ static void ending_signals(sigset_t *set)
     sigaddset(set, SIGCONT);
 }
 
-static bool attach_engine(Machine *m, GError **error)
-{
-    for (unsigned i = 0; i < m->n_cpus; i++) {
-        m->cpus[i]->engine = m->engine;
-        /* every engine falls back on the interpreter */
-        if (!interp_engine.attach(m->cpus[i], error) || !m->engine->attach(m->cpus[i], error)) {
-            return false;
-        }
-    }
-    return true;
-}
-
 static void reset_all(Machine *m)
 {
     for (unsigned i = 0; i < m->n_cpus; i++) {
@@ -251,7 +240,7 @@ static bool build(Machine *m, GError **error)
     pthread_sigmask(SIG_BLOCK, &set, NULL);
     if (!back_ends_open_blocks(m, error) || !m->cls->build(m, error) ||
         !device_table_add_all(m, error) || !back_ends_check_use(m, error) ||
-        !attach_engine(m, error)) {
+        !accel_attach_all(m, error)) {
         return false;
     }
     reset_all(m);

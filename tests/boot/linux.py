@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """linux.py CASE: Debian's unmodified kernels on machine pc: boots, resets, CPUs, memory, clocks."""
+import hashlib
 import os
 import re
 import sys
@@ -221,13 +222,42 @@ def acpi():
         check(f"table {wanted}\n" in text, f"there is {wanted}")
 
 
+def accel_set():
+    """The engine changes while two CPUs boot and work; nothing is lost."""
+    machine = start(*linux("-smp", "2", "-m", "256"), "-no-reboot")
+    turns = 0
+
+    def change():
+        nonlocal turns
+        turns += 1
+        answer = machine.monitor(f"accel-set {('interpret', 'translate')[turns % 2]}")
+        check_equal(answer.strip(), "", "answer of accel-set")
+
+    for _ in range(8):                 # while it boots
+        change()
+        time.sleep(0.2)
+    machine.shell()
+    wanted = hashlib.sha256("".join(f"{n}\n" for n in range(1, 2001)).encode()).hexdigest()
+    machine.send("work() { for n in 1 2 3 4; do seq 1 2000 | sha256sum; done; }; work & work; wait; echo it is done\n")
+    while not re.search("^it is done$", machine.text, re.M):
+        change()
+        machine.read_some(0.1)
+    sums = re.findall(r"^([0-9a-f]{64})", machine.text, re.M)
+    check(sums == [wanted] * 8, f"sums {sums} instead of {wanted}")
+    check(turns > 12, f"{turns} changes")
+    machine.expect("it is done$")
+    machine.expect(g.PROMPT)
+    machine.poweroff()
+    check_equal(machine.errors(), "", "standard error")
+
+
 CASES = {
     "shell": shell, "smp": smp, "686-pae": pae_686,
     "no-reboot": no_reboot, "reboot": reboot, "system-reset": system_reset, "panic": panic,
     "powerdown": powerdown,
     "cpu-qemu64": cpu_qemu64, "memory-small": memory_small, "memory-4g": memory_4g, "hpet": hpet,
     "no-apic": no_apic, "no-lapic": no_lapic, "no-acpi": no_acpi, "no-smp": no_smp,
-    "idle": idle, "acpi": acpi,
+    "idle": idle, "acpi": acpi, "accel-set": accel_set,
 }
 
 if __name__ == "__main__":

@@ -189,9 +189,17 @@ class Machine:
             time.sleep(0.01)
 
     def socket(self, i=0):
-        s = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        s.connect(self.paths[i])
-        return s
+        deadline = time.monotonic() + TIMEOUT
+        while True:
+            s = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            try:
+                s.connect(self.paths[i])
+                return s
+            except ConnectionRefusedError:     # bound, and not listening yet
+                s.close()
+                if self.process.poll() is not None or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.01)
 
     def client(self, i=0, **kw):
         return Client(self.socket(i), **kw)
@@ -434,6 +442,9 @@ def identity_commands(c):
     check(c.run('query-target') == {'arch': 'x86_64'}, 'target')
     c.run('query-version')
     check([a['name'] for a in c.run('x-query-accel') if a['enabled']] == ['interpret'], 'engine')
+    c.run('x-accel-set', name='translate')
+    check('translate' in [a['name'] for a in c.run('x-query-accel') if a['enabled']], 'another engine')
+    c.run('x-accel-set', name='interpret')
     machines = c.run('query-machines')
     check([x['name'] for x in machines if x.get('is-default')] == ['pc-i440fx-7.2'], 'machines')
     check(c.run('query-memory-size-summary')['base-memory'] == 16 << 20, 'memory')

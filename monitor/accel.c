@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "monitor/accel.h"
+
+#include "monitor/config.h"
+#include "monitor/hmp-internal.h"
+#include "monitor/qmp-internal.h"
+#include "monitor/report.h"
+#include "monitor/run-loop.h"
+
+#include <string.h>
+
+/* -- All CPUs --------------------------------------------------------------------------------------- */
+
+static bool attach_one(CpuState *cpu, const EngineClass *engine, GError **error)
+{
+    cpu->engine = engine;
+    /* every engine falls back on the interpreter */
+    return interp_engine.attach(cpu, error) && engine->attach(cpu, error);
+}
+
+/* All CPUs or none. */
+static bool attach(Machine *m, const EngineClass *engine, GError **error)
+{
+    for (unsigned i = 0; i < m->n_cpus; i++) {
+        if (!attach_one(m->cpus[i], engine, error)) {
+            while (i-- > 0) {
+                engine->detach(m->cpus[i]);
+            }
+            return false;
+        }
+    }
+    return true;
+}
+
+static void detach(Machine *m)
+{
+    for (unsigned i = 0; i < m->n_cpus; i++) {
+        m->engine->detach(m->cpus[i]);
+        m->cpus[i]->engine = &interp_engine;
+    }
+}
+
+bool accel_attach_all(Machine *m, GError **error)
+{
+    return attach(m, m->engine, error);
+}
+
+/* -- Changing it ------------------------------------------------------------------------------------ */
+
+static const ConfigEngine *find(const char *name, GError **error)
+{
+    for (size_t i = 0; config_engine(i) != NULL; i++) {
+        const ConfigEngine *e = config_engine(i);
+        if (strcmp(e->name, name) == 0) {
+            const char *missing = e->engine == NULL            ? "it is not in this build"
+                                  : e->engine->missing == NULL ? NULL
+                                                               : e->engine->missing();
+            if (missing != NULL) {
+                fail(error, "engine '%s' cannot be used: %s", name, missing);
+                return NULL;
+            }
+            return e;
+        }
+    }
+    fail(error, "no engine is called '%s'", name);
+    return NULL;
+}
+
+bool accel_set(Machine *m, const char *name, GError **error)
+{
+    const ConfigEngine *e = find(name, error);
+    const EngineClass *old = m->engine;
+    g_autoptr(GError) lost = NULL;
+    bool ok;
+
+    if (e == NULL) {
+        return false;
+    }
+    if (e->engine == old) {
+        return true;
+    }
+    run_loop_pause(m);
+    detach(m);
+    ok = attach(m, e->engine, error);
+    if (ok) {
+        m->engine = e->engine;
+    } else if (!attach(m, old, &lost)) {
+        report_error("the engine %s is lost: %s", old->name, lost->message);
+        m->engine = &interp_engine; /* attached already: it always is */
+        for (unsigned i = 0; i < m->n_cpus; i++) {
+            m->cpus[i]->engine = m->engine;
+        }
+    }
+    run_loop_resume(m);
+    return ok;
+}
+
+/* -- Monitors ---------------------------------------------------------------------------------------- */
+
+void accel_describe(Machine *m, GString *out)
+{
+    for (size_t i = 0; config_engine(i) != NULL; i++) {
+        const ConfigEngine *e = config_engine(i);
+        const char *missing = e->engine != NULL && e->engine->missing != NULL ? e->engine->missing()
+                                                                              : NULL;
+        g_string_append_printf(out, "%c %-10s %s%s%s%s\n", e->engine == m->engine ? '*' : ' ', e->name,
+                               e->help, missing != NULL ? " (not usable: " : "",
+                               missing != NULL ? missing : "", missing != NULL ? ")" : "");
+    }
+}
+
+void hmp_info_accel(HmpCall *c)
+{
+    accel_describe(c->machine, c->out);
+}
+
+void hmp_accel_set(HmpCall *c)
+{
+    g_autoptr(GError) error = NULL;
+
+    if (c->argc != 1) {
+        hmp_error(c, "accel-set takes the name of an engine; 'info accel' lists them");
+    } else if (!accel_set(c->machine, c->argv[0], &error)) {
+        hmp_error(c, "%s", error->message);
+    }
+}
+
+struct json_object *qmp_accel_set(QmpCall *c, GError **error)
+{
+    g_autoptr(GError) why = NULL;
+
+    if (!accel_set(c->machine, json_get_string(c->args, "name"), &why)) {
+        return qmp_fail(error, QMP_GENERIC_ERROR, "%s", why->message);
+    }
+    return json_object_new_object();
+}
