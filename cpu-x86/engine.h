@@ -19,7 +19,7 @@ struct EngineClass {
      * not. */
     const char *(*missing)(void);
 
-    /* Prepare `cpu` for this engine (its own thread, or before it starts).  False: `error` says
+    /* Prepare `cpu` for this engine (its own thread, or before it starts), as cpu->engine_config says.  False: `error` says
      * why, one line. */
     bool (*attach)(CpuState *cpu, GError **error);
     void (*detach)(CpuState *cpu);

@@ -268,6 +268,7 @@ struct CpuState {
     CpuBus bus;
     CpuPv pv;                  /* all NULL without paravirtual interfaces             */
     const EngineClass *engine;
+    const void *engine_config; /* borrowed; what the engine takes, NULL: its defaults */
     uint64_t tsc_hz;
     uint64_t (*tsc_now)(void *arg); /* NULL: the host's TSC (else a virtual clock's)  */
     void *tsc_arg;

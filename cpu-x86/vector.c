@@ -827,10 +827,18 @@ const VecInsn *vec_refresh(CpuState *cpu, const X86Insn *in)
 
 /* -- Life --------------------------------------------------------------------------------------------- */
 
-void vector_global_init(void)
+static gpointer global_init(gpointer unused)
 {
     __builtin_cpu_init();
     vec_install_handlers();
+    return NULL;
+}
+
+void vector_global_init(void)
+{
+    static GOnce once = G_ONCE_INIT; /* again would be over the handlers of who came after us */
+
+    g_once(&once, global_init, NULL);
 }
 
 void vector_cpu_init(CpuState *cpu)

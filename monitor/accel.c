@@ -6,14 +6,16 @@
 #include "monitor/qmp-internal.h"
 #include "monitor/report.h"
 #include "monitor/run-loop.h"
+#include "translator/engine.h"
 
 #include <string.h>
 
 /* -- All CPUs --------------------------------------------------------------------------------------- */
 
-static bool attach_one(CpuState *cpu, const EngineClass *engine, GError **error)
+static bool attach_one(Machine *m, CpuState *cpu, const EngineClass *engine, GError **error)
 {
     cpu->engine = engine;
+    cpu->engine_config = engine == &translate_engine ? &m->config->translate : NULL;
     /* every engine falls back on the interpreter */
     return interp_engine.attach(cpu, error) && engine->attach(cpu, error);
 }
@@ -22,7 +24,7 @@ static bool attach_one(CpuState *cpu, const EngineClass *engine, GError **error)
 static bool attach(Machine *m, const EngineClass *engine, GError **error)
 {
     for (unsigned i = 0; i < m->n_cpus; i++) {
-        if (!attach_one(m->cpus[i], engine, error)) {
+        if (!attach_one(m, m->cpus[i], engine, error)) {
             while (i-- > 0) {
                 engine->detach(m->cpus[i]);
             }

@@ -40,6 +40,10 @@ void line_config_free(LineConfig *l);
 /* option-machine.c: "interpret:..." -> the first engine that is available. */
 bool config_choose_engine(MachineConfig *c, const char *list, GError **error);
 
+/* option-translate.c: take the properties of `-accel translate` from l into c->translate. */
+bool config_take_translate(MachineConfig *c, OptList *l, GError **error);
+void config_print_translate_help(void);
+
 /* option-chardev.c: parse LINE as -serial takes it and append it to `lines`; makes a chardev for it
  * where it names none.  `label` is the id of such a chardev. */
 bool config_add_line(MachineConfig *c, GPtrArray *lines, const char *typed, const char *label,

@@ -169,6 +169,7 @@ static void set_defaults(MachineConfig *c)
 {
     *c = (MachineConfig){
         .machine = MACHINE_PC,
+        .translate = trans_policy,
         .n_cpus = 1,
         .ram_size = UINT64_C(128) << 20,
         .hpet = true, .acpi = true, .graphics = true,
@@ -236,7 +237,7 @@ static bool check_whole(MachineConfig *c, GError **error)
         return fail(error, "-machine dumpdtb=%s: only machine microvm has a device tree",
                     c->dumpdtb);
     }
-    return config_check_drives(c, error) && config_default_lines(c, error) &&
+    return trans_config_check(&c->translate, c->n_cpus, error) && config_check_drives(c, error) && config_default_lines(c, error) &&
            check_background(c, error);
 }
 

@@ -12,6 +12,7 @@
 #include "cpu-x86/engine.h"
 #include "hw/block.h"
 #include "monitor/opt-list.h"
+#include "translator/config.h"
 
 #include <glib.h>
 #include <stdbool.h>
@@ -70,6 +71,7 @@ typedef struct MachineConfig {
     /* machine */
     MachineKind machine;
     const EngineClass *engine;
+    TransConfig translate;     /* of -accel translate                        */
     char *cpu;                 /* -cpu as typed; NULL: max                   */
     unsigned n_cpus;
     uint64_t ram_size;         /* bytes                                      */

@@ -60,6 +60,20 @@ bool config_choose_engine(MachineConfig *c, const char *list, GError **error)
                 last != NULL ? last->name : list, missing);
 }
 
+/* Is the translator one of the engines in the list? */
+static bool names_translate(const char *list)
+{
+    g_auto(GStrv) names = g_strsplit(strcmp(list, "auto") == 0 ? "translate" : list, ":", -1);
+
+    for (char **n = names; *n != NULL; n++) {
+        const ConfigEngine *e = find_engine(*n);
+        if (e != NULL && e->engine == &translate_engine) {
+            return true;
+        }
+    }
+    return false;
+}
+
 ConfigResult option_accel(MachineConfig *c, const OptUse *use, GError **error)
 {
     g_autoptr(OptList) l = opt_list_parse(use->arg, "accel");
@@ -73,6 +87,18 @@ ConfigResult option_accel(MachineConfig *c, const OptUse *use, GError **error)
             }
         }
         return CONFIG_DONE;
+    }
+    if (list == NULL) {
+        return config_result(fail(error, "ENGINE[:ENGINE...] is needed; '-accel help' lists them"));
+    }
+    if (names_translate(list)) {
+        if (opt_take(l, "help") != NULL || opt_take(l, "?") != NULL) {
+            config_print_translate_help();
+            return CONFIG_DONE;
+        }
+        if (!config_take_translate(c, l, error)) {
+            return CONFIG_FAILED;
+        }
     }
     return config_result(opt_list_finish(l, error) &&
                          (c->engine != NULL || config_choose_engine(c, list, error)));

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "translator/block.h"
 
-#include "translator/policy.h"
-
 #include <errno.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -34,13 +32,14 @@ static bool map_views(BlockCache *c, GError **error)
     return true;
 }
 
-BlockCache *cache_new(PhysMem *mem, GError **error)
+BlockCache *cache_new(PhysMem *mem, const TransConfig *config, GError **error)
 {
     BlockCache *c = g_new0(BlockCache, 1);
 
     c->mem = mem;
-    c->size = trans_policy.code_bytes;
-    c->n_regions = trans_policy.code_regions;
+    c->config = config;
+    c->size = (uint64_t)config->code_mib << 20;
+    c->n_regions = config->code_regions;
     c->region_size = c->size / c->n_regions;
     if (!map_views(c, error)) {
         g_free(c);
@@ -306,7 +305,7 @@ void cache_next_region(BlockCache *c)
 
 void cache_link(BlockCache *c, Block *b, unsigned k, Block *to)
 {
-    if (b->exit[k].rel32 != NULL && b->state == BLOCK_LIVE && to->state == BLOCK_LIVE) {
+    if (c->config->chain && b->exit[k].rel32 != NULL && b->state == BLOCK_LIVE && to->state == BLOCK_LIVE) {
         point_exit(c, &b->exit[k], to->code);
         b->exit[k].to = to;
         c->n_links++;

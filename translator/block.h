@@ -28,6 +28,7 @@
 
 #include "cpu-x86/state.h"
 #include "translator/emit.h"
+#include "translator/policy.h"
 
 #include <glib.h>
 
@@ -84,6 +85,7 @@ struct Block {
 typedef struct {
     Lock lock;                 /* rank TRANSLATE */
     PhysMem *mem;
+    const TransConfig *config; /* borrowed */
     uint8_t *writable;
     const uint8_t *exec;
     uint64_t size, region_size;
@@ -100,7 +102,7 @@ typedef struct {
 } BlockCache;
 
 /* One cache for a machine's memory.  NULL with `error` when the host refuses the mapping. */
-BlockCache *cache_new(PhysMem *mem, GError **error);
+BlockCache *cache_new(PhysMem *mem, const TransConfig *config, GError **error);
 void cache_free(BlockCache *c);
 
 /* All below want the lock. */

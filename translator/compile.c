@@ -398,7 +398,8 @@ static void emit_exit(Gen *g, unsigned k, uint64_t target)
         emit_align(e, 4, 3);
         x->rel32 = emit_jmp(e, emit_here(e) + 5);
     } else {
-        unsigned slot = (unsigned)(target >> 1) & (JC_SIZE - 1), t = g->scratch[0];
+        unsigned slot = (unsigned)(target >> 1) & (g->p->config->jump_cache - 1);
+        unsigned t = g->scratch[0];
         uint16_t was = g->borrowed;
         /* rcx = ntag + target + key, 0 on a hit */
         emit_fs_store(e, saved_slot(g, GPR_RCX), GPR_RCX);

@@ -23,6 +23,7 @@ struct TransCpu {
     CpuState *cpu;
     TransShared *shared;
     BlockCache *cache;
+    const TransConfig *config;
     Vcb *vcb;                  /* of the thread that is in run(), else NULL              */
     pthread_t thread;
     bool inside;               /* may be in translated code or about to resume (atomic)  */

@@ -15,7 +15,6 @@
 #include "translator/compile.h"
 #include "translator/engine-internal.h"
 #include "translator/glue.h"
-#include "translator/policy.h"
 
 #include <cpuid.h>
 #include <unistd.h>
@@ -97,12 +96,14 @@ static void evict(TransCpu *tc)
 static Block *make_block(TransCpu *tc, const uint8_t *code, uint64_t offset, uint32_t version)
 {
     CpuState *cpu = tc->cpu;
+    const TransConfig *config = tc->config;
+    unsigned max = config->one_insn ? 1 : config->block_insns_max;
     unsigned room = GUEST_PAGE_SIZE - (unsigned)(cpu->rip & GUEST_PAGE_OFFSET_MASK);
     uint64_t t0 = __rdtsc();
     Block *b;
     Emit e;
 
-    if (!front_plan(&tc->plan, cpu->rip, code, room, trans_policy.block_insns_max, isa_allowed, cpu)) {
+    if (!front_plan(&tc->plan, cpu->rip, code, room, max, isa_allowed, cpu)) {
         return NULL;
     }
     if (!cache_room(tc->cache, &e)) {
@@ -134,9 +135,9 @@ static bool is_warm(TransCpu *tc, uint64_t offset)
 {
     uint8_t *visits = &tc->cold[(offset ^ offset >> 14) & (COLD_SLOTS - 1)];
 
-    if (*visits < trans_policy.translate_at) {
+    if (*visits < tc->config->translate_at) {
         ++*visits;
-        return *visits >= trans_policy.translate_at;
+        return *visits >= tc->config->translate_at;
     }
     return true;
 }
@@ -167,7 +168,7 @@ static Block *block_at_rip(TransCpu *tc)
 
 static void jump_cache_add(TransCpu *tc, const Block *b)
 {
-    unsigned slot = (unsigned)(b->lin >> 1) & (JC_SIZE - 1);
+    unsigned slot = (unsigned)(b->lin >> 1) & (tc->config->jump_cache - 1);
 
     tc->vcb->jc_ntag[slot] = 0 - (b->lin + tc->vcb->jc_key);
     tc->vcb->jc_code[slot] = (uint64_t)(uintptr_t)b->code;
@@ -222,9 +223,9 @@ static bool dispatch(TransCpu *tc)
         uint64_t budget = 1;
         cpu->stats[STAT_TRANS_DISPATCHES]++;
         if (!wants_attention(cpu) && !needs_single_steps(cpu)) {
-            budget = trans_policy.odd_budget;
+            budget = tc->config->odd_budget;
             if (mode_is_translated(cpu)) {
-                budget = trans_policy.cold_budget;
+                budget = tc->config->cold_budget;
                 if (find_way(tc)) {
                     if (likely(!wants_attention(cpu))) {
                         return true;
@@ -341,12 +342,12 @@ static void code_changed(void *arg, uint64_t offset)
     lock_release(&s->cache->lock);
 }
 
-static TransShared *shared_get(PhysMem *mem, GError **error)
+static TransShared *shared_get(PhysMem *mem, const TransConfig *config, GError **error)
 {
     TransShared *s = mem->code_changed_arg;
 
     if (s == NULL) {
-        BlockCache *cache = cache_new(mem, error);
+        BlockCache *cache = cache_new(mem, config, error);
         if (cache == NULL) {
             return NULL;
         }
@@ -384,10 +385,11 @@ static const char *translate_missing(void)
 
 static bool translate_attach(CpuState *cpu, GError **error)
 {
+    const TransConfig *config = cpu->engine_config != NULL ? cpu->engine_config : &trans_policy;
     TransCpu *tc;
     TransShared *s;
 
-    if (!interp_engine.attach(cpu, error) || (s = shared_get(cpu->mem, error)) == NULL) {
+    if (!interp_engine.attach(cpu, error) || (s = shared_get(cpu->mem, config, error)) == NULL) {
         return false;
     }
     signals_init();
@@ -395,6 +397,7 @@ static bool translate_attach(CpuState *cpu, GError **error)
     tc->cpu = cpu;
     tc->shared = s;
     tc->cache = s->cache;
+    tc->config = tc->plan.config = config;
     lock_take(&s->cache->lock);
     g_ptr_array_add(s->cpus, tc);
     lock_release(&s->cache->lock);
@@ -422,7 +425,7 @@ static CpuExit translate_run(CpuState *cpu, uint64_t budget)
 {
     TransCpu *tc = cpu->engine_data;
 
-    if (budget < trans_policy.cold_budget) {
+    if (budget < tc->config->cold_budget) {
         return interpret(cpu, budget);
     }
     if (tc->vcb != &vcb) { /* first time on this thread */
@@ -430,7 +433,7 @@ static CpuExit translate_run(CpuState *cpu, uint64_t budget)
         tc->vcb = &vcb;
         tc->thread = pthread_self();
         vcb.thunk = (uint64_t)(uintptr_t)trans_thunk;
-        vcb.jc_mask = (uint64_t)(JC_SIZE - 1) << 1;
+        vcb.jc_mask = (uint64_t)(tc->config->jump_cache - 1) << 1;
         tc->seen_epoch = UINT64_MAX;
     }
     vcb.tc = tc;

@@ -9,6 +9,8 @@
 #ifndef TRANSLATOR_FRONT_H
 #define TRANSLATOR_FRONT_H
 
+#include "translator/policy.h"
+
 #include <Zydis/Zydis.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -43,6 +45,7 @@ typedef struct {
 } PlanInsn;
 
 typedef struct {
+    const TransConfig *config; /* set once by the owner                                        */
     uint64_t lin;
     uint8_t bytes[256];        /* a copy of the guest's code                                   */
     unsigned n, len;           /* instructions, guest bytes                                    */

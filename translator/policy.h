@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* All adaptive constants of the translator, in one place (policy.c says why each is what it is). */
+/*
+ * How one machine's translator is to behave: all adaptive constants (policy.c says why each default is
+ * what it is) and what `-accel translate,PROPERTY=VALUE` changes of them (properties.def).
+ */
 #ifndef TRANSLATOR_POLICY_H
 #define TRANSLATOR_POLICY_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 typedef struct {
@@ -10,10 +14,17 @@ typedef struct {
     unsigned translate_at;        /* translate on this visit; earlier ones are interpreted */
     unsigned cold_budget;         /* instructions the interpreter runs from a cold address */
     unsigned odd_budget;          /* ... in a mode that is not translated                  */
-    uint64_t code_bytes;          /* size of the code cache                                */
+    unsigned code_mib;            /* size of the code cache                                */
     unsigned code_regions;        /* evicted one at a time, first in first out             */
-} TransPolicy;
+    unsigned jump_cache;          /* entries, a power of two, at most JC_SIZE              */
+    bool chain;                   /* link blocks of a page directly                        */
+    bool one_insn;                /* blocks of one instruction                             */
+    unsigned thread;              /* TransThread                                           */
+    unsigned split_wx;            /* 0: two views, the only way                            */
+} TransConfig;
 
-extern const TransPolicy trans_policy;
+typedef enum { TRANS_THREAD_MULTI, TRANS_THREAD_SINGLE } TransThread;
+
+extern const TransConfig trans_policy; /* the defaults */
 
 #endif /* TRANSLATOR_POLICY_H */

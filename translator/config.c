@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "translator/config.h"
+
+#include "softmmu/base/bits.h"
+#include "translator/front.h"
+
+#include <stddef.h>
+
+static const TransProperty rows[] = {
+#define FLAG(f, name, help) {TRANS_PROP_FLAG, name, help, 0, 1, NULL, offsetof(TransConfig, f)},
+#define NUMBER(f, name, min, max, help)                                                            \
+    {TRANS_PROP_NUMBER, name, help, min, max, NULL, offsetof(TransConfig, f)},
+#define CHOICE(f, name, choices, help)                                                             \
+    {TRANS_PROP_CHOICE, name, help, 0, 0, choices, offsetof(TransConfig, f)},
+#include "translator/properties.def"
+#undef FLAG
+#undef NUMBER
+#undef CHOICE
+};
+
+#define IS(f, type)                                                                                \
+    _Static_assert(_Generic(((TransConfig *)0)->f, type: 1, default: 0), #f " is no " #type)
+#define FLAG(f, name, help) IS(f, bool);
+#define NUMBER(f, name, min, max, help) IS(f, unsigned);
+#define CHOICE(f, name, choices, help) IS(f, unsigned);
+#include "translator/properties.def"
+#undef FLAG
+#undef NUMBER
+#undef CHOICE
+
+const TransProperty *trans_property(size_t i)
+{
+    return i < ARRAY_LEN(rows) ? &rows[i] : NULL;
+}
+
+bool trans_config_check(const TransConfig *c, unsigned n_cpus, GError **error)
+{
+    const char *why = NULL;
+
+    if (c->thread == TRANS_THREAD_SINGLE && n_cpus > 1) {
+        why = "thread=single: each CPU has a thread of its own; only -smp 1 has one";
+    } else if ((c->jump_cache & (c->jump_cache - 1)) != 0) {
+        why = "jump-cache: a power of two is needed";
+    }
+    if (why != NULL) {
+        g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "-accel translate: %s", why);
+    }
+    return why == NULL;
+}
