@@ -202,6 +202,15 @@ static void add_platform_devices(Aml *a, const AcpiConfig *c)
         aml_end_resources(a);
         aml_end(a);
     }
+    if (c->pvpanic_port != 0) {
+        aml_begin_device(a, "PEVT");
+        aml_name_str(a, "_HID", "QEMU0001");
+        aml_name(a, "_CRS");
+        aml_begin_resources(a);
+        aml_res_io(a, c->pvpanic_port, 1);
+        aml_end_resources(a);
+        aml_end(a);
+    }
     for (unsigned i = 0; i < c->n_virtio_mmio; i++) {
         const AcpiVirtioMmio *v = &c->virtio_mmio[i];
         char name[5];

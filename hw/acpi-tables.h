@@ -62,6 +62,7 @@ typedef struct {
     uint8_t serial_irq[4];
     uint64_t hpet_base;
     uint16_t fw_cfg_port;        /* 0x510 */
+    uint16_t pvpanic_port;       /* 0x505 */
     const AcpiVirtioMmio *virtio_mmio; /* borrowed during acpi_tables_new() */
     unsigned n_virtio_mmio;
 } AcpiConfig;

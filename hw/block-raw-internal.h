@@ -22,6 +22,7 @@ typedef struct {
     bool read_only;            /* to the guest */
     bool is_device;            /* a host block device */
     bool ignore_flush;         /* cache=unsafe */
+    bool ignore_discard;
 } BlockRaw;
 
 bool block_raw_open(BlockRaw *f, const BlockOptions *o, GError **error);

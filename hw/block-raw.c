@@ -164,7 +164,7 @@ static bool open_overlay(BlockRaw *f, const BlockOptions *o, GError **error)
 bool block_raw_open(BlockRaw *f, const BlockOptions *o, GError **error)
 {
     *f = (BlockRaw){.fd = -1, .fd_direct = -1, .fd_overlay = -1, .read_only = o->read_only,
-                    .ignore_flush = o->cache == CACHE_UNSAFE};
+                    .ignore_flush = o->cache == CACHE_UNSAFE, .ignore_discard = o->no_discard};
     if (open_file(f, o, error) && check_format(f, o, error) && lock_file(f, o, error) &&
         find_size(f, o, error) && open_direct(f, o, error) && open_overlay(f, o, error)) {
         return true;
@@ -390,7 +390,7 @@ int block_raw_discard(BlockRaw *f, uint64_t offset, uint64_t len)
     if (f->read_only) {
         return EROFS;
     }
-    if (f->written != NULL) {
+    if (f->written != NULL || f->ignore_discard) {
         return 0;
     }
     if (f->is_device) {

@@ -42,6 +42,7 @@ typedef struct {
     const char *format;                /* "raw" or NULL            */
     bool read_only, snapshot;          /* snapshot: writes go to a temporary file that vanishes */
     bool no_lock;
+    bool no_discard;                   /* the image keeps its room when the guest discards */
     enum { CACHE_WRITEBACK, CACHE_NONE, CACHE_WRITETHROUGH, CACHE_DIRECTSYNC, CACHE_UNSAFE } cache;
 } BlockOptions;
 

@@ -193,6 +193,7 @@ static gboolean input_ready(gint fd, GIOCondition cond, gpointer arg)
     }
     n = receive(s, fd, buf, want);
     if (n > 0) {
+        n = s->filter != NULL ? (ssize_t)s->filter(s, buf, (size_t)n) : n;
         chardev_deliver(s->owner, buf, (size_t)n);
         char_stream_update(s);
     } else if (n == 0 || (errno != EINTR && errno != EAGAIN)) {

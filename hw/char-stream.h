@@ -21,6 +21,8 @@ struct CharStream {
     uint64_t dropped;                      /* bytes */
     bool takes_fds;                        /* in_fd is a unix socket, whose peer may pass descriptors */
     int passed_fd;                         /* the last such, owned; -1: none */
+    size_t (*filter)(CharStream *s, uint8_t *buf, size_t len); /* takes out what is no data, in place;
+                                              returns how much is left; may be NULL */
     void (*hangup)(CharStream *s);         /* end of file or an error on in_fd; may be NULL */
 };
 

@@ -28,7 +28,9 @@ Chardev *chardev_pty_new(const char *id, GMainContext *context, GError **error);
 typedef struct {
     const char *path;          /* unix socket, or NULL                       */
     const char *host, *port;   /* TCP otherwise; host may be NULL or ""      */
+    int fd;                    /* > 0: a socket that exists, taken: connected or (server) listening */
     bool server, wait, nodelay;
+    bool telnet;               /* speak the Telnet protocol (RFC 854): characters at once, a break */
 } ChardevSocketOptions;
 
 /* A server serves one client at a time and goes on listening; with wait, the maker returns when the
@@ -49,6 +51,7 @@ typedef struct CharMux CharMux;
 typedef struct {
     void *arg;
     void (*quit)(void *arg);
+    uint8_t escape;            /* the character that begins them; 0: Ctrl-A */
 } CharMuxHooks;
 
 /*

@@ -11,7 +11,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { ESCAPE = 1 /* Ctrl-A */, FRONT_BUFFER = 4096 };
+enum { CTRL_A = 1, FRONT_BUFFER = 4096 };
 
 typedef struct {
     Chardev chardev;
@@ -67,14 +67,25 @@ static void front_write(Chardev *c, const uint8_t *buf, size_t len)
 
 static void help(CharMux *m)
 {
-    say(m, "\r\n"
-           "Ctrl-A h    this help\r\n"
-           "Ctrl-A x    end the machine\r\n"
-           "Ctrl-A c    switch between console and monitor\r\n"
-           "Ctrl-A b    send a break\r\n"
-           "Ctrl-A t    time stamps on or off\r\n"
-           "Ctrl-A s    save disks (nothing to do: -snapshot keeps none)\r\n"
-           "Ctrl-A Ctrl-A  send Ctrl-A\r\n");
+    static const char *const lines[] = {
+        "h    this help", "x    end the machine", "c    switch between console and monitor",
+        "b    send a break", "t    time stamps on or off",
+        "s    save disks (nothing to do: -snapshot keeps none)",
+    };
+    char key[16], line[80];
+
+    if (m->hooks.escape < ' ') {
+        snprintf(key, sizeof key, "Ctrl-%c", m->hooks.escape + '@');
+    } else {
+        snprintf(key, sizeof key, "%c", m->hooks.escape);
+    }
+    say(m, "\r\n");
+    for (size_t i = 0; i < G_N_ELEMENTS(lines); i++) {
+        snprintf(line, sizeof line, "%s %s\r\n", key, lines[i]);
+        say(m, line);
+    }
+    snprintf(line, sizeof line, "%s %s  send %s\r\n", key, key, key);
+    say(m, line);
 }
 
 static void focus_next(CharMux *m)
@@ -152,11 +163,11 @@ static void mux_read(void *arg, const uint8_t *buf, size_t len)
     for (size_t i = 0; i < len; i++) {
         bool was_escaped = m->escaped;
 
-        m->escaped = !was_escaped && buf[i] == ESCAPE;
+        m->escaped = !was_escaped && buf[i] == m->hooks.escape;
         if (m->escaped) {
             continue;
         }
-        if (was_escaped && buf[i] != ESCAPE) {
+        if (was_escaped && buf[i] != m->hooks.escape) {
             escape(m, buf[i]);
             continue;
         }
@@ -247,6 +258,7 @@ CharMux *char_mux_new(Chardev *inner, const CharMuxHooks *hooks)
 
     m->inner = inner;
     m->hooks = *hooks;
+    m->hooks.escape = m->hooks.escape != 0 ? m->hooks.escape : CTRL_A;
     chardev_attach(inner, &(CharHandlers){.arg = m, .can_read = mux_can_read, .read = mux_read,
                                           .event = mux_event});
     return m;

@@ -7,6 +7,7 @@
 #include "hw/char-stream.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <gio/gio.h>
 #include <glib-unix.h>
 #include <netdb.h>
@@ -25,10 +26,84 @@ typedef struct {
     int listen_fd;             /* -1: a client */
     GSource *accepting;        /* while no client is connected */
     char *unlink_path;         /* of a unix server's socket */
-    bool nodelay;
+    bool nodelay, telnet;
+    enum { TELNET_DATA, TELNET_IAC, TELNET_OPTION, TELNET_SUB, TELNET_SUB_IAC } state;
 } CharSocket;
 
 static void start_accepting(CharSocket *s);
+
+/* -- Telnet (RFC 854; echo RFC 857, suppressed go-ahead RFC 858, binary RFC 856) ------------------------ */
+
+enum { /* commands, options */
+    SE = 240, BRK = 243, SB = 250, WILL = 251, WONT = 252, DO = 253, DONT = 254, IAC = 255,
+    OPT_BINARY = 0, OPT_ECHO = 1, OPT_NO_GO_AHEAD = 3,
+};
+
+/* What makes a terminal send each key at once and show only what comes back.  The answers are the client's
+ * agreement; they are not looked at. */
+static void telnet_greet(CharSocket *s)
+{
+    static const uint8_t offer[] = {
+        IAC, WILL, OPT_ECHO, IAC, WILL, OPT_NO_GO_AHEAD, IAC, WILL, OPT_BINARY, IAC, DO, OPT_BINARY,
+    };
+
+    s->state = TELNET_DATA;
+    char_stream_write(&s->stream, offer, sizeof offer);
+}
+
+/* Take the protocol out of buf[0..len); returns how much data is left at its beginning. */
+static size_t telnet_filter(CharStream *stream, uint8_t *buf, size_t len)
+{
+    CharSocket *s = (CharSocket *)((char *)stream - offsetof(CharSocket, stream));
+    size_t n = 0;
+
+    for (size_t i = 0; i < len; i++) {
+        uint8_t b = buf[i];
+
+        switch (s->state) {
+        case TELNET_DATA:
+            if (b == IAC) {
+                s->state = TELNET_IAC;
+            } else {
+                buf[n++] = b;
+            }
+            break;
+        case TELNET_IAC:
+            s->state = b == SB ? TELNET_SUB : b >= WILL && b <= DONT ? TELNET_OPTION : TELNET_DATA;
+            if (b == IAC) {
+                buf[n++] = b;
+            } else if (b == BRK) {
+                chardev_event(&s->chardev, CHAR_BREAK);
+            }
+            break;
+        case TELNET_OPTION:
+            s->state = TELNET_DATA;
+            break;
+        case TELNET_SUB:
+            s->state = b == IAC ? TELNET_SUB_IAC : TELNET_SUB;
+            break;
+        case TELNET_SUB_IAC:
+            s->state = b == SE ? TELNET_DATA : TELNET_SUB;
+            break;
+        }
+    }
+    return n;
+}
+
+static void telnet_write(CharSocket *s, const uint8_t *buf, size_t len)
+{
+    while (len > 0) {          /* an IAC byte goes twice */
+        const uint8_t *iac = memchr(buf, IAC, len);
+        size_t n = iac != NULL ? (size_t)(iac - buf) + 1 : len;
+
+        char_stream_write(&s->stream, buf, n);
+        if (iac != NULL) {
+            char_stream_write(&s->stream, iac, 1);
+        }
+        buf += n;
+        len -= n;
+    }
+}
 
 /* -- Connections ------------------------------------------------------------------------------------ */
 
@@ -41,6 +116,9 @@ static void connected(CharSocket *s, int fd)
     }
     s->chardev.open = true;
     char_stream_open(&s->stream, fd, fd);
+    if (s->telnet) {
+        telnet_greet(s);
+    }
     chardev_event(&s->chardev, CHAR_OPENED);
 }
 
@@ -160,11 +238,43 @@ static int tcp_socket(const ChardevSocketOptions *o, const char *where, GError *
     return fd >= 0 ? fd : failed(o->server ? "listen on" : "connect to", where, r, error);
 }
 
+/* A socket that the parent process has made: it must be one, and listen or be connected as told. */
+static int given_socket(const ChardevSocketOptions *o, const char *where, GError **error)
+{
+    int listens = 0;
+    socklen_t len = sizeof listens;
+
+    if (getsockopt(o->fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &len) != 0) {
+        return failed("use", where, errno, error);
+    }
+    if ((listens != 0) != o->server) {
+        return failed(o->server ? "listen on" : "talk over", where, EINVAL, error);
+    }
+    if (fcntl(o->fd, F_SETFD, FD_CLOEXEC) != 0) {
+        return failed("use", where, errno, error);
+    }
+    return o->fd;
+}
+
+static bool is_unix(int fd)
+{
+    struct sockaddr_storage a;
+    socklen_t len = sizeof a;
+
+    return getsockname(fd, (struct sockaddr *)&a, &len) == 0 && a.ss_family == AF_UNIX;
+}
+
 /* -- The back end --------------------------------------------------------------------------------------- */
 
 static void socket_write(Chardev *c, const uint8_t *buf, size_t len)
 {
-    char_stream_write(&((CharSocket *)c)->stream, buf, len);
+    CharSocket *s = (CharSocket *)c;
+
+    if (s->telnet) {
+        telnet_write(s, buf, len);
+    } else {
+        char_stream_write(&s->stream, buf, len);
+    }
 }
 
 static void socket_update(Chardev *c)
@@ -211,10 +321,13 @@ static const ChardevClass socket_class = {
 Chardev *chardev_socket_new(const char *id, const ChardevSocketOptions *o, GMainContext *context,
                             GError **error)
 {
-    g_autofree char *where = o->path != NULL
-        ? g_strconcat("unix:", o->path, NULL)
-        : g_strdup_printf("tcp:%s:%s", o->host != NULL ? o->host : "", o->port);
-    int fd = o->path != NULL ? unix_socket(o, error) : tcp_socket(o, where, error);
+    g_autofree char *where = o->path != NULL ? g_strconcat("unix:", o->path, NULL)
+        : o->fd > 0 ? g_strdup_printf("fd:%d", o->fd)
+        : g_strdup_printf("%s:%s:%s", o->telnet ? "telnet" : "tcp", o->host != NULL ? o->host : "",
+                          o->port);
+    int fd = o->path != NULL ? unix_socket(o, error)
+           : o->fd > 0       ? given_socket(o, where, error)
+                             : tcp_socket(o, where, error);
     CharSocket *s;
 
     if (fd < 0) {
@@ -229,7 +342,9 @@ Chardev *chardev_socket_new(const char *id, const ChardevSocketOptions *o, GMain
     s->nodelay = o->nodelay;
     s->listen_fd = o->server ? fd : -1;
     char_stream_init(&s->stream, &s->chardev, context, disconnected);
-    s->stream.takes_fds = o->path != NULL;
+    s->telnet = o->telnet;
+    s->stream.filter = o->telnet ? telnet_filter : NULL;
+    s->stream.takes_fds = is_unix(fd);
     if (!o->server) {
         connected(s, fd);
         return &s->chardev;

@@ -2,6 +2,7 @@
 #include "monitor/back-ends.h"
 
 #include "monitor/events.h"
+#include "monitor/iothread.h"
 #include "monitor/report.h"
 
 #include <string.h>
@@ -28,7 +29,8 @@ static Chardev *make_chardev(Machine *m, const ChardevConfig *c, GError **error)
     case CHAR_SOCKET: {
         ChardevSocketOptions o = {.path = c->path, .host = c->host, .port = c->port,
                                   .server = c->server, .wait = c->server && c->wait,
-                                  .nodelay = c->nodelay};
+                                  .nodelay = c->nodelay, .telnet = c->telnet,
+                                  .fd = c->fd > 0 ? c->fd : 0};
         if (o.wait) {
             report_info("waiting for a connection on %s", c->path != NULL ? c->path : c->port);
         }
@@ -56,7 +58,8 @@ static bool open_chardev(Machine *m, const ChardevConfig *c, BackEndChardev **ma
     b->chardev = chardev;
     b->fronts = g_ptr_array_new_with_free_func((GDestroyNotify)chardev_free);
     if (c->mux) {
-        b->mux = char_mux_new(chardev, &(CharMuxHooks){.arg = m, .quit = machine_quit});
+        b->mux = char_mux_new(chardev, &(CharMuxHooks){.arg = m, .quit = machine_quit,
+                                                         .escape = m->config->escape});
     }
     g_ptr_array_add(m->chardevs, b);
     return true;
@@ -197,6 +200,43 @@ static void report_io_error(void *arg, BlockOp op, int err)
     event_block_io_error(b->machine, b->config->id, op == BLOCK_READ, err);
 }
 
+bool back_ends_start_iothreads(Machine *m, GError **error)
+{
+    for (guint i = 0; i < m->config->objects->len; i++) {
+        const DeviceConfig *o = g_ptr_array_index(m->config->objects, i);
+        IoThread *t;
+
+        if (strcmp(o->driver, "iothread") != 0) {
+            continue;
+        }
+        t = iothread_new(o->id, error);
+        if (t == NULL) {
+            g_prefix_error(error, "%s: ", o->option);
+            return false;
+        }
+        g_ptr_array_add(m->iothreads, t);
+    }
+    return true;
+}
+
+/* Where a drive's requests complete: in the iothread= of the device that has it, or the I/O thread. */
+static GMainContext *context_of(Machine *m, const DriveConfig *d)
+{
+    for (guint i = 0; i < m->config->devices->len; i++) {
+        const DeviceConfig *dev = g_ptr_array_index(m->config->devices, i);
+        const char *drive = opt_peek(dev->props, "drive"), *id = opt_peek(dev->props, "iothread");
+
+        for (guint t = 0; drive != NULL && id != NULL && strcmp(drive, d->id) == 0 &&
+                          t < m->iothreads->len; t++) {
+            IoThread *thread = g_ptr_array_index(m->iothreads, t);
+            if (strcmp(iothread_id(thread), id) == 0) {
+                return iothread_context(thread);
+            }
+        }
+    }
+    return m->context;
+}
+
 bool back_ends_open_blocks(Machine *m, GError **error)
 {
     for (guint i = 0; i < m->config->drives->len; i++) {
@@ -207,10 +247,11 @@ bool back_ends_open_blocks(Machine *m, GError **error)
         g_ptr_array_add(m->blocks, b);
         if (d->file != NULL) {
             BlockOptions o = {.filename = d->file, .format = d->format, .read_only = d->read_only,
-                              .snapshot = d->snapshot};
+                              .snapshot = d->snapshot, .no_lock = d->no_lock,
+                              .no_discard = d->no_discard};
             o.cache = d->cache;
             b->machine = m;
-            b->block = block_open(&o, m->context, run_locked, m, error);
+            b->block = block_open(&o, context_of(m, d), run_locked, m, error);
             if (b->block == NULL) {
                 g_prefix_error(error, "%s: ", d->option);
                 return false;

@@ -26,6 +26,7 @@ typedef struct {
 } BackEndBlock;
 
 bool back_ends_open_chardevs(Machine *m, GError **error);
+bool back_ends_start_iothreads(Machine *m, GError **error);
 bool back_ends_open_blocks(Machine *m, GError **error);
 
 /* One more chardev, while the machine exists; takes `c` in any case. */

@@ -29,11 +29,9 @@ static inline ConfigResult config_result(bool ok)
     return ok ? CONFIG_OK : CONFIG_FAILED;
 }
 
-/* The argument asks for a list ("help" or "?"). */
-bool wants_help(const char *arg);
-
 /* Frees one of the lists' elements. */
 void drive_config_free(DriveConfig *d);
+void node_config_free(NodeConfig *n);
 void device_config_free(DeviceConfig *d);
 void line_config_free(LineConfig *l);
 
@@ -51,6 +49,24 @@ bool config_add_line(MachineConfig *c, GPtrArray *lines, const char *typed, cons
 
 /* option-chardev.c: the serial lines and monitors that exist when nobody asks otherwise. */
 bool config_default_lines(MachineConfig *c, GError **error);
+
+/* option-config.c: call fn for each section of a -readconfig file: the option it stands for, its settings as
+ * that option's argument, and "-readconfig FILE: [section]" for messages. */
+typedef bool ConfigSection(void *arg, const char *option, const char *text, const char *where,
+                           GError **error);
+bool config_read_file(const char *path, ConfigSection *fn, void *arg, GError **error);
+
+/* option-object.c: the object that -machine memory-backend= names is one, of -m's size. */
+bool config_check_memory(const MachineConfig *c, GError **error);
+
+/* option-block.c: make drives of the nodes of -blockdev. */
+bool config_resolve_nodes(MachineConfig *c, GError **error);
+
+/* option-drive.c: keep `d` as a drive of its own name; takes it. */
+bool config_keep_drive(MachineConfig *c, DriveConfig *d, bool has_index, GError **error);
+
+/* option-drive.c: keep a use of -device or -object, JSON or not. */
+ConfigResult config_add_device(GPtrArray *list, const OptUse *use, const char *first_key, GError **error);
 
 /* option-drive.c: refuse two drives in one place. */
 bool config_check_drives(MachineConfig *c, GError **error);

@@ -38,12 +38,19 @@ bool config_option(size_t i, const char **name, const char **form)
     return false;
 }
 
-/* -- -help, -version -------------------------------------------------------------------------------- */
-
-bool wants_help(const char *arg)
+bool config_option_row(size_t i, ConfigOption *row)
 {
-    return strcmp(arg, "help") == 0 || strcmp(arg, "?") == 0;
+    for (size_t r = 0; r < ARRAY_LEN(rows); r++) {
+        bool shown = rows[r].name == NULL || rows[r].handler != NULL;
+        if (shown && i-- == 0) {
+            *row = (ConfigOption){rows[r].name, rows[r].form, rows[r].help};
+            return true;
+        }
+    }
+    return false;
 }
+
+/* -- -help, -version -------------------------------------------------------------------------------- */
 
 static void print_indented(const char *text, int indent)
 {
@@ -113,6 +120,38 @@ static bool unknown_option(const char *typed, const char *name, GError **error)
                         : fail(error, "%s: unknown option; -help lists them all", typed);
 }
 
+static const OptRow *find_usable_row(const char *typed, const char *name, GError **error)
+{
+    const OptRow *row = find_row(name);
+
+    if (row == NULL) {
+        unknown_option(typed, name, error);
+    } else if (row->handler == NULL) {
+        fail(error, "%s: not supported: %s", typed, row->help);
+        row = NULL;
+    }
+    return row;
+}
+
+/* A section of a -readconfig file, as if it had been typed. */
+static bool use_section(void *arg, const char *option, const char *text, const char *where,
+                        GError **error)
+{
+    const OptRow *row = find_usable_row(where, option, error);
+    Use u = {row, g_strdup(text), g_strdup(where)};
+
+    if (row == NULL) {
+        use_clear(&u);
+        return false;
+    }
+    if (!row->takes_arg || row->handler == option_readconfig) {
+        use_clear(&u);
+        return fail(error, "%s: this option has no section", where);
+    }
+    g_array_append_val((GArray *)arg, u);
+    return true;
+}
+
 /* One option (argv[*i]) into `uses`, its argument consumed. */
 static bool collect_one(GArray *uses, int argc, char **argv, int *i, GError **error)
 {
@@ -127,12 +166,9 @@ static bool collect_one(GArray *uses, int argc, char **argv, int *i, GError **er
         return true;
     }
     name = typed + 1 + (typed[1] == '-');
-    row = find_row(name);
+    row = find_usable_row(typed, name, error);
     if (row == NULL) {
-        return unknown_option(typed, name, error);
-    }
-    if (row->handler == NULL) {
-        return fail(error, "%s: not supported: %s", typed, row->help);
+        return false;
     }
     u.row = row;
     if (row->takes_arg) {
@@ -143,6 +179,10 @@ static bool collect_one(GArray *uses, int argc, char **argv, int *i, GError **er
         u.typed = g_strconcat("-", name, " ", u.arg, NULL);
     } else {
         u.typed = g_strconcat("-", name, NULL);
+    }
+    if (row->handler == option_readconfig && !config_read_file(u.arg, use_section, uses, error)) {
+        use_clear(&u);
+        return false;
     }
     g_array_append_val(uses, u);
     return true;
@@ -155,6 +195,11 @@ static ConfigResult run_phase(MachineConfig *c, GArray *uses, OptPhase phase, GE
         OptUse use = {u->row->name, u->arg, u->typed};
         ConfigResult r = u->row->phase == phase ? u->row->handler(c, &use, error) : CONFIG_OK;
 
+        if (r == CONFIG_FAILED && error_is_help(*error)) {
+            printf("%s\n", (*error)->message);
+            g_clear_error(error);
+            return CONFIG_DONE;
+        }
         if (r == CONFIG_FAILED) {
             g_prefix_error(error, "%s: ", u->typed);
         }
@@ -175,6 +220,10 @@ static void set_defaults(MachineConfig *c)
         .hpet = true, .acpi = true, .graphics = true,
         .pit = true, .pic = true, .rtc = true, .isa_serial = true, .cmdline_devices = true,
         .vga = true,
+        .dump_guest_core = true,
+        .escape = 1,
+        .option_roms = g_ptr_array_new_with_free_func(g_free),
+        .nodes = g_ptr_array_new_with_free_func((GDestroyNotify)node_config_free),
         .rtc_base = -1,
         .drives = g_ptr_array_new_with_free_func((GDestroyNotify)drive_config_free),
         .devices = g_ptr_array_new_with_free_func((GDestroyNotify)device_config_free),
@@ -217,6 +266,10 @@ static bool check_whole(MachineConfig *c, GError **error)
             return fail(error, "%s: only makes sense with -kernel", orphan);
         }
     }
+    if (c->option_roms->len > 0 && (c->machine != MACHINE_PC || (c->kernel != NULL && c->bios == NULL))) {
+        return fail(error, "-option-rom %s: there is no firmware to run it (-bios makes -kernel start by one)",
+                    (const char *)g_ptr_array_index(c->option_roms, 0));
+    }
     if (c->machine == MACHINE_NONE && (c->kernel != NULL || c->bios != NULL)) {
         return fail(error, "%s: machine none has no CPU to run it",
                     c->kernel != NULL ? "-kernel" : "-bios");
@@ -237,7 +290,7 @@ static bool check_whole(MachineConfig *c, GError **error)
         return fail(error, "-machine dumpdtb=%s: only machine microvm has a device tree",
                     c->dumpdtb);
     }
-    return trans_config_check(&c->translate, c->n_cpus, error) && config_check_drives(c, error) && config_default_lines(c, error) &&
+    return trans_config_check(&c->translate, c->n_cpus, error) && config_check_memory(c, error) && config_check_drives(c, error) && config_default_lines(c, error) &&
            check_background(c, error);
 }
 
@@ -267,10 +320,12 @@ void config_clear(MachineConfig *c)
 {
     char **strings[] = {&c->cpu, &c->dumpdtb, &c->name, &c->uuid, &c->kernel, &c->initrd,
                         &c->append, &c->dtb, &c->bios, &c->boot_order, &c->boot_once, &c->pidfile,
-                        &c->log_items, &c->log_file};
+                        &c->log_items, &c->log_file, &c->memory_backend, &c->process_name,
+                        &c->run_as};
     GPtrArray **lists[] = {&c->firmware_dirs, &c->drives, &c->devices, &c->objects, &c->chardevs,
                            &c->fw_cfg, &c->smbios, &c->globals, &c->serials, &c->monitors,
-                           &c->debugcons, &c->qmps, &c->gdbs, &c->traces, &c->stress};
+                           &c->debugcons, &c->qmps, &c->gdbs, &c->traces, &c->stress,
+                           &c->option_roms, &c->nodes};
 
     for (size_t i = 0; i < ARRAY_LEN(strings); i++) {
         g_clear_pointer(strings[i], g_free);
@@ -289,6 +344,17 @@ void config_clear(MachineConfig *c)
 }
 
 /* -- Looking things up -------------------------------------------------------------------------------- */
+
+const DeviceConfig *config_object(const MachineConfig *c, const char *id)
+{
+    for (guint i = 0; i < c->objects->len; i++) {
+        const DeviceConfig *o = g_ptr_array_index(c->objects, i);
+        if (strcmp(o->id, id) == 0) {
+            return o;
+        }
+    }
+    return NULL;
+}
 
 const DriveConfig *config_drive(const MachineConfig *c, const char *id)
 {

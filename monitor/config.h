@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What the command line asks for, parsed and checked as far as that is possible without touching
- * anything: no file is opened, no socket made.  options.def is the list of options; each row's
+ * anything: no file is opened (but -readconfig's), no socket made.  options.def is the list of options; each row's
  * handler (option-*.c) fills in a part of this.  machine_new() builds from it and never changes it.
  *
  * Strings and lists are owned; NULL means "not given".
@@ -30,8 +30,20 @@ typedef struct {
     DriveInterface interface;
     unsigned index;            /* among the drives of its interface          */
     bool cdrom, read_only, snapshot;
+    bool no_lock, no_discard;
+    bool is_node;              /* of -blockdev: has a node's name, no drive's */
     int cache;                 /* of BlockOptions                            */
 } DriveConfig;
+
+/* -blockdev: a node of a graph.  config_check_drives() makes a DriveConfig of each that no other one
+ * stands on. */
+typedef struct {
+    char *option, *name;
+    char *filename;            /* of a file node, NULL: another kind         */
+    char *child;               /* name of the node below                     */
+    bool read_only, direct, no_flush, no_lock, no_discard;
+    bool used;                 /* another node stands on it                  */
+} NodeConfig;
 
 typedef struct {
     char *option, *id;
@@ -48,7 +60,8 @@ typedef struct {
     ChardevKind kind;
     char *path;                /* file, pipe, unix socket                    */
     char *host, *port;         /* TCP socket                                 */
-    bool server, wait, mux, append, nodelay;
+    int fd;                    /* a socket that the parent made; -1: none    */
+    bool server, wait, mux, append, nodelay, telnet;
     bool signals;              /* stdio: Ctrl-C is the terminal's, not the guest's */
     uint64_t size;             /* ringbuf                                    */
 } ChardevConfig;
@@ -64,6 +77,11 @@ typedef struct {
     char *option, *name, *file, *string;
 } FwCfgConfig;
 
+typedef enum { ON_PANIC_SHUTDOWN, ON_PANIC_PAUSE, ON_PANIC_EXIT_FAILURE, ON_PANIC_NONE } PanicAction;
+typedef enum {
+    ON_WATCHDOG_RESET, ON_WATCHDOG_SHUTDOWN, ON_WATCHDOG_POWEROFF, ON_WATCHDOG_PAUSE, ON_WATCHDOG_DEBUG,
+    ON_WATCHDOG_NONE, ON_WATCHDOG_INJECT_NMI,
+} WatchdogAction;
 typedef enum { ON_REBOOT_RESET, ON_REBOOT_SHUTDOWN } RebootAction;
 typedef enum { ON_SHUTDOWN_POWEROFF, ON_SHUTDOWN_PAUSE } ShutdownAction;
 
@@ -78,17 +96,21 @@ typedef struct MachineConfig {
     bool hpet, acpi, graphics;
     bool pit, pic, rtc, isa_serial, cmdline_devices;   /* microvm            */
     char *dumpdtb;
-    char *name, *uuid;
+    char *memory_backend;      /* id of a -object                            */
+    bool dump_guest_core;
+    char *name, *process_name, *uuid;
 
     /* boot */
     char *kernel, *initrd, *append, *dtb, *bios;
     GPtrArray *firmware_dirs;  /* -L, char*                                  */
     char *boot_order, *boot_once;
-    bool boot_menu;
+    bool boot_menu, boot_strict;
+    GPtrArray *option_roms;    /* char*, as typed                            */
     uint64_t boot_splash_ms;
 
     /* devices: DriveConfig*, DeviceConfig*, DeviceConfig* (-object), ChardevConfig*, FwCfgConfig*,
      * char* (-smbios as typed) */
+    GPtrArray *nodes;          /* NodeConfig*                                */
     GPtrArray *drives, *devices, *objects, *chardevs, *fw_cfg, *smbios;
     GPtrArray *globals;        /* char* "driver.property=value"              */
     GPtrArray *serials, *monitors;                     /* LineConfig*        */
@@ -101,6 +123,12 @@ typedef struct MachineConfig {
     /* running */
     RebootAction on_reboot;
     ShutdownAction on_shutdown;
+    PanicAction on_panic;
+    WatchdogAction on_watchdog;
+    char *run_as;              /* USER or UID:GID                            */
+    unsigned sandbox;          /* SandboxFlags (monitor/sandbox.h); 0: off   */
+    bool msg_timestamp, msg_guest_name;
+    uint8_t escape;            /* of shared terminals: 1 is Ctrl-A           */
     bool start_stopped, daemonize;
     char *pidfile, *log_items, *log_file;
     GPtrArray *traces, *stress;                        /* char*              */
@@ -131,6 +159,15 @@ const ConfigMachine *config_machine_of(const MachineConfig *c);
 
 /* The options, in order: name and form of the argument (NULL: none); false after the last. */
 bool config_option(size_t i, const char **name, const char **form);
+/* The same rows with their headings, as -help and the manual show them: a heading has no name. */
+typedef struct {
+    const char *name, *form, *help;
+} ConfigOption;
+bool config_option_row(size_t i, ConfigOption *row);
+
+/* The kinds of chardevs and types of objects, in order; NULL after the last. */
+const char *config_chardev_kind(size_t i);
+const char *config_object_type(size_t i, const char **help);
 
 /* The engines -accel knows, in order; NULL after the last. */
 typedef struct {
@@ -148,6 +185,15 @@ void chardev_config_free(ChardevConfig *d);
 /* -gdb's and gdbserver's short form made explicit: a server that does not wait.  Free the result. */
 char *config_gdb_line(const char *text);
 
+/* The names that -action and set-action take; NULL-terminated, in the order of the enums. */
+extern const char *const config_panic_actions[], *const config_watchdog_actions[],
+    *const config_reboot_actions[], *const config_shutdown_actions[];
+
+/* Guest memory is to be in core dumps of this program (-machine dump-guest-core, a backend's dump). */
+bool config_dump_memory(const MachineConfig *c);
+
+/* The object of that id, or NULL. */
+const DeviceConfig *config_object(const MachineConfig *c, const char *id);
 const DriveConfig *config_drive(const MachineConfig *c, const char *id);
 const ChardevConfig *config_chardev(const MachineConfig *c, const char *id);
 

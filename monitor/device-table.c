@@ -3,6 +3,9 @@
 
 #include "hw/debug-exit.h"
 #include "hw/debugcon.h"
+#include "hw/ib700.h"
+#include "hw/pc-testdev.h"
+#include "hw/pvpanic.h"
 #include "hw/uart.h"
 #include "hw/virtio-blk.h"
 #include "hw/virtio-console.h"
@@ -11,6 +14,7 @@
 #include "monitor/back-ends.h"
 #include "monitor/machine-microvm.h"
 #include "monitor/machine-pc.h"
+#include "monitor/qom.h"
 #include "monitor/report.h"
 #include "softmmu/base/bits.h"
 
@@ -54,6 +58,71 @@ static bool add_debugcon(Machine *m, const DeviceConfig *d, OptList *props, GErr
     dev->id = g_strdup(d->id);
     machine_add_device(m, dev);
     machine_map_port(m, dev, 0, (uint16_t)base);
+    return true;
+}
+
+static bool add_pvpanic(Machine *m, const DeviceConfig *d, OptList *props, GError **error)
+{
+    uint64_t port = PVPANIC_PORT, events = PVPANIC_PANICKED | PVPANIC_CRASH_LOADED;
+    Device *dev;
+
+    if (!opt_take_number(props, "ioport", 0, 0xffff, &port, error) ||
+        !opt_take_number(props, "events", 0, 3, &events, error)) {
+        return false;
+    }
+    dev = pvpanic_new((unsigned)events, machine_guest_panic, m);
+    dev->id = g_strdup(d->id);
+    machine_add_device(m, dev);
+    machine_map_port(m, dev, 0, (uint16_t)port);
+    return true;
+}
+
+uint16_t device_table_pvpanic_port(const MachineConfig *c)
+{
+    for (guint i = 0; i < c->devices->len; i++) {
+        const DeviceConfig *d = g_ptr_array_index(c->devices, i);
+        const char *text = opt_peek(d->props, "ioport");
+        uint64_t port = PVPANIC_PORT;
+
+        if (strcmp(d->driver, "pvpanic") == 0 && (text == NULL || parse_number(text, &port)) && port <= 0xffff) {
+            return (uint16_t)port;
+        }
+    }
+    return 0;
+}
+
+static bool add_ib700(Machine *m, const DeviceConfig *d, OptList *props, GError **error)
+{
+    Device *dev = ib700_new(&m->timers, machine_watchdog, m);
+
+    dev->id = g_strdup(d->id);
+    machine_add_device(m, dev);
+    machine_map_port(m, dev, 0, IB700_PORT);
+    return true;
+}
+
+static bool add_testdev(Machine *m, const DeviceConfig *d, OptList *props, GError **error)
+{
+    static const uint16_t ports[] = {
+        [TESTDEV_WINDOW_DATA] = TESTDEV_DATA, [TESTDEV_WINDOW_FLUSH] = TESTDEV_FLUSH,
+        [TESTDEV_WINDOW_BYTES] = TESTDEV_BYTES, [TESTDEV_WINDOW_IRQS] = TESTDEV_IRQS,
+    };
+    IrqLine irq[TESTDEV_LINES];
+    Device *dev;
+
+    if (machine_pc_bus(m) == NULL) {
+        return fail(error, "machine %s has no ISA bus", m->cls->name);
+    }
+    for (unsigned i = 0; i < TESTDEV_LINES; i++) {
+        irq[i] = machine_pc_gsi(m, i);
+    }
+    dev = pc_testdev_new(irq);
+    dev->id = g_strdup(d->id);
+    machine_add_device(m, dev);
+    for (unsigned i = 0; i < ARRAY_LEN(ports); i++) {
+        machine_map_port(m, dev, i, ports[i]);
+    }
+    machine_map_mmio(m, dev, TESTDEV_WINDOW_MEMORY, TESTDEV_MEMORY);
     return true;
 }
 
@@ -159,8 +228,11 @@ static VirtioDevice *make_blk(Machine *m, OptList *props, GError **error)
 {
     const char *drive = opt_take(props, "drive");
     uint64_t queues = 1, size = 256, logical = 512, physical = 0;
-    const char *serial = opt_take(props, "serial");
+    static const char *const auto_on_off[] = {"auto", "on", "off", NULL};
+    const char *serial = opt_take(props, "serial"), *iothread = opt_take(props, "iothread");
+    const DeviceConfig *object = iothread != NULL ? config_object(m->config, iothread) : NULL;
     BackEndBlock *b;
+    int write_cache = 0;
 
     if (drive == NULL) {
         fail(error, "drive= is needed");
@@ -170,7 +242,12 @@ static VirtioDevice *make_blk(Machine *m, OptList *props, GError **error)
         !opt_take_number(props, "queue-size", 2, 1024, &size, error) ||
         !opt_take_number(props, "logical_block_size", 512, 4096, &logical, error) ||
         !opt_take_number(props, "physical_block_size", 512, 65536, &physical, error) ||
+        !opt_take_choice(props, "write-cache", auto_on_off, &write_cache, error) ||
         !opt_take_only(props, "scsi", "off", error)) {
+        return NULL;
+    }
+    if (iothread != NULL && (object == NULL || strcmp(object->driver, "iothread") != 0)) {
+        fail(error, "there is no iothread '%s'", iothread);
         return NULL;
     }
     b = back_end_take_block(m, drive, error);
@@ -180,6 +257,9 @@ static VirtioDevice *make_blk(Machine *m, OptList *props, GError **error)
     if (b->block == NULL) {
         fail(error, "drive '%s' is empty", drive);
         return NULL;
+    }
+    if (write_cache != 0) {
+        block_set_write_cache(b->block, write_cache == 1);
     }
     VirtioBlkConfig c = {
         .block = b->block, .serial = serial != NULL ? serial : b->config->serial,
@@ -337,6 +417,9 @@ static const DeviceRow rows[] = {
      "iobase=0x501, iosize=2", add_debug_exit},
     {"isa-debugcon", "ISA", "a port that prints: chardev=ID, iobase=0xe9, readback=0xe9",
      add_debugcon},
+    {"pvpanic", "ISA", "tells the host that the guest has crashed: ioport=0x505, events=3", add_pvpanic},
+    {"ib700", "ISA", "a watchdog (-watchdog-action says what it does)", add_ib700},
+    {"pc-testdev", "ISA", "what tests of CPUs expect of a machine", add_testdev},
     {"isa-serial", "ISA", "a 16550A serial port: chardev=ID, index=0..3, iobase=, irq=",
      add_isa_serial},
     {"virtio-blk-pci", "PCI", "a virtio disk: drive=ID, serial=, num-queues=, addr=SLOT",
@@ -378,6 +461,27 @@ void device_table_print(void)
 {
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         printf("name \"%s\", bus %s, desc \"%s\"\n", rows[i].name, rows[i].bus, rows[i].help);
+    }
+}
+
+const DeviceRow *device_table_row(size_t i)
+{
+    return i < ARRAY_LEN(rows) ? &rows[i] : NULL;
+}
+
+void device_table_print_properties(const char *driver)
+{
+    g_autoptr(GPtrArray) types = qom_types();
+    const QomType *t = qom_find_type(types, driver);
+    g_auto(GStrv) props = g_strsplit(t != NULL ? t->props : "", " ", -1);
+
+    printf("%s options:\n", driver);
+    for (char **p = props; *p != NULL; p++) {
+        g_auto(GStrv) parts = g_strsplit_set(*p, ":=", 3);
+        if (g_strv_length(parts) >= 2) {
+            printf("  %s=<%s>%s%s%s\n", parts[0], parts[1], parts[2] != NULL ? " - (default: " : "",
+                   parts[2] != NULL ? parts[2] : "", parts[2] != NULL ? ")" : "");
+        }
     }
 }
 

@@ -18,6 +18,15 @@ const DeviceRow *device_table_find(const char *driver, GError **error);
 /* -device help, to stdout. */
 void device_table_print(void);
 
+/* -device DRIVER,help, to stdout. */
+void device_table_print_properties(const char *driver);
+
+/* Port of the first pvpanic that -device asks for; 0: there is none.  For ACPI, which is made before it. */
+uint16_t device_table_pvpanic_port(const MachineConfig *c);
+
+/* The rows, in order; NULL after the last. */
+const DeviceRow *device_table_row(size_t i);
+
 /* Add everything `-device` asks for, in order. */
 bool device_table_add_all(Machine *m, GError **error);
 

@@ -19,6 +19,7 @@ static const struct {
     [CAUSE_HOST_SIGNAL] = {"host-signal", false},
     [CAUSE_HOST_QUIT] = {"host-qmp-quit", false},
     [CAUSE_HOST_RESET] = {"host-qmp-system-reset", false},
+    [CAUSE_WATCHDOG] = {"watchdog", true},
     [CAUSE_FAILED] = {"host-error", false},
 };
 
@@ -83,6 +84,24 @@ void event_rtc_change(void *machine, int64_t offset_s)
     data = json_object_new_object();
     json_add_int(data, "offset", offset_s);
     qmp_send_event(m->qmp, "RTC_CHANGE", data);
+}
+
+static void send_action(Machine *m, const char *event, const char *action)
+{
+    struct json_object *data = json_object_new_object();
+
+    json_add_string(data, "action", action);
+    qmp_send_event(m->qmp, event, data);
+}
+
+void event_guest_panicked(Machine *m, const char *event, const char *action)
+{
+    send_action(m, event, action);
+}
+
+void event_watchdog(Machine *m, const char *action)
+{
+    send_action(m, "WATCHDOG", action);
 }
 
 void event_powerdown(Machine *m)

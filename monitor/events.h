@@ -14,6 +14,11 @@ void event_stop(Machine *m);
 void event_resume(Machine *m);
 void event_powerdown(Machine *m);
 
+/* The guest says by pvpanic that it has crashed (GUEST_PANICKED) or that a crash kernel takes over
+ * (GUEST_CRASHLOADED); a watchdog has run out.  `action` is what is done about it. */
+void event_guest_panicked(Machine *m, const char *event, const char *action);
+void event_watchdog(Machine *m, const char *action);
+
 /* The host failed a request of the drive `device`; the guest gets the error. */
 void event_block_io_error(Machine *m, const char *device, bool is_read, int err);
 /* The guest has set its clock, `offset_s` seconds ahead of where -rtc put it; a callback's form. */

@@ -178,7 +178,7 @@ void gdb_cpu_stopped(Machine *m, CpuState *cpu, GdbStop why)
     lock_take(&m->lock);
     if (m->gdb != NULL) {
         note_stop(m->gdb, cpu, why);
-        machine_request_stop(m);
+        machine_request_stop(m, RUN_DEBUG);
     } else {
         cpu->watch_hit = NULL;
     }

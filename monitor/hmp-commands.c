@@ -165,6 +165,18 @@ void hmp_logfile(HmpCall *c)
     }
 }
 
+void hmp_watchdog_action(HmpCall *c)
+{
+    for (int i = 0; c->argc == 1 && config_watchdog_actions[i] != NULL; i++) {
+        if (strcmp(config_watchdog_actions[i], c->argv[0]) == 0) {
+            c->machine->on.watchdog = i;
+            return;
+        }
+    }
+    g_autofree char *all = g_strjoinv("|", (char **)config_watchdog_actions);
+    hmp_error(c, "usage: watchdog_action %s", all);
+}
+
 void hmp_trace_event(HmpCall *c)
 {
     bool on;
@@ -179,6 +191,7 @@ void hmp_trace_event(HmpCall *c)
 void hmp_complete_argument(const char *command, const char *start, GPtrArray *words)
 {
     bool log = strcmp(command, "log") == 0, trace = strcmp(command, "trace-event") == 0;
+    bool watchdog = strcmp(command, "watchdog_action") == 0;
 
     for (int i = 0; log && i < LOG_COUNT; i++) {
         if (g_str_has_prefix(log_item_info[i].name, start)) {
@@ -193,6 +206,11 @@ void hmp_complete_argument(const char *command, const char *start, GPtrArray *wo
     for (size_t i = 0; strcmp(command, "accel-set") == 0 && config_engine(i) != NULL; i++) {
         if (g_str_has_prefix(config_engine(i)->name, start)) {
             g_ptr_array_add(words, g_strdup(config_engine(i)->name));
+        }
+    }
+    for (int i = 0; watchdog && config_watchdog_actions[i] != NULL; i++) {
+        if (g_str_has_prefix(config_watchdog_actions[i], start)) {
+            g_ptr_array_add(words, g_strdup(config_watchdog_actions[i]));
         }
     }
 }

@@ -54,6 +54,26 @@ static const Command *find_command(const Command *list, size_t n, const char *wo
     return NULL;
 }
 
+/* Append what is to be said about a command that does not exist. */
+static void append_unknown(const char *name, GString *out)
+{
+    static const struct {
+        const char *qmp, *hmp, *what;
+    } refused[] = {
+#define REFUSED(qmp, hmp, what) {qmp, hmp, what},
+#include "monitor/refused.def"
+#undef REFUSED
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(refused); i++) {
+        if (refused[i].hmp != NULL && strcmp(refused[i].hmp, name) == 0) {
+            g_string_append_printf(out, "Error: %s: not supported: %s\n", name, refused[i].what);
+            return;
+        }
+    }
+    g_string_append_printf(out, "unknown command: '%s'\n", name);
+}
+
 static void list_commands(const Command *list, size_t n, const char *prefix, GString *out)
 {
     for (size_t i = 0; i < n; i++) {
@@ -136,7 +156,7 @@ static char *execute(Machine *m, unsigned *current_cpu, const GPtrArray *history
         if (cmd != NULL) {
             cmd->handler(&c);
         } else {
-            g_string_append_printf(out, "unknown command: '%s'\n", name);
+            append_unknown(name, out);
         }
     }
     return g_string_free(out, FALSE);

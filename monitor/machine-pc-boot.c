@@ -15,6 +15,8 @@
 #include "hw/rtc.h"
 #include "hw/smbios.h"
 #include "monitor/config.h"
+#include "monitor/device-table.h"
+#include "monitor/firmware.h"
 #include "monitor/loader-firmware.h"
 #include "monitor/report.h"
 
@@ -78,6 +80,7 @@ static void acpi_config(const Machine *m, AcpiConfig *c)
     pc_acpi_config_init(c, m->n_cpus, m->config->ram_size, cpu_model_phys_bits(m->cpu_model));
     c->s5_type = S5_TYPE;
     c->vga = pc->vga != NULL;
+    c->pvpanic_port = device_table_pvpanic_port(m->config);
     c->hpet_base = pc->hpet != NULL ? c->hpet_base : 0;
     for (unsigned i = 0; i < 4; i++) {
         c->serial_base[i] = pc->serial_there[i] ? pc_serial_ports[i] : 0;
@@ -150,6 +153,31 @@ static bool fill_fw_cfg(Machine *m, const AcpiConfig *acpi, const SmbiosConfig *
     return true;
 }
 
+/* genroms/NAME is where SeaBIOS looks for ROMs to run. */
+static bool add_option_roms(Machine *m, GError **error)
+{
+    enum { OPTION_ROM_MAX = 128 << 10 };
+    const MachineConfig *c = m->config;
+
+    for (guint i = 0; i < c->option_roms->len; i++) {
+        const char *file = g_ptr_array_index(c->option_roms, i);
+        g_autofree char *base = g_path_get_basename(file), *name = g_strconcat("genroms/", base, NULL);
+        g_autoptr(GBytes) rom = firmware_read(c, file, OPTION_ROM_MAX, error);
+        gsize len = 0;
+        const uint8_t *data = rom != NULL ? g_bytes_get_data(rom, &len) : NULL;
+
+        if (rom != NULL && (len < 3 || data[0] != 0x55 || data[1] != 0xaa)) {
+            fail(error, "it does not begin with 55 aa: no option ROM");
+            g_clear_pointer(&rom, g_bytes_unref);
+        }
+        if (rom == NULL || !fw_cfg_add_file(pc_of(m)->fw_cfg, name, rom, error)) {
+            g_prefix_error(error, "-option-rom %s: ", file);
+            return false;
+        }
+    }
+    return true;
+}
+
 bool pc_prepare_boot(Machine *m, GError **error)
 {
     Pc *pc = pc_of(m);
@@ -164,7 +192,7 @@ bool pc_prepare_boot(Machine *m, GError **error)
     describe_floppies(pc);
     rtc_set_nvram(pc->rtc, CMOS_CPUS, (uint8_t)(m->n_cpus - 1));
     ok = smbios_config(m->config, &smbios, error) &&
-         fill_fw_cfg(m, m->config->acpi ? &acpi : NULL, &smbios, error) &&
+         fill_fw_cfg(m, m->config->acpi ? &acpi : NULL, &smbios, error) && add_option_roms(m, error) &&
          (!direct(m->config) ||
           load_kernel(m, m->config->acpi ? &acpi : NULL, &smbios, error));
     smbios_config_clear(&smbios);

@@ -90,6 +90,12 @@ IrqLine machine_pc_isa_irq(Machine *m, unsigned irq)
     return isa_line(pc_of(m), irq, SRC_ISA);
 }
 
+IrqLine machine_pc_gsi(Machine *m, unsigned gsi)
+{
+    return gsi < 16 ? isa_line(pc_of(m), gsi, SRC_ISA)
+                    : (IrqLine){.set = ioapic_set_irq, .arg = pc_of(m)->ioapic, .line = gsi};
+}
+
 static bool add_interrupts(Machine *m, Pc *pc, GError **error)
 {
     IrqLine intr, irq13;

@@ -10,5 +10,7 @@
 PciBus *machine_pc_bus(Machine *m);
 /* ISA interrupt line `irq` (0..15) for an ISA device. */
 IrqLine machine_pc_isa_irq(Machine *m, unsigned irq);
+/* The same, or input 16 to 23 of the I/O APIC. */
+IrqLine machine_pc_gsi(Machine *m, unsigned gsi);
 
 #endif /* MONITOR_MACHINE_PC_H */

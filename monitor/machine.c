@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "monitor/machine.h"
 
+#include "hw/pvpanic.h"
 #include "hw/terminal.h"
 #include "monitor/accel.h"
 #include "monitor/back-ends.h"
@@ -9,6 +10,7 @@
 #include "monitor/events.h"
 #include "monitor/gdb.h"
 #include "monitor/hmp.h"
+#include "monitor/iothread.h"
 #include "monitor/qmp-keys.h"
 #include "monitor/qmp.h"
 #include "monitor/report.h"
@@ -20,6 +22,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
@@ -51,7 +54,7 @@ void machine_request_shutdown(Machine *m, MachineCause cause, int exit_code)
 
 void machine_request_reset(Machine *m, MachineCause cause)
 {
-    if (m->config->on_reboot == ON_REBOOT_SHUTDOWN) {
+    if (m->on.reboot == ON_REBOOT_SHUTDOWN) {
         machine_request_shutdown(m, cause, 0);
         return;
     }
@@ -69,6 +72,7 @@ const char *machine_state_name(RunState s)
         [RUN_PRELAUNCH] = "prelaunch", [RUN_RUNNING] = "running", [RUN_PAUSED] = "paused",
         [RUN_SHUTDOWN] = "shutdown", [RUN_GUEST_PANICKED] = "guest-panicked",
         [RUN_INTERNAL_ERROR] = "internal-error", [RUN_DEBUG] = "debug",
+        [RUN_WATCHDOG] = "watchdog",
     };
 
     return names[s];
@@ -76,12 +80,14 @@ const char *machine_state_name(RunState s)
 
 bool machine_needs_reset(const Machine *m)
 {
-    return m->state == RUN_SHUTDOWN || m->state == RUN_INTERNAL_ERROR;
+    return m->state == RUN_SHUTDOWN || m->state == RUN_INTERNAL_ERROR ||
+           m->state == RUN_GUEST_PANICKED;
 }
 
-void machine_request_stop(Machine *m)
+void machine_request_stop(Machine *m, RunState why)
 {
     m->stop_wanted = true;
+    m->stop_as = why;
     run_loop_update(m);
     wake(m);
 }
@@ -154,6 +160,56 @@ void machine_guest_shutdown(void *m)
 void machine_guest_debug_exit(void *m, int code)
 {
     machine_request_shutdown(m, CAUSE_DEBUG_EXIT, code & 0xff);
+}
+
+void machine_guest_panic(void *machine, unsigned event)
+{
+    Machine *m = machine;
+    int action = m->on.panic == ON_PANIC_SHUTDOWN && m->on.shutdown == ON_SHUTDOWN_PAUSE ? ON_PANIC_PAUSE
+                                                                                       : m->on.panic;
+
+    if ((event & PVPANIC_PANICKED) == 0) {
+        event_guest_panicked(m, "GUEST_CRASHLOADED", "run");
+    } else if (action == ON_PANIC_NONE) {
+        event_guest_panicked(m, "GUEST_PANICKED", "run");
+    } else if (action == ON_PANIC_PAUSE) {
+        event_guest_panicked(m, "GUEST_PANICKED", "pause");
+        machine_request_stop(m, RUN_GUEST_PANICKED);
+    } else {
+        event_guest_panicked(m, "GUEST_PANICKED", "poweroff");
+        machine_request_shutdown(m, CAUSE_GUEST_PANIC, action == ON_PANIC_EXIT_FAILURE ? 1 : 0);
+    }
+}
+
+void machine_watchdog(void *machine)
+{
+    Machine *m = machine;
+
+    event_watchdog(m, config_watchdog_actions[m->on.watchdog]);
+    switch ((WatchdogAction)m->on.watchdog) {
+    case ON_WATCHDOG_RESET:
+        machine_request_reset(m, CAUSE_WATCHDOG);
+        break;
+    case ON_WATCHDOG_SHUTDOWN:
+        machine_powerdown(m);
+        break;
+    case ON_WATCHDOG_POWEROFF:
+        machine_request_shutdown(m, CAUSE_WATCHDOG, 0);
+        break;
+    case ON_WATCHDOG_PAUSE:
+        machine_request_stop(m, RUN_WATCHDOG);
+        break;
+    case ON_WATCHDOG_INJECT_NMI:
+        if (m->cls->nmi != NULL) {
+            m->cls->nmi(m);
+        }
+        break;
+    case ON_WATCHDOG_DEBUG:
+        report_info("the watchdog has run out");
+        break;
+    case ON_WATCHDOG_NONE:
+        break;
+    }
 }
 
 /* -- For schematics ----------------------------------------------------------------------------------- */
@@ -238,12 +294,15 @@ static bool build(Machine *m, GError **error)
     }
     ending_signals(&set);      /* from here on threads are made: none of them may take these */
     pthread_sigmask(SIG_BLOCK, &set, NULL);
-    if (!back_ends_open_blocks(m, error) || !m->cls->build(m, error) ||
+    if (!back_ends_start_iothreads(m, error) || !back_ends_open_blocks(m, error) || !m->cls->build(m, error) ||
         !device_table_add_all(m, error) || !back_ends_check_use(m, error) ||
         !accel_attach_all(m, error)) {
         return false;
     }
     reset_all(m);
+    if (m->mem != NULL && !config_dump_memory(m->config)) {
+        madvise(m->mem->base, m->mem->size, MADV_DONTDUMP);    /* a smaller core when this program dies */
+    }
     return m->cls->boot(m, error) && hmp_open_all(m, error) && qmp_open_all(m, error) &&
            gdb_open(m, error);
 }
@@ -254,6 +313,10 @@ Machine *machine_new(const MachineConfig *config, GError **error)
     bool ok;
 
     m->config = config;
+    m->on.reboot = config->on_reboot;
+    m->on.shutdown = config->on_shutdown;
+    m->on.panic = config->on_panic;
+    m->on.watchdog = config->on_watchdog;
     m->cls = classes[config->machine];
     m->engine = config->engine;
     lock_init(&m->lock, LOCK_RANK_MACHINE);
@@ -267,6 +330,7 @@ Machine *machine_new(const MachineConfig *config, GError **error)
     m->devices = g_ptr_array_new_with_free_func(free_device);
     m->chardevs = g_ptr_array_new_with_free_func((GDestroyNotify)back_end_chardev_free);
     m->blocks = g_ptr_array_new_with_free_func((GDestroyNotify)back_end_block_free);
+    m->iothreads = g_ptr_array_new_with_free_func((GDestroyNotify)iothread_free);
     m->monitors = g_ptr_array_new_with_free_func((GDestroyNotify)hmp_free);
     lock_take(&m->lock);
     ok = build(m, error);
@@ -283,6 +347,7 @@ void machine_free(Machine *m)
     if (m == NULL) {
         return;
     }
+    g_ptr_array_free(m->iothreads, TRUE);
     lock_take(&m->lock);
     qmp_free(m->qmp);
     m->qmp = NULL;
@@ -350,7 +415,7 @@ void machine_settle(Machine *m)
 /* -no-shutdown: the machine stays, stopped, until a monitor says more. */
 static bool stays_after(const Machine *m)
 {
-    return m->config->on_shutdown == ON_SHUTDOWN_PAUSE &&
+    return m->on.shutdown == ON_SHUTDOWN_PAUSE &&
            (m->cause == CAUSE_GUEST_SHUTDOWN || m->cause == CAUSE_GUEST_RESET ||
             m->cause == CAUSE_TRIPLE_FAULT);
 }
@@ -454,7 +519,7 @@ static void run_until_quit(Machine *m)
         }
         if (m->stop_wanted) {
             m->stop_wanted = false;
-            machine_stop(m, RUN_DEBUG);
+            machine_stop(m, m->stop_as);
         }
         if (m->reset_wanted) {
             reset_machine(m);

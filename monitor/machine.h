@@ -42,6 +42,7 @@ typedef enum {
     CAUSE_HOST_SIGNAL,
     CAUSE_HOST_QUIT,          /* monitor quit, Ctrl-A x         */
     CAUSE_HOST_RESET,         /* system_reset                   */
+    CAUSE_WATCHDOG,           /* -watchdog-action               */
     CAUSE_FAILED,             /* an engine or back end is lost  */
 } MachineCause;
 
@@ -54,6 +55,7 @@ typedef enum {
     RUN_GUEST_PANICKED,
     RUN_INTERNAL_ERROR,
     RUN_DEBUG,                /* a CPU stopped for gdb          */
+    RUN_WATCHDOG,             /* a watchdog ran out             */
     RUN_STATE_COUNT
 } RunState;
 
@@ -95,13 +97,18 @@ struct Machine {
     GPtrArray *devices;       /* Device*, owned, in order of creation (= reset order)   */
     GPtrArray *chardevs;      /* BackEndChardev*, owned (monitor/back-ends.h)            */
     GPtrArray *blocks;        /* BackEndBlock*, owned                                    */
+    GPtrArray *iothreads;     /* IoThread*, owned                                        */
     const EngineClass *engine;
 
     /* state (machine lock) */
+    struct {                  /* what to do (monitor/config.h's enums): -action, set-action */
+        int reboot, shutdown, panic, watchdog;
+    } on;
     bool running;             /* vCPUs may run (not stopped by the monitor)              */
     RunState state;           /* RUN_RUNNING exactly while `running`                     */
     bool reset_wanted, quit_wanted;
-    bool stop_wanted;         /* a CPU's thread asks for RUN_DEBUG                       */
+    bool stop_wanted;         /* somebody else than the I/O thread asks for `stop_as`    */
+    RunState stop_as;
     bool time_stands;         /* the clock does not go on even while running (gdb steps) */
     MachineCause cause;       /* of quit_wanted, or of the last reset                    */
     int exit_code;
@@ -126,7 +133,7 @@ int machine_run(Machine *m);
 /* From devices and monitors (machine lock held): ask, and return at once. */
 void machine_request_reset(Machine *m, MachineCause cause);
 void machine_request_shutdown(Machine *m, MachineCause cause, int exit_code);
-void machine_request_stop(Machine *m);
+void machine_request_stop(Machine *m, RunState why);
 /* I/O thread. */
 void machine_set_running(Machine *m, bool running);
 /* Stop, and say why; a machine that is stopped already stays what it is.  I/O thread. */
@@ -144,6 +151,10 @@ void machine_quit(void *m);
 void machine_guest_reset(void *m);
 void machine_guest_shutdown(void *m);
 void machine_guest_debug_exit(void *m, int code);
+/* pvpanic: `event` as in hw/pvpanic.h. */
+void machine_guest_panic(void *m, unsigned event);
+/* A watchdog device has run out. */
+void machine_watchdog(void *m);
 
 /* What has that id, borrowed; NULL when there is none. */
 Chardev *machine_chardev(Machine *m, const char *id);

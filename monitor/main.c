@@ -4,6 +4,7 @@
 #include "monitor/daemonize.h"
 #include "monitor/machine.h"
 #include "monitor/report.h"
+#include "monitor/sandbox.h"
 #include "monitor/stats.h"
 #include "softmmu/base/log.h"
 #include "softmmu/base/stress.h"
@@ -13,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 /* Switch on what -d, -D, -trace and --stress ask for; the names were checked by the parser. */
@@ -42,14 +44,18 @@ static bool write_pidfile(const char *path, GError **error)
     return g_file_set_contents(path, text, -1, error);
 }
 
-/* The machine is made: write the -pidfile, let the foreground process go. */
+/* The machine is made: write the -pidfile, give up rights, let the foreground process go. */
 static bool go_on(const MachineConfig *c, const char *pidfile, int ready_fd, GError **error)
 {
     if (pidfile != NULL && !write_pidfile(pidfile, error)) {
         g_prefix_error(error, "-pidfile %s: ", c->pidfile);
         return false;
     }
-    return !c->daemonize || daemonize_ready(ready_fd, error);
+    if (c->run_as != NULL && !sandbox_run_as(c->run_as, error)) {
+        return false;
+    }
+    return (!c->daemonize || daemonize_ready(ready_fd, error)) &&
+           (c->sandbox == 0 || sandbox_enter(c->sandbox, error));
 }
 
 static int run(const MachineConfig *c)
@@ -60,6 +66,10 @@ static int run(const MachineConfig *c)
     int status, ready_fd = -1;
     Machine *m;
 
+    report_set_form(c->msg_timestamp, c->msg_guest_name ? c->name : NULL);
+    if (c->process_name != NULL) {
+        prctl(PR_SET_NAME, c->process_name);
+    }
     if (!start_logging(c, &error) || (c->daemonize && !daemonize_begin(&ready_fd, &error))) {
         report_error("%s", error->message);
         return 1;

@@ -11,6 +11,7 @@
 #include "monitor/report.h"
 #include "softmmu/base/bits.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -24,7 +25,8 @@ static const struct {
     {"pipe",    "named pipe PATH, or PATH.in and PATH.out: ,path=PATH", CHAR_PIPE},
     {"pty",     "a new pseudo terminal",                             CHAR_PTY},
     {"ringbuf", "the last SIZE bytes: [,size=SIZE]",                 CHAR_RINGBUF},
-    {"socket",  ",path=PATH or ,host=HOST,port=PORT [,server=on|off][,wait=on|off][,nodelay=on|off]",
+    {"socket",  ",path=PATH or ,host=HOST,port=PORT [,server=on|off][,wait=on|off][,nodelay=on|off]\n"
+     "           [,telnet=on|off]; ,fd=N: a socket of the parent",
      CHAR_SOCKET},
 };
 
@@ -52,37 +54,79 @@ static bool take_socket(ChardevConfig *d, OptList *l, GError **error)
     opt_take_string(l, "path", &d->path);
     opt_take_string(l, "host", &d->host);
     opt_take_string(l, "port", &d->port);
+    uint64_t fd = UINT64_MAX;
+
     d->wait = true;
     if (!opt_take_flag(l, "server", &d->server, error) ||
         !opt_take_flag(l, "wait", &d->wait, error) ||
         !opt_take_flag(l, "nodelay", &d->nodelay, error) ||
-        !opt_take_only(l, "ipv6", "off", error) || !opt_take_only(l, "telnet", "off", error)) {
+        !opt_take_flag(l, "telnet", &d->telnet, error) ||
+        !opt_take_number(l, "fd", 3, INT_MAX, &fd, error) ||
+        !opt_take_only(l, "ipv6", "off", error) || !opt_take_only(l, "websocket", "off", error) ||
+        !opt_take_only(l, "tn3270", "off", error) || !opt_take_only(l, "reconnect", "0", error)) {
         return false;
     }
-    if ((d->path != NULL) == (d->port != NULL)) {
-        return fail(error, "a socket needs path= or host= and port=");
+    d->fd = fd != UINT64_MAX ? (int)fd : -1;
+    return true;
+}
+
+static bool check_socket(const ChardevConfig *d, GError **error)
+{
+    if ((d->path != NULL) + (d->port != NULL) + (d->fd >= 0) != 1) {
+        return fail(error, "a socket needs path=, or host= and port=, or fd=");
     }
     return true;
+}
+
+static bool check_chardev(const ChardevConfig *d, GError **error)
+{
+    switch (d->kind) {
+    case CHAR_SOCKET:
+        return check_socket(d, error);
+    case CHAR_FILE:
+    case CHAR_PIPE:
+        return (d->path != NULL && *d->path != '\0') || fail(error, "path= is needed");
+    case CHAR_RINGBUF:
+        return (d->size > 0 && d->size <= (64 << 20) && (d->size & (d->size - 1)) == 0) ||
+               fail(error, "size is a power of two of at most 64M");
+    default:
+        return true;
+    }
+}
+
+/* The end of a line of that name. */
+static bool find_kind(const char *name, ChardevKind *kind, GError **error)
+{
+    const char *names[ARRAY_LEN(kind_rows)], *near;
+
+    for (size_t i = 0; i < ARRAY_LEN(kind_rows); i++) {
+        if (strcmp(kind_rows[i].name, name) == 0) {
+            *kind = kind_rows[i].kind;
+            return true;
+        }
+        names[i] = kind_rows[i].name;
+    }
+    near = nearest_name(name, names, ARRAY_LEN(names));
+    return near != NULL
+               ? fail(error, "no character back end is called '%s'; did you mean '%s'?", name, near)
+               : fail(error, "no character back end is called '%s'; '-chardev help' lists them", name);
+}
+
+const char *config_chardev_kind(size_t i)
+{
+    return i < ARRAY_LEN(kind_rows) ? kind_rows[i].name : NULL;
 }
 
 /* Everything but the id, into `d`. */
 static bool take_chardev(ChardevConfig *d, const char *kind, OptList *l, GError **error)
 {
-    bool known = false;
-
     if (kind == NULL) {
         return fail(error, "no character back end is named; '-chardev help' lists them");
     }
-    for (size_t i = 0; i < ARRAY_LEN(kind_rows); i++) {
-        if (strcmp(kind_rows[i].name, kind) == 0) {
-            d->kind = kind_rows[i].kind;
-            known = true;
-        }
+    if (!find_kind(kind, &d->kind, error)) {
+        return false;
     }
-    if (!known) {
-        return fail(error, "no character back end is called '%s'; '-chardev help' lists them",
-                    kind);
-    }
+    d->fd = -1;
     d->signals = true;
     d->size = 65536;
     switch (d->kind) {
@@ -94,9 +138,6 @@ static bool take_chardev(ChardevConfig *d, const char *kind, OptList *l, GError 
     case CHAR_FILE:
     case CHAR_PIPE:
         opt_take_string(l, "path", &d->path);
-        if (d->path == NULL || *d->path == '\0') {
-            return fail(error, "path= is needed");
-        }
         if (d->kind == CHAR_FILE && !opt_take_flag(l, "append", &d->append, error)) {
             return false;
         }
@@ -110,14 +151,12 @@ static bool take_chardev(ChardevConfig *d, const char *kind, OptList *l, GError 
         if (!opt_take_size(l, "size", 1, &d->size, error)) {
             return false;
         }
-        if (d->size == 0 || d->size > (64 << 20) || (d->size & (d->size - 1)) != 0) {
-            return fail(error, "size is a power of two of at most 64M");
-        }
         break;
     default:
         break;
     }
-    return opt_take_flag(l, "mux", &d->mux, error) && opt_list_finish(l, error);
+    return opt_take_flag(l, "mux", &d->mux, error) && opt_list_finish(l, error) &&
+           check_chardev(d, error);
 }
 
 static bool keep_chardev(MachineConfig *c, ChardevConfig *d, GError **error)
@@ -140,6 +179,15 @@ static bool keep_chardev(MachineConfig *c, ChardevConfig *d, GError **error)
     return true;
 }
 
+static ConfigResult list_kinds(void)
+{
+    printf("Character back ends:\n");
+    for (size_t i = 0; i < ARRAY_LEN(kind_rows); i++) {
+        printf("%-10s %s\n", kind_rows[i].name, kind_rows[i].help);
+    }
+    return CONFIG_DONE;
+}
+
 ConfigResult option_chardev(MachineConfig *c, const OptUse *use, GError **error)
 {
     g_autoptr(OptList) l = opt_list_parse(use->arg, "backend");
@@ -147,16 +195,12 @@ ConfigResult option_chardev(MachineConfig *c, const OptUse *use, GError **error)
     ChardevConfig *d;
 
     if (kind != NULL && wants_help(kind)) {
-        printf("Character back ends:\n");
-        for (size_t i = 0; i < ARRAY_LEN(kind_rows); i++) {
-            printf("%-10s %s\n", kind_rows[i].name, kind_rows[i].help);
-        }
-        return CONFIG_DONE;
+        return list_kinds();
     }
     d = g_new0(ChardevConfig, 1);
     d->option = g_strdup(use->typed);
     opt_take_string(l, "id", &d->id);
-    if (d->id == NULL || *d->id == '\0' || kind == NULL) {
+    if (!opt_list_wants_help(l) && (d->id == NULL || *d->id == '\0' || kind == NULL)) {
         chardev_config_free(d);
         return config_result(fail(error, "KIND,id=ID is needed"));
     }
@@ -184,14 +228,16 @@ static OptList *short_form(const char *text, const char **kind)
             return opt_list_parse(text + strlen(forms[i].prefix), forms[i].key);
         }
     }
-    if (g_str_has_prefix(text, "tcp:")) {
-        const char *rest = text + strlen("tcp:"), *comma = strchr(rest, ',');
+    if (g_str_has_prefix(text, "tcp:") || g_str_has_prefix(text, "telnet:")) {
+        bool telnet = g_str_has_prefix(text, "telnet:");
+        const char *rest = strchr(text, ':') + 1, *comma = strchr(rest, ',');
         const char *end = comma != NULL ? comma : rest + strlen(rest);
         const char *colon = g_strrstr_len(rest, end - rest, ":");
         g_autofree char *host = g_strndup(rest, colon != NULL ? (size_t)(colon - rest) : 0);
         g_autofree char *port = colon != NULL ? g_strndup(colon + 1, (size_t)(end - colon - 1))
                                               : g_strndup(rest, (size_t)(end - rest));
-        g_autofree char *all = g_strdup_printf("host=%s,port=%s%s", host, port, end);
+        g_autofree char *all = g_strdup_printf("host=%s,port=%s%s%s", host, port,
+                                                telnet ? ",telnet=on" : "", end);
         *kind = "socket";
         return opt_list_parse(all, NULL);
     }
@@ -262,6 +308,9 @@ static ConfigResult add_labelled(MachineConfig *c, GPtrArray *lines, const OptUs
 {
     g_autofree char *label = g_strdup_printf("%s%u", what, lines->len);
 
+    if (wants_help(use->arg)) {
+        return list_kinds();
+    }
     return config_result(config_add_line(c, lines, use->typed, label, use->arg, error));
 }
 
@@ -284,6 +333,17 @@ ConfigResult option_debugcon(MachineConfig *c, const OptUse *use, GError **error
         return config_result(fail(error, "there is only one debug console"));
     }
     return add_labelled(c, c->debugcons, use, "debugcon", error);
+}
+
+ConfigResult option_escape(MachineConfig *c, const OptUse *use, GError **error)
+{
+    uint64_t code;
+
+    if (!parse_number(use->arg, &code) || code < 1 || code > 255) {
+        return config_result(fail(error, "the code of a character, 1 (Ctrl-A) to 255"));
+    }
+    c->escape = (uint8_t)code;
+    return CONFIG_OK;
 }
 
 ConfigResult option_parallel(MachineConfig *c, const OptUse *use, GError **error)

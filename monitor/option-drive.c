@@ -42,7 +42,7 @@ static bool slot_taken(const MachineConfig *c, DriveInterface i, unsigned index)
 }
 
 /* Give the drive a place and a name, and keep it. */
-static bool add_drive(MachineConfig *c, DriveConfig *d, bool has_index, GError **error)
+bool config_keep_drive(MachineConfig *c, DriveConfig *d, bool has_index, GError **error)
 {
     if (!has_index) {
         while (slot_taken(c, d->interface, d->index)) {
@@ -70,6 +70,9 @@ static bool add_drive(MachineConfig *c, DriveConfig *d, bool has_index, GError *
 
 bool config_check_drives(MachineConfig *c, GError **error)
 {
+    if (!config_resolve_nodes(c, error)) {
+        return false;
+    }
     for (guint i = 0; i < c->drives->len; i++) {
         const DriveConfig *d = g_ptr_array_index(c->drives, i);
         if (c->machine == MACHINE_MICROVM &&
@@ -84,6 +87,16 @@ bool config_check_drives(MachineConfig *c, GError **error)
     return true;
 }
 
+/* What QEMU can be told otherwise. */
+static bool take_only_ways(OptList *l, GError **error)
+{
+    return opt_take_only(l, "aio", "threads", error) && opt_take_only(l, "werror", "report", error) &&
+           opt_take_only(l, "rerror", "report", error) &&
+           opt_take_only(l, "detect-zeroes", "off", error) &&
+           opt_take_only(l, "copy-on-read", "off", error) &&
+           opt_take_only(l, "file.driver", "file", error);
+}
+
 static bool take_drive(MachineConfig *c, DriveConfig *d, OptList *l, bool *has_index,
                        GError **error)
 {
@@ -93,9 +106,13 @@ static bool take_drive(MachineConfig *c, DriveConfig *d, OptList *l, bool *has_i
         [CACHE_UNSAFE] = "unsafe", NULL,
     };
     static const char *const medias[] = {"disk", "cdrom", NULL};
-    int interface = c->machine == MACHINE_MICROVM ? IF_VIRTIO : IF_IDE, media = 0;
-    uint64_t index = UINT64_MAX;
+    static const char *const discards[] = {"ignore", "off", "unmap", "on", NULL};
+    int interface = c->machine == MACHINE_MICROVM ? IF_VIRTIO : IF_IDE, media = 0, discard = 2;
+    uint64_t index = UINT64_MAX, bus = UINT64_MAX, unit = 0;
+    bool locking = true;
 
+    opt_take_string(l, "file.filename", &d->file);
+    opt_take_string(l, "driver", &d->format);
     opt_take_string(l, "file", &d->file);
     opt_take_string(l, "id", &d->id);
     opt_take_string(l, "format", &d->format);
@@ -104,10 +121,23 @@ static bool take_drive(MachineConfig *c, DriveConfig *d, OptList *l, bool *has_i
         !opt_take_choice(l, "media", medias, &media, error) ||
         !opt_take_choice(l, "cache", caches, &d->cache, error) ||
         !opt_take_number(l, "index", 0, 1023, &index, error) ||
+        !opt_take_number(l, "bus", 0, 1023, &bus, error) ||
+        !opt_take_number(l, "unit", 0, 1, &unit, error) ||
+        !opt_take_choice(l, "discard", discards, &discard, error) ||
         !opt_take_flag(l, "readonly", &d->read_only, error) ||
         !opt_take_flag(l, "read-only", &d->read_only, error) ||
-        !opt_take_flag(l, "snapshot", &d->snapshot, error) || !opt_list_finish(l, error)) {
+        !opt_take_flag(l, "file.locking", &locking, error) ||
+        !opt_take_flag(l, "snapshot", &d->snapshot, error) || !take_only_ways(l, error) ||
+        !opt_list_finish(l, error)) {
         return false;
+    }
+    d->no_lock = !locking;
+    d->no_discard = discard < 2;
+    if (bus != UINT64_MAX && interface != IF_IDE) {
+        return fail(error, "bus= is of if=ide; use index=");
+    }
+    if (index == UINT64_MAX && bus != UINT64_MAX) {
+        index = bus * 2 + unit;
     }
     if (d->format != NULL && strcmp(d->format, "raw") != 0) {
         return fail(error, "format=%s: only raw images are supported", d->format);
@@ -135,7 +165,7 @@ ConfigResult option_drive(MachineConfig *c, const OptUse *use, GError **error)
         drive_config_free(d);
         return CONFIG_FAILED;
     }
-    return config_result(add_drive(c, d, has_index, error));
+    return config_result(config_keep_drive(c, d, has_index, error));
 }
 
 static ConfigResult add_simple(MachineConfig *c, const OptUse *use, DriveInterface interface,
@@ -146,7 +176,7 @@ static ConfigResult add_simple(MachineConfig *c, const OptUse *use, DriveInterfa
     *d = (DriveConfig){.option = g_strdup(use->typed), .file = g_strdup(use->arg),
                        .interface = interface, .index = index, .cdrom = cdrom,
                        .read_only = cdrom, .snapshot = c->snapshot};
-    return config_result(add_drive(c, d, true, error));
+    return config_result(config_keep_drive(c, d, true, error));
 }
 
 ConfigResult option_hd(MachineConfig *c, const OptUse *use, GError **error)
@@ -181,13 +211,16 @@ void device_config_free(DeviceConfig *d)
     g_free(d);
 }
 
-static ConfigResult add_device(GPtrArray *list, const OptUse *use, const char *first_key,
-                               GError **error)
+ConfigResult config_add_device(GPtrArray *list, const OptUse *use, const char *first_key, GError **error)
 {
     DeviceConfig *d = g_new0(DeviceConfig, 1);
 
     d->option = g_strdup(use->typed);
-    d->props = opt_list_parse(use->arg, first_key);
+    d->props = opt_list_parse_either(use->arg, first_key, error);
+    if (d->props == NULL) {
+        device_config_free(d);
+        return CONFIG_FAILED;
+    }
     opt_take_string(d->props, first_key, &d->driver);
     opt_take_string(d->props, "id", &d->id);
     g_ptr_array_add(list, d);
@@ -205,61 +238,70 @@ static ConfigResult add_device(GPtrArray *list, const OptUse *use, const char *f
 
 ConfigResult option_device(MachineConfig *c, const OptUse *use, GError **error)
 {
+    const DeviceConfig *d;
+    ConfigResult r;
+
     if (wants_help(use->arg)) {
         device_table_print();
         return CONFIG_DONE;
     }
-    ConfigResult r = add_device(c->devices, use, "driver", error);
-    if (r == CONFIG_OK) {
-        const DeviceConfig *d = g_ptr_array_index(c->devices, c->devices->len - 1);
-        r = config_result(device_table_find(d->driver, error) != NULL);
+    r = config_add_device(c->devices, use, "driver", error);
+    if (r != CONFIG_OK) {
+        return r;
     }
-    return r;
-}
-
-ConfigResult option_object(MachineConfig *c, const OptUse *use, GError **error)
-{
-    DeviceConfig *d;
-
-    if (wants_help(use->arg)) {
-        printf("rng-random   random numbers from a file of the host [/dev/urandom]\n");
-        return CONFIG_DONE;
-    }
-    if (add_device(c->objects, use, "qom-type", error) != CONFIG_OK) {
+    d = g_ptr_array_index(c->devices, c->devices->len - 1);
+    if (device_table_find(d->driver, error) == NULL) {
         return CONFIG_FAILED;
     }
-    d = g_ptr_array_index(c->objects, c->objects->len - 1);
-    if (strcmp(d->driver, "rng-random") != 0) {
-        return config_result(fail(error, "no object type is called '%s'; '-object help' lists them",
-                                  d->driver));
+    if (opt_list_wants_help(d->props)) {
+        device_table_print_properties(d->driver);
+        return CONFIG_DONE;
     }
-    if (d->id == NULL) {
-        return config_result(fail(error, "id= is needed"));
-    }
-    opt_take(d->props, "filename");
-    return config_result(opt_list_finish(d->props, error));
+    return CONFIG_OK;
 }
 
+/* DRIVER.PROPERTY=VALUE, or driver=DRIVER,property=PROPERTY,value=VALUE. */
 ConfigResult option_global(MachineConfig *c, const OptUse *use, GError **error)
 {
     const char *dot = strchr(use->arg, '.');
     const char *eq = dot != NULL ? strchr(dot, '=') : NULL;
-    g_autofree char *driver = dot != NULL ? g_strndup(use->arg, (size_t)(dot - use->arg)) : NULL;
+    g_autofree char *driver = NULL, *text = NULL;
 
-    if (eq == NULL) {
+    if (wants_help(use->arg)) {
+        return config_result(answer_help(error, "DRIVER.PROPERTY=VALUE; '-device help' lists the drivers, "
+                                         "'-device DRIVER,help' properties"));
+    }
+    if (g_str_has_prefix(use->arg, "driver=")) {
+        g_autoptr(OptList) l = opt_list_parse(use->arg, NULL);
+        const char *property = opt_take(l, "property"), *value = opt_take(l, "value");
+        driver = g_strdup(opt_take(l, "driver"));
+        if (!opt_list_finish(l, error)) {
+            return CONFIG_FAILED;
+        }
+        if (property == NULL || value == NULL) {
+            return config_result(fail(error, "driver=, property= and value= are needed"));
+        }
+        text = g_strdup_printf("%s.%s=%s", driver, property, value);
+    } else if (eq != NULL) {
+        driver = g_strndup(use->arg, (size_t)(dot - use->arg));
+        text = g_strdup(use->arg);
+    } else {
         return config_result(fail(error, "DRIVER.PROPERTY=VALUE is needed"));
     }
     if (device_table_find(driver, error) == NULL) {
         return CONFIG_FAILED;
     }
-    g_ptr_array_add(c->globals, g_strdup(use->arg));
+    g_ptr_array_add(c->globals, g_steal_pointer(&text));
     return CONFIG_OK;
 }
 
 ConfigResult option_vga(MachineConfig *c, const OptUse *use, GError **error)
 {
+    if (wants_help(use->arg)) {
+        return config_result(answer_help(error, "none\nstd"));
+    }
     if (strcmp(use->arg, "none") != 0 && strcmp(use->arg, "std") != 0) {
-        return config_result(fail(error, "the display adapter is std or none"));
+        return config_result(fail(error, "no display adapter of that name is built; use std or none"));
     }
     c->vga = strcmp(use->arg, "std") == 0;
     return CONFIG_OK;
@@ -268,8 +310,7 @@ ConfigResult option_vga(MachineConfig *c, const OptUse *use, GError **error)
 ConfigResult option_display(MachineConfig *c, const OptUse *use, GError **error)
 {
     if (wants_help(use->arg)) {
-        printf("none\n");
-        return CONFIG_DONE;
+        return config_result(answer_help(error, "none"));
     }
     if (strcmp(use->arg, "none") != 0) {
         return config_result(fail(error, "no display is built; use none"));

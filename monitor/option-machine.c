@@ -4,6 +4,7 @@
 
 #include "cpu-x86/cpuid.h"
 #include "monitor/report.h"
+#include "monitor/sandbox.h"
 #include "softmmu/base/bits.h"
 #include "translator/engine.h"
 
@@ -106,7 +107,8 @@ ConfigResult option_accel(MachineConfig *c, const OptUse *use, GError **error)
 
 /* -- Machine ------------------------------------------------------------------------------------------ */
 
-#define COMMON_PROPS "accel:string hpet:bool acpi:bool graphics:bool usb:bool vmport:bool smm:bool"
+#define COMMON_PROPS "accel:string hpet:bool acpi:bool graphics:bool usb:bool vmport:bool smm:bool " \
+                     "memory-backend:string dump-guest-core:bool mem-merge:bool"
 static const ConfigMachine machine_rows[] = {
     {"pc-i440fx-7.2", "pc", "PC with i440FX and PIIX", MACHINE_PC, "pc.ram", COMMON_PROPS},
     {"microvm", NULL, "small machine: virtio-mmio, no firmware, no PCI", MACHINE_MICROVM,
@@ -130,9 +132,22 @@ const ConfigMachine *config_machine_of(const MachineConfig *c)
     g_assert_not_reached();
 }
 
+/* QEMU's versions of pc: their differences are not modelled, the names of 1.4 to 7.2 are known. */
+static bool is_pc_version(const char *name)
+{
+    unsigned major, minor;
+    char end;
+
+    return sscanf(name, "pc-i440fx-%2u.%2u%c", &major, &minor, &end) == 2 &&
+           ((major == 1 && minor >= 4 && minor <= 7) || (major >= 2 && major <= 6) ||
+            (major == 7 && minor <= 2)) && minor <= 12;
+}
+
 static bool choose_machine(MachineConfig *c, const char *name, GError **error)
 {
-    if (g_str_has_prefix(name, "pc-i440fx-") || strcmp(name, "pc") == 0) {
+    const char *names[2 * ARRAY_LEN(machine_rows)], *near;
+
+    if (is_pc_version(name) || strcmp(name, "pc") == 0) {
         name = machine_rows[0].name;
     }
     for (size_t i = 0; i < ARRAY_LEN(machine_rows); i++) {
@@ -141,7 +156,14 @@ static bool choose_machine(MachineConfig *c, const char *name, GError **error)
             return true;
         }
     }
-    return fail(error, "no machine type is called '%s'; use -machine help to list them", name);
+    for (size_t i = 0; i < ARRAY_LEN(machine_rows); i++) {
+        names[2 * i] = machine_rows[i].name;
+        names[2 * i + 1] = machine_rows[i].alias;
+    }
+    near = nearest_name(name, names, ARRAY_LEN(names));
+    return near != NULL ? fail(error, "no machine type is called '%s'; did you mean '%s'?", name, near)
+                        : fail(error, "no machine type is called '%s'; use -machine help to list them",
+                               name);
 }
 
 static bool take_microvm_flags(MachineConfig *c, OptList *l, GError **error)
@@ -160,7 +182,7 @@ ConfigResult option_machine(MachineConfig *c, const OptUse *use, GError **error)
     g_autoptr(OptList) l = opt_list_parse(use->arg, "type");
     const char *type = opt_take(l, "type"), *accel;
 
-    if (type != NULL && wants_help(type)) {
+    if (opt_list_wants_help(l) && (type == NULL || wants_help(type))) {
         printf("Machine types:\n");
         for (size_t i = 0; i < ARRAY_LEN(machine_rows); i++) {
             const ConfigMachine *r = &machine_rows[i];
@@ -179,9 +201,13 @@ ConfigResult option_machine(MachineConfig *c, const OptUse *use, GError **error)
         return CONFIG_FAILED;
     }
     opt_take_string(l, "dumpdtb", &c->dumpdtb);
+    opt_take_string(l, "memory-backend", &c->memory_backend);
     return config_result(opt_take_flag(l, "hpet", &c->hpet, error) &&
                          opt_take_flag(l, "acpi", &c->acpi, error) &&
                          opt_take_flag(l, "graphics", &c->graphics, error) &&
+                         opt_take_flag(l, "dump-guest-core", &c->dump_guest_core, error) &&
+                         opt_take_only(l, "mem-merge", "off", error) &&
+                         opt_take_only(l, "nvdimm", "off", error) &&
                          opt_take_only(l, "usb", "off", error) &&
                          opt_take_only(l, "vmport", "off", error) &&
                          opt_take_only(l, "vmi", "off", error) &&
@@ -220,6 +246,9 @@ ConfigResult option_smp(MachineConfig *c, const OptUse *use, GError **error)
     g_autoptr(OptList) l = opt_list_parse(use->arg, "cpus");
     uint64_t cpus = 0, sockets = 0, cores = 0, threads = 0, max = 0;
 
+    if (!opt_take_only(l, "dies", "1", error) || !opt_take_only(l, "clusters", "1", error)) {
+        return CONFIG_FAILED;
+    }
     if (!opt_take_number(l, "cpus", 1, CONFIG_MAX_CPUS, &cpus, error) ||
         !opt_take_number(l, "sockets", 1, CONFIG_MAX_CPUS, &sockets, error) ||
         !opt_take_number(l, "cores", 1, CONFIG_MAX_CPUS, &cores, error) ||
@@ -254,11 +283,15 @@ ConfigResult option_smp(MachineConfig *c, const OptUse *use, GError **error)
 ConfigResult option_memory(MachineConfig *c, const OptUse *use, GError **error)
 {
     g_autoptr(OptList) l = opt_list_parse(use->arg, "size");
-    uint64_t size = c->ram_size;
+    uint64_t size = c->ram_size, most = 0;
 
     if (!opt_take_size(l, "size", UINT64_C(1) << 20, &size, error) ||
-        !opt_list_finish(l, error)) {
+        !opt_take_size(l, "maxmem", UINT64_C(1) << 20, &most, error) ||
+        !opt_take_only(l, "slots", "0", error) || !opt_list_finish(l, error)) {
         return CONFIG_FAILED;
+    }
+    if (most != 0 && most != size) {
+        return config_result(fail(error, "maxmem= is not size=: memory cannot be added later"));
     }
     if (size < RAM_MIN || size > RAM_MAX) {
         return config_result(fail(error, "memory is from 2M to 512G"));
@@ -323,10 +356,13 @@ ConfigResult option_boot(MachineConfig *c, const OptUse *use, GError **error)
 
     opt_take_string(l, "order", &c->boot_order);
     opt_take_string(l, "once", &c->boot_once);
+    if (opt_list_wants_help(l)) {
+        g_clear_pointer(&c->boot_order, g_free);
+    }
     return config_result(check_boot_order("order", c->boot_order, error) &&
                          check_boot_order("once", c->boot_once, error) &&
                          opt_take_flag(l, "menu", &c->boot_menu, error) &&
-                         opt_take_only(l, "strict", "off", error) &&
+                         opt_take_flag(l, "strict", &c->boot_strict, error) &&
                          opt_take_number(l, "splash-time", 0, 65535, &c->boot_splash_ms, error) &&
                          opt_list_finish(l, error));
 }
@@ -353,6 +389,21 @@ ConfigResult option_fw_cfg(MachineConfig *c, const OptUse *use, GError **error)
     return CONFIG_OK;
 }
 
+ConfigResult option_option_rom(MachineConfig *c, const OptUse *use, GError **error)
+{
+    g_autoptr(OptList) l = opt_list_parse(use->arg, "romfile");
+    const char *file = opt_take(l, "romfile");
+
+    if (!opt_list_finish(l, error)) {
+        return CONFIG_FAILED;
+    }
+    if (file == NULL || *file == '\0') {
+        return config_result(fail(error, "a file is needed"));
+    }
+    g_ptr_array_add(c->option_roms, g_strdup(file));
+    return CONFIG_OK;
+}
+
 ConfigResult option_smbios(MachineConfig *c, const OptUse *use, GError **error)
 {
     g_ptr_array_add(c->smbios, g_strdup(use->arg)); /* read by the table builder */
@@ -366,6 +417,7 @@ ConfigResult option_name(MachineConfig *c, const OptUse *use, GError **error)
     g_autoptr(OptList) l = opt_list_parse(use->arg, "guest");
 
     opt_take_string(l, "guest", &c->name);
+    opt_take_string(l, "process", &c->process_name);
     return config_result(opt_take_only(l, "debug-threads", "on", error) &&
                          opt_list_finish(l, error));
 }
@@ -421,20 +473,43 @@ ConfigResult option_no_shutdown(MachineConfig *c, const OptUse *use, GError **er
     return CONFIG_OK;
 }
 
+const char *const config_reboot_actions[] = {"reset", "shutdown", NULL};
+const char *const config_shutdown_actions[] = {"poweroff", "pause", NULL};
+const char *const config_panic_actions[] = {"shutdown", "pause", "exit-failure", "none", NULL};
+const char *const config_watchdog_actions[] = {
+    "reset", "shutdown", "poweroff", "pause", "debug", "none", "inject-nmi", NULL,
+};
+
 ConfigResult option_action(MachineConfig *c, const OptUse *use, GError **error)
 {
-    static const char *const reboot[] = {"reset", "shutdown", NULL};
-    static const char *const shutdown[] = {"poweroff", "pause", NULL};
     g_autoptr(OptList) l = opt_list_parse(use->arg, NULL);
     int on_reboot = (int)c->on_reboot, on_shutdown = (int)c->on_shutdown;
+    int on_panic = (int)c->on_panic, on_watchdog = (int)c->on_watchdog;
 
-    if (!opt_take_choice(l, "reboot", reboot, &on_reboot, error) ||
-        !opt_take_choice(l, "shutdown", shutdown, &on_shutdown, error) ||
+    if (!opt_take_choice(l, "reboot", config_reboot_actions, &on_reboot, error) ||
+        !opt_take_choice(l, "shutdown", config_shutdown_actions, &on_shutdown, error) ||
+        !opt_take_choice(l, "panic", config_panic_actions, &on_panic, error) ||
+        !opt_take_choice(l, "watchdog", config_watchdog_actions, &on_watchdog, error) ||
         !opt_list_finish(l, error)) {
         return CONFIG_FAILED;
     }
     c->on_reboot = (RebootAction)on_reboot;
     c->on_shutdown = (ShutdownAction)on_shutdown;
+    c->on_panic = (PanicAction)on_panic;
+    c->on_watchdog = (WatchdogAction)on_watchdog;
+    return CONFIG_OK;
+}
+
+ConfigResult option_watchdog_action(MachineConfig *c, const OptUse *use, GError **error)
+{
+    g_autoptr(OptList) l = opt_list_parse(use->arg, "action");
+    int action = (int)c->on_watchdog;
+
+    if (!opt_take_choice(l, "action", config_watchdog_actions, &action, error) ||
+        !opt_list_finish(l, error)) {
+        return CONFIG_FAILED;
+    }
+    c->on_watchdog = (WatchdogAction)action;
     return CONFIG_OK;
 }
 
@@ -449,11 +524,65 @@ ConfigResult option_pidfile(MachineConfig *c, const OptUse *use, GError **error)
     return keep_string(&c->pidfile, use);
 }
 
+ConfigResult option_run_as(MachineConfig *c, const OptUse *use, GError **error)
+{
+    return sandbox_check_user(use->arg, error) ? keep_string(&c->run_as, use) : CONFIG_FAILED;
+}
+
+/* obsolete=, elevateprivileges=, spawn=, resourcecontrol=: QEMU's names of what may stay allowed. */
 ConfigResult option_sandbox(MachineConfig *c, const OptUse *use, GError **error)
 {
+    static const char *const words[] = {"deny", "allow", NULL};
+    static const struct {
+        const char *key;
+        unsigned flag;
+    } classes[] = {
+        {"obsolete", SANDBOX_OBSOLETE}, {"elevateprivileges", SANDBOX_PRIVILEGES},
+        {"spawn", SANDBOX_SPAWN}, {"resourcecontrol", SANDBOX_RESOURCES},
+    };
     g_autoptr(OptList) l = opt_list_parse(use->arg, "enable");
+    bool on = false;
+    unsigned flags = SANDBOX_ON;
 
-    return config_result(opt_take_only(l, "enable", "off", error) && opt_list_finish(l, error));
+    if (!opt_take_flag(l, "enable", &on, error)) {
+        return CONFIG_FAILED;
+    }
+    for (size_t i = 0; i < ARRAY_LEN(classes); i++) {
+        int allow = 0;
+        if (!opt_take_choice(l, classes[i].key, words, &allow, error)) {
+            return CONFIG_FAILED;
+        }
+        flags |= allow ? classes[i].flag : 0;
+    }
+    c->sandbox = on ? flags : 0;
+    return config_result(opt_list_finish(l, error));
+}
+
+ConfigResult option_msg(MachineConfig *c, const OptUse *use, GError **error)
+{
+    g_autoptr(OptList) l = opt_list_parse(use->arg, NULL);
+
+    return config_result(opt_take_flag(l, "timestamp", &c->msg_timestamp, error) &&
+                         opt_take_flag(l, "guest-name", &c->msg_guest_name, error) &&
+                         opt_list_finish(l, error));
+}
+
+ConfigResult option_overcommit(MachineConfig *c, const OptUse *use, GError **error)
+{
+    g_autoptr(OptList) l = opt_list_parse(use->arg, NULL);
+
+    return config_result(opt_take_only(l, "mem-lock", "off", error) &&
+                         opt_take_only(l, "cpu-pm", "off", error) && opt_list_finish(l, error));
+}
+
+/* -net none, -nic none: what is so anyway. */
+ConfigResult option_no_network(MachineConfig *c, const OptUse *use, GError **error)
+{
+    if (wants_help(use->arg)) {
+        return config_result(answer_help(error, "none"));
+    }
+    return config_result(strcmp(use->arg, "none") == 0 ||
+                         fail(error, "not supported: networking (only none)"));
 }
 
 ConfigResult option_nothing(MachineConfig *c, const OptUse *use, GError **error)

@@ -11,9 +11,15 @@
 
 /* -- Disks ---------------------------------------------------------------------------------------------- */
 
-static char *node_name(unsigned index)
+static char *node_name(const BackEndBlock *b, unsigned index)
 {
-    return g_strdup_printf("#block%03u", index);
+    return b->config->is_node ? g_strdup(b->config->id) : g_strdup_printf("#block%03u", index);
+}
+
+/* What QEMU calls a drive: that of -blockdev has only its node's name. */
+static const char *drive_name(const BackEndBlock *b)
+{
+    return b->config->is_node ? "" : b->config->id;
 }
 
 static struct json_object *image_info(const BackEndBlock *b)
@@ -35,7 +41,7 @@ static struct json_object *device_info(const BackEndBlock *b, unsigned index)
 {
     static const char *const limits[] = {"bps", "bps_rd", "bps_wr", "iops", "iops_rd", "iops_wr"};
     struct json_object *o = json_object_new_object(), *cache = json_object_new_object();
-    g_autofree char *node = node_name(index);
+    g_autofree char *node = node_name(b, index);
     int mode = b->config->cache;
 
     json_add_string(o, "file", block_filename(b->block));
@@ -64,7 +70,7 @@ struct json_object *qmp_query_block(QmpCall *c, GError **error)
     for (guint i = 0; i < c->machine->blocks->len; i++) {
         const BackEndBlock *b = g_ptr_array_index(c->machine->blocks, i);
         struct json_object *o = json_object_new_object();
-        json_add_string(o, "device", b->config->id);
+        json_add_string(o, "device", drive_name(b));
         json_add_string(o, "type", "unknown");
         json_add_bool(o, "removable", b->config->cdrom || b->config->interface == IF_FLOPPY);
         json_add_bool(o, "locked", false);
@@ -85,8 +91,8 @@ struct json_object *qmp_query_blockstats(QmpCall *c, GError **error)
         const BackEndBlock *b = g_ptr_array_index(c->machine->blocks, i);
         struct json_object *o = json_object_new_object(), *s = json_object_new_object();
         BlockStats st = b->block != NULL ? block_stats(b->block) : (BlockStats){0};
-        g_autofree char *node = node_name(i);
-        json_add_string(o, "device", b->config->id);
+        g_autofree char *node = node_name(b, i);
+        json_add_string(o, "device", drive_name(b));
         if (b->block != NULL) {
             json_add_string(o, "node-name", node);
         }

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* QMP commands that tell what was asked for on the command line. */
 #include "monitor/config.h"
+#include "monitor/iothread.h"
 #include "monitor/qmp-internal.h"
+#include "softmmu/base/log.h"
 
 #include <string.h>
 
@@ -137,24 +139,79 @@ struct json_object *qmp_query_command_line_options(QmpCall *c, GError **error)
     return list;
 }
 
-/* -- What is not built yet: lists without members ------------------------------------------------------ */
+/* -- Trace events ------------------------------------------------------------------------------------- */
+
+static bool is_pattern(const char *name)
+{
+    return strchr(name, '*') != NULL || strchr(name, '?') != NULL;
+}
+
+struct json_object *qmp_trace_event_get_state(QmpCall *c, GError **error)
+{
+    const char *name = json_get_string(c->args, "name");
+    struct json_object *list = json_object_new_array();
+
+    for (int i = 0; i < TRACE_COUNT; i++) {
+        if (g_pattern_match_simple(name, trace_names[i])) {
+            struct json_object *o = json_object_new_object();
+            json_add_string(o, "name", trace_names[i]);
+            json_add_string(o, "state", trace_on[i] ? "enabled" : "disabled");
+            json_object_array_add(list, o);
+        }
+    }
+    if (json_object_array_length(list) == 0 && !is_pattern(name)) {
+        json_object_put(list);
+        return qmp_fail(error, QMP_GENERIC_ERROR, "unknown event \"%s\"", name);
+    }
+    return list;
+}
+
+struct json_object *qmp_trace_event_set_state(QmpCall *c, GError **error)
+{
+    const char *name = json_get_string(c->args, "name");
+
+    if (trace_enable(name, json_get_bool(c->args, "enable", false)) == 0 && !is_pattern(name) &&
+        !json_get_bool(c->args, "ignore-unavailable", false)) {
+        return qmp_fail(error, QMP_GENERIC_ERROR, "unknown event \"%s\"", name);
+    }
+    return NULL;
+}
+
+/* -- Threads ------------------------------------------------------------------------------------------- */
 
 struct json_object *qmp_query_iothreads(QmpCall *c, GError **error)
 {
-    return json_object_new_array();
+    struct json_object *list = json_object_new_array();
+
+    for (guint i = 0; i < c->machine->iothreads->len; i++) {
+        const IoThread *t = g_ptr_array_index(c->machine->iothreads, i);
+        struct json_object *o = json_object_new_object();
+        json_add_string(o, "id", iothread_id(t));
+        json_add_int(o, "thread-id", iothread_thread_id(t));
+        json_object_array_add(list, o);
+    }
+    return list;
 }
 
-struct json_object *qmp_query_migrate_capabilities(QmpCall *c, GError **error)
+struct json_object *qmp_query_current_machine(QmpCall *c, GError **error)
 {
-    return json_object_new_array();
+    struct json_object *o = json_object_new_object();
+
+    json_add_bool(o, "wakeup-suspend-support", false);
+    return o;
 }
 
-struct json_object *qmp_query_tpm_models(QmpCall *c, GError **error)
-{
-    return json_object_new_array();
-}
+/* -- What is not built yet: lists without members ------------------------------------------------------ */
 
-struct json_object *qmp_query_tpm_types(QmpCall *c, GError **error)
-{
-    return json_object_new_array();
-}
+#define EMPTY_LIST(name)                                                                           \
+    struct json_object *qmp_##name(QmpCall *c, GError **error)                                     \
+    {                                                                                              \
+        return json_object_new_array();                                                            \
+    }
+
+EMPTY_LIST(query_block_jobs)
+EMPTY_LIST(query_jobs)
+EMPTY_LIST(query_memory_devices)
+EMPTY_LIST(query_migrate_capabilities)
+EMPTY_LIST(query_tpm_models)
+EMPTY_LIST(query_tpm_types)

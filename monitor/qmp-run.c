@@ -101,3 +101,33 @@ struct json_object *qmp_inject_nmi(QmpCall *c, GError **error)
     c->machine->cls->nmi(c->machine);
     return NULL;
 }
+
+/* -- What to do when... -------------------------------------------------------------------------------- */
+
+static void take_action(struct json_object *args, const char *key, const char *const *names, int *action)
+{
+    const char *name = json_get_string(args, key);
+
+    for (int i = 0; name != NULL && names[i] != NULL; i++) {
+        if (strcmp(names[i], name) == 0) {
+            *action = i;
+        }
+    }
+}
+
+struct json_object *qmp_set_action(QmpCall *c, GError **error)
+{
+    Machine *m = c->machine;
+
+    take_action(c->args, "reboot", config_reboot_actions, &m->on.reboot);
+    take_action(c->args, "shutdown", config_shutdown_actions, &m->on.shutdown);
+    take_action(c->args, "panic", config_panic_actions, &m->on.panic);
+    take_action(c->args, "watchdog", config_watchdog_actions, &m->on.watchdog);
+    return NULL;
+}
+
+struct json_object *qmp_watchdog_set_action(QmpCall *c, GError **error)
+{
+    take_action(c->args, "action", config_watchdog_actions, &c->machine->on.watchdog);
+    return NULL;
+}

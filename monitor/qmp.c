@@ -206,6 +206,25 @@ static const char *check_request(struct json_object *request, GError **error)
     return json_object_get_string(execute);
 }
 
+static struct json_object *command_missing(const char *name, GError **error)
+{
+    static const struct {
+        const char *qmp, *hmp, *what;
+    } refused[] = {
+#define REFUSED(qmp, hmp, what) {qmp, hmp, what},
+#include "monitor/refused.def"
+#undef REFUSED
+    };
+
+    for (size_t i = 0; i < G_N_ELEMENTS(refused); i++) {
+        if (refused[i].qmp != NULL && strcmp(refused[i].qmp, name) == 0) {
+            return qmp_fail(error, QMP_COMMAND_NOT_FOUND,
+                            "The command %s has not been found: not supported: %s", name, refused[i].what);
+        }
+    }
+    return qmp_fail(error, QMP_COMMAND_NOT_FOUND, "The command %s has not been found", name);
+}
+
 static struct json_object *execute(QmpMonitor *mon, struct json_object *request, GError **error)
 {
     const char *name = check_request(request, error);
@@ -227,7 +246,7 @@ static struct json_object *execute(QmpMonitor *mon, struct json_object *request,
     }
     cmd = qmp_schema_command(mon->qmp->schema, name);
     if (cmd == NULL) {
-        return qmp_fail(error, QMP_COMMAND_NOT_FOUND, "The command %s has not been found", name);
+        return command_missing(name, error);
     }
     call.args = json_get(request, "arguments");
     if (!qmp_type_check(cmd->args, call.args, error)) {

@@ -5,12 +5,29 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Set once (-msg): of the process, as standard error is. */
+static struct {
+    bool timestamp;
+    char *guest_name;          /* NULL: not wanted */
+} form;
+
+void report_set_form(bool timestamp, const char *guest_name)
+{
+    form.timestamp = timestamp;
+    g_free(form.guest_name);
+    form.guest_name = g_strdup(guest_name);
+}
+
 static void put_line(const char *kind, const char *fmt, va_list ap)
 {
     g_autofree char *text = g_strdup_vprintf(fmt, ap);
     const char *name = g_get_prgname();
+    g_autoptr(GDateTime) now = form.timestamp ? g_date_time_new_now_utc() : NULL;
+    g_autofree char *when = now != NULL ? g_date_time_format(now, "%Y-%m-%dT%H:%M:%S.%fZ ") : NULL;
 
-    fprintf(stderr, "%s: %s%s\n", name != NULL ? name : "metaphrase", kind, text);
+    fprintf(stderr, "%s%s%s%s: %s%s\n", when != NULL ? when : "",
+            form.guest_name != NULL ? form.guest_name : "", form.guest_name != NULL ? " " : "",
+            name != NULL ? name : "metaphrase", kind, text);
 }
 
 void report_error(const char *fmt, ...)
@@ -55,6 +72,23 @@ bool fail(GError **error, const char *fmt, ...)
     }
     va_end(ap);
     return false;
+}
+
+bool answer_help(GError **error, const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    if (error != NULL) {
+        *error = g_error_new_valist(monitor_error(), MONITOR_ERROR_HELP, fmt, ap);
+    }
+    va_end(ap);
+    return false;
+}
+
+bool error_is_help(const GError *error)
+{
+    return g_error_matches(error, monitor_error(), MONITOR_ERROR_HELP);
 }
 
 /* -- Nearest name ------------------------------------------------------------------------------- */

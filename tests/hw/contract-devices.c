@@ -13,8 +13,10 @@
 #include "hw/hpet.h"
 #include "hw/i8042.h"
 #include "hw/ide.h"
+#include "hw/ib700.h"
 #include "hw/ioapic.h"
 #include "hw/lapic.h"
+#include "hw/pc-testdev.h"
 #include "hw/pci-host.h"
 #include "hw/pic.h"
 #include "hw/piix3-isa.h"
@@ -22,6 +24,7 @@
 #include "hw/pit.h"
 #include "hw/port92.h"
 #include "hw/post-port.h"
+#include "hw/pvpanic.h"
 #include "hw/rtc.h"
 #include "hw/uart.h"
 #include "hw/vga.h"
@@ -149,6 +152,31 @@ static Device *make_debug_exit(ContractEnv *env)
 static Device *make_debugcon(ContractEnv *env)
 {
     return debugcon_new(&env->chr, DEBUGCON_READBACK);
+}
+
+static void note_unsigned(void *arg, unsigned val)
+{
+    contract_callback(arg);
+}
+
+static Device *make_pvpanic(ContractEnv *env)
+{
+    return pvpanic_new(PVPANIC_PANICKED | PVPANIC_CRASH_LOADED, note_unsigned, env);
+}
+
+static Device *make_ib700(ContractEnv *env)
+{
+    return ib700_new(&env->clock.timers, contract_callback, env);
+}
+
+static Device *make_testdev(ContractEnv *env)
+{
+    IrqLine irq[TESTDEV_LINES];
+
+    for (unsigned i = 0; i < TESTDEV_LINES; i++) {
+        irq[i] = i < 16 ? contract_irq(env, i) : (IrqLine){0};
+    }
+    return pc_testdev_new(irq);
 }
 
 static Device *make_post_port(ContractEnv *env)
@@ -280,6 +308,9 @@ const ContractRow contract_rows[] = {
     {"port92",     make_port92},
     {"debug-exit", make_debug_exit},
     {"debugcon",   make_debugcon},
+    {"pvpanic",    make_pvpanic},
+    {"ib700",      make_ib700},
+    {"pc-testdev", make_testdev},
     {"post-port",  make_post_port},
     {"fpu-error",  make_fpu_error},
     {"i440fx",     make_i440fx},

@@ -81,7 +81,68 @@ CASES = [
     (["-d", "nothing"], "no log item is called 'nothing'"),
     (["-trace", "nothing*"], "no trace event matches"),
     (["-stress", "nothing=1"], "no such knob"),
-    (["-sandbox", "on"], "enable=on is not supported"),
+    (["-sandbox", "maybe"], "enable is 'on' or 'off', not 'maybe'"),
+    (["-sandbox", "on,spawn=perhaps"], "spawn is one of deny, allow, not 'perhaps'"),
+    (["-runas", "nobody-of-this-name"], "there is no user 'nobody-of-this-name'"),
+    (["-readconfig", "missing"], "-readconfig missing: cannot read it: No such file"),
+    (["-readconfig", "dir"], "-readconfig dir: cannot read it"),
+    (["-readconfig", "empty-section"], "-readconfig empty-section: [drive]: file= is needed"),
+    (["-readconfig", "bad-section"], "line 2 is no section"),
+    (["-readconfig", "bad-line"], "line 3 is no KEY = \"VALUE\" of a section"),
+    (["-readconfig", "bad-key"], "-readconfig bad-key: [memory]: unknown parameter 'siz'; did you mean 'size'?"),
+    (["-readconfig", "bad-option"], "-readconfig bad-option: [netdev]: not supported: networking"),
+    (["-msg", "timestam=on"], "did you mean 'timestamp'?"),
+    (["-echr", "0"], "the code of a character"),
+    (["-overcommit", "mem-lock=on"], "mem-lock=on is not supported"),
+    (["-watchdog-action", "bark"], "action is one of reset, shutdown"),
+    (["-action", "panic=scream"], "panic is one of shutdown, pause"),
+    (["-option-rom", "missing"], "firmware 'missing' is nowhere to be found"),
+    (["-option-rom", "text"], "no option ROM"),
+    (["-option-rom", "good", "-kernel", "text"], "there is no firmware to run it"),
+    (["-net", "user"], "not supported: networking"),
+    (["-nic", "user,model=virtio"], "not supported: networking"),
+    (["-netdev", '{"type":"user","id":"n"}'], "-netdev: not supported: networking"),
+    (["-incoming", "tcp:0:4444"], "-incoming: not supported: migration"),
+    (["-loadvm", "x"], "-loadvm: not supported: snapshots of the machine"),
+    (["-M", "pc-i440fx-99.1"], "did you mean 'pc-i440fx-"),
+    (["-M", "pc,memory-backend=x"], "there is no such memory backend"),
+    (["-M", "pc,memory-backend=x", "-object", "memory-backend-ram,id=x,size=1M"], "its size is 1048576"),
+    (["-object", "memory-backend-ram,id=x"], "size= is needed"),
+    (["-object", "memory-backend-ram,id=x,size=1M,prealloc=on"], "prealloc=on is not supported"),
+    (["-object", "memory-backend-file,id=x,size=1M,mem-path=y"], "not supported: guest memory in a file"),
+    (["-object", "secret,id=x,data=y"], "not supported: secrets"),
+    (["-object", "iothred,id=x"], "did you mean 'iothread'?"),
+    (["-object", '{"qom-type":"iothread"}'], "id= is needed"),
+    (["-object", '{"qom-type":"iothread","id":"x","pol":1}'], "unknown parameter 'pol'"),
+    (["-device", '{"driver":"isa-debug-exit"'], "bad JSON at byte"),
+    (["-device", '{"driver":"isa-debug-exit"} x'], "it goes on behind the object"),
+    (["-device", '{"driver":"isa-debug-exit","iobas":1}'], "did you mean 'iobase'?"),
+    (["-device", '{"driver":null}'], "'driver' is null"),
+    (["-device", "virtio-blk-pci,drive=d,iothread=x", "-drive", "file=good,format=raw,if=none,id=d"],
+     "there is no iothread 'x'"),
+    (["-device", "pvpanic,events=9"], "events is a number from 0 to 3"),
+    (["-blockdev", "qcow2,node-name=x"], "driver is one of raw, file, host_device"),
+    (["-blockdev", "file,filename=good"], "node-name= is needed"),
+    (["-blockdev", "file,node-name=x"], "filename= is needed"),
+    (["-blockdev", "raw,node-name=x"], "file= is needed"),
+    (["-blockdev", "raw,node-name=x,file=y"], "there is no node 'y'"),
+    (["-blockdev", "raw,node-name=x,file=x"], "stands on itself"),
+    (["-blockdev", "file,node-name=x,filename=missing"], "missing"),
+    (["-blockdev", "file,node-name=x,filename=good", "-blockdev", "file,node-name=x,filename=good"],
+     "there is already a node called 'x'"),
+    (["-blockdev", "file,node-name=f,filename=good", "-blockdev", "raw,node-name=x,file=f", "-blockdev",
+      "raw,node-name=y,file=f"], "node 'f' is in use already"),
+    (["-blockdev", '{"driver":"raw","node-name":"x","file":{"driver":"file","filenam":"good"}}'],
+     "did you mean 'filename'?"),
+    (["-chardev", "socket,id=x,fd=77"], "fd:77"),
+    (["-chardev", "sokket,id=x"], "did you mean 'socket'?"),
+    (["-chardev", "ringbuf,id=x,size=3"], "size is a power of two"),
+    (["-serial", "telnet:nowhere.invalid:x,server=on,wait=off"], "telnet:nowhere.invalid:x"),
+    (["-global", "isa-debug-exit.iobas=1", "-device", "isa-debug-exit"], "did you mean 'iobase'?"),
+    (["-global", "driver=isa-debug-exit,property=iobase"], "value= are needed"),
+    (["-smp", "2,dies=2"], "dies=2 is not supported"),
+    (["-m", "64,maxmem=128"], "memory cannot be added later"),
+    (["-initrd", "huge", "-kernel", "bzimage", "-m", "16"], "huge"),
     (["-D", "missing/log", "-d", "int"], "missing/log"),
 ]
 
@@ -96,7 +157,21 @@ def make_files(path):
     kernel[0x202:0x206] = b"HdrS"
     kernel[0x206:0x208] = (0x20f).to_bytes(2, "little")
     (path / "truncated").write_bytes(kernel)
+    image = bytearray(2048)                   # a bzImage that is whole: two sectors of set-up, two of kernel
+    for at, size, value in ((0x1f1, 1, 1), (0x1f4, 4, 64), (0x1fe, 2, 0xaa55), (0x206, 2, 0x20f), (0x211, 1, 1),
+                            (0x22c, 4, 0x7fffffff), (0x230, 4, 0x200000), (0x234, 1, 1), (0x236, 2, 1),
+                            (0x238, 4, 255), (0x258, 8, 0x100000), (0x260, 4, 0x100000)):
+        image[at:at + size] = value.to_bytes(size, "little")
+    image[0x202:0x206] = b"HdrS"
+    (path / "bzimage").write_bytes(image)
     (path / "dir").mkdir()
+    for name, text in {
+        "empty-section": "[drive]\n", "bad-section": "# nothing\n[drive\n", "bad-line": "[memory]\nsize = \"64\"\nsize 64\n",
+        "bad-key": '[memory]\n  siz = "64"\n', "bad-option": '[netdev "x"]\n  type = "user"\n',
+    }.items():
+        (path / name).write_text(text)
+    with open(path / "huge", "wb") as f:      # an initrd that the guest's memory cannot hold
+        f.truncate(64 << 20)
 
 
 def snapshot(path):

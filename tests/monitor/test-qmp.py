@@ -413,6 +413,7 @@ def commands(disk):
                 '12345678-1234-1234-1234-123456789abc', '-kernel', stub_kernel(),
                 '-drive', 'file=%s,format=raw,if=virtio,id=d0' % disk,
                 '-chardev', 'ringbuf,id=ring', '-object', 'rng-random,id=rng0',
+                '-object', 'iothread,id=io0',
                 '-device', 'virtio-rng-pci,rng=rng0,id=rng-dev', name='pc')
     c = m.client()
     schema = c.schema = Schema(c.run('query-qmp-schema'))
@@ -476,9 +477,23 @@ def identity_commands(c):
     check(len(c.run('query-command-line-options', option='machine')) == 1, 'one option')
     check(c.run('query-command-line-options', option='zz') ==
           ('GenericError', 'invalid option name: zz'), 'no such option')
-    for empty in ['query-iothreads', 'query-migrate-capabilities', 'query-tpm-models',
-                  'query-tpm-types']:
+    for empty in ['query-migrate-capabilities', 'query-tpm-models', 'query-tpm-types', 'query-jobs',
+                  'query-block-jobs', 'query-memory-devices']:
         check(c.run(empty) == [], empty)
+    threads = c.run('query-iothreads')
+    check([t['id'] for t in threads] == ['io0'] and
+          os.path.exists('/proc/%d' % threads[0]['thread-id']), 'query-iothreads')
+    check(c.run('query-current-machine') == {'wakeup-suspend-support': False}, 'query-current-machine')
+    check(c.run('trace-event-set-state', name='port_unassigned_read', enable=True) == {}, 'trace on')
+    check(c.run('trace-event-get-state', name='port_unassigned_*') ==
+          [{'name': 'port_unassigned_read', 'state': 'enabled'},
+           {'name': 'port_unassigned_write', 'state': 'disabled'}], 'trace-event-get-state')
+    check(c.run('trace-event-set-state', name='port_*', enable=False) == {}, 'trace off')
+    check(c.run('trace-event-get-state', name='zz') == ('GenericError', 'unknown event "zz"'),
+          'no such event')
+    check(c.run('device_add', driver='virtio-rng-pci') ==
+          ('CommandNotFound', 'The command device_add has not been found: not supported: '
+           'plugging devices while the machine runs'), 'what is not built is refused by name')
 
 
 def object_commands(c):
@@ -682,6 +697,7 @@ def run_commands(c):
     check(c.run('stop') == {} and c.events == [], 'stop again')
     check(c.run('query-status')['status'] == 'paused', 'paused')
     check(c.run('inject-nmi') == {}, 'inject-nmi')        # the reset takes it back
+    c.schema.seen |= {'set-action', 'watchdog-set-action'}  # test_crashes_and_watchdogs
     check(c.run('system_reset') == {} and c.events.pop()['data'] ==
           {'guest': False, 'reason': 'host-qmp-system-reset'}, 'RESET')
     check(c.run('query-status')['status'] == 'prelaunch', 'prelaunch after a reset')
@@ -734,6 +750,54 @@ def guest(code, name, *args, before=None):
     c.schema = Schema(c.run('query-qmp-schema'))
     c.run('cont')
     return m, c
+
+
+def test_crashes_and_watchdogs():
+    """pvpanic and ib700, with each action."""
+    panic, crash = out(0x505, 1, 1) + HALT, out(0x505, 2, 1) + HALT
+    bark = out(0x443, 15, 1) + HALT                    # no seconds at all
+    pvpanic, watchdog = ('-device', 'pvpanic'), ('-device', 'ib700')
+    for args, action, ends in [
+            ((), 'poweroff', 0), (('-action', 'panic=exit-failure'), 'poweroff', 1),
+            (('-action', 'panic=pause'), 'pause', None), (('-no-shutdown',), 'pause', None),
+            (('-action', 'panic=none'), 'run', None)]:
+        m, c = guest(panic, 'panic', *pvpanic, *args)
+        check(c.event('GUEST_PANICKED')['data'] == {'action': action}, 'GUEST_PANICKED %s' % (args,))
+        if ends is not None:
+            check(c.event('SHUTDOWN')['data'] == {'guest': True, 'reason': 'guest-panic'}, 'SHUTDOWN')
+            check(m.end() == ends, 'status %d' % ends)
+            continue
+        if action == 'pause':
+            check(c.event('STOP') is not None, 'STOP')
+            check(c.run('cont') == ('GenericError', 'Resetting the Virtual Machine is required'), 'no cont')
+        check(c.run('query-status')['status'] == ('guest-panicked' if action == 'pause' else 'running'),
+              'status %s' % action)
+        c.sock.close()
+        m.quit()
+    m, c = guest(crash, 'crash', *pvpanic)
+    check(c.event('GUEST_CRASHLOADED')['data'] == {'action': 'run'}, 'GUEST_CRASHLOADED')
+    c.sock.close()
+    m.quit()
+    for action, event in [('reset', 'RESET'), ('poweroff', 'SHUTDOWN'), ('pause', 'STOP'),
+                          ('shutdown', 'POWERDOWN'), ('none', None), ('inject-nmi', None), ('debug', None)]:
+        m = Machine('-S', '-kernel', stub_kernel(bark, 'bark'), *watchdog, name='pc')
+        c = m.client()
+        c.schema = Schema(c.run('query-qmp-schema'))
+        if action == 'reset':
+            check(c.run('watchdog-set-action', action='none') == {}, 'watchdog-set-action')
+        check(c.run('set-action', watchdog=action) == {}, 'set-action')
+        c.run('cont')
+        check(c.event('WATCHDOG')['data'] == {'action': action}, 'WATCHDOG %s' % action)
+        if event is not None:
+            c.event(event)
+        if action == 'poweroff':
+            check(m.end() == 0, 'a watchdog ends the machine')
+            continue
+        if action == 'pause':
+            check(c.run('query-status')['status'] == 'watchdog', 'status watchdog')
+        c.run('stop')
+        c.sock.close()
+        m.quit()
 
 
 def limit_files():
