@@ -93,7 +93,7 @@ ConfigResult option_accel(MachineConfig *c, const OptUse *use, GError **error)
         return config_result(fail(error, "ENGINE[:ENGINE...] is needed; '-accel help' lists them"));
     }
     if (names_translate(list)) {
-        if (opt_take(l, "help") != NULL || opt_take(l, "?") != NULL) {
+        if (opt_list_wants_help(l)) {
             config_print_translate_help();
             return CONFIG_DONE;
         }
