@@ -1,14 +1,23 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* From the Multiboot entry to guest_main() with 32-bit, 2-level paging. */
+/* From the Multiboot or PVH entry to guest_main() with 32-bit, 2-level paging. */
         .section .multiboot, "ax"
         .balign 4
         .long 0x1badb002, 0, -0x1badb002
+
+        /* PVH: the same entry (Xen's note 18, PHYS32_ENTRY) */
+        .section .note.Xen, "a", @note
+        .balign 4
+        .long 4, 4, 18
+        .asciz "Xen"
+        .long start
 
         .text
         .globl start
 start:
         cli
         cld
+        movl %eax, boot_magic
+        movl %ebx, boot_info
         movl $stack_top, %esp
         /* 4 MiB pages: GiB 0 to itself, GiB 1 to 0 for ring 3, the rest to itself. */
         movl $boot_pd, %edi
@@ -157,6 +166,9 @@ user_exit:
 /* -- Data --------------------------------------------------------------------------------------------- */
 
         .data
+        .globl boot_magic, boot_info
+boot_magic: .long 0
+boot_info: .long 0
         .globl gdt
         .balign 16
 gdt:    .quad 0

@@ -1,8 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* From the Multiboot entry (32 bits, no paging) to guest_main() in long mode. */
+/* From the Multiboot or PVH entry (32 bits, no paging) to guest_main() in long mode. */
         .section .multiboot, "ax"
         .balign 4
         .long 0x1badb002, 0, -0x1badb002
+
+        /* PVH: the same entry (Xen's note 18, PHYS32_ENTRY) */
+        .section .note.Xen, "a", @note
+        .balign 4
+        .long 4, 4, 18
+        .asciz "Xen"
+        .long start
 
         .text
         .code32
@@ -10,6 +17,8 @@
 start:
         cli
         cld
+        movl %eax, boot_magic
+        movl %ebx, boot_info
         movl $stack_top, %esp
         /* Page directories: GiB 0 to itself, GiB 1 to 0 for ring 3, GiB 2 and 3 to themselves. */
         movl $boot_pd, %edi
@@ -195,6 +204,9 @@ user_exit:
 /* -- Data --------------------------------------------------------------------------------------------- */
 
         .data
+        .globl boot_magic, boot_info
+boot_magic: .long 0
+boot_info: .long 0
         .globl gdt
         .balign 16
 gdt:    .quad 0

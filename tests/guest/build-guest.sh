@@ -9,10 +9,10 @@ tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 flags="-m$bits -ffreestanding -nostdlib -static -fno-pic -fno-pie -no-pie -fno-stack-protector
   -fno-asynchronous-unwind-tables -fcf-protection=none -mgeneral-regs-only -O1 -std=gnu17 -Wall -Wextra
-  -Wno-unused-parameter -Wno-clobbered -Werror -I$root"
+  -Wno-unused-parameter -Wno-missing-field-initializers -Wno-clobbered -Werror -I$root"
 [ "$bits" = 64 ] && flags="$flags -mno-red-zone -mcmodel=small"
 [ "$bits" = 32 ] && flags="$flags -mregparm=3 -mno-80387"
 ${CC:-gcc} $flags -Wl,--build-id=none,-z,max-page-size=4096,-z,noexecstack,--no-warn-rwx-segments \
-  -T "$here/guest.ld" -o "$tmp/guest" "$here/boot$bits.S" "$here/lib.c" "$@"
+  -T "$here/guest.ld" -o "$tmp/guest" "$here/boot$bits.S" "$here/lib.c" "$here/ap.c" "$@"
 # Multiboot loaders want ELF32, whatever the code is.
 objcopy -O elf32-i386 "$tmp/guest" "$out"

@@ -200,17 +200,22 @@ void idt_restore(unsigned vector)
     idt_set(vector, idt_default_handler(vector), SEL_KCODE, GATE_INT, dpl, 0);
 }
 
-static void idt_init(void)
+void idt_load(void)
 {
     struct __attribute__((packed)) {
         u16 limit;
         word base;
     } idtr = {256 * IDT_ENTRY - 1, (word)idt};
 
+    __asm__ volatile("lidt %0" : : "m"(idtr));
+}
+
+static void idt_init(void)
+{
     for (unsigned v = 0; v < 256; v++) {
         idt_restore(v);
     }
-    __asm__ volatile("lidt %0" : : "m"(idtr));
+    idt_load();
 }
 
 /* -- Exceptions -------------------------------------------------------------------------------------- */
@@ -297,6 +302,20 @@ bool wait_for(volatile word *p, word n)
         cpu_relax();
     }
     return true;
+}
+
+/* -- Command line ------------------------------------------------------------------------------------- */
+
+extern u32 boot_magic, boot_info;
+
+const char *guest_cmdline(void)
+{
+    const u32 *info = (const u32 *)(word)boot_info;
+
+    if (boot_magic == 0x2badb002) {
+        return (info[0] & 4) != 0 ? (const char *)(word)info[4] : "";
+    }
+    return info[0] == 0x336ec578 && info[6] != 0 ? (const char *)(word)info[6] : "";
 }
 
 /* -- Start ------------------------------------------------------------------------------------------- */

@@ -169,6 +169,7 @@ extern const GuestTest guest_tests[];
 
 void print(const char *fmt, ...); /* %s %c %d %u %x, each takes a word; %% */
 void guest_exit(u8 code) __attribute__((noreturn));
+const char *guest_cmdline(void); /* what follows -append (and perhaps the file's name before it); "" */
 
 /* The running test has failed (the first time counts) or cannot run here. */
 void test_failed(const char *file, int line, const char *what, word got, word want);
@@ -257,6 +258,7 @@ void idt_set(unsigned vector, word handler, u16 selector, unsigned type, unsigne
              unsigned ist);
 word idt_default_handler(unsigned vector);
 void idt_restore(unsigned vector); /* as it was at the start */
+void idt_load(void);              /* on another CPU */
 extern u8 idt[256 * 16];
 
 extern u8 kernel_stack_top[];      /* of interrupts from ring 3 */
