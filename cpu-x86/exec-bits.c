@@ -164,10 +164,16 @@ BIT_SCANS(bsr)
 
 /* -- BMI1 and BMI2 ----------------------------------------------------------------------------- */
 
-/* CF as given; SF and ZF by the result; OF is 0, and so, on hosts, are AF and PF (undefined). */
+/* PF, which is undefined: Intel's clear it, AMD's make it of the result.  AF is clear, but see BEXTR. */
+static uint64_t bmi_parity(uint64_t result)
+{
+    return host_is_amd() && !__builtin_parity((uint8_t)result) ? FLAG_PF : 0;
+}
+
+/* CF as given; SF and ZF by the result; OF is 0. */
 static void bmi_flags(CpuState *cpu, uint64_t result, unsigned size, bool cf)
 {
-    uint64_t f = cf ? FLAG_CF : 0;
+    uint64_t f = (cf ? FLAG_CF : 0) | bmi_parity(result);
 
     f |= result == 0 ? FLAG_ZF : 0;
     f |= (result >> (size * 8 - 1) & 1) != 0 ? FLAG_SF : 0;
@@ -216,7 +222,7 @@ void exec_bextr(CpuState *cpu, const X86Insn *in)
 
     r &= len < 64 ? (UINT64_C(1) << len) - 1 : UINT64_MAX;
     op_write(cpu, in, 0, r);
-    flags_put(cpu, FLAGS_ARITH, r == 0 ? FLAG_ZF : 0);
+    flags_put(cpu, FLAGS_ARITH, (r == 0 ? FLAG_ZF : 0) | bmi_parity(r) | (host_is_amd() ? FLAG_AF : 0));
 }
 
 void exec_bzhi(CpuState *cpu, const X86Insn *in)

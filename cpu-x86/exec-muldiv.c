@@ -5,6 +5,12 @@
 
 /* -- Multiplication: flags are the host's ------------------------------------------------------ */
 
+/* SF ZF AF PF are undefined: AMD's keep them. */
+static inline void mul_flags(CpuState *cpu, uint64_t f)
+{
+    flags_put(cpu, host_is_amd() ? FLAG_CF | FLAG_OF : FLAGS_ARITH, f);
+}
+
 #define WIDE_MUL(name, T, suffix, size)                                                            \
     static void name##_##suffix(CpuState *cpu, const X86Insn *in)                                  \
     {                                                                                              \
@@ -17,7 +23,7 @@
             : "cc");                                                                               \
         gpr_put(cpu, GPR_RAX, size, lo);                                                           \
         gpr_put(cpu, GPR_RDX, size, hi);                                                           \
-        flags_put(cpu, FLAGS_ARITH, f);                                                            \
+        mul_flags(cpu, f);                                                                         \
     }
 
 #define BYTE_MUL(name)                                                                             \
@@ -31,7 +37,7 @@
             : [src] "r"(src)                                                                       \
             : "cc");                                                                               \
         gpr_put(cpu, GPR_RAX, 2, ax);                                                              \
-        flags_put(cpu, FLAGS_ARITH, f);                                                            \
+        mul_flags(cpu, f);                                                                         \
     }
 
 #define MUL(name)                                                                                  \
@@ -63,7 +69,7 @@ X86Exec select_mul(const X86Insn *in)
             : [b] "r"(b)                                                                           \
             : "cc");                                                                               \
         reg_put(cpu, in->op[0].off, size, a);                                                      \
-        flags_set(cpu, fl);                                                                        \
+        mul_flags(cpu, (uint8_t)(fl >> 8) | (uint64_t)(uint8_t)fl << 11);                          \
     }
 
 SHORT_MUL(uint16_t, w, 2)
@@ -89,7 +95,7 @@ void exec_mulx(CpuState *cpu, const X86Insn *in)
     op_write(cpu, in, 0, (uint64_t)(wide >> (size * 8)));
 }
 
-/* -- Division: flags are undefined; hosts leave them as they were ------------------------------ */
+/* -- Division: by the host once it cannot fault; its flags are undefined and come out as the host's -- */
 
 static unsigned __int128 dividend(const CpuState *cpu, unsigned size)
 {
@@ -100,36 +106,61 @@ static unsigned __int128 dividend(const CpuState *cpu, unsigned size)
            gpr_get(cpu, GPR_RAX, size);
 }
 
-static void put_quotient(CpuState *cpu, unsigned size, uint64_t quotient, uint64_t remainder)
-{
-    if (size == 1) {
-        gpr_put(cpu, GPR_RAX, 2, (uint8_t)quotient | (uint64_t)(uint8_t)remainder << 8);
-    } else {
-        gpr_put(cpu, GPR_RAX, size, quotient);
-        gpr_put(cpu, GPR_RDX, size, remainder);
+#define WIDE_DIV(name, T, suffix, size)                                                            \
+    static void name##_##suffix(CpuState *cpu, uint64_t by)                                        \
+    {                                                                                              \
+        T lo = (T)cpu->gpr[GPR_RAX], hi = (T)cpu->gpr[GPR_RDX];                                    \
+        uint64_t f = host_flags(cpu);                                                              \
+        asm(LOAD_FLAGS #name #suffix " %[by]" STORE_FLAGS                                          \
+            : "+a"(lo), "+d"(hi), [f] "+r"(f)                                                      \
+            : [by] "r"((T)by)                                                                      \
+            : "cc");                                                                               \
+        gpr_put(cpu, GPR_RAX, size, lo);                                                           \
+        gpr_put(cpu, GPR_RDX, size, hi);                                                           \
+        flags_put(cpu, FLAGS_ARITH, f);                                                            \
     }
-}
+
+#define DIV(name)                                                                                  \
+    static void name##_b(CpuState *cpu, uint64_t by)                                               \
+    {                                                                                              \
+        uint16_t ax = (uint16_t)cpu->gpr[GPR_RAX];                                                 \
+        uint64_t f = host_flags(cpu);                                                              \
+        asm(LOAD_FLAGS #name "b %[by]" STORE_FLAGS                                                 \
+            : "+a"(ax), [f] "+r"(f)                                                                \
+            : [by] "r"((uint8_t)by)                                                                \
+            : "cc");                                                                               \
+        gpr_put(cpu, GPR_RAX, 2, ax);                                                              \
+        flags_put(cpu, FLAGS_ARITH, f);                                                            \
+    }                                                                                              \
+    WIDE_DIV(name, uint16_t, w, 2)                                                                 \
+    WIDE_DIV(name, uint32_t, l, 4)                                                                 \
+    WIDE_DIV(name, uint64_t, q, 8)                                                                 \
+    static void name##_host(CpuState *cpu, unsigned size, uint64_t by)                             \
+    {                                                                                              \
+        static void (*const table[4])(CpuState *, uint64_t) = {name##_b, name##_w, name##_l,       \
+                                                               name##_q};                          \
+        table[size_index(size)](cpu, by);                                                          \
+    }
+
+DIV(div)
+DIV(idiv)
 
 void exec_div(CpuState *cpu, const X86Insn *in)
 {
     unsigned size = in->op[0].size;
     uint64_t by = op_read(cpu, in, 0);
-    unsigned __int128 n = dividend(cpu, size);
 
-    if (by == 0 || n >> (size * 8) >= by) {
+    if (by == 0 || dividend(cpu, size) >> (size * 8) >= by) {
         cpu_raise(cpu, EXC_DE);
     }
-    if ((uint64_t)(n >> 64) == 0) {
-        put_quotient(cpu, size, (uint64_t)n / by, (uint64_t)n % by);
-    } else {
-        put_quotient(cpu, size, (uint64_t)(n / by), (uint64_t)(n % by));
-    }
+    div_host(cpu, size, by);
 }
 
 void exec_idiv(CpuState *cpu, const X86Insn *in)
 {
     unsigned size = in->op[0].size, bits = size * 8;
-    __int128 by = sign_extend(op_read(cpu, in, 0), size);
+    uint64_t operand = op_read(cpu, in, 0);
+    __int128 by = sign_extend(operand, size);
     unsigned __int128 n = dividend(cpu, size);
     unsigned shift = 128 - bits * 2;
     __int128 sn = (__int128)(n << shift) >> shift;
@@ -143,5 +174,5 @@ void exec_idiv(CpuState *cpu, const X86Insn *in)
     if (q >= limit || q < -limit) {
         cpu_raise(cpu, EXC_DE);
     }
-    put_quotient(cpu, size, (uint64_t)q, (uint64_t)(sn % by));
+    idiv_host(cpu, size, operand);
 }

@@ -3,15 +3,6 @@
 #include "cpu-x86/insn-operand.h"
 #include "cpu-x86/insns.h"
 
-/* Host flags <- guest's arithmetic flags; the library is built without a red zone. */
-#define LOAD_FLAGS "pushq %[f]\n\tpopfq\n\t"
-#define STORE_FLAGS "\n\tpushfq\n\tpopq %[f]"
-
-static inline uint64_t host_flags(const CpuState *cpu)
-{
-    return (cpu->rflags & FLAGS_ARITH) | FLAG_FIXED;
-}
-
 /* Rotates keep SF, ZF, AF and PF, and rotates through carry need CF. */
 #define ROTATE_SIZE(name, T, suffix)                                                               \
     static inline T value_##name##_##suffix(T v, uint8_t count, uint64_t *flags)                   \
@@ -41,12 +32,13 @@ static inline uint64_t host_flags(const CpuState *cpu)
         return v;                                                                                  \
     }
 
-/* OF after a rotate by more than 1 is undefined.  Hosts leave it as it was when a register rotates
- * by a constant, though not by CL, which is what runs here. */
+/* OF after a rotate by more than 1 is undefined.  Intel's leave it as it was when a register rotates
+ * by a constant, though not by CL, which is what runs here; AMD's always write it. */
 static inline void put_rotate_flags(CpuState *cpu, const X86Insn *in, uint64_t f, uint8_t count)
 {
     unsigned mask = in->op[0].size == 8 ? 63 : 31;
-    bool keep = in->op[1].kind == OPERAND_IMM && !op_is_mem(in, 0) && (count & mask) > 1;
+    bool keep = in->op[1].kind == OPERAND_IMM && !op_is_mem(in, 0) && (count & mask) > 1 &&
+                !host_is_amd();
 
     flags_put(cpu, FLAGS_ARITH & ~(keep ? FLAG_OF : 0), f);
 }
@@ -128,7 +120,7 @@ static inline void put_shift_flags(CpuState *cpu, const X86Insn *in, uint64_t f,
         return in->op[0].size == 8 && (in->imm & 63) != 0 ? name##_fast_q : NULL;                  \
     }
 
-/* Rotates by a constant: CF always, OF after a rotate by 1 only (put_rotate_flags). */
+/* Rotates by a constant on Intel's: CF always, OF after a rotate by 1 only. */
 #define ROTATE_FAST_SIZE(name, T, suffix, size)                                                    \
     static void name##_fast_##suffix(CpuState *cpu, const X86Insn *in)                             \
     {                                                                                              \
@@ -144,7 +136,7 @@ static inline void put_shift_flags(CpuState *cpu, const X86Insn *in, uint64_t f,
     ROTATE_FAST_SIZE(name, uint64_t, q, 8)                                                         \
     static X86Exec name##_fast(const X86Insn *in)                                                  \
     {                                                                                              \
-        if (in->op[0].kind != OPERAND_GPR || in->op[1].kind != OPERAND_IMM) {                      \
+        if (in->op[0].kind != OPERAND_GPR || in->op[1].kind != OPERAND_IMM || host_is_amd()) {     \
             return NULL;                                                                           \
         }                                                                                          \
         if (in->op[0].size == 4 && (in->imm & 31) > 1) {                                           \

@@ -304,6 +304,22 @@ static inline void flags_put(CpuState *cpu, uint64_t mask, uint64_t val)
     cpu->rflags = (cpu->rflags & ~mask) | (val & mask);
 }
 
+/* Flags that the manual leaves undefined come out as this host makes them, so that interpreted and
+ * translated code agree to the bit.  AMD's keep some where Intel's write them. */
+static inline bool host_is_amd(void)
+{
+    return __builtin_cpu_is("amd") != 0;
+}
+
+/* Host flags <- guest's arithmetic flags f; the library is built without a red zone. */
+#define LOAD_FLAGS "pushq %[f]\n\tpopfq\n\t"
+#define STORE_FLAGS "\n\tpushfq\n\tpopq %[f]"
+
+static inline uint64_t host_flags(const CpuState *cpu)
+{
+    return (cpu->rflags & FLAGS_ARITH) | FLAG_FIXED;
+}
+
 /* Condition 0..15 as encoded in Jcc, SETcc, CMOVcc. */
 static inline bool flags_test(uint64_t f, unsigned cc)
 {

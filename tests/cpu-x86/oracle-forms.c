@@ -260,6 +260,39 @@ static bool mnemonic_is_host_bound(ZydisMnemonic m)
     }
 }
 
+/* What AMD's do otherwise than Intel's, after whom the interpreter is made: operand-size prefixes of near
+ * branches and MOVSXD count, SHA wants no alignment, PREFETCH wants memory, VEX.W of VPINSR counts, SVM is
+ * there; flags of BCD instructions and of a string comparison that is interrupted, x87 state in
+ * memory, masks of a gather that faults. */
+static bool form_is_amds_own(const ZydisDecodedInstruction *zi)
+{
+    switch (zi->mnemonic) {
+    case ZYDIS_MNEMONIC_MOVSXD: case ZYDIS_MNEMONIC_AAA: case ZYDIS_MNEMONIC_AAS:
+    case ZYDIS_MNEMONIC_DAA: case ZYDIS_MNEMONIC_DAS: case ZYDIS_MNEMONIC_VMRUN:
+    case ZYDIS_MNEMONIC_VPINSRD: case ZYDIS_MNEMONIC_VPEXTRD:
+    case ZYDIS_MNEMONIC_FNSAVE: case ZYDIS_MNEMONIC_FNSTENV:
+        return true;
+    case ZYDIS_MNEMONIC_SCASB: case ZYDIS_MNEMONIC_SCASW: case ZYDIS_MNEMONIC_SCASD:
+    case ZYDIS_MNEMONIC_SCASQ: case ZYDIS_MNEMONIC_CMPSB: case ZYDIS_MNEMONIC_CMPSW:
+    case ZYDIS_MNEMONIC_CMPSQ:
+        return (zi->attributes & (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE |
+                                  ZYDIS_ATTRIB_HAS_REPNE)) != 0;
+    case ZYDIS_MNEMONIC_CMPSD:
+        return zi->meta.category == ZYDIS_CATEGORY_STRINGOP;
+    case ZYDIS_MNEMONIC_NOP:
+        return zi->opcode == 0x0d;
+    case ZYDIS_MNEMONIC_PAUSE: /* with REX.B it is xchg */
+    case ZYDIS_MNEMONIC_LOOPE: case ZYDIS_MNEMONIC_LOOPNE: /* f2 and f3 count */
+        return zi->raw.prefix_count > 0 + (zi->mnemonic == ZYDIS_MNEMONIC_PAUSE);
+    default:
+        return zi->meta.isa_set == ZYDIS_ISA_SET_SHA || zi->meta.isa_set == ZYDIS_ISA_SET_SVM ||
+               zi->meta.category == ZYDIS_CATEGORY_AVX2GATHER ||
+               ((zi->meta.branch_type != ZYDIS_BRANCH_TYPE_NONE ||
+                 zi->meta.category == ZYDIS_CATEGORY_RET) &&
+                (zi->attributes & ZYDIS_ATTRIB_HAS_OPERANDSIZE) != 0);
+    }
+}
+
 bool oracle_form_is_comparable(const ZydisDecodedInstruction *zi, const ZydisDecodedOperand *ops)
 {
     if (category_is_host_bound(zi->meta.category) || mnemonic_is_host_bound(zi->mnemonic) ||
@@ -267,7 +300,8 @@ bool oracle_form_is_comparable(const ZydisDecodedInstruction *zi, const ZydisDec
         zi->encoding == ZYDIS_INSTRUCTION_ENCODING_XOP ||
         zi->encoding == ZYDIS_INSTRUCTION_ENCODING_3DNOW ||
         (zi->attributes & (ZYDIS_ATTRIB_IS_PRIVILEGED | ZYDIS_ATTRIB_HAS_SEGMENT_FS |
-                           ZYDIS_ATTRIB_HAS_SEGMENT_GS)) != 0) {
+                           ZYDIS_ATTRIB_HAS_SEGMENT_GS)) != 0 ||
+        (oracle_host_is_amd() && form_is_amds_own(zi))) {
         return false;
     }
     for (unsigned i = 0; i < zi->operand_count_visible; i++) {

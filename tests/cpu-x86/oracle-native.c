@@ -127,7 +127,8 @@ static void leave_case(ucontext_t *uc)
     uint64_t bv;
 
     for (unsigned i = 0; i < 16; i++) {
-        r->st.gpr[i] = (uint64_t)g[greg_of[i]];
+        /* AMD's leave the kernel's half of RSP in place on the way to 16-bit code. */
+        r->st.gpr[i] = (uint64_t)g[greg_of[i]] & (native.c->mode == ORACLE_64 ? UINT64_MAX : UINT32_MAX);
     }
     r->st.rip = (uint64_t)g[REG_RIP];
     r->st.rflags = (uint64_t)g[REG_EFL];
