@@ -295,6 +295,29 @@ void cpu_walk_fill(void *arg, GuestLin lin, TlbAccess a, TlbClass c)
                w.page_shift);
 }
 
+unsigned cpu_walk_peek(CpuState *cpu, GuestLin lin, TlbClass c, GuestPhys *phys,
+                       unsigned *page_shift)
+{
+    unsigned rights;
+    Walk w;
+
+    if (walk(cpu, lin.v, &w) != WALK_OK) {
+        return 0;
+    }
+    rights = rights_of(cpu, &w, c);
+    for (unsigned i = 0; i < w.n_steps; i++) {
+        if ((w.step[i].val & PTE_A) == 0) {
+            return 0;
+        }
+    }
+    if (w.paged && (w.step[w.n_steps - 1].val & PTE_D) == 0) {
+        rights &= ~(unsigned)TLB_R_WRITE;
+    }
+    *phys = guest_phys(w.phys & GUEST_PAGE_MASK);
+    *page_shift = w.page_shift;
+    return rights;
+}
+
 /* -- Debugger ------------------------------------------------------------------------------------------ */
 
 bool cpu_walk_debug(CpuState *cpu, GuestLin lin, GuestPhys *phys)

@@ -9,6 +9,12 @@
 /* SoftMmu.fill: walk, set A/D, insert; or raise #PF. `arg` is the CpuState. */
 void cpu_walk_fill(void *arg, GuestLin lin, TlbAccess a, TlbClass c);
 
+/* What the tables grant accesses of class c at `lin` now, without a change to them: TLB_R_* bits, as
+ * cpu_walk_fill() would insert for a load; 0 too where some accessed bit is not set yet.  *phys: of the
+ * 4 KiB page. */
+unsigned cpu_walk_peek(CpuState *cpu, GuestLin lin, TlbClass c, GuestPhys *phys,
+                       unsigned *page_shift);
+
 /* For the debugger and monitor: translate without side effects or rights.  False: not mapped. */
 bool cpu_walk_debug(CpuState *cpu, GuestLin lin, GuestPhys *phys);
 

@@ -228,6 +228,9 @@ void phys_mem_revoke_write(PhysMem *pm, uint64_t offset)
     for (unsigned i = 0; i < pm->tlbs->len; i++) {
         tlb_revoke_write(g_ptr_array_index(pm->tlbs, i), offset & GUEST_PAGE_MASK);
     }
+    if (pm->mirror != NULL) {
+        pm->mirror->revoke_write(pm->mirror->arg, offset & GUEST_PAGE_MASK);
+    }
 }
 
 bool phys_mem_test_clear_dirty(PhysMem *pm, uint64_t offset, uint8_t flag)
@@ -262,6 +265,9 @@ static void page_written(PhysMem *pm, uint64_t offset)
         __atomic_add_fetch(&pm->code_version[offset >> GUEST_PAGE_SHIFT], 1, __ATOMIC_SEQ_CST);
         if (pm->code_changed != NULL) {
             pm->code_changed(pm->code_changed_arg, offset);
+        }
+        if (pm->mirror != NULL) {
+            pm->mirror->code_written(pm->mirror->arg, offset);
         }
     }
     if ((flags & PAGE_TRACED) != 0 && pm->write_trace != NULL) {

@@ -62,6 +62,16 @@ typedef struct {
     PhysRegion *region;
 } PhysRange;
 
+/* Somebody who maps guest memory beside the TLBs and so must hear of what they hear (worlds).  Both
+ * functions are called by any thread, with locks below LOCK_RANK_WORLD held, and return when it is done. */
+typedef struct {
+    void *arg;
+    /* No stores to the page without a word any more: see phys_mem_revoke_write(). */
+    void (*revoke_write)(void *arg, uint64_t offset);
+    /* The page was a PAGE_CODE page and has been written. */
+    void (*code_written)(void *arg, uint64_t offset);
+} PhysMirror;
+
 struct PhysMem {
     /* wiring, set once */
     Lock *lock;               /* the machine lock, borrowed                       */
@@ -85,6 +95,7 @@ struct PhysMem {
     void *write_trace_arg;
     void (*code_changed)(void *arg, uint64_t offset); /* a PAGE_CODE page was written; may be NULL */
     void *code_changed_arg;
+    const PhysMirror *mirror; /* borrowed, may be NULL; set while no CPU runs      */
 };
 
 /* Reserve `size` bytes (rounded up to pages) of guest memory; nothing is committed until touched.
@@ -164,6 +175,13 @@ static inline uint8_t page_flags_get(const PhysMem *pm, uint64_t offset)
 /* Make a page a code page: sets PAGE_CODE and revokes writable TLB entries everywhere.  Cheap when
  * it is one already. */
 void phys_mem_set_code(PhysMem *pm, uint64_t offset);
+
+/* May a store to a page with these flags go without phys_mem_written()?  (invariants 1 and 3) */
+static inline bool page_store_needs_marking(uint8_t flags)
+{
+    return (flags & (PAGE_CODE | PAGE_TRACED)) != 0 || (flags & PAGE_DIRTY_MIGRATION) == 0 ||
+           ((flags & PAGE_LOG_DISPLAY) != 0 && (flags & PAGE_DIRTY_DISPLAY) == 0);
+}
 
 /* Set or clear; returns the flags before. */
 uint8_t page_flags_set(PhysMem *pm, uint64_t offset, uint8_t flags);

@@ -84,22 +84,15 @@ static void grow_if_thrashing(Tlb *t, TlbTable *tt)
 
 /* -- Fast tags -------------------------------------------------------------------------------- */
 
-/* May a store to this page run without marking?  (phys-mem.h, invariants 1 and 3) */
-static bool store_needs_marking(uint8_t flags)
-{
-    return (flags & (PAGE_CODE | PAGE_TRACED)) != 0 || (flags & PAGE_DIRTY_MIGRATION) == 0 ||
-           ((flags & PAGE_LOG_DISPLAY) != 0 && (flags & PAGE_DIRTY_DISPLAY) == 0);
-}
-
 static void give_store_tag(Tlb *t, TlbEntry *e, const TlbSide *s)
 {
-    if (store_needs_marking(page_flags_get(t->mem, s->offset))) {
+    if (page_store_needs_marking(page_flags_get(t->mem, s->offset))) {
         return;
     }
     /* Announce, publish, look again: see phys_mem_revoke_write(). */
     page_flags_set(t->mem, s->offset, PAGE_TLB_WRITABLE);
     __atomic_store_n(&e->store, s->tag, __ATOMIC_SEQ_CST);
-    if (store_needs_marking(page_flags_get(t->mem, s->offset))) {
+    if (page_store_needs_marking(page_flags_get(t->mem, s->offset))) {
         __atomic_store_n(&e->store, TLB_TAG_NONE, __ATOMIC_SEQ_CST);
     }
 }
@@ -212,6 +205,14 @@ void tlb_refresh_store(Tlb *t, TlbClass c, GuestLin lin)
 
 /* -- Spaces ----------------------------------------------------------------------------------- */
 
+/* Before translations of the past become invalid, or another space current. */
+static void announce(Tlb *t)
+{
+    if (unlikely(t->before_change != NULL)) {
+        t->before_change(t->before_change_arg);
+    }
+}
+
 /* A tag no entry carries yet; starts over, empty, when all are used up. */
 static void new_space(Tlb *t)
 {
@@ -225,6 +226,7 @@ static void new_space(Tlb *t)
 
 void tlb_switch(Tlb *t, unsigned pcid, bool flush)
 {
+    announce(t);
     t->pcid = (uint16_t)(pcid & 0xfff);
     if (flush || t->space_of[t->pcid] == 0) {
         new_space(t);
@@ -237,6 +239,8 @@ void tlb_switch(Tlb *t, unsigned pcid, bool flush)
 
 void tlb_flush_all(Tlb *t)
 {
+    announce(t);
+    t->n_wipes++;
     for (int c = 0; c < TLB_CLASS_COUNT; c++) {
         table_empty(&t->table[c]);
     }
@@ -251,6 +255,7 @@ void tlb_flush_all(Tlb *t)
 
 void tlb_flush_nonglobal(Tlb *t)
 {
+    announce(t);
     memset(t->space_of, 0, sizeof t->space_of);
     t->n_flushes++;
     new_space(t);
@@ -258,6 +263,7 @@ void tlb_flush_nonglobal(Tlb *t)
 
 void tlb_flush_pcid(Tlb *t, unsigned pcid)
 {
+    announce(t);
     t->n_flushes++;
     t->space_of[pcid & 0xfff] = 0;
     if (pcid == t->pcid) {
@@ -291,7 +297,8 @@ static void drop_large(Tlb *t, uint64_t lin, unsigned shift)
 
 void tlb_flush_page(Tlb *t, GuestLin lin)
 {
-    t->n_page_flushes++;
+    announce(t);
+    t->flushed[t->n_page_flushes++ % TLB_FLUSHED] = lin;
     t->code_epoch++;
     for (int c = 0; c < TLB_CLASS_COUNT; c++) {
         TlbTable *tt = &t->table[c];

@@ -64,6 +64,7 @@ enum {
 
 #define TLB_TAG_NONE UINT64_MAX
 #define TLB_NO_OFFSET UINT64_MAX
+enum { TLB_FLUSHED = 64 };
 #define TLB_SPACES 4095u /* 0xfff with the last page would be TLB_TAG_NONE */
 
 enum { TLB_BITS_MIN = 6, TLB_BITS_START = 10, TLB_BITS_MAX = 15 };
@@ -90,6 +91,14 @@ typedef struct {
     uint64_t code_epoch;         /* changes when a translation of some page was removed whatever its
                                     tag: caches keyed by (linear address, space) must be dropped  */
     uint64_t n_fills, n_flushes, n_page_flushes, n_retags, n_revokes; /* statistics */
+
+    /* For whoever keeps translations longer than we do (worlds): a translation made in `space` is as
+     * good as ours while space and n_wipes are what they were and its page is not among those flushed since,
+     * of which the last TLB_FLUSHED are known (`flushed`, at n_page_flushes modulo that). */
+    uint64_t n_wipes;            /* full flushes: numbers of spaces start again        */
+    GuestLin flushed[TLB_FLUSHED];
+    void (*before_change)(void *arg); /* the owner is about to flush or to switch; may be NULL */
+    void *before_change_arg;
 } Tlb;
 
 /* Tables start at TLB_BITS_START and grow by use up to TLB_BITS_MAX. */

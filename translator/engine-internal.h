@@ -5,6 +5,7 @@
 
 #include "cpu-x86/engine.h"
 #include "translator/block.h"
+#include "translator/direct/direct.h"
 #include "translator/front.h"
 #include "translator/vcb.h"
 
@@ -40,6 +41,7 @@ struct TransCpu {
     const Mark *kick_mark;
     bool kick_fault;           /* the host faulted: execute that instruction by the interpreter */
 
+    DirectCpu *direct;         /* NULL: user code never runs directly                    */
     CpuExit exit;              /* why run() returns                                      */
     uint8_t cold[COLD_SLOTS];  /* visits of addresses not translated yet                 */
     Plan plan;

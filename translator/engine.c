@@ -12,6 +12,7 @@
 #include "cpu-x86/cpuid.h"
 #include "cpu-x86/debug.h"
 #include "softmmu/base/log.h"
+#include "softmmu/base/stress.h"
 #include "translator/compile.h"
 #include "translator/engine-internal.h"
 #include "translator/glue.h"
@@ -224,6 +225,14 @@ static bool dispatch(TransCpu *tc)
         cpu->stats[STAT_TRANS_DISPATCHES]++;
         if (!wants_attention(cpu) && !needs_single_steps(cpu)) {
             budget = tc->config->odd_budget;
+            if (cpu->cpl == 3 && tc->direct != NULL && direct_wants(tc->direct)) {
+                tc->link_block = NULL;
+                tc->exit = direct_run(tc->direct);
+                if (tc->exit != CPU_EXIT_BUDGET) {
+                    return false;
+                }
+                continue;
+            }
             if (mode_is_translated(cpu)) {
                 budget = tc->config->cold_budget;
                 if (find_way(tc)) {
@@ -395,6 +404,9 @@ static bool translate_attach(CpuState *cpu, GError **error)
     signals_init();
     tc = g_new0(TransCpu, 1);
     tc->cpu = cpu;
+    if (stress_info[STRESS_direct].one_in != 0) {
+        tc->direct = direct_missing() == NULL ? direct_attach(cpu, DIRECT_ON, error) : NULL;
+    }
     tc->shared = s;
     tc->cache = s->cache;
     tc->config = tc->plan.config = config;
@@ -415,6 +427,9 @@ static void translate_detach(CpuState *cpu)
     lock_take(&tc->cache->lock);
     g_ptr_array_remove(tc->shared->cpus, tc);
     lock_release(&tc->cache->lock);
+    if (tc->direct != NULL) {
+        direct_detach(tc->direct);
+    }
     shared_put(cpu->mem, tc->shared);
     g_free(tc);
     cpu->engine_data = NULL;
@@ -451,6 +466,9 @@ static void translate_kick(CpuState *cpu)
 
     if (tc != NULL) {
         signals_kick(tc);
+        if (tc->direct != NULL) {
+            direct_kick(tc->direct);
+        }
     }
 }
 

@@ -10,6 +10,7 @@
  *   CPU_HALT   one vCPU's sleep and wake
  *   TRANSLATE  the translator's code memory and block tables
  *   BACKEND    a back end's request queue
+ *   WORLD      a CPU's worlds: what they map, and their mappers
  *   LOG        the log file
  */
 #ifndef SOFTMMU_BASE_LOCK_H
@@ -23,6 +24,7 @@ typedef enum {
     LOCK_RANK_CPU_HALT,
     LOCK_RANK_TRANSLATE,
     LOCK_RANK_BACKEND,
+    LOCK_RANK_WORLD,
     LOCK_RANK_LOG,
     LOCK_RANK_COUNT,
 } LockRank;

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Direct execution's state of a machine and of one CPU, between the files of this folder. */
+#ifndef TRANSLATOR_DIRECT_DIRECT_INTERNAL_H
+#define TRANSLATOR_DIRECT_DIRECT_INTERNAL_H
+
+#include "translator/direct/direct.h"
+#include "translator/direct/space.h"
+
+enum { DIRECT_SPACES = 64, DIRECT_WORLDS = 12 };
+
+/* Verdict on a page: code version and flags. */
+#define VERDICT_KNOWN BIT64(32)
+#define VERDICT_BAD BIT64(33)
+
+/* Of a machine: hangs off PhysMem.mirror. */
+typedef struct {
+    PhysMirror mirror;
+    PhysMem *mem;
+    unsigned refs;
+    WorldImage image;
+    GPtrArray *cpus;           /* DirectCpu*; changes only while no CPU runs          */
+    uint64_t *verdict;         /* of each page of memory, atomic                      */
+    uint16_t *exec_maps;       /* worlds that can execute it, atomic                  */
+    uint16_t *churn;           /* code changes lately: seconds << 8 | count           */
+} DirectShared;
+
+/* Where the components lie in a standard XSAVE image: the host's business. */
+typedef struct {
+    uint32_t ymm, opmask, zmm_hi, hi16;
+} VectorLayout;
+
+struct DirectCpu {
+    CpuState *cpu;
+    DirectShared *shared;
+    DirectMode mode;
+    Lock lock;                 /* spaces' pages and mappers, against the mirror       */
+    Space space[DIRECT_SPACES];
+    Space *current;            /* whose world ran last and may not sleep, or NULL     */
+    unsigned n_worlds;
+    uint64_t clock;            /* counts entries                                      */
+    bool is_out_of_worlds;     /* the host refused one                                */
+
+    pthread_mutex_t kick_lock;
+    World *running;            /* whom a kick must reach (kick_lock)                  */
+
+    VectorLayout layout;
+    uint64_t host_xcr0;
+    bool host_pku;
+    DirectStats stats;
+};
+
+static inline DirectShared *direct_shared(const PhysMem *mem)
+{
+    return mem->mirror != NULL ? mem->mirror->arg : NULL;
+}
+
+/* -- state.c ---- */
+
+/* Is the CPU in a state that a world can be in? */
+bool state_fits_world(const DirectCpu *dc);
+/* Registers of the event into the CpuState, all but the vectors.  May raise: #GP where the user code
+ * went where its world could not follow. */
+void state_from_event(CpuState *cpu, const WorldEvent *ev);
+void state_vectors_from_world(DirectCpu *dc, const World *w, const WorldEvent *ev);
+/* CpuState into the frame.  False: the frame is nonsense. */
+bool state_to_world(DirectCpu *dc, World *w);
+void vector_layout_init(VectorLayout *l);
+
+/* -- direct-policy.c ---- */
+
+/* Shall user code of `s` run in a world now? */
+bool policy_wants(DirectCpu *dc, Space *s);
+/* A burst in the world ended after `cycles`. */
+void policy_world_burst(DirectCpu *dc, Space *s, uint64_t cycles);
+
+#endif /* TRANSLATOR_DIRECT_DIRECT_INTERNAL_H */

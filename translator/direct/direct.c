@@ -1,0 +1,612 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "translator/direct/direct.h"
+
+#include "cpu-x86/debug.h"
+#include "cpu-x86/insns.h"
+#include "cpu-x86/walk.h"
+#include "softmmu/base/log.h"
+#include "translator/direct/direct-internal.h"
+#include "translator/direct/direct-policy.h"
+
+#include <inttypes.h>
+#include <linux/audit.h>
+#include <sys/mman.h>
+#include <x86intrin.h>
+
+/* -- The mirror ---------------------------------------------------------------------------------- */
+
+static void for_spaces(DirectShared *sh, uint64_t offset,
+                       void (*f)(DirectCpu *dc, Space *s, uint64_t offset))
+{
+    for (unsigned i = 0; i < sh->cpus->len; i++) {
+        DirectCpu *dc = g_ptr_array_index(sh->cpus, i);
+
+        lock_take(&dc->lock);
+        for (unsigned k = 0; k < DIRECT_SPACES; k++) {
+            if (dc->space[k].world != NULL) {
+                f(dc, &dc->space[k], offset);
+            }
+        }
+        lock_release(&dc->lock);
+    }
+}
+
+static void mirror_revoke_write(void *arg, uint64_t offset)
+{
+    for_spaces(arg, offset, space_revoke_write);
+}
+
+static void mirror_code_written(void *arg, uint64_t offset)
+{
+    DirectShared *sh = arg;
+
+    if (__atomic_load_n(&sh->exec_maps[offset >> GUEST_PAGE_SHIFT], __ATOMIC_SEQ_CST) != 0) {
+        for_spaces(sh, offset, space_code_written);
+    }
+}
+
+/* -- Life ------------------------------------------------------------------------------------------ */
+
+const char *direct_missing(void)
+{
+    return world_missing();
+}
+
+static DirectShared *shared_get(PhysMem *mem, GError **error)
+{
+    DirectShared *sh = direct_shared(mem);
+    uint64_t n = mem->size >> GUEST_PAGE_SHIFT;
+
+    if (sh == NULL) {
+        sh = g_new0(DirectShared, 1);
+        sh->mem = mem;
+        if (!world_image_init(&sh->image, mem->fd, error)) {
+            g_free(sh);
+            return NULL;
+        }
+        sh->mirror = (PhysMirror){sh, mirror_revoke_write, mirror_code_written};
+        sh->cpus = g_ptr_array_new();
+        sh->verdict = g_malloc0(n * sizeof *sh->verdict);
+        sh->exec_maps = g_malloc0(n * sizeof *sh->exec_maps);
+        sh->churn = g_malloc0(n * sizeof *sh->churn);
+        mem->mirror = &sh->mirror;
+    }
+    sh->refs++;
+    return sh;
+}
+
+static void shared_put(DirectShared *sh)
+{
+    if (--sh->refs == 0) {
+        sh->mem->mirror = NULL;
+        world_image_clear(&sh->image);
+        g_ptr_array_free(sh->cpus, TRUE);
+        g_free(sh->verdict);
+        g_free(sh->exec_maps);
+        g_free(sh->churn);
+        g_free(sh);
+    }
+}
+
+/* Translations are about to be flushed or another space becomes current: no world may run on with
+ * what it has. */
+static void before_change(void *arg)
+{
+    DirectCpu *dc = arg;
+
+    if (dc->current != NULL) {
+        space_hold(dc, dc->current);
+    }
+}
+
+static uint64_t host_xcr0(bool *pku)
+{
+    uint32_t a, d, r[4];
+
+    __asm__ volatile("xgetbv" : "=a"(a), "=d"(d) : "c"(0));
+    __asm__ volatile("cpuid" : "=a"(r[0]), "=b"(r[1]), "=c"(r[2]), "=d"(r[3]) : "0"(7), "2"(0));
+    *pku = (r[2] >> 4 & 1) != 0;
+    return a | (uint64_t)d << 32;
+}
+
+DirectCpu *direct_attach(CpuState *cpu, DirectMode mode, GError **error)
+{
+    DirectShared *sh = shared_get(cpu->mem, error);
+    DirectCpu *dc;
+
+    if (sh == NULL) {
+        return NULL;
+    }
+    dc = g_new0(DirectCpu, 1);
+    dc->cpu = cpu;
+    dc->shared = sh;
+    dc->mode = mode;
+    lock_init(&dc->lock, LOCK_RANK_WORLD);
+    pthread_mutex_init(&dc->kick_lock, NULL);
+    dc->host_xcr0 = host_xcr0(&dc->host_pku);
+    vector_layout_init(&dc->layout);
+    cpu->mmu.tlb.before_change = before_change;
+    cpu->mmu.tlb.before_change_arg = dc;
+    g_ptr_array_add(sh->cpus, dc);
+    return dc;
+}
+
+void direct_detach(DirectCpu *dc)
+{
+    for (unsigned i = 0; i < DIRECT_SPACES; i++) {
+        Space *s = &dc->space[i];
+
+        space_drop_world(dc, s);
+        if (s->pages.at != NULL) {
+            pages_clear(&s->pages);
+        }
+    }
+    dc->cpu->mmu.tlb.before_change = NULL;
+    g_ptr_array_remove(dc->shared->cpus, dc);
+    shared_put(dc->shared);
+    pthread_mutex_destroy(&dc->kick_lock);
+    lock_clear(&dc->lock);
+    g_free(dc);
+}
+
+/* -- Spaces ----------------------------------------------------------------------------------------- */
+
+#define CR3_BASE 0x000ffffffffff000
+
+static Space *oldest(DirectCpu *dc, bool with_world)
+{
+    Space *best = NULL;
+
+    for (unsigned i = 0; i < DIRECT_SPACES; i++) {
+        Space *s = &dc->space[i];
+
+        if ((!with_world || s->world != NULL) && (best == NULL || s->last_use < best->last_use)) {
+            best = s;
+        }
+    }
+    return best;
+}
+
+/* The entry of the current address space, made if need be. */
+static Space *current_space(DirectCpu *dc)
+{
+    uint64_t cr3 = dc->cpu->cr3 & CR3_BASE;
+    World *world;
+    Space *s;
+
+    for (unsigned i = 0; i < DIRECT_SPACES; i++) {
+        if (dc->space[i].cr3 == cr3 && dc->space[i].last_use != 0) {
+            return &dc->space[i];
+        }
+    }
+    s = oldest(dc, false);
+    space_drop_world(dc, s);
+    world = s->world;
+    g_assert(world == NULL);
+    if (s->pages.at == NULL) {
+        pages_init(&s->pages);
+    }
+    *s = (Space){.cr3 = cr3, .pages = s->pages};
+    return s;
+}
+
+/* Pages come only with use: nothing is mapped, so all agrees with the TLB. */
+static void adopt(DirectCpu *dc, Space *s, World *w)
+{
+    const Tlb *t = &dc->cpu->mmu.tlb;
+
+    lock_take(&dc->lock);
+    s->world = w;
+    lock_release(&dc->lock);
+    s->tlb_space = t->space;
+    s->n_wipes = t->n_wipes;
+    s->n_page_flushes = t->n_page_flushes;
+}
+
+/* The world of the space that has not been used for longest, emptied. */
+static World *steal_world(DirectCpu *dc)
+{
+    Space *s = oldest(dc, true);
+    World *w;
+
+    if (s == NULL) {
+        return NULL;
+    }
+    space_empty(dc, s);
+    lock_take(&dc->lock);
+    w = s->world;
+    s->world = NULL;
+    lock_release(&dc->lock);
+    if (w != NULL && world_check(w) != WORLD_ALIVE) {
+        world_free(w);
+        dc->n_worlds--;
+        return NULL;
+    }
+    dc->stats.stolen += w != NULL;
+    return w;
+}
+
+static bool have_world(DirectCpu *dc, Space *s)
+{
+    GError *error = NULL;
+    World *w = NULL;
+
+    if (s->world != NULL) {
+        return true;
+    }
+    if (dc->n_worlds >= DIRECT_WORLDS) {
+        w = steal_world(dc);
+    }
+    if (w == NULL && !dc->is_out_of_worlds) {
+        w = world_new(&dc->shared->image, &error);
+        if (w == NULL) {
+            dc->is_out_of_worlds = true;
+            log_item(UNIMP, "direct execution is given up: %s", error->message);
+            g_error_free(error);
+        } else {
+            dc->n_worlds++;
+            dc->stats.spawned++;
+        }
+    }
+    if (w != NULL) {
+        adopt(dc, s, w);
+    }
+    return w != NULL;
+}
+
+/* -- Whether ------------------------------------------------------------------------------------------ */
+
+bool direct_wants(DirectCpu *dc)
+{
+    CpuState *cpu = dc->cpu;
+    Space *s;
+
+    if (dc->is_out_of_worlds || (cpu->mode & MODE_CS64) == 0 || cpu->cpl != 3 ||
+        !state_fits_world(dc) || (cpu->dr[7] & 0xff) != 0 || cpu->n_watch != 0) {
+        return false;
+    }
+    s = current_space(dc);
+    s->last_use = ++dc->clock;
+    if (s->holdoff != 0) {
+        s->holdoff--;
+        return false;
+    }
+    if (s->denied == (cpu->rip & GUEST_PAGE_MASK)) {
+        return false;
+    }
+    return policy_wants(dc, s);
+}
+
+void direct_note_dispatch(DirectCpu *dc)
+{
+}
+
+/* -- Kicks -------------------------------------------------------------------------------------------- */
+
+static void set_running(DirectCpu *dc, World *w)
+{
+    pthread_mutex_lock(&dc->kick_lock);
+    dc->running = w;
+    pthread_mutex_unlock(&dc->kick_lock);
+}
+
+void direct_kick(DirectCpu *dc)
+{
+    pthread_mutex_lock(&dc->kick_lock);
+    if (dc->running != NULL) {
+        world_kick(dc->running);
+    }
+    pthread_mutex_unlock(&dc->kick_lock);
+}
+
+/* -- Running ------------------------------------------------------------------------------------------ */
+
+/* Requests that user code must not run on with. */
+static bool wants_attention(const CpuState *cpu)
+{
+    uint32_t r = cpu_requests(cpu);
+
+    return (r & ~(uint32_t)(CPU_REQ_NMI)) != 0 || ((r & CPU_REQ_NMI) != 0 && !cpu->nmi_masked);
+}
+
+typedef enum { RUN_EVENT, RUN_NOT, RUN_BROKEN, RUN_KILLED } RunResult;
+
+/* Is a world that ignores a kick playing dead?  It has had time to answer if it ran at all. */
+static bool is_deaf(DirectCpu *dc, World *w, uint64_t *kicked_at)
+{
+    enum { GRACE_NS = 200000000 };
+    uint64_t used = world_cpu_ns(w);
+
+    if (!wants_attention(dc->cpu)) {
+        *kicked_at = 0;
+        return false;
+    }
+    if (*kicked_at == 0) {
+        *kicked_at = used + 1;
+        return false;
+    }
+    world_kick(w);
+    return used > *kicked_at + GRACE_NS;
+}
+
+static RunResult wait_for_event(DirectCpu *dc, World *w)
+{
+    enum { LOOK_NS = 50000000 };
+    uint64_t kicked_at = 0;
+
+    while (!world_wait(w, direct_policy.spin_engine, LOOK_NS)) {
+        WorldHealth h = world_check(w);
+
+        if (h == WORLD_KILLED) {
+            return RUN_KILLED;
+        }
+        if (h == WORLD_BROKEN || is_deaf(dc, w, &kicked_at)) {
+            return RUN_BROKEN;
+        }
+    }
+    return RUN_EVENT;
+}
+
+/* Let the world run until its next event. */
+static RunResult run_world(DirectCpu *dc, Space *s)
+{
+    World *w = s->world;
+    RunResult r;
+
+    set_running(dc, w);
+    /* In this order: a request that came before is seen here, one that comes later kicks. */
+    world_announce(w);
+    if (wants_attention(dc->cpu)) {
+        world_retract(w);
+        set_running(dc, NULL);
+        return RUN_NOT;
+    }
+    dc->current = s;
+    dc->stats.entries++;
+    world_resume(w, direct_policy.spin_guest);
+    r = wait_for_event(dc, w);
+    set_running(dc, NULL);
+    return r;
+}
+
+/* -- Events -------------------------------------------------------------------------------------------- */
+
+/* One instruction, or an interrupt, by the interpreter. */
+static CpuExit interpret(DirectCpu *dc)
+{
+    dc->stats.interpreted++;
+    return interp_engine.run(dc->cpu, 1);
+}
+
+static bool bytes_before(CpuState *cpu, uint64_t n, uint8_t first, uint8_t second)
+{
+    uint8_t b[2] = {0};
+
+    return cpu_debug_read(cpu, guest_lin(cpu->rip - n), b, n) && b[0] == first &&
+           (n == 1 || b[1] == second);
+}
+
+/* SIGSYS.  The host's CPU has executed the instruction, and changed rcx and r11 as the guest's does. */
+static CpuExit on_syscall(DirectCpu *dc, const WorldEvent *ev)
+{
+    enum { VSYSCALL_AT = 0xff600000 };
+    CpuState *cpu = dc->cpu;
+    jmp_buf env;
+
+    dc->stats.syscalls++;
+    if ((uint32_t)ev->call_addr >> 12 == (uint32_t)VSYSCALL_AT >> 12 && ev->call_addr >> 32 == UINT32_MAX) {
+        cpu->gpr[GPR_RSP] -= 8; /* the host emulated a call's return: back to the call's target */
+        cpu->rip = ev->call_addr;
+        return interpret(dc);
+    }
+    cpu->rip -= 2;
+    if (ev->call_arch != AUDIT_ARCH_X86_64) {
+        return interpret(dc); /* int 0x80 */
+    }
+    cpu->next_rip = cpu->rip + 2;
+    cpu->unwind = &env;
+    if (_setjmp(env) == 0) {
+        exec_syscall(cpu, NULL);
+        cpu->rip = cpu->next_rip;
+    } else {
+        cpu_deliver(cpu, cpu->exc.vector, DELIVER_FAULT, cpu->exc.has_code, cpu->exc.code);
+    }
+    cpu->unwind = NULL;
+    return CPU_EXIT_BUDGET;
+}
+
+/* Traps, after which rip is behind the instruction: int3, into's place, icebp, single step. */
+static CpuExit on_trap(DirectCpu *dc, const WorldEvent *ev)
+{
+    CpuState *cpu = dc->cpu;
+
+    switch (ev->regs.gregs[REG_TRAPNO]) {
+    case EXC_DB:
+        if ((cpu->rflags & FLAG_TF) != 0) {
+            cpu->pending_dbg |= DR6_BS;
+            return CPU_EXIT_BUDGET;
+        }
+        cpu->rip -= bytes_before(cpu, 1, 0xf1, 0);
+        break;
+    case EXC_BP:
+        cpu->rip -= bytes_before(cpu, 2, 0xcd, 3) ? 2 : 1;
+        break;
+    case EXC_OF:
+        cpu->rip -= 2;
+        break;
+    default:
+        break;
+    }
+    return interpret(dc);
+}
+
+static CpuExit dispatch_event(DirectCpu *dc, const WorldEvent *ev)
+{
+    switch (ev->signal) {
+    case KICK_SIGNAL:
+        dc->stats.kicks++;
+        return CPU_EXIT_BUDGET;
+    case SIGSYS:
+        return on_syscall(dc, ev);
+    default:
+        return on_trap(dc, ev);
+    }
+}
+
+static TlbAccess access_of(const WorldEvent *ev)
+{
+    uint64_t code = (uint64_t)ev->regs.gregs[REG_ERR];
+
+    return (code & PF_I) != 0 ? TLB_FETCH : (code & PF_W) != 0 ? TLB_STORE : TLB_LOAD;
+}
+
+/* A page fault: FAULT_MAPPED, or what else; raises the guest's. */
+static FaultResult on_page_fault(DirectCpu *dc, Space *s, const WorldEvent *ev)
+{
+    GuestLin lin = guest_lin((uint64_t)ev->regs.gregs[REG_CR2]);
+    TlbAccess a = access_of(ev);
+    FaultResult r;
+
+    dc->stats.faults++;
+    r = space_fault(dc, s, lin, a);
+    if (r == FAULT_INTERPRET) {
+        if (a == TLB_FETCH) {
+            s->denied = lin.v & GUEST_PAGE_MASK;
+        } else {
+            s->holdoff = direct_policy.holdoff;
+        }
+    }
+    return r;
+}
+
+/* A world is useless.  Killed from outside: nobody knows the registers; else the user code did it, and
+ * finds itself where it entered, with #GP. */
+static CpuExit on_lost_world(DirectCpu *dc, Space *s, RunResult r)
+{
+    dc->stats.broken++;
+    space_drop_world(dc, s);
+    if (r == RUN_KILLED) {
+        log_item(UNIMP, "CPU %u: a world was killed from outside", dc->cpu->index);
+        return CPU_EXIT_FAILED;
+    }
+    cpu_deliver(dc->cpu, EXC_GP, DELIVER_FAULT, true, 0);
+    return CPU_EXIT_BUDGET;
+}
+
+/* Registers of the event into the CpuState, and a page for a page fault.  Unwinds on the guest's
+ * exceptions. */
+static FaultResult take_registers(DirectCpu *dc, Space *s, const WorldEvent *ev)
+{
+    state_from_event(dc->cpu, ev);
+    return ev->signal == SIGSEGV && ev->regs.gregs[REG_TRAPNO] == EXC_PF ? on_page_fault(dc, s, ev)
+                                                                          : FAULT_INTERPRET;
+}
+
+/* False: cpu->exc is to be delivered. */
+static bool try_registers(DirectCpu *dc, Space *s, const WorldEvent *ev, FaultResult *fault)
+{
+    CpuState *cpu = dc->cpu;
+    jmp_buf env, *outer = cpu->unwind;
+    bool ok = false;
+
+    cpu->unwind = &env;
+    if (_setjmp(env) == 0) {
+        *fault = take_registers(dc, s, ev);
+        ok = true;
+    }
+    cpu->unwind = outer;
+    return ok;
+}
+
+typedef enum { AFTER_AGAIN, AFTER_LEAVE } After;
+
+/* Take the event.  AFTER_AGAIN: the world goes on as it is, its vectors where they are; else *exit. */
+static After take_event(DirectCpu *dc, Space *s, CpuExit *exit)
+{
+    FaultResult fault = FAULT_INTERPRET;
+    CpuState *cpu = dc->cpu;
+    WorldEvent ev;
+    bool ok;
+
+    if (!world_event(s->world, &ev)) {
+        *exit = on_lost_world(dc, s, RUN_BROKEN);
+        return AFTER_LEAVE;
+    }
+    ok = try_registers(dc, s, &ev, &fault);
+    if (ok && fault == FAULT_MAPPED) {
+        world_set_segments(s->world, &ev);
+        return AFTER_AGAIN;
+    }
+    state_vectors_from_world(dc, s->world, &ev);
+    *exit = CPU_EXIT_BUDGET;
+    if (!ok) {
+        dc->stats.guest_faults++;
+        cpu_deliver(cpu, cpu->exc.vector, DELIVER_FAULT, cpu->exc.has_code, cpu->exc.code);
+    } else if (fault == FAULT_BROKEN) {
+        space_drop_world(dc, s); /* the next entry makes another; the instruction faults again */
+    } else {
+        *exit = dispatch_event(dc, &ev);
+    }
+    return AFTER_LEAVE;
+}
+
+static void take_vectors(DirectCpu *dc, const Space *s)
+{
+    WorldEvent ev;
+
+    if (world_event(s->world, &ev)) {
+        state_vectors_from_world(dc, s->world, &ev);
+    }
+}
+
+CpuExit direct_run(DirectCpu *dc)
+{
+    Space *s = current_space(dc);
+    CpuExit exit = CPU_EXIT_BUDGET;
+    RunResult r;
+
+    if (!have_world(dc, s)) {
+        s->holdoff = UINT32_MAX;
+        return CPU_EXIT_BUDGET;
+    }
+    if (!space_catch_up(dc, s) || !state_to_world(dc, s->world)) {
+        space_drop_world(dc, s);
+        return CPU_EXIT_BUDGET;
+    }
+    s->denied = 0;
+    for (bool again = false;; again = true) {
+        r = run_world(dc, s);
+        if (again && r != RUN_EVENT) {
+            take_vectors(dc, s); /* the registers are there already */
+        }
+        if (r == RUN_BROKEN || r == RUN_KILLED) {
+            return on_lost_world(dc, s, r);
+        }
+        if (r == RUN_NOT || take_event(dc, s, &exit) == AFTER_LEAVE) {
+            return exit;
+        }
+    }
+}
+
+/* -- Report ---------------------------------------------------------------------------------------------- */
+
+char *direct_report(const DirectCpu *dc)
+{
+    GString *out = g_string_new(NULL);
+    unsigned n = 0;
+
+#define DIRECT_STAT(id, text) g_string_append_printf(out, "%16" PRIu64 "  %s\n", dc->stats.id, text);
+#include "translator/direct/direct-stats.def"
+#undef DIRECT_STAT
+    for (unsigned i = 0; i < DIRECT_SPACES; i++) {
+        const Space *s = &dc->space[i];
+
+        if (s->world != NULL) {
+            g_string_append_printf(out, "world of CR3 %012" PRIx64 ": %u pages, processes %d and %d\n",
+                                   s->cr3, s->pages.n, s->world->guest, s->world->mapper);
+            n++;
+        }
+    }
+    g_string_append_printf(out, "%u worlds\n", n);
+    return g_string_free(out, FALSE);
+}

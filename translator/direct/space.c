@@ -1,0 +1,479 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "translator/direct/space.h"
+
+#include "cpu-x86/debug.h"
+#include "cpu-x86/walk.h"
+#include "translator/direct/direct-internal.h"
+#include "translator/direct/direct-policy.h"
+
+#include <sys/mman.h>
+
+/* -- Mappings ------------------------------------------------------------------------------------ */
+
+static uint64_t offset_of(const WorldPage *p)
+{
+    return (uint64_t)p->page << GUEST_PAGE_SHIFT;
+}
+
+/* The world's page `i` is gone or no longer executable. */
+static void count_exec(DirectCpu *dc, const WorldPage *p, int prot)
+{
+    bool was = (p->prot & PROT_EXEC) != 0, is = (prot & PROT_EXEC) != 0;
+
+    if (was != is) {
+        __atomic_add_fetch(&dc->shared->exec_maps[p->page], is ? 1 : -1, __ATOMIC_SEQ_CST);
+    }
+}
+
+static void set_prot(DirectCpu *dc, Space *s, uint32_t i, int prot)
+{
+    WorldPage *p = &s->pages.at[i];
+
+    if (p->prot != prot) {
+        count_exec(dc, p, prot);
+        p->prot = (uint8_t)prot;
+        world_protect(s->world, p->lin, GUEST_PAGE_SIZE, prot);
+    }
+}
+
+static void remove_page(DirectCpu *dc, Space *s, uint32_t i)
+{
+    WorldPage *p = &s->pages.at[i];
+
+    count_exec(dc, p, 0);
+    world_unmap(s->world, p->lin, GUEST_PAGE_SIZE);
+    pages_remove(&s->pages, i);
+    dc->stats.unmapped++;
+}
+
+static void forget_pages(DirectCpu *dc, Space *s)
+{
+    for (uint32_t i = 0; i < s->pages.n; i++) {
+        count_exec(dc, &s->pages.at[i], 0);
+    }
+    pages_empty(&s->pages);
+}
+
+static bool sync_world(DirectCpu *dc, Space *s)
+{
+    dc->stats.batches += s->world->n_requests != 0;
+    return world_sync(s->world);
+}
+
+static void empty_locked(DirectCpu *dc, Space *s)
+{
+    forget_pages(dc, s);
+    world_unmap_all(s->world);
+    sync_world(dc, s);
+}
+
+void space_empty(DirectCpu *dc, Space *s)
+{
+    space_hold(dc, s);
+    if (s->world != NULL) {
+        lock_take(&dc->lock);
+        empty_locked(dc, s);
+        lock_release(&dc->lock);
+    }
+}
+
+void space_drop_world(DirectCpu *dc, Space *s)
+{
+    World *w = s->world;
+
+    if (w == NULL) {
+        return;
+    }
+    if (dc->current == s) {
+        dc->current = NULL;
+    }
+    lock_take(&dc->lock);
+    forget_pages(dc, s);
+    s->world = NULL;
+    lock_release(&dc->lock);
+    world_free(w);
+    dc->n_worlds--;
+}
+
+/* -- Flushes -------------------------------------------------------------------------------------- */
+
+void space_hold(DirectCpu *dc, Space *s)
+{
+    if (dc->current == s) {
+        dc->current = NULL;
+    }
+    if (s->world != NULL && !s->world->parked) {
+        dc->stats.parks++;
+        if (!world_park(s->world)) {
+            dc->stats.broken++;
+            space_drop_world(dc, s);
+        }
+    }
+}
+
+/* The memory that answers guest-physical page `phys`: offset, or TLB_NO_OFFSET. */
+static uint64_t memory_at(PhysMem *mem, GuestPhys phys, bool *rom)
+{
+    uint64_t page = phys.v & mem->address_mask & GUEST_PAGE_MASK;
+    PhysRange r = phys_mem_find(mem, guest_phys(page));
+
+    *rom = r.kind == PHYS_ROM;
+    if ((r.kind != PHYS_RAM && r.kind != PHYS_ROM) || page - r.base + GUEST_PAGE_SIZE > r.len) {
+        return TLB_NO_OFFSET;
+    }
+    return r.offset + (page - r.base);
+}
+
+/* Compare page `i` with the page tables; false: it had to go. */
+static bool check_page(DirectCpu *dc, Space *s, uint32_t i)
+{
+    WorldPage *p = &s->pages.at[i];
+    unsigned shift, rights;
+    GuestPhys phys;
+    bool rom;
+    int prot = p->prot;
+
+    dc->stats.checked++;
+    rights = cpu_walk_peek(dc->cpu, guest_lin(p->lin), TLB_USER, &phys, &shift);
+    if ((rights & TLB_R_READ) == 0 || memory_at(dc->cpu->mem, phys, &rom) != offset_of(p) ||
+        (shift > GUEST_PAGE_SHIFT) != p->large) {
+        remove_page(dc, s, i);
+        return false;
+    }
+    if ((rights & TLB_R_WRITE) == 0) {
+        prot &= ~PROT_WRITE;
+    }
+    if ((rights & TLB_R_EXEC) == 0) {
+        prot &= ~PROT_EXEC;
+    }
+    set_prot(dc, s, i, prot);
+    return true;
+}
+
+static void check_all(DirectCpu *dc, Space *s)
+{
+    for (uint32_t i = 0; i < s->pages.n;) {
+        i += check_page(dc, s, i);
+    }
+}
+
+static void flush_page(DirectCpu *dc, Space *s, uint64_t lin)
+{
+    uint32_t i = pages_find(&s->pages, lin & GUEST_PAGE_MASK);
+
+    if (i != PAGE_NONE) {
+        remove_page(dc, s, i);
+    }
+}
+
+bool space_catch_up(DirectCpu *dc, Space *s)
+{
+    Tlb *t = &dc->cpu->mmu.tlb;
+    uint64_t n = t->n_page_flushes - s->n_page_flushes;
+    bool same = s->tlb_space == t->space && s->n_wipes == t->n_wipes, ok = true;
+
+    if (same && n == 0) {
+        return true;
+    }
+    lock_take(&dc->lock);
+    if (!same || n > TLB_FLUSHED || (n != 0 && s->pages.n_large != 0)) {
+        check_all(dc, s);
+    } else {
+        for (uint64_t k = s->n_page_flushes; k != t->n_page_flushes; k++) {
+            flush_page(dc, s, t->flushed[k % TLB_FLUSHED].v);
+        }
+    }
+    ok = sync_world(dc, s);
+    lock_release(&dc->lock);
+    s->tlb_space = t->space;
+    s->n_wipes = t->n_wipes;
+    s->n_page_flushes = t->n_page_flushes;
+    return ok;
+}
+
+/* -- Verdicts --------------------------------------------------------------------------------------- */
+
+static unsigned seconds_now(void)
+{
+    return (unsigned)(g_get_monotonic_time() / G_USEC_PER_SEC) & 0xff;
+}
+
+/* Does code in this page change all the time? */
+static bool churns(const DirectShared *sh, uint64_t offset)
+{
+    uint16_t c = __atomic_load_n(&sh->churn[offset >> GUEST_PAGE_SHIFT], __ATOMIC_RELAXED);
+
+    return (c & 0xff) >= direct_policy.churn_max && (uint8_t)(seconds_now() - (c >> 8)) <= 1;
+}
+
+static void note_churn(DirectShared *sh, uint64_t offset)
+{
+    uint16_t *at = &sh->churn[offset >> GUEST_PAGE_SHIFT], c = *at;
+    unsigned now = seconds_now(), count = (uint8_t)(now - (c >> 8)) <= 1 ? c & 0xff : 0;
+
+    __atomic_store_n(at, (uint16_t)(now << 8 | MIN(count + 1, 255)), __ATOMIC_RELAXED);
+}
+
+static ScanRules rules_of(const DirectCpu *dc)
+{
+    return (ScanRules){.deny_fsgsbase = (dc->cpu->cr4 & CR4_FSGSBASE) == 0,
+                       .deny_pkru = dc->host_pku};
+}
+
+/* The bytes of the page at `lin`, if user code can execute it; else NULL. */
+static const uint8_t *code_at(DirectCpu *dc, uint64_t lin)
+{
+    unsigned shift, rights;
+    GuestPhys phys;
+    uint64_t offset;
+    bool rom;
+
+    rights = cpu_walk_peek(dc->cpu, guest_lin(lin), TLB_USER, &phys, &shift);
+    if ((rights & TLB_R_EXEC) == 0 ||
+        (offset = memory_at(dc->cpu->mem, phys, &rom)) == TLB_NO_OFFSET) {
+        return NULL;
+    }
+    return dc->cpu->mem->base + offset;
+}
+
+/* Instructions that lie across the page's ends. */
+static bool borders_allowed(DirectCpu *dc, uint64_t lin, const uint8_t *code)
+{
+    const uint8_t *before = code_at(dc, lin - GUEST_PAGE_SIZE);
+    const uint8_t *behind = code_at(dc, lin + GUEST_PAGE_SIZE);
+
+    return (before == NULL ||
+            scan_border(before + GUEST_PAGE_SIZE - SCAN_TAIL, code, rules_of(dc))) &&
+           (behind == NULL ||
+            scan_border(code + GUEST_PAGE_SIZE - SCAN_TAIL, behind, rules_of(dc)));
+}
+
+/*
+ * May the page be executed in a world?  Makes it a code page; *version is what its code version must
+ * still be once it is mapped.  No locks held.
+ */
+static bool code_allowed(DirectCpu *dc, uint64_t lin, uint64_t offset, uint32_t *version)
+{
+    DirectShared *sh = dc->shared;
+    PhysMem *mem = dc->cpu->mem;
+    uint64_t *at = &sh->verdict[offset >> GUEST_PAGE_SHIFT], v;
+    const uint8_t *code = mem->base + offset;
+
+    if (churns(sh, offset)) {
+        return false;
+    }
+    *version = page_code_version(mem, offset); /* in this order: phys-mem.h, invariant 2 */
+    phys_mem_set_code(mem, offset);
+    v = __atomic_load_n(at, __ATOMIC_RELAXED);
+    if ((v & VERDICT_KNOWN) == 0 || (uint32_t)v != *version) {
+        bool ok = scan_code(code, GUEST_PAGE_SIZE, rules_of(dc));
+
+        dc->stats.scanned++;
+        dc->stats.denied += !ok;
+        v = VERDICT_KNOWN | (ok ? 0 : VERDICT_BAD) | *version;
+        __atomic_store_n(at, v, __ATOMIC_RELAXED);
+    }
+    return (v & VERDICT_BAD) == 0 && borders_allowed(dc, lin, code);
+}
+
+/* -- Faults ------------------------------------------------------------------------------------------- */
+
+/* A page that is to be mapped, or given more rights. */
+typedef struct {
+    uint64_t lin, offset;
+    uint32_t version;          /* executable: see code_allowed() */
+    int prot;
+    bool large;
+} Wanted;
+
+enum { WANTED_MAX = 16 };
+
+/* PROT_* for a page of these rights; `access` is what made us come, or TLB_LOAD for a neighbour. */
+static int prot_for(DirectCpu *dc, Wanted *w, unsigned rights, bool rom, TlbAccess access)
+{
+    uint8_t flags = page_flags_get(dc->cpu->mem, w->offset);
+    int prot = (rights & TLB_R_READ) != 0 ? PROT_READ : 0;
+
+    if (access == TLB_FETCH) {
+        return (rights & TLB_R_EXEC) != 0 && code_allowed(dc, w->lin, w->offset, &w->version)
+                   ? prot | PROT_EXEC : 0;
+    }
+    if ((rights & TLB_R_WRITE) != 0 && !rom && (flags & (PAGE_TRACED | PAGE_LOG_DISPLAY)) == 0) {
+        if (access == TLB_STORE && page_store_needs_marking(flags)) {
+            /* as if it were written now; no harm if it is not */
+            phys_mem_written(dc->cpu->mem, w->offset, 1);
+            flags = page_flags_get(dc->cpu->mem, w->offset);
+        }
+        if (!page_store_needs_marking(flags)) {
+            prot |= PROT_WRITE;
+        }
+    }
+    return prot;
+}
+
+/* A neighbour of a page that faulted: does the guest's TLB have the right to hold it already? */
+static bool want_neighbour(DirectCpu *dc, const Space *s, uint64_t lin, TlbAccess access, Wanted *w)
+{
+    unsigned shift, rights;
+    GuestPhys phys;
+    bool rom;
+
+    if (lin >= W_TOP || pages_find(&s->pages, lin) != PAGE_NONE ||
+        (lin >= s->world->base && lin < s->world->base + W_LEN) ||
+        cpu_debug_watches_page(dc->cpu, guest_lin(lin))) {
+        return false;
+    }
+    rights = cpu_walk_peek(dc->cpu, guest_lin(lin), TLB_USER, &phys, &shift);
+    if ((rights & TLB_R_READ) == 0) {
+        return false;
+    }
+    *w = (Wanted){.lin = lin, .large = shift > GUEST_PAGE_SHIFT};
+    w->offset = memory_at(dc->cpu->mem, phys, &rom);
+    if (w->offset == TLB_NO_OFFSET) {
+        return false;
+    }
+    w->prot = prot_for(dc, w, rights, rom, access == TLB_FETCH ? TLB_FETCH : TLB_LOAD);
+    return w->prot != 0;
+}
+
+/* Queue the mappings, runs of them as one. */
+static void map_all(DirectCpu *dc, Space *s, const Wanted *w, unsigned n)
+{
+    for (unsigned i = 0; i < n;) {
+        unsigned k = i + 1;
+
+        while (k < n && w[k].lin == w[k - 1].lin + GUEST_PAGE_SIZE && w[k].prot == w[i].prot &&
+               w[k].offset == w[k - 1].offset + GUEST_PAGE_SIZE) {
+            k++;
+        }
+        world_map(s->world, w[i].lin, (k - i) * (uint64_t)GUEST_PAGE_SIZE, w[i].prot, w[i].offset, true);
+        i = k;
+    }
+    for (unsigned i = 0; i < n; i++) {
+        uint32_t old = pages_find(&s->pages, w[i].lin);
+
+        if (old != PAGE_NONE) { /* mapped over: more rights, or other memory */
+            count_exec(dc, &s->pages.at[old], 0);
+            pages_remove(&s->pages, old);
+        }
+        pages_add(&s->pages, w[i].lin, (uint32_t)(w[i].offset >> GUEST_PAGE_SHIFT), 0, w[i].large);
+        count_exec(dc, &s->pages.at[s->pages.n - 1], w[i].prot);
+        s->pages.at[s->pages.n - 1].prot = (uint8_t)w[i].prot;
+        if ((w[i].prot & PROT_WRITE) != 0) {
+            page_flags_set(dc->cpu->mem, w[i].offset, PAGE_TLB_WRITABLE);
+        }
+        dc->stats.mapped++;
+    }
+}
+
+/* Announced, published; look again: somebody may have revoked what was not there yet. */
+static void look_again(DirectCpu *dc, Space *s, const Wanted *w, unsigned n)
+{
+    PhysMem *mem = dc->cpu->mem;
+
+    for (unsigned i = 0; i < n; i++) {
+        uint32_t at = pages_find(&s->pages, w[i].lin);
+
+        if ((w[i].prot & PROT_WRITE) != 0 &&
+            page_store_needs_marking(page_flags_get(mem, w[i].offset))) {
+            set_prot(dc, s, at, w[i].prot & ~PROT_WRITE);
+        }
+        if ((w[i].prot & PROT_EXEC) != 0 && page_code_version(mem, w[i].offset) != w[i].version) {
+            remove_page(dc, s, at);
+        }
+    }
+}
+
+static bool has_rights(int prot, TlbAccess a)
+{
+    return (prot & (a == TLB_LOAD ? PROT_READ : a == TLB_STORE ? PROT_WRITE : PROT_EXEC)) != 0;
+}
+
+/* w[0] is wanted; put its neighbours around it, in order.  Returns how many there are. */
+static unsigned gather(DirectCpu *dc, const Space *s, TlbAccess a, Wanted w[WANTED_MAX])
+{
+    unsigned around = MIN(direct_policy.around, WANTED_MAX), n = 0;
+    uint64_t len = around * (uint64_t)GUEST_PAGE_SIZE;
+    Wanted self = w[0];
+
+    for (uint64_t at = self.lin - self.lin % len, end = at + len; at < end; at += GUEST_PAGE_SIZE) {
+        if (at == self.lin) {
+            w[n++] = self;
+        } else if (want_neighbour(dc, s, at, a, &w[n])) {
+            n++;
+        }
+    }
+    return n;
+}
+
+static FaultResult map_wanted(DirectCpu *dc, Space *s, const Wanted *w, unsigned n)
+{
+    bool ok;
+
+    lock_take(&dc->lock);
+    if (s->pages.n + n > direct_policy.pages_max) {
+        empty_locked(dc, s);
+    }
+    map_all(dc, s, w, n);
+    ok = sync_world(dc, s);
+    look_again(dc, s, w, n);
+    ok = ok && sync_world(dc, s);
+    lock_release(&dc->lock);
+    return ok ? FAULT_MAPPED : FAULT_BROKEN;
+}
+
+FaultResult space_fault(DirectCpu *dc, Space *s, GuestLin lin, TlbAccess a)
+{
+    CpuState *cpu = dc->cpu;
+    uint64_t page = lin.v & GUEST_PAGE_MASK;
+    Wanted w[WANTED_MAX];
+    const TlbSide *side;
+    uint32_t old;
+    unsigned n = 0;
+
+    mmu_probe(&cpu->mmu, TLB_USER, lin, 1, a);
+    side = tlb_probe(&cpu->mmu.tlb, TLB_USER, lin);
+    if (side == NULL || side->offset == TLB_NO_OFFSET || (side->rights & TLB_R_WATCH) != 0 ||
+        lin.v >= W_TOP) {
+        return FAULT_INTERPRET;
+    }
+    if (page >= s->world->base && page < s->world->base + W_LEN) {
+        return FAULT_BROKEN; /* the guest wants the stub's place: elsewhere, then */
+    }
+    old = pages_find(&s->pages, page);
+    w[n] = (Wanted){.lin = page, .offset = side->offset, .large = side->page_shift > GUEST_PAGE_SHIFT};
+    w[n].prot = prot_for(dc, &w[n], side->rights, side->rom, a);
+    if (!has_rights(w[n].prot, a) ||
+        (old != PAGE_NONE && s->pages.at[old].page == w[n].offset >> GUEST_PAGE_SHIFT &&
+         has_rights(s->pages.at[old].prot, a))) {
+        return FAULT_INTERPRET; /* the last: it had the right and faulted all the same */
+    }
+    n = gather(dc, s, a, w);
+    return map_wanted(dc, s, w, n);
+}
+
+/* -- The mirror ----------------------------------------------------------------------------------------- */
+
+void space_revoke_write(DirectCpu *dc, Space *s, uint64_t offset)
+{
+    for (uint32_t i = pages_first_of(&s->pages, (uint32_t)(offset >> GUEST_PAGE_SHIFT));
+         i != PAGE_NONE; i = pages_next_of(&s->pages, i)) {
+        if ((s->pages.at[i].prot & PROT_WRITE) != 0) {
+            set_prot(dc, s, i, s->pages.at[i].prot & ~PROT_WRITE);
+            dc->stats.revoked++;
+        }
+    }
+    sync_world(dc, s);
+}
+
+void space_code_written(DirectCpu *dc, Space *s, uint64_t offset)
+{
+    for (uint32_t i = pages_first_of(&s->pages, (uint32_t)(offset >> GUEST_PAGE_SHIFT));
+         i != PAGE_NONE; i = pages_next_of(&s->pages, i)) {
+        if ((s->pages.at[i].prot & PROT_EXEC) != 0) {
+            set_prot(dc, s, i, s->pages.at[i].prot & ~PROT_EXEC);
+            note_churn(dc->shared, offset);
+        }
+    }
+    sync_world(dc, s);
+}

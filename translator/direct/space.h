@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * An address space of the guest as one CPU sees it, and its world.
+ *
+ * The pages a world has mapped are a TLB like any other: each was put there for an access that the
+ * page walk allowed (or that its accessed bits show to have happened), and is removed when x86
+ * would have it removed.  As the guest's flushes come while its kernel runs, they are not done at once:
+ * the world is parked (space_hold()) and they are caught up with before it runs again
+ * (space_catch_up()).  A flush of everything becomes a comparison of all pages with the page tables.
+ *
+ * Write access is given under the rules of softmmu/tlb.h, and taken by the mirror's revocation, which
+ * may come from any thread while the world runs: the owner's lock guards pages and mapper.
+ * An executable page has PAGE_CODE set, so that no write to it goes unnoticed, until code_written().
+ */
+#ifndef TRANSLATOR_DIRECT_SPACE_H
+#define TRANSLATOR_DIRECT_SPACE_H
+
+#include "cpu-x86/state.h"
+#include "translator/direct/pages.h"
+#include "translator/direct/scan.h"
+#include "translator/direct/world.h"
+
+typedef struct DirectCpu DirectCpu;
+
+typedef struct {
+    uint64_t cr3;              /* which address space: the base of its tables        */
+    World *world;              /* NULL: none                                         */
+    WorldPages pages;
+    /* what of Tlb the pages agree with */
+    uint32_t tlb_space;
+    uint64_t n_wipes, n_page_flushes;
+    /* policy.c */
+    uint64_t last_use;         /* DirectCpu.clock                                    */
+    bool chosen;               /* its user code is to run in the world               */
+    uint64_t denied;           /* code page the world may not execute, met last; 0: none */
+    uint32_t holdoff;          /* visits of the dispatcher to leave to the translator */
+    uint64_t bursts, burst_cycles; /* of user code, decaying                         */
+    uint64_t entered;          /* TSC when its user code began, 0: not in it         */
+} Space;
+
+typedef enum {
+    FAULT_MAPPED,              /* the page is there now: go on                       */
+    FAULT_INTERPRET,           /* a world cannot do this access                      */
+    FAULT_BROKEN,              /* the world is                                       */
+} FaultResult;
+
+/* Its world sleeps for certain afterwards, or is gone.  Before TLB flushes and switches. */
+void space_hold(DirectCpu *dc, Space *s);
+
+/* Do what the TLB's flushes since the last run mean.  The space is current.  False: the world broke. */
+bool space_catch_up(DirectCpu *dc, Space *s);
+
+/* The world faulted: map the page, and some around it that cost nothing to the guest.  Raises the
+ * guest's page fault. */
+FaultResult space_fault(DirectCpu *dc, Space *s, GuestLin lin, TlbAccess a);
+
+/* Forget all mappings (the world keeps its processes), or the world altogether. */
+void space_empty(DirectCpu *dc, Space *s);
+void space_drop_world(DirectCpu *dc, Space *s);
+
+/* Mirror: lock of the owner held. */
+void space_revoke_write(DirectCpu *dc, Space *s, uint64_t offset);
+void space_code_written(DirectCpu *dc, Space *s, uint64_t offset);
+
+#endif /* TRANSLATOR_DIRECT_SPACE_H */
