@@ -141,6 +141,15 @@ void hmp_info_stats(HmpCall *c)
     run_loop_resume(c->machine);
 }
 
+void hmp_info_direct(HmpCall *c)
+{
+    run_loop_pause(c->machine);
+    if (!stats_print_direct(c->machine, c->out)) {
+        g_string_append(c->out, "direct execution is off\n");
+    }
+    run_loop_resume(c->machine);
+}
+
 /* -- Logging ------------------------------------------------------------------------------------------ */
 
 void hmp_log(HmpCall *c)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "monitor/stats.h"
 
+#include "translator/engine.h"
+
 #include <time.h>
 
 static const char *const stat_names[STAT_COUNT] = {
@@ -17,6 +19,21 @@ static void print_tlb(const CpuState *cpu, GString *out)
                            " flushes, %" G_GUINT64_FORMAT " page flushes, %" G_GUINT64_FORMAT
                            " re-tagged, %" G_GUINT64_FORMAT " revoked\n", t->n_fills,
                            t->n_flushes, t->n_page_flushes, t->n_retags, t->n_revokes);
+}
+
+bool stats_print_direct(Machine *m, GString *out)
+{
+    bool any = false;
+
+    for (unsigned i = 0; i < m->n_cpus; i++) {
+        g_autofree char *text = translate_direct_report(m->cpus[i]);
+
+        if (text != NULL) {
+            g_string_append_printf(out, "CPU %u, direct execution:\n%s", i, text);
+            any = true;
+        }
+    }
+    return any;
 }
 
 void stats_print(Machine *m, GString *out)
@@ -42,4 +59,5 @@ void stats_print(Machine *m, GString *out)
         }
         print_tlb(cpu, out);
     }
+    stats_print_direct(m, out);
 }

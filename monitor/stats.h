@@ -7,4 +7,7 @@
 
 void stats_print(Machine *m, GString *out);
 
+/* What direct execution did on each CPU; false: it is off everywhere. */
+bool stats_print_direct(Machine *m, GString *out);
+
 #endif /* MONITOR_STATS_H */

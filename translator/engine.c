@@ -472,6 +472,13 @@ static void translate_kick(CpuState *cpu)
     }
 }
 
+char *translate_direct_report(const CpuState *cpu)
+{
+    const TransCpu *tc = cpu->engine == &translate_engine ? cpu->engine_data : NULL;
+
+    return tc != NULL && tc->direct != NULL ? direct_report(tc->direct) : NULL;
+}
+
 const EngineClass translate_engine = {
     .name = "translate",
     .missing = translate_missing,

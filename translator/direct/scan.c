@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "translator/direct/scan.h"
 
+#include <Zydis/Zydis.h>
+
 #include <string.h>
 
 static bool is_register(uint8_t modrm)
@@ -77,31 +79,78 @@ static bool denied(const uint8_t *code, size_t at, size_t left, ScanRules rules)
     }
 }
 
-bool scan_code(const uint8_t *code, size_t len, ScanRules rules)
-{
-    const uint8_t *p = code, *end = code + len;
+/* -- Is it an instruction? ----------------------------------------------------------------------- */
 
-    while (end - p >= 3 && (p = memchr(p, 0x0f, (size_t)(end - p) - 2)) != NULL) {
+enum { LOOK_BACK = 192, STARTS = 15 };
+
+/*
+ * Decoding from 15 neighbouring offsets some way before: the paths meet within a few instructions, nearly
+ * always on the true one.  Is there an instruction at `at` (or prefixes, with the opcode there) for most of
+ * them?
+ */
+static bool is_instruction(const ZydisDecoder *decoder, const uint8_t *code, size_t at, size_t len)
+{
+    size_t first = at > LOOK_BACK ? at - LOOK_BACK : 0;
+    unsigned yes = 0, no = 0;
+
+    for (size_t start = first; start < first + STARTS && start <= at; start++) {
+        size_t i = start;
+        ZydisDecodedInstruction zi;
+
+        while (i <= at) {
+            if (!ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(decoder, NULL, code + i, len - i, &zi))) {
+                if (i == at) {
+                    break; /* cut off by the end: may be one */
+                }
+                zi.length = 1;
+                zi.raw.prefix_count = 0;
+            } else if (i + zi.raw.prefix_count >= at) {
+                break;
+            }
+            i += zi.length;
+        }
+        *(i <= at ? &yes : &no) += 1;
+    }
+    return yes >= no;
+}
+
+/* -- Scanning ------------------------------------------------------------------------------------- */
+
+/* Everything that begins before `end`; `len` bytes are known. */
+static bool scan(const uint8_t *code, size_t from, size_t end, size_t len, ScanRules rules)
+{
+    ZydisDecoder decoder;
+    const uint8_t *p = code + from;
+    bool ready = false;
+
+    while (p < code + end && (p = memchr(p, 0x0f, (size_t)(code + end - p))) != NULL) {
         size_t at = (size_t)(p - code);
 
-        if (denied(code, at, len - at, rules)) {
-            return false;
+        if (at + 1 < len && denied(code, at, len - at, rules)) {
+            if (!ready) {
+                ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
+                ZydisDecoderEnableMode(&decoder, ZYDIS_DECODER_MODE_MINIMAL, true);
+                ready = true;
+            }
+            if (is_instruction(&decoder, code, at, len)) {
+                return false;
+            }
         }
         p++;
     }
     return true;
 }
 
-bool scan_border(const uint8_t tail[SCAN_TAIL], const uint8_t head[SCAN_HEAD], ScanRules rules)
+bool scan_code(const uint8_t *code, size_t len, ScanRules rules)
+{
+    return scan(code, 0, len - 2, len, rules);
+}
+
+bool scan_border(const uint8_t *before, const uint8_t *behind, ScanRules rules)
 {
     uint8_t all[SCAN_TAIL + SCAN_HEAD];
 
-    memcpy(all, tail, SCAN_TAIL);
-    memcpy(all + SCAN_TAIL, head, SCAN_HEAD);
-    for (size_t at = SCAN_TAIL - 2; at <= SCAN_TAIL + 3; at++) { /* prefixes may be before the border */
-        if (all[at] == 0x0f && denied(all, at, sizeof all - at, rules)) {
-            return false;
-        }
-    }
-    return true;
+    memcpy(all, before - SCAN_TAIL, SCAN_TAIL);
+    memcpy(all + SCAN_TAIL, behind, SCAN_HEAD);
+    return scan(all, SCAN_TAIL - 2, SCAN_TAIL + 4, sizeof all, rules); /* prefixes may be before */
 }

@@ -243,9 +243,9 @@ static bool borders_allowed(DirectCpu *dc, uint64_t lin, const uint8_t *code)
     const uint8_t *behind = code_at(dc, lin + GUEST_PAGE_SIZE);
 
     return (before == NULL ||
-            scan_border(before + GUEST_PAGE_SIZE - SCAN_TAIL, code, rules_of(dc))) &&
+            scan_border(before + GUEST_PAGE_SIZE, code, rules_of(dc))) &&
            (behind == NULL ||
-            scan_border(code + GUEST_PAGE_SIZE - SCAN_TAIL, behind, rules_of(dc)));
+            scan_border(code + GUEST_PAGE_SIZE, behind, rules_of(dc)));
 }
 
 /*
