@@ -2,6 +2,7 @@
 #include "translator/config.h"
 
 #include "softmmu/base/bits.h"
+#include "translator/direct/direct.h"
 #include "translator/front.h"
 
 #include <stddef.h>
@@ -41,6 +42,11 @@ bool trans_config_check(const TransConfig *c, unsigned n_cpus, GError **error)
         why = "thread=single: each CPU has a thread of its own; only -smp 1 has one";
     } else if ((c->jump_cache & (c->jump_cache - 1)) != 0) {
         why = "jump-cache: a power of two is needed";
+    }
+    if (why == NULL && c->direct == DIRECT_ON && direct_missing() != NULL) {
+        g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "-accel translate,direct=on: %s",
+                    direct_missing());
+        return false;
     }
     if (why != NULL) {
         g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "-accel translate: %s", why);

@@ -404,8 +404,9 @@ static bool translate_attach(CpuState *cpu, GError **error)
     signals_init();
     tc = g_new0(TransCpu, 1);
     tc->cpu = cpu;
-    if (stress_info[STRESS_direct].one_in != 0) {
-        tc->direct = direct_missing() == NULL ? direct_attach(cpu, DIRECT_ON, error) : NULL;
+    if ((config->direct != DIRECT_OFF || stress_info[STRESS_direct].one_in != 0) &&
+        direct_missing() == NULL) {
+        tc->direct = direct_attach(cpu, (DirectMode)config->direct, NULL); /* NULL: without, then */
     }
     tc->shared = s;
     tc->cache = s->cache;

@@ -19,6 +19,7 @@ typedef struct {
     unsigned jump_cache;          /* entries, a power of two, at most JC_SIZE              */
     bool chain;                   /* link blocks of a page directly                        */
     bool one_insn;                /* blocks of one instruction                             */
+    unsigned direct;              /* DirectMode (direct/direct.h)                          */
     unsigned thread;              /* TransThread                                           */
     unsigned split_wx;            /* 0: two views, the only way                            */
 } TransConfig;
