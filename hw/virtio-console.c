@@ -28,7 +28,7 @@ typedef struct {
     VirtioConsole *host;
     unsigned index;
     Chardev *chr;
-    bool console;
+    bool absent, console;
     char *name;                    /* owned, or NULL */
 
     bool guest_open;
@@ -115,11 +115,13 @@ static void handle_control(VirtioConsole *s, const uint8_t *msg)
 
     if (event == EV_DEVICE_READY) {
         for (unsigned i = 0; value == 1 && i < s->n_ports; i++) {
-            send_control(s, i, EV_PORT_ADD, 1, NULL);
+            if (!s->port[i].absent) {
+                send_control(s, i, EV_PORT_ADD, 1, NULL);
+            }
         }
         return;
     }
-    if (id >= s->n_ports) {
+    if (id >= s->n_ports || s->port[id].absent) {
         log_guest_error("virtio-console: control message for port %u", id);
         return;
     }
@@ -303,7 +305,7 @@ VirtioDevice *virtio_console_new(PhysMem *mem, const VirtioConsolePort *ports, u
     memset(s->vd.config_writable + CFG_EMERG, 0xff, 4);
     for (unsigned i = 0; i < n; i++) {
         Port *p = &s->port[i];
-        *p = (Port){.host = s, .index = i, .chr = ports[i].chr, .console = ports[i].console,
+        *p = (Port){.host = s, .index = i, .absent = ports[i].absent, .chr = ports[i].chr, .console = ports[i].console,
                     .name = g_strdup(ports[i].name)};
         if (p->chr != NULL) {
             chardev_attach(p->chr, &(CharHandlers){p, can_read, take_input, peer_event});

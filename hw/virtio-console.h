@@ -17,11 +17,13 @@
 enum { VIRTIO_CONSOLE_MAX_PORTS = 31 };
 
 typedef struct {
+    bool absent;                   /* no port has this number                        */
     Chardev *chr;                  /* NULL: nobody is there                          */
     bool console;                  /* virtconsole; else virtserialport               */
     const char *name;              /* virtserialport name=, or NULL; borrowed in the call */
 } VirtioConsolePort;
 
+/* ports[i] is port number i. */
 VirtioDevice *virtio_console_new(PhysMem *mem, const VirtioConsolePort *ports, unsigned n);
 
 #endif /* HW_VIRTIO_CONSOLE_H */

@@ -23,6 +23,7 @@ typedef struct {
     Machine *machine;
     BlockBackend *block;       /* NULL: a removable drive without a medium       */
     bool used;
+    const char *device;        /* id= of the -device that has it, borrowed; or NULL */
 } BackEndBlock;
 
 bool back_ends_open_chardevs(Machine *m, GError **error);

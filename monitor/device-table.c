@@ -189,9 +189,9 @@ static bool take_address(OptList *props, int *slot, unsigned *function, GError *
     return true;
 }
 
-/* Takes `vd`, whatever happens. */
-static bool add_virtio_pci(Machine *m, const DeviceConfig *d, VirtioDevice *vd, OptList *props,
-                           GError **error)
+/* Takes `vd`, whatever happens; NULL with `error`. */
+static PciDevice *put_virtio_pci(Machine *m, const DeviceConfig *d, VirtioDevice *vd, OptList *props,
+                                 GError **error)
 {
     PciBus *bus = machine_pc_bus(m);
     VirtioPciOptions o = {0};
@@ -201,22 +201,30 @@ static bool add_virtio_pci(Machine *m, const DeviceConfig *d, VirtioDevice *vd, 
 
     if (bus == NULL) {
         virtio_free(vd);
-        return fail(error, "machine %s has no PCI bus", m->cls->name);
+        fail(error, "machine %s has no PCI bus", m->cls->name);
+        return NULL;
     }
     if (!take_address(props, &slot, &function, error) ||
         !opt_take_flag(props, "disable-legacy", &o.disable_legacy, error) ||
         !opt_take_flag(props, "disable-modern", &o.disable_modern, error)) {
         virtio_free(vd);
-        return false;
+        return NULL;
     }
     if (o.disable_legacy && o.disable_modern) {
         virtio_free(vd);
-        return fail(error, "disable-legacy and disable-modern exclude each other");
+        fail(error, "disable-legacy and disable-modern exclude each other");
+        return NULL;
     }
     dev = virtio_pci_new(vd, &o);
     dev->dev.id = g_strdup(d->id);
     machine_add_device(m, &dev->dev);
-    return pci_bus_add(bus, dev, slot, function, error);
+    return pci_bus_add(bus, dev, slot, function, error) ? dev : NULL;
+}
+
+static bool add_virtio_pci(Machine *m, const DeviceConfig *d, VirtioDevice *vd, OptList *props,
+                           GError **error)
+{
+    return put_virtio_pci(m, d, vd, props, error) != NULL;
 }
 
 static bool add_virtio_mmio(Machine *m, const DeviceConfig *d, VirtioDevice *vd, GError **error)
@@ -224,7 +232,7 @@ static bool add_virtio_mmio(Machine *m, const DeviceConfig *d, VirtioDevice *vd,
     return machine_microvm_add_virtio(m, vd, d->id, error);
 }
 
-static VirtioDevice *make_blk(Machine *m, OptList *props, GError **error)
+static VirtioDevice *make_blk(Machine *m, const DeviceConfig *d, OptList *props, GError **error)
 {
     const char *drive = opt_take(props, "drive");
     uint64_t queues = 1, size = 256, logical = 512, physical = 0;
@@ -258,6 +266,7 @@ static VirtioDevice *make_blk(Machine *m, OptList *props, GError **error)
         fail(error, "drive '%s' is empty", drive);
         return NULL;
     }
+    b->device = d->id;
     if (write_cache != 0) {
         block_set_write_cache(b->block, write_cache == 1);
     }
@@ -290,14 +299,23 @@ static VirtioDevice *make_rng(Machine *m, OptList *props, GError **error)
 
 static bool add_blk_pci(Machine *m, const DeviceConfig *d, OptList *props, GError **error)
 {
-    VirtioDevice *vd = make_blk(m, props, error);
+    uint64_t bootindex = UINT64_MAX;
+    VirtioDevice *vd = opt_take_number(props, "bootindex", 0, INT32_MAX, &bootindex, error)
+                           ? make_blk(m, d, props, error) : NULL;
+    PciDevice *dev = vd != NULL ? put_virtio_pci(m, d, vd, props, error) : NULL;
 
-    return vd != NULL && add_virtio_pci(m, d, vd, props, error);
+    if (dev != NULL && bootindex != UINT64_MAX) {
+        if (!machine_pc_boot_from(m, (unsigned)bootindex,
+                                  g_strdup_printf("/pci@i0cf8/scsi@%x/disk@0,0", dev->devfn >> 3), error)) {
+            return false;
+        }
+    }
+    return dev != NULL;
 }
 
 static bool add_blk_mmio(Machine *m, const DeviceConfig *d, OptList *props, GError **error)
 {
-    VirtioDevice *vd = make_blk(m, props, error);
+    VirtioDevice *vd = make_blk(m, d, props, error);
 
     return vd != NULL && add_virtio_mmio(m, d, vd, error);
 }
@@ -343,55 +361,72 @@ static bool add_port(Machine *m, const DeviceConfig *d, OptList *props, GError *
     return fail(error, "needs a virtio-serial controller before it");
 }
 
-static bool take_port(Machine *m, const DeviceConfig *controller, DeviceConfig *d,
-                      VirtioConsolePort *port, GError **error)
+/* Where the port goes: nr=, or the first free number; 0 is for consoles, as QEMU has it. */
+static bool find_place(const VirtioConsolePort *ports, unsigned max, bool console, uint64_t nr, unsigned *place,
+                       GError **error)
+{
+    if (nr != UINT64_MAX) {
+        *place = (unsigned)nr;
+        return (nr == 0 && !console) ? fail(error, "port 0 is for a virtconsole")
+               : !ports[nr].absent   ? fail(error, "port %u is there already", *place)
+                                     : true;
+    }
+    for (*place = console ? 0 : 1; *place < max; ++*place) {
+        if (ports[*place].absent) {
+            return true;
+        }
+    }
+    return fail(error, "the controller has no more than %u ports (0 is for a virtconsole)", max);
+}
+
+static bool take_port(Machine *m, const DeviceConfig *controller, DeviceConfig *d, VirtioConsolePort *ports,
+                      unsigned max, GError **error)
 {
     const char *chardev = opt_take(d->props, "chardev");
     g_autofree char *bus = g_strconcat(controller->id != NULL ? controller->id : "virtio-serial",
                                        ".0", NULL);
+    bool console = strcmp(d->driver, "virtconsole") == 0;
+    uint64_t nr = UINT64_MAX;
+    unsigned place;
 
-    if (!opt_take_only(d->props, "bus", bus, error)) {
-        g_prefix_error(error, "%s: ", d->option);
+    if (!opt_take_only(d->props, "bus", bus, error) ||
+        !opt_take_number(d->props, "nr", 0, max - 1, &nr, error) ||
+        !find_place(ports, max, console, nr, &place, error)) {
         return false;
     }
-    port->console = strcmp(d->driver, "virtconsole") == 0;
-    port->name = opt_take(d->props, "name");
+    ports[place] = (VirtioConsolePort){.console = console, .name = opt_take(d->props, "name")};
     if (chardev != NULL) {
-        port->chr = back_end_take_chardev(m, chardev, error);
-        if (port->chr == NULL) {
-            g_prefix_error(error, "%s: ", d->option);
-            return false;
-        }
+        ports[place].chr = back_end_take_chardev(m, chardev, error);
     }
-    return true;
+    return chardev == NULL || ports[place].chr != NULL;
 }
 
 /* The ports between this controller and the next. */
 static VirtioDevice *make_serial(Machine *m, const DeviceConfig *d, OptList *props, GError **error)
 {
     VirtioConsolePort ports[VIRTIO_CONSOLE_MAX_PORTS];
+    uint64_t max = VIRTIO_CONSOLE_MAX_PORTS;
     unsigned n = 0;
     bool mine = false;
 
-    if (!opt_take_only(props, "max_ports", "31", error)) {
+    if (!opt_take_number(props, "max_ports", 1, VIRTIO_CONSOLE_MAX_PORTS, &max, error)) {
         return NULL;
+    }
+    for (unsigned i = 0; i < VIRTIO_CONSOLE_MAX_PORTS; i++) {
+        ports[i] = (VirtioConsolePort){.absent = true};
     }
     for (guint i = 0; i < m->config->devices->len; i++) {
         DeviceConfig *o = g_ptr_array_index(m->config->devices, i);
         if (is_controller(o)) {
             mine = o == d;
         }
-        if (!mine || !is_port(o)) {
-            continue;
-        }
-        if (n == VIRTIO_CONSOLE_MAX_PORTS) {
-            fail(error, "a controller has at most %d ports", VIRTIO_CONSOLE_MAX_PORTS);
+        if (mine && is_port(o) && !take_port(m, d, o, ports, (unsigned)max, error)) {
+            g_prefix_error(error, "%s: ", o->option);
             return NULL;
         }
-        ports[n] = (VirtioConsolePort){0};
-        if (!take_port(m, d, o, &ports[n++], error)) {
-            return NULL;
-        }
+    }
+    for (unsigned i = 0; i < max; i++) {
+        n = ports[i].absent ? n : i + 1;
     }
     return virtio_console_new(m->mem, ports, n);
 }

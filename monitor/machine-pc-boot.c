@@ -105,6 +105,52 @@ static bool smbios_config(const MachineConfig *c, SmbiosConfig *s, GError **erro
 
 /* -- Kernel or firmware --------------------------------------------------------------------------------- */
 
+static gint compare_index(gconstpointer a, gconstpointer b, gpointer arg)
+{
+    return GPOINTER_TO_UINT(a) < GPOINTER_TO_UINT(b) ? -1 : GPOINTER_TO_UINT(a) > GPOINTER_TO_UINT(b);
+}
+
+bool machine_pc_boot_from(Machine *m, unsigned bootindex, char *path, GError **error)
+{
+    Pc *pc = pc_of(m);
+
+    if (pc->boot_order == NULL) {
+        pc->boot_order = g_tree_new_full(compare_index, NULL, NULL, g_free);
+    }
+    if (g_tree_lookup(pc->boot_order, GUINT_TO_POINTER(bootindex)) != NULL) {
+        g_free(path);
+        return fail(error, "bootindex=%u is given twice", bootindex);
+    }
+    g_tree_insert(pc->boot_order, GUINT_TO_POINTER(bootindex), path);
+    return true;
+}
+
+static gboolean add_path(gpointer index, gpointer path, gpointer text)
+{
+    g_string_append_printf(text, "%s%s", ((GString *)text)->len > 0 ? "\n" : "", (char *)path);
+    return FALSE;
+}
+
+/* The firmware's file of device paths, once all devices are there; HALT: no others. */
+static bool tell_boot_order(Machine *m, GError **error)
+{
+    Pc *pc = pc_of(m);
+    g_autoptr(GString) text = g_string_new(NULL);
+    g_autoptr(GBytes) bytes = NULL;
+
+    if (pc->boot_order != NULL) {
+        g_tree_foreach(pc->boot_order, add_path, text);
+    }
+    if (m->config->boot_strict) {
+        add_path(NULL, (char[]){"HALT"}, text);
+    }
+    if (text->len == 0) {
+        return true;
+    }
+    bytes = g_bytes_new(text->str, text->len + 1);
+    return fw_cfg_add_file(pc->fw_cfg, "bootorder", bytes, error);
+}
+
 static bool direct(const MachineConfig *c)
 {
     return c->kernel != NULL && c->bios == NULL;
@@ -220,6 +266,9 @@ bool pc_boot(Machine *m, GError **error)
     Pc *pc = pc_of(m);
     const char *order = c->boot_order != NULL ? c->boot_order : "cad";
 
+    if (!pc->booted && !tell_boot_order(m, error)) {
+        return false;
+    }
     set_boot_order(pc, !pc->booted && c->boot_once != NULL ? c->boot_once : order);
     pc->booted = true;
     phys_mem_set_a20(m->mem, true);

@@ -21,6 +21,7 @@ typedef struct {
     uint64_t low_ram, high_ram;       /* bytes below and above 4 GiB                         */
     uint64_t pci_first, pci_last;     /* addresses for BARs below 4 GiB                      */
     bool serial_there[4];
+    GTree *boot_order;                /* bootindex -> path, owned; NULL: no device has one    */
     bool booted;                      /* -boot once is over                                  */
 
     uint8_t irq_sources[16];          /* bit n: source n is high                             */

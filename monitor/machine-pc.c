@@ -473,6 +473,7 @@ static void pc_free(Machine *m)
             pci_bus_free(pc->bus);
         }
         boot_image_free(pc->image);
+        g_clear_pointer(&pc->boot_order, g_tree_destroy);
         processors_free(pc->cpus);
         g_free(pc);
     }

@@ -12,5 +12,7 @@ PciBus *machine_pc_bus(Machine *m);
 IrqLine machine_pc_isa_irq(Machine *m, unsigned irq);
 /* The same, or input 16 to 23 of the I/O APIC. */
 IrqLine machine_pc_gsi(Machine *m, unsigned gsi);
+/* A device with bootindex=: its path as firmware knows it (taken).  False: the index is taken already. */
+bool machine_pc_boot_from(Machine *m, unsigned bootindex, char *path, GError **error);
 
 #endif /* MONITOR_MACHINE_PC_H */

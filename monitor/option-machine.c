@@ -575,6 +575,23 @@ ConfigResult option_overcommit(MachineConfig *c, const OptUse *use, GError **err
                          opt_take_only(l, "cpu-pm", "off", error) && opt_list_finish(l, error));
 }
 
+/* A silent end for sound devices, of which there are none yet: clients pass one along with everything. */
+ConfigResult option_audiodev(MachineConfig *c, const OptUse *use, GError **error)
+{
+    static const char *const drivers[] = {"none", NULL};
+    g_autoptr(OptList) l = opt_list_parse_either(use->arg, "driver", error);
+    int driver = -1;
+
+    if (l == NULL || !opt_take_choice(l, "driver", drivers, &driver, error)) {
+        return CONFIG_FAILED;
+    }
+    opt_take(l, "id");
+    if (!opt_list_finish(l, error)) {
+        return CONFIG_FAILED;
+    }
+    return config_result((driver == 0 && opt_peek(l, "id") != NULL) || fail(error, "none,id=ID is needed"));
+}
+
 /* -net none, -nic none: what is so anyway. */
 ConfigResult option_no_network(MachineConfig *c, const OptUse *use, GError **error)
 {

@@ -22,6 +22,18 @@ static const char *drive_name(const BackEndBlock *b)
     return b->config->is_node ? "" : b->config->id;
 }
 
+/* The device in the tree of objects, when it has a name there: the virtio part of a PCI function, as QEMU. */
+static void add_qdev(struct json_object *o, const BackEndBlock *b)
+{
+    if (b->device != NULL) {
+        const Device *d = machine_find_device(b->machine, b->device);
+        g_autofree char *path = g_strconcat("/machine/peripheral/", b->device,
+                                            d != NULL && g_str_has_suffix(d->cls->name, "-pci")
+                                                ? "/virtio-backend" : "", NULL);
+        json_add_string(o, "qdev", path);
+    }
+}
+
 static struct json_object *image_info(const BackEndBlock *b)
 {
     struct json_object *o = json_object_new_object();
@@ -71,6 +83,7 @@ struct json_object *qmp_query_block(QmpCall *c, GError **error)
         const BackEndBlock *b = g_ptr_array_index(c->machine->blocks, i);
         struct json_object *o = json_object_new_object();
         json_add_string(o, "device", drive_name(b));
+        add_qdev(o, b);
         json_add_string(o, "type", "unknown");
         json_add_bool(o, "removable", b->config->cdrom || b->config->interface == IF_FLOPPY);
         json_add_bool(o, "locked", false);
@@ -86,13 +99,20 @@ struct json_object *qmp_query_block(QmpCall *c, GError **error)
 struct json_object *qmp_query_blockstats(QmpCall *c, GError **error)
 {
     struct json_object *list = json_object_new_array();
+    bool nodes = json_get_bool(c->args, "query-nodes", false);
 
     for (guint i = 0; i < c->machine->blocks->len; i++) {
         const BackEndBlock *b = g_ptr_array_index(c->machine->blocks, i);
+        if (nodes && b->block == NULL) {
+            continue;
+        }
         struct json_object *o = json_object_new_object(), *s = json_object_new_object();
         BlockStats st = b->block != NULL ? block_stats(b->block) : (BlockStats){0};
         g_autofree char *node = node_name(b, i);
-        json_add_string(o, "device", drive_name(b));
+        if (!nodes) {
+            json_add_string(o, "device", drive_name(b));
+            add_qdev(o, b);
+        }
         if (b->block != NULL) {
             json_add_string(o, "node-name", node);
         }

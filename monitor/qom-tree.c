@@ -12,7 +12,7 @@
 
 typedef enum {
     NODE_ROOT, NODE_MACHINE, NODE_UNATTACHED, NODE_PERIPHERAL, NODE_ANON, NODE_OBJECTS,
-    NODE_CHARDEVS, NODE_CPU, NODE_DEVICE, NODE_OBJECT, NODE_CHARDEV,
+    NODE_CHARDEVS, NODE_CPU, NODE_DEVICE, NODE_VIRTIO, NODE_OBJECT, NODE_CHARDEV,
 } NodeKind;
 
 typedef struct {
@@ -86,8 +86,14 @@ static const BackEndChardev *find_chardev(const Machine *m, const char *id)
     return NULL;
 }
 
-static bool find_child(Machine *m, NodeKind at, const char *name, Node *n)
+static bool is_virtio_pci(const Device *d)
 {
+    return g_str_has_prefix(d->cls->name, "virtio-") && g_str_has_suffix(d->cls->name, "-pci");
+}
+
+static bool find_child(Machine *m, Node parent, const char *name, Node *n)
+{
+    NodeKind at = parent.kind;
     static const struct {
         NodeKind at;
         const char *name;
@@ -110,6 +116,12 @@ static bool find_child(Machine *m, NodeKind at, const char *name, Node *n)
     case NODE_PERIPHERAL:
         *n = (Node){.kind = NODE_DEVICE, .device = machine_find_device(m, name)};
         return n->device != NULL;
+    case NODE_DEVICE:          /* the virtio device behind a PCI function */
+        if (strcmp(name, "virtio-backend") != 0 || !is_virtio_pci(parent.device)) {
+            return false;
+        }
+        *n = (Node){.kind = NODE_VIRTIO, .device = parent.device};
+        return true;
     case NODE_OBJECTS:
         *n = (Node){.kind = NODE_OBJECT, .id = name};
         return qmp_object_filename(m, name) != NULL;
@@ -129,7 +141,7 @@ static bool find_node(Machine *m, const char *path, char ***parts, Node *n, GErr
     *parts = g_strsplit(path, "/", -1);
     *n = (Node){.kind = NODE_ROOT};
     for (char **p = *parts; ok && *p != NULL; p++) {
-        ok = **p == '\0' || find_child(m, n->kind, *p, n);
+        ok = **p == '\0' || find_child(m, *n, *p, n);
     }
     if (!ok) {
         qmp_fail(error, QMP_DEVICE_NOT_FOUND, "Device '%s' not found", path);
@@ -148,6 +160,10 @@ static char *type_of(const Machine *m, const Node *n)
         return qom_cpu_type(cpu_model_name(m->cpu_model));
     case NODE_DEVICE:
         return g_strdup(n->device->cls->name);
+    case NODE_VIRTIO: {
+        g_autofree char *stem = g_strndup(n->device->cls->name, strlen(n->device->cls->name) - strlen("-pci"));
+        return g_strconcat(stem, "-device", NULL);
+    }
     case NODE_OBJECT:
         return g_strdup("rng-random");
     case NODE_CHARDEV:
@@ -245,7 +261,7 @@ struct json_object *qom_list(Machine *m, const char *path, GError **error)
     add_property(list, "type", "string");
     for (const char *const *c = n.kind == NODE_ROOT ? root : machine;
          n.kind <= NODE_MACHINE && *c != NULL; c++) {
-        find_child(m, n.kind, *c, &child);
+        find_child(m, n, *c, &child);
         add_child(m, list, *c, &child);
     }
     switch (n.kind) {
@@ -255,6 +271,11 @@ struct json_object *qom_list(Machine *m, const char *path, GError **error)
     case NODE_CHARDEVS: list_chardevs(m, list); break;
     case NODE_CPU: list_cpu(list); break;
     case NODE_DEVICE:
+        if (is_virtio_pci(n.device)) {
+            add_child(m, list, "virtio-backend", &(Node){.kind = NODE_VIRTIO, .device = n.device});
+        }
+        /* fall through */
+    case NODE_VIRTIO:
         list_names((const char *const[]){"realized", "hotplugged", "hotpluggable", NULL}, "bool",
                    list);
         break;
@@ -321,7 +342,7 @@ static bool get_cpu(const Machine *m, unsigned cpu, const char *property,
 
 static bool get_value(Machine *m, const Node *n, const char *property, struct json_object **value)
 {
-    bool is_device = n->kind == NODE_CPU || n->kind == NODE_DEVICE;
+    bool is_device = n->kind == NODE_CPU || n->kind == NODE_DEVICE || n->kind == NODE_VIRTIO;
 
     if (strcmp(property, "type") == 0) {
         g_autofree char *type = type_of(m, n);
@@ -352,7 +373,7 @@ static bool get_child(Machine *m, const Node *n, const char *path, const char *p
     Node child;
 
     if (*property == '\0' || strchr(property, '/') != NULL ||
-        !find_child(m, n->kind, property, &child)) {
+        !find_child(m, *n, property, &child)) {
         return false;
     }
     *value = json_object_new_string(child_path);

@@ -47,7 +47,7 @@ static void set_up(Rig *r, uint8_t pick)
         vd = virtio_blk_new(r->d.mem, &(VirtioBlkConfig){.block = r->disk, .num_queues = 2}, NULL);
         break;
     case 1:
-        vd = virtio_console_new(r->d.mem, &(VirtioConsolePort){&r->chr, true, NULL}, 1);
+        vd = virtio_console_new(r->d.mem, &(VirtioConsolePort){.chr = &r->chr, .console = true}, 1);
         break;
     default:
         vd = virtio_rng_new(r->d.mem, NULL, NULL);

@@ -232,7 +232,7 @@ static Device *make_piix4(ContractEnv *env)
 
 static VirtioDevice *console(ContractEnv *env)
 {
-    return virtio_console_new(env->mem, &(VirtioConsolePort){&env->chr, true, NULL}, 1);
+    return virtio_console_new(env->mem, &(VirtioConsolePort){.chr = &env->chr, .console = true}, 1);
 }
 
 static Device *make_console_pci(ContractEnv *env)

@@ -47,9 +47,9 @@ static FakeChardev chr[3];
 
 static void begin(DriverKind kind)
 {
-    static const VirtioConsolePort ports[] = {{&chr[0].c, true, NULL},
-                                              {&chr[1].c, false, "org.test.1"},
-                                              {&chr[2].c, true, NULL}};
+    static const VirtioConsolePort ports[] = {{.chr = &chr[0].c, .console = true},
+                                              {.chr = &chr[1].c, .name = "org.test.1"},
+                                              {.chr = &chr[2].c, .console = true}};
 
     for (unsigned i = 0; i < 3; i++) {
         chr[i] = (FakeChardev){.c = {.cls = &fake_class, .open = i == 1}};
