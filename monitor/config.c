@@ -40,14 +40,12 @@ bool config_option(size_t i, const char **name, const char **form)
 
 bool config_option_row(size_t i, ConfigOption *row)
 {
-    for (size_t r = 0; r < ARRAY_LEN(rows); r++) {
-        bool shown = rows[r].name == NULL || rows[r].handler != NULL;
-        if (shown && i-- == 0) {
-            *row = (ConfigOption){rows[r].name, rows[r].form, rows[r].help};
-            return true;
-        }
+    if (i >= ARRAY_LEN(rows)) {
+        return false;
     }
-    return false;
+    *row = (ConfigOption){rows[i].name, rows[i].form, rows[i].help,
+                          rows[i].name != NULL && rows[i].handler == NULL};
+    return true;
 }
 
 /* -- -help, -version -------------------------------------------------------------------------------- */

@@ -159,9 +159,10 @@ const ConfigMachine *config_machine_of(const MachineConfig *c);
 
 /* The options, in order: name and form of the argument (NULL: none); false after the last. */
 bool config_option(size_t i, const char **name, const char **form);
-/* The same rows with their headings, as -help and the manual show them: a heading has no name. */
+/* All rows, as the manual shows them: a heading has no name, a refused option no handler. */
 typedef struct {
     const char *name, *form, *help;
+    bool refused;
 } ConfigOption;
 bool config_option_row(size_t i, ConfigOption *row);
 
