@@ -69,7 +69,7 @@ _metaphrase() {
     d|-d) words="in_asm out_asm op int exec cpu mmu pcall cpu_reset unimp guest_errors stats " keys="" ;;
     D|-D) words="" keys="" ;;
     trace|-trace) words="phys_map_rebuild phys_unassigned_read phys_unassigned_write port_unassigned_read port_unassigned_write tlb_flush pci_map pci_msi pci_config_read pci_config_write virtio_status virtio_notify virtio_broken virtio_blk_request block_submit block_done pic_set_irq pic_ack ioapic_send apic_deliver lapic_ack lapic_ipi post_code " keys="enable= " ;;
-    stress|-stress) words="tlb_miss= tlb_small= decode_miss= exit_every_run= " keys="" ;;
+    stress|-stress) words="tlb_miss= tlb_small= decode_miss= direct= exit_every_run= " keys="" ;;
     *) option= ;;
     esac
     option=${option#-}; option=${option#-}
