@@ -59,6 +59,13 @@ static void find_flags(PlanInsn *in)
             in->flags_kill = in->flags_maybe;
         }
         break;
+    /* Hosts leave some undefined flags as they were (AND and friends, which are everywhere, none). */
+    case ZYDIS_MNEMONIC_MUL: case ZYDIS_MNEMONIC_IMUL: case ZYDIS_MNEMONIC_DIV:
+    case ZYDIS_MNEMONIC_IDIV: case ZYDIS_MNEMONIC_BSF: case ZYDIS_MNEMONIC_BSR:
+    case ZYDIS_MNEMONIC_LZCNT: case ZYDIS_MNEMONIC_TZCNT: case ZYDIS_MNEMONIC_BT:
+    case ZYDIS_MNEMONIC_BTS: case ZYDIS_MNEMONIC_BTR: case ZYDIS_MNEMONIC_BTC:
+        in->flags_kill &= (uint16_t)~f->undefined;
+        break;
     default:
         break;
     }

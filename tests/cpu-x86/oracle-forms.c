@@ -263,14 +263,14 @@ static bool mnemonic_is_host_bound(ZydisMnemonic m)
 /* What AMD's do otherwise than Intel's, after whom the interpreter is made: operand-size prefixes of near
  * branches and MOVSXD count, SHA wants no alignment, PREFETCH wants memory, VEX.W of VPINSR counts, SVM is
  * there; flags of BCD instructions and of a string comparison that is interrupted, x87 state in
- * memory, masks of a gather that faults. */
+ * memory, masks of a gather and MXCSR of a conversion that faults. */
 static bool form_is_amds_own(const ZydisDecodedInstruction *zi)
 {
     switch (zi->mnemonic) {
     case ZYDIS_MNEMONIC_MOVSXD: case ZYDIS_MNEMONIC_AAA: case ZYDIS_MNEMONIC_AAS:
     case ZYDIS_MNEMONIC_DAA: case ZYDIS_MNEMONIC_DAS: case ZYDIS_MNEMONIC_VMRUN:
     case ZYDIS_MNEMONIC_VPINSRD: case ZYDIS_MNEMONIC_VPEXTRD:
-    case ZYDIS_MNEMONIC_FNSAVE: case ZYDIS_MNEMONIC_FNSTENV:
+    case ZYDIS_MNEMONIC_FNSAVE: case ZYDIS_MNEMONIC_FNSTENV: case ZYDIS_MNEMONIC_VCVTPS2PH:
         return true;
     case ZYDIS_MNEMONIC_SCASB: case ZYDIS_MNEMONIC_SCASW: case ZYDIS_MNEMONIC_SCASD:
     case ZYDIS_MNEMONIC_SCASQ: case ZYDIS_MNEMONIC_CMPSB: case ZYDIS_MNEMONIC_CMPSW:

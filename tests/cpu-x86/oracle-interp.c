@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Cases in the interpreter: a long-mode guest at CPL 3 whose user pages are the oracle's.  Its
+ * Cases in an engine: a long-mode guest at CPL 3 whose user pages are the oracle's.  Its
  * kernel half holds tables, a TSS, a stack and one `hlt` for each vector, so that exceptions go the
  * whole way through the IDT and their frame tells the state they interrupted.
  */
@@ -31,6 +31,8 @@ struct OracleGuest {
     PortSpace *ports;
     CpuModel *model;
     CpuState *cpu;
+    unsigned cases;
+    uint8_t before[ORACLE_CODE_LEN]; /* the code pages before the first pass: cases write there too */
 };
 
 static uint8_t *ram(OracleGuest *g, uint64_t phys)
@@ -84,7 +86,7 @@ static void make_tables(OracleGuest *g)
     store_le(ram(g, TSS + 0x66), 2, 0x68);   /* no I/O bitmap */
 }
 
-OracleGuest *oracle_guest_new(void)
+OracleGuest *oracle_guest_new(const EngineClass *engine, const void *config)
 {
     OracleGuest *g = g_new0(OracleGuest, 1);
 
@@ -99,12 +101,16 @@ OracleGuest *oracle_guest_new(void)
     lock_release(&g->lock);
     g->cpu = cpu_new(&(CpuConfig){.n_cpus = 1, .model = g->model, .mem = g->mem, .ports = g->ports,
                                   .machine_lock = &g->lock});
+    g->cpu->engine = engine;
+    g->cpu->engine_config = config;
+    g_assert(engine->attach(g->cpu, NULL));
     make_tables(g);
     return g;
 }
 
 void oracle_guest_free(OracleGuest *g)
 {
+    g->cpu->engine->detach(g->cpu);
     cpu_free(g->cpu);
     cpu_model_free(g->model);
     port_space_free(g->ports);
@@ -162,7 +168,6 @@ static void put_state(OracleGuest *g, const OracleCase *c)
     vs->mxcsr = c->in.mxcsr;
     vs->xcr0 = cpu_model_xcr0(g->model);
     memcpy(ram(g, USER + ORACLE_DATA), c->in.data, ORACLE_DATA_LEN);
-    phys_copy_to(g->mem, guest_phys(USER + ORACLE_START), c->code, c->len);
     enter_user(g, c);
     cpu_update_mode(cpu);
 }
@@ -195,13 +200,41 @@ static void get_state(OracleGuest *g, OracleResult *r)
     r->st.gpr[GPR_RSP] = load_le(frame + 24, 8);
 }
 
-void oracle_guest_run(OracleGuest *g, const OracleCase *c, OracleResult *r)
+static void put_code(OracleGuest *g, const OracleCase *c, unsigned pass)
 {
+    if (pass == 0) {
+        phys_copy_to(g->mem, guest_phys(USER + oracle_code_offset(c)), c->code, c->len);
+        memcpy(g->before, ram(g, USER + ORACLE_CODE), ORACLE_CODE_LEN);
+    } else if (memcmp(g->before, ram(g, USER + ORACLE_CODE), ORACLE_CODE_LEN) != 0) {
+        phys_copy_to(g->mem, guest_phys(USER + ORACLE_CODE), g->before, ORACLE_CODE_LEN);
+    }
+}
+
+unsigned oracle_guest_passes(const OracleGuest *g)
+{
+    return g->cpu->engine == &interp_engine ? 1 : 2;
+}
+
+uint64_t oracle_guest_translated(const OracleGuest *g)
+{
+    return g->cpu->stats[STAT_TRANS_INSNS];
+}
+
+void oracle_guest_run(OracleGuest *g, const OracleCase *c, unsigned pass, OracleResult *r)
+{
+    uint64_t at = USER + oracle_code_offset(c);
+
     memset(r, 0, sizeof(*r));
+    if (pass == 0 && oracle_guest_passes(g) > 1 && g->cases++ % 4 == 0) {
+        tlb_flush_all(&g->cpu->mmu.tlb);
+    }
+    put_code(g, c, pass);
     put_state(g, c);
-    for (unsigned i = 0; i < 16 && interp_engine.run(g->cpu, MAX_INSNS) != CPU_EXIT_HALT; i++) {
+    for (unsigned i = 0; i < 16 && g->cpu->engine->run(g->cpu, MAX_INSNS) != CPU_EXIT_HALT; i++) {
     }
     get_state(g, r);
-    memset(ram(g, USER + ORACLE_START), 0xcc, c->len);
-    phys_mem_written(g->mem, phys_mem_find(g->mem, guest_phys(USER + ORACLE_START)).offset, c->len);
+    if (pass + 1 == oracle_guest_passes(g)) {
+        memset(ram(g, at), 0xcc, c->len);
+        phys_mem_written(g->mem, phys_mem_find(g->mem, guest_phys(at)).offset, c->len);
+    }
 }

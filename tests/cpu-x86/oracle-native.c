@@ -167,7 +167,7 @@ static void on_signal(int sig, siginfo_t *info, void *context)
 
 void oracle_native_run(const OracleCase *c, OracleResult *r)
 {
-    uint8_t *code = (uint8_t *)(uintptr_t)(ORACLE_BASE + ORACLE_START);
+    uint8_t *code = (uint8_t *)(uintptr_t)(ORACLE_BASE + oracle_code_offset(c));
     uint8_t *data = (uint8_t *)(uintptr_t)(ORACLE_BASE + ORACLE_DATA);
     uint16_t seg = c->mode == ORACLE_16 ? ORACLE_DS16 : ORACLE_DS;
 

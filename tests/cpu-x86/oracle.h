@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The host CPU as the oracle of the interpreter: the same bytes run on both from the same state, at
+ * The host CPU as the oracle of the engines: the same bytes run on both from the same state, at
  * the same addresses, and everything a program can see afterwards is compared.
  *
  * Address space of a case, on the host and in the guest alike (all user pages):
  *
- *     ORACLE_BASE + CODE    the code, the rest of the page filled with int3
+ *     ORACLE_BASE + CODE    two pages for the code, otherwise filled with int3
  *                 + DATA    two writable pages between unmapped ones
  *                 + RO      one read-only page
  *
@@ -16,16 +16,18 @@
 #ifndef TESTS_CPU_X86_ORACLE_H
 #define TESTS_CPU_X86_ORACLE_H
 
+#include "cpu-x86/engine.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 
 #define ORACLE_BASE UINT64_C(0x10000000)
 
 enum {
-    ORACLE_CODE = 0x1000, ORACLE_CODE_LEN = 0x1000,
+    ORACLE_CODE = 0x1000, ORACLE_CODE_LEN = 0x2000,
     ORACLE_DATA = 0x4000, ORACLE_DATA_LEN = 0x2000,
     ORACLE_RO = 0x8000, ORACLE_RO_LEN = 0x1000,
-    ORACLE_START = ORACLE_CODE + 0x400, /* where cases begin */
+    ORACLE_START = ORACLE_CODE + 0x400, /* where cases begin, unless placed elsewhere */
 };
 
 /* Selectors: Linux's for 64-bit and flat data, the LDT's for the rest. */
@@ -69,12 +71,17 @@ const char *oracle_native_init(void);
 bool oracle_native_has_avx512(void);
 void oracle_native_run(const OracleCase *c, OracleResult *r);
 
-/* -- The interpreter (oracle-interp.c) ----------------------------------------------------------- */
+/* -- An engine (oracle-interp.c) ----------------------------------------------------------------- */
 
 typedef struct OracleGuest OracleGuest;
-OracleGuest *oracle_guest_new(void);
+/* `config` is the engine's (cpu->engine_config).  An engine that is not the interpreter runs each case
+ * twice: cold, its code just written and perhaps an empty TLB, and hot. */
+OracleGuest *oracle_guest_new(const EngineClass *engine, const void *config);
 void oracle_guest_free(OracleGuest *g);
-void oracle_guest_run(OracleGuest *g, const OracleCase *c, OracleResult *r);
+unsigned oracle_guest_passes(const OracleGuest *g);
+void oracle_guest_run(OracleGuest *g, const OracleCase *c, unsigned pass, OracleResult *r);
+/* Guest instructions the engine translated so far. */
+uint64_t oracle_guest_translated(const OracleGuest *g);
 
 /* -- Cases and comparison (oracle.c) -------------------------------------------------------------- */
 
@@ -102,12 +109,21 @@ void oracle_random_state(OracleRandom *r, OracleMode mode, OracleState *st);
 /* Address (offset in the segments of `mode`) of byte `off` of the data pages. */
 uint64_t oracle_data_addr(OracleMode mode, unsigned off);
 
+/* Where a case's code lies: in the middle of a page, up to a page's end with the int3 behind it, across
+ * a page's end.  Once c->len is known and before the memory operand is placed. */
+typedef enum { ORACLE_AT_START, ORACLE_AT_PAGE_END, ORACLE_ACROSS_PAGES, ORACLE_PLACES } OraclePlace;
+void oracle_place_code(OracleCase *c, OraclePlace where);
+/* Its offset from ORACLE_BASE. */
+unsigned oracle_code_offset(const OracleCase *c);
+
 /* What a comparison leaves out. */
 typedef struct {
     uint64_t flags;            /* RFLAGS bits that are undefined                         */
     bool x87_on_fault;         /* x87 state after a fault (not int3)                     */
     bool addr_in_page;         /* low 12 bits of a #PF's address                         */
     bool data_on_fault;        /* memory after a fault                                   */
+    bool flags_on_fault;       /* arithmetic flags after a fault: set for translated code, where those that
+                                  the instruction overwrites are gone (doc/TRANSLATOR.md)            */
     bool quiet;                /* do not print                                           */
 } OracleLeave;
 

@@ -5,6 +5,7 @@
  *
  * Environment: ORACLE_COUNT=N sequences in each mode, ORACLE_SEED=X another stream.
  */
+#include "tests/cpu-x86/oracle-engine.h"
 #include "tests/cpu-x86/oracle-forms.h"
 #include "tests/suite.h"
 
@@ -84,6 +85,7 @@ static void make_sequence(Pool *p, OracleCase *c)
         memcpy(c->code + c->len, f->code, f->len);
         c->len += f->len;
     }
+    oracle_place_code(c, oracle_engine_place(&p->r));
 }
 
 /* Instructions that the difference does not need are dropped, one at a time. */
@@ -124,7 +126,7 @@ static uint64_t env_number(const char *name, uint64_t otherwise)
 START_TEST(random_sequences_do_what_the_host_does)
 {
     Pool p = {.r.s = env_number("ORACLE_SEED", 2), .forms = g_array_new(FALSE, FALSE, sizeof(Form))};
-    OracleGuest *g = oracle_guest_new();
+    OracleGuest *g = oracle_engine_guest();
     const char *why = oracle_native_init();
     unsigned n = (unsigned)env_number("ORACLE_COUNT", 10000), failures = 0;
     static OracleCase c;
@@ -153,6 +155,7 @@ START_TEST(random_sequences_do_what_the_host_does)
     printf("%u sequences of %u forms, %u differ\n", n, p.forms->len, failures);
     fflush(stdout);
     g_array_free(p.forms, TRUE);
+    ck_assert(why != NULL || !oracle_engine_translates((OracleMode)_i) || oracle_guest_translated(g) > 0);
     oracle_guest_free(g);
     ck_assert_msg(failures == 0, "%u of %u sequences differ from the host", failures, n);
 }
