@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The program: command line, machine, exit status. */
+#include "bench/bench.h"
 #include "monitor/config.h"
 #include "monitor/daemonize.h"
 #include "monitor/machine.h"
@@ -115,9 +116,37 @@ static GLogWriterOutput write_log(GLogLevelFlags level, const GLogField *fields,
     return g_log_writer_default(level, fields, n, arg);
 }
 
+/* `metaphrase nanobench`, `metaphrase bench`: with every engine of this build. */
+static int run_bench(const BenchCommand *command, int argc, char **argv)
+{
+    g_autoptr(GArray) engines = g_array_new(FALSE, FALSE, sizeof(BenchEngine));
+    g_autofree char *name = g_strdup_printf("%s %s", g_get_prgname(), command->name);
+    g_autoptr(GError) error = NULL;
+    const ConfigEngine *e;
+    int status;
+
+    for (size_t i = 0; (e = config_engine(i)) != NULL; i++) {
+        BenchEngine b = {.name = e->name};
+        for (size_t k = 0; k < i; k++) {
+            b.alias |= config_engine(k)->engine == e->engine;
+        }
+        if (e->engine != NULL) {
+            b.missing = e->engine->missing != NULL ? e->engine->missing() : NULL;
+            g_array_append_val(engines, b);
+        }
+    }
+    g_set_prgname(name);
+    status = command->run(argc, argv, (const BenchEngine *)engines->data, engines->len, &error);
+    if (error != NULL) {
+        report_error("%s", error->message);
+    }
+    return status;
+}
+
 int main(int argc, char **argv)
 {
     g_autoptr(GError) error = NULL;
+    const BenchCommand *command = argc > 1 ? bench_command(argv[1]) : NULL;
     MachineConfig config;
     int status = 0;
 
@@ -125,6 +154,9 @@ int main(int argc, char **argv)
     g_set_prgname(name);
     signal(SIGPIPE, SIG_IGN);
     g_log_set_writer_func(write_log, NULL, NULL);
+    if (command != NULL) {
+        return run_bench(command, argc - 1, argv + 1);
+    }
     switch (config_parse(&config, argc, argv, &error)) {
     case CONFIG_OK:
         status = run(&config);
