@@ -39,6 +39,9 @@ static bool check_options(const Nanobench *n, GError **error)
 {
     g_auto(GStrv) names = g_strsplit(n->only != NULL ? n->only : "", ",", -1);
 
+    if (n->only != NULL && names[0] == NULL) {
+        return bench_fail(error, "--only: no operation is called ''; --list lists them");
+    }
     for (char **i = names; *i != NULL; i++) {
         if (!is_row(*i)) {
             return bench_fail(error, "--only: no operation is called '%s'; --list lists them", *i);

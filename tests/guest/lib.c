@@ -307,15 +307,26 @@ bool wait_for(volatile word *p, word n)
 /* -- Command line ------------------------------------------------------------------------------------- */
 
 extern u32 boot_magic, boot_info;
+static char cmdline[2048];
 
 const char *guest_cmdline(void)
 {
-    const u32 *info = (const u32 *)(word)boot_info;
+    return cmdline;
+}
 
-    if (boot_magic == 0x2badb002) {
-        return (info[0] & 4) != 0 ? (const char *)(word)info[4] : "";
+/* Where the loader put it may be overwritten later, by the second CPU's trampoline for one. */
+static void save_cmdline(void)
+{
+    const u32 *info = (const u32 *)(word)boot_info;
+    /* A PVH loader may leave Multiboot's magic in EAX: look for its own first. */
+    u32 at = info[0] == 0x336ec578 ? info[6] : boot_magic == 0x2badb002 && (info[0] & 4) != 0 ? info[4] : 0;
+
+    for (unsigned i = 0; at != 0 && i < sizeof cmdline - 1; i++) {
+        cmdline[i] = ((const char *)(word)at)[i];
+        if (cmdline[i] == 0) {
+            break;
+        }
     }
-    return info[0] == 0x336ec578 && info[6] != 0 ? (const char *)(word)info[6] : "";
 }
 
 /* -- Start ------------------------------------------------------------------------------------------- */
@@ -326,6 +337,7 @@ void guest_main(void)
 {
     bool good = true;
 
+    save_cmdline();
     outb(COM1 + 1, 0);
     outb(COM1 + 3, 0x80);
     outb(COM1, 1);

@@ -22,7 +22,7 @@ void nano_put_number(u64 v)
 
 /* -- The TSC's rate, by channel 2 of the interval timer ------------------------------------------------- */
 
-enum { PIT_HZ = 1193182, COUNT = 11932 /* 10 ms */ };
+enum { PIT_HZ = 1193182, COUNT = 11932 /* 10 ms */, LEAST = 100000 /* cycles: no timer says so sooner */ };
 
 static u64 count_down(void)
 {
@@ -56,8 +56,9 @@ static void find_khz(void)
         u64 took = count_down();
         best = took < best ? took : best;
     }
-    khz = best == ~0ull ? 0 : nano_div(best, COUNT) * (PIT_HZ / 1000);
-    khz += best == ~0ull ? 0 : nano_div((best - (u64)nano_div(best, COUNT) * COUNT) * 1193, COUNT);
+    if (best >= LEAST && best != ~0ull) {
+        khz = nano_div(best * (PIT_HZ / 1000), COUNT);
+    }
 }
 
 /* -- Main ------------------------------------------------------------------------------------------- */

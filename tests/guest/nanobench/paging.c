@@ -208,6 +208,7 @@ static const word no_flush = 1ul << 63;
 
 static const char *no_pcid(void)
 {
+    open_window();
     return HAS_PCID ? NULL : "no PCID";
 }
 
