@@ -214,6 +214,9 @@ typedef struct {
     void (*hypercall)(void *arg, CpuState *cpu);
     /* Reset or INIT.  Anybody, with the CPU out of run(). */
     void (*reset)(void *arg, CpuState *cpu);
+    /* Does an access to this port read or change registers beyond the accumulator?  An engine that keeps
+     * them elsewhere brings them here before, and takes them back after. */
+    bool (*port_sees_registers)(void *arg, uint16_t port);
     /* The guest wrote its TSC (tsc_offset has changed by delta). */
     void (*tsc_moved)(void *arg, CpuState *cpu, uint64_t delta);
 } CpuPv;

@@ -94,6 +94,7 @@ typedef struct MachineConfig {
     unsigned n_cpus;
     uint64_t ram_size;         /* bytes                                      */
     bool hpet, acpi, graphics;
+    bool vmi, vmport;                                  /* pc                 */
     bool pit, pic, rtc, isa_serial, cmdline_devices;   /* microvm            */
     char *dumpdtb;
     char *memory_backend;      /* id of a -object                            */

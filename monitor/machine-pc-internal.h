@@ -14,6 +14,7 @@ enum { S5_TYPE = 0 };                 /* SLP_TYP that powers off, as \_S5 says *
 typedef struct {
     Processors *cpus;
     Device *pic, *ioapic, *pit, *rtc, *hpet, *acpi_pm, *i8042, *port92, *ide, *vga, *fdc, *fw_cfg;
+    Device *vmi;                      /* NULL: -machine vmi=off                              */
     PciBus *bus;
     PciDevice *host, *piix3, *pm;
     BootImage *image;                 /* direct boot; NULL: by firmware                      */

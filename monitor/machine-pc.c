@@ -45,6 +45,9 @@
 #include "monitor/firmware.h"
 #include "monitor/loader-firmware.h"
 #include "monitor/report.h"
+#include "monitor/run-loop.h"
+#include "pv/vmi.h"
+#include "pv/vmport.h"
 
 #include <string.h>
 #include <time.h>
@@ -411,6 +414,51 @@ static void add_small(Machine *m, Pc *pc)
     machine_map_port(m, pc->acpi_pm, ACPI_PM_WINDOW_SMI, ACPI_PM_PORT_SMI);
 }
 
+/* -- Paravirtual interfaces ------------------------------------------------------------------------------ */
+
+static CpuState *current_cpu(void *arg)
+{
+    return run_loop_current_cpu();
+}
+
+static void set_irq0(Pc *pc, int level)
+{
+    pic_set_irq(pc->pic, 0, level);
+    ioapic_set_irq(pc->ioapic, 2, level);
+}
+
+/* An edge on IRQ 0 whatever the PIT's output is: silenced the usual way, it stays high. */
+static void vmi_alarm(void *arg, unsigned line, int level)
+{
+    Pc *pc = arg;
+
+    if (level) {
+        set_irq0(pc, 0);
+        set_irq0(pc, 1);
+        set_irq0(pc, pc->irq_sources[0] != 0);
+        pc->irq_rises[0]++;
+    }
+}
+
+static void add_paravirtual(Machine *m, Pc *pc)
+{
+    VmiConfig vmi = {.pv = m->pv, .timers = &m->timers, .irq0 = {.set = vmi_alarm, .arg = pc},
+                     .own_apics = strcmp(m->engine->name, "kvm") != 0, .arg = m, .current_cpu = current_cpu,
+                     .reboot = machine_guest_reset, .shutdown = machine_guest_shutdown};
+    VmportConfig port = {.ram_size = m->config->ram_size, .arg = m, .current_cpu = current_cpu};
+
+    if (m->config->vmi) {
+        pc->vmi = vmi_new(&vmi);
+        machine_add_device(m, pc->vmi);
+        machine_map_port(m, pc->vmi, 0, VMI_PORT);
+    }
+    if (m->config->vmport) {
+        Device *d = vmport_new(&port);
+        machine_add_device(m, d);
+        machine_map_port(m, d, 0, VMPORT_PORT);
+    }
+}
+
 static bool add_lines(Machine *m, Pc *pc, GError **error)
 {
     const MachineConfig *c = m->config;
@@ -456,6 +504,7 @@ static bool pc_build(Machine *m, GError **error)
     if (ok) {
         add_timers(m, pc);
         add_small(m, pc);
+        add_paravirtual(m, pc);
         ok = add_pci(m, pc, error) && add_vga(m, pc, error) && add_ide(m, pc, error) &&
              add_floppies(m, pc, error) && add_virtio_drives(m, pc, error) &&
              add_lines(m, pc, error);
@@ -484,6 +533,11 @@ static void pc_cpu_init(Machine *m, CpuState *cpu)
     processors_cpu_init(pc_of(m)->cpus, cpu);
 }
 
+static bool pc_start_cpu(Machine *m, CpuState *cpu)
+{
+    return vmi_start_cpu(pc_of(m)->vmi, cpu);
+}
+
 static void pc_powerdown(Machine *m)
 {
     acpi_pm_power_button(pc_of(m)->acpi_pm);
@@ -501,6 +555,7 @@ static void pc_key(Machine *m, unsigned key, bool down)
 
 const MachineClass machine_pc = {
     .name = "pc", .build = pc_build, .boot = pc_boot, .cpu_init = pc_cpu_init,
+    .start_cpu = pc_start_cpu,
     .powerdown = pc_powerdown, .nmi = pc_nmi, .key = pc_key, .info = pc_info, .free = pc_free,
 };
 

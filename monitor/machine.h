@@ -69,6 +69,9 @@ struct MachineClass {
     bool (*boot)(Machine *m, GError **error);
     /* A CPU took INIT: reset its local APIC.  May be NULL. */
     void (*cpu_init)(Machine *m, CpuState *cpu);
+    /* A start-up IPI finds a CPU waiting: true when it was started otherwise than in real mode, or is not
+     * to start at all.  May be NULL. */
+    bool (*start_cpu)(Machine *m, CpuState *cpu);
     void (*powerdown)(Machine *m);            /* press the power button; may be NULL */
     void (*nmi)(Machine *m);                  /* may be NULL */
     /* A key (hw/ps2-kbd.h's numbers) goes down or up; may be NULL: no keyboard. */

@@ -107,7 +107,7 @@ ConfigResult option_accel(MachineConfig *c, const OptUse *use, GError **error)
 
 /* -- Machine ------------------------------------------------------------------------------------------ */
 
-#define COMMON_PROPS "accel:string hpet:bool acpi:bool graphics:bool usb:bool vmport:bool smm:bool " \
+#define COMMON_PROPS "accel:string hpet:bool acpi:bool graphics:bool usb:bool vmport:bool vmi:bool smm:bool " \
                      "memory-backend:string dump-guest-core:bool mem-merge:bool"
 static const ConfigMachine machine_rows[] = {
     {"pc-i440fx-7.2", "pc", "PC with i440FX and PIIX", MACHINE_PC, "pc.ram", COMMON_PROPS},
@@ -166,6 +166,23 @@ static bool choose_machine(MachineConfig *c, const char *name, GError **error)
                                name);
 }
 
+/* vmport=auto is QEMU's default and on here. */
+static bool take_pc_flags(MachineConfig *c, OptList *l, GError **error)
+{
+    const char *vmport;
+
+    if (c->machine != MACHINE_PC) {
+        return opt_take_only(l, "vmi", "off", error) && opt_take_only(l, "vmport", "off", error);
+    }
+    vmport = opt_take(l, "vmport");
+    if (g_strcmp0(vmport, "auto") == 0) {
+        c->vmport = true;
+    } else if (!opt_take_flag(l, "vmport", &c->vmport, error)) {
+        return false;
+    }
+    return opt_take_flag(l, "vmi", &c->vmi, error);
+}
+
 static bool take_microvm_flags(MachineConfig *c, OptList *l, GError **error)
 {
     return c->machine != MACHINE_MICROVM ||
@@ -209,9 +226,8 @@ ConfigResult option_machine(MachineConfig *c, const OptUse *use, GError **error)
                          opt_take_only(l, "mem-merge", "off", error) &&
                          opt_take_only(l, "nvdimm", "off", error) &&
                          opt_take_only(l, "usb", "off", error) &&
-                         opt_take_only(l, "vmport", "off", error) &&
-                         opt_take_only(l, "vmi", "off", error) &&
                          opt_take_only(l, "smm", "off", error) &&
+                         take_pc_flags(c, l, error) &&
                          take_microvm_flags(c, l, error) && opt_list_finish(l, error));
 }
 

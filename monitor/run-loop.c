@@ -89,7 +89,8 @@ static bool attend(CpuThread *t)
     }
     if (go_on && (req & CPU_REQ_SIPI)) {
         cpu_unrequest(cpu, CPU_REQ_SIPI);
-        if (cpu->activity == CPU_WAIT_SIPI) {
+        if (cpu->activity == CPU_WAIT_SIPI &&
+            (m->cls->start_cpu == NULL || !m->cls->start_cpu(m, cpu))) {
             cpu_sipi(cpu, cpu->sipi_vector);
         }
     }

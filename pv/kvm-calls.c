@@ -105,8 +105,12 @@ enum { NEED_ANY = FEAT_COUNT };
 #define FEAT_ANY NEED_ANY
 static const CallRow rows[] = {
 #define KVM_CALL(number, name, need, function) {number, FEAT_##need, function},
+#define VMI_ROM(number, name, type)
+#define VMI_HOST(number, name, need)
 #include "pv/hypercalls.def"
 #undef KVM_CALL
+#undef VMI_ROM
+#undef VMI_HOST
 };
 
 static int64_t dispatch(Pv *pv, CpuState *cpu, uint64_t number, const uint64_t a[4])

@@ -61,8 +61,26 @@ static void fix_clock(Pv *pv, const CpuState *cpu)
     if (!pv->clock_set) {
         pv->clock_set = true;
         pv->clock_ns = clock_now(pv->cfg.clock);
-        pv->clock_tsc = cpu_tsc(cpu) - cpu->msr_tsc_adjust;
+        pv->clock_tsc = pv_machine_tsc(cpu);
     }
+}
+
+uint64_t pv_machine_tsc(const CpuState *cpu)
+{
+    return cpu_tsc(cpu) - cpu->msr_tsc_adjust;
+}
+
+uint64_t pv_clock_ns_at(Pv *pv, const CpuState *cpu, uint64_t machine_tsc)
+{
+    const uint64_t most = UINT64_C(1) << 62;
+    uint64_t delta;
+
+    fix_clock(pv, cpu);
+    if (machine_tsc <= pv->clock_tsc) {
+        return pv->clock_ns;
+    }
+    delta = MIN(machine_tsc - pv->clock_tsc, most);
+    return pv->clock_ns + MIN(muldiv64(delta, NS_PER_SEC, cpu->tsc_hz), most);
 }
 
 uint64_t pv_clock_now(Pv *pv, CpuState *cpu, uint64_t *tsc)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Life of the paravirtual interfaces, their MSRs, the guest's memory. */
 #include "pv/pv-internal.h"
+#include "pv/vmi-rom.h"
+#include "pv/vmport.h"
 
 #include <string.h>
 
@@ -102,7 +104,15 @@ static void tsc_moved(void *arg, CpuState *cpu, uint64_t delta)
 
     lock_take(pv->cfg.machine_lock);
     pv_clock_tsc_moved(pv);
+    if (pv->vmi_tsc_moved != NULL) {
+        pv->vmi_tsc_moved(pv->vmi_arg);
+    }
     lock_release(pv->cfg.machine_lock);
+}
+
+static bool port_sees_registers(void *arg, uint16_t port)
+{
+    return port == VMI_PORT || port == VMPORT_PORT;
 }
 
 /* -- Life -------------------------------------------------------------------------------------------- */
@@ -125,7 +135,8 @@ Pv *pv_new(const PvConfig *config)
         CpuState *cpu = config->cpus[i];
 
         cpu->pv = (CpuPv){.arg = pv, .msr_read = msr_read, .msr_write = msr_write,
-                          .hypercall = pv_kvm_call, .reset = cpu_was_reset, .tsc_moved = tsc_moved};
+                          .hypercall = pv_kvm_call, .reset = cpu_was_reset, .tsc_moved = tsc_moved,
+                          .port_sees_registers = port_sees_registers};
         cpu_was_reset(pv, cpu);
     }
     return pv;

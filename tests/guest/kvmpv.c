@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* KVM's paravirtual interfaces as the manuals of Linux describe them to guests: leaves, clock, steal time,
- * EOI in memory, hypercalls.  With kvm=off: that they are not there. */
+ * EOI in memory, hypercalls; VMware's back door.  With kvm=off, vmport=off: that they are not there. */
 #include "tests/guest/ap.h"
 
 enum { MSR_WALL = 0x4b564d00, MSR_TIME = 0x4b564d01, MSR_STEAL = 0x4b564d03, MSR_EOI = 0x4b564d04,
@@ -486,6 +486,56 @@ static void polling_is_one_bit(void)
     EXPECT_TRAP(TRY(wrmsr(MSR_POLL, 2)), VECTOR_GP, 0);
 }
 
+/* -- VMware's back door ----------------------------------------------------------------------------------- */
+
+enum { VMPORT = 0x5658, VERSION = 10, RAM_SIZE = 20, TIME = 23, HZ = 45, TIME_FULL = 46 };
+static const u32 vmx = 0x564d5868;
+
+typedef struct {
+    u32 a, b, c, d;
+} Regs;
+
+static Regs back_door(u32 magic, u32 command, bool out)
+{
+    Regs r = {magic, 0, command, VMPORT};
+
+    if (out) {
+        __asm__ volatile("out %%eax, %%dx" : "+a"(r.a), "+b"(r.b), "+c"(r.c), "+d"(r.d) : : "rsi");
+    } else {
+        __asm__ volatile("in %%dx, %%eax" : "+a"(r.a), "+b"(r.b), "+c"(r.c), "+d"(r.d) : : "rsi");
+    }
+    return r;
+}
+
+static void the_back_door(void)
+{
+    Regs r = back_door(vmx, VERSION, false);
+    u64 hz, now;
+
+    if (r.a == 0xffffffff && r.b == 0) {
+        test_skip("not offered");
+        return;
+    }
+    EXPECT(r.a == 6 && r.b == vmx);
+    r = back_door(vmx, VERSION, true);
+    EXPECT(r.a == 6 && r.b == vmx);
+    r = back_door(0x12345678, VERSION, false); /* without the magic number */
+    EXPECT(r.a == 0xffffffff && r.b == 0 && r.c == VERSION);
+    r = back_door(vmx, 9999, false);
+    EXPECT(r.a == 0xffffffff && r.b == 0);
+    r = back_door(vmx, RAM_SIZE, false);
+    EXPECT_EQ(r.a, 64 << 20);
+    r = back_door(vmx, HZ, false);
+    hz = (u64)r.b << 32 | r.a;
+    EXPECT(tsc_khz == 0 || hz / 1000 == tsc_khz);
+    EXPECT(r.c == 1000000000);
+    r = back_door(vmx, TIME, false);
+    now = r.a;
+    EXPECT(now > 1600000000 && r.b < 1000000);
+    r = back_door(vmx, TIME_FULL, false);
+    EXPECT(r.a == vmx && r.d >= now && r.d < now + 10 && r.b < 1000000);
+}
+
 const GuestTest guest_tests[] = {
     {"leaves_name_kvm_or_nobody", leaves_name_kvm_or_nobody},
     {"calls_answer", calls_answer},
@@ -501,5 +551,6 @@ const GuestTest guest_tests[] = {
     {"interrupts_end_in_memory", interrupts_end_in_memory},
     {"one_call_interrupts_many", one_call_interrupts_many},
     {"polling_is_one_bit", polling_is_one_bit},
+    {"the_back_door", the_back_door},
     {NULL, NULL},
 };

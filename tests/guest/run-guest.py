@@ -89,6 +89,9 @@ parser.add_argument("--smp", type=int, default=1)
 parser.add_argument("--ends", choices=["debug-exit", "reset"], default="debug-exit")
 parser.add_argument("--accel", default="interpret")
 parser.add_argument("--cpu")
+parser.add_argument("--machine")
+parser.add_argument("--skips", metavar="TEST")     # which must be skipped
+parser.add_argument("--no-skips", action="store_true")
 parser.add_argument("--timeout", type=int, default=100)
 parser.add_argument("--peer-only", action="store_true")
 parser.add_argument("--no-peer", action="store_true")   # a guest on which TCG hangs
@@ -104,8 +107,12 @@ bad = False
 ours = None
 if have_ours:
     more = ["-cpu", args.cpu] if args.cpu else []
+    more += ["-machine", args.machine] if args.machine else []
     ours, status, text = run(args.metaphrase, args.guest, ["-accel", args.accel, *more], args.timeout)
     problems = judge(ours, status, text, args.ends)
+    skipped = [name for name, (verdict, _) in ours.items() if verdict == "skip"]
+    if (args.no_skips and skipped) or (args.skips and args.skips not in skipped):
+        problems.append(f"skipped are: {' '.join(skipped)}")
     bad = bool(problems)
     for line in problems:
         print(f"metaphrase: {line}")

@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "pv/vmi-internal.h"
+
+#include "cpu-x86/walk.h"
+#include "hw/lapic.h"
+#include "softmmu/base/log.h"
+
+#include <string.h>
+
+enum { APIC_REGISTERS = 0xff0 };
+
+bool vmi_stack_arg(CpuState *cpu, unsigned n, uint32_t *val)
+{
+    uint32_t esp = (uint32_t)(cpu->seg[SEG_SS].base + cpu->gpr[GPR_RSP]);
+
+    return cpu_debug_read(cpu, guest_lin((uint32_t)(esp + 8 + n * 4)), val, sizeof *val);
+}
+
+/* -- Calls --------------------------------------------------------------------------------------------- */
+
+static void vmi_init_call(Vmi *v, CpuState *cpu)
+{
+    log_item(CPU_RESET, "vmi: the guest has found the ROM");
+    vmi_return(cpu, 0);
+}
+
+static void vmi_Reboot(Vmi *v, CpuState *cpu)
+{
+    v->cfg.reboot(v->cfg.arg);
+}
+
+static void vmi_Shutdown(Vmi *v, CpuState *cpu)
+{
+    v->cfg.shutdown(v->cfg.arg);
+}
+
+static Device *own_lapic(const Vmi *v, const CpuState *cpu)
+{
+    const PvConfig *pv = &v->cfg.pv->cfg;
+
+    return pv->lapic(pv->arg, cpu->index);
+}
+
+/* EAX: the register's offset or, for older texts, its address. */
+static void vmi_APICRead(Vmi *v, CpuState *cpu)
+{
+    vmi_return(cpu, (uint32_t)lapic_mmio_read(own_lapic(v, cpu), vmi_eax(cpu) & APIC_REGISTERS, 4));
+}
+
+static void vmi_APICWrite(Vmi *v, CpuState *cpu)
+{
+    lapic_mmio_write(own_lapic(v, cpu), vmi_eax(cpu) & APIC_REGISTERS, 4, vmi_edx(cpu));
+}
+
+/* As the guest lays it out: EAX -> this, EDX the APIC id. */
+typedef struct __attribute__((packed)) {
+    uint32_t cr0, cr2, cr3, cr4;
+    uint64_t efer;
+    uint32_t eip, eflags, eax, ebx, ecx, edx, esp, ebp, esi, edi;
+    uint16_t cs, ss, ds, es, fs, gs, ldtr;
+    uint16_t gdtr_limit;
+    uint32_t gdtr_base, idtr_base;
+    uint16_t idtr_limit, pad;
+} ApState;
+_Static_assert(sizeof(ApState) == 0x5c, "VMI's AP state");
+
+static void vmi_SetInitialAPState(Vmi *v, CpuState *cpu)
+{
+    uint32_t id = vmi_edx(cpu);
+    ApState a;
+
+    if (id >= v->cfg.pv->cfg.n_cpus) {
+        return;
+    }
+    v->start_set[id] = cpu_debug_read(cpu, guest_lin(vmi_eax(cpu)), &a, sizeof a);
+    if (v->start_set[id]) {
+        v->start[id] = (CpuStart){
+            .cr0 = a.cr0, .cr2 = a.cr2, .cr3 = a.cr3, .cr4 = a.cr4, .efer = a.efer,
+            .eip = a.eip, .eflags = a.eflags,
+            .gpr = {a.eax, a.ecx, a.edx, a.ebx, a.esp, a.ebp, a.esi, a.edi},
+            .seg = {[SEG_CS] = a.cs, [SEG_SS] = a.ss, [SEG_DS] = a.ds, [SEG_ES] = a.es,
+                    [SEG_FS] = a.fs, [SEG_GS] = a.gs},
+            .ldtr = a.ldtr, .gdtr = {a.gdtr_base, a.gdtr_limit}, .idtr = {a.idtr_base, a.idtr_limit},
+        };
+    }
+}
+
+bool vmi_start_cpu(Device *d, CpuState *cpu)
+{
+    Vmi *v = (Vmi *)d;
+
+    if (v == NULL || !v->start_set[cpu->index]) {
+        return false;
+    }
+    v->start_set[cpu->index] = false;
+    if (!cpu_start(cpu, &v->start[cpu->index])) {
+        log_guest_error("vmi: the state to start CPU %u in is not a valid one", cpu->index);
+    }
+    return true;
+}
+
+/* -- Dispatch ------------------------------------------------------------------------------------------ */
+
+typedef void Call(Vmi *v, CpuState *cpu);
+
+#define KVM_CALL(number, name, need, function)
+#define VMI_ROM(number, name, type)
+static Call *const calls[VMI_CALL_COUNT] = {
+#define VMI_HOST(number, name, need) [number] = vmi_##name,
+#include "pv/hypercalls.def"
+#undef VMI_HOST
+    [VMI_CALL_COUNTER] = vmi_counter,
+};
+
+enum { NEED_ANY, NEED_APIC, NEED_TIMER };
+static const uint8_t needs[VMI_CALL_COUNT] = {
+#define VMI_HOST(number, name, need) [number] = NEED_##need,
+#include "pv/hypercalls.def"
+#undef VMI_HOST
+    [66] = NEED_TIMER, [67] = NEED_TIMER,
+};
+#undef KVM_CALL
+#undef VMI_ROM
+
+/* Only the ROM in a kernel's hands: what user code with access to ports writes there is dropped. */
+static void call_port_write(void *arg, uint64_t off, unsigned size, uint64_t val)
+{
+    Vmi *v = arg;
+    CpuState *cpu = v->cfg.current_cpu(v->cfg.arg);
+    uint32_t number;
+
+    if (cpu == NULL || cpu->cpl != 0 || (cpu->mode & (MODE_PE | MODE_LMA)) != MODE_PE ||
+        ((uint32_t)cpu->gpr[GPR_RBX] & 0xffffff00) != VMI_MAGIC) {
+        return;
+    }
+    number = (uint8_t)cpu->gpr[GPR_RBX];
+    if (number == VMI_CALL_INIT) {
+        vmi_init_call(v, cpu);
+    } else if (number < VMI_CALL_COUNT && calls[number] != NULL &&
+               (needs[number] == NEED_ANY || v->cfg.own_apics)) {
+        calls[number](v, cpu);
+    } else {
+        log_guest_error("vmi: there is no call %u", number);
+    }
+}
+
+static uint64_t call_port_read(void *arg, uint64_t off, unsigned size)
+{
+    return 0xff;
+}
+
+/* -- The ROM ------------------------------------------------------------------------------------------- */
+
+static uint8_t *place(Vmi *v, const uint8_t *label)
+{
+    return v->rom + (label - vmi_rom);
+}
+
+static void withdraw_calls(Vmi *v)
+{
+    for (unsigned i = 0; i < VMI_CALL_COUNT; i++) {
+        if (needs[i] != NEED_ANY) {
+            place(v, vmi_rom_relocs)[i * 4 + 2] = VMI_RELOC_NONE;
+        }
+    }
+}
+
+/* Firmware and kernels want the bytes' sum to be 0. */
+static void set_checksum(Vmi *v)
+{
+    uint8_t sum = 0;
+
+    v->rom[VMI_ROM_LEN - 1] = 0;
+    for (unsigned i = 0; i < VMI_ROM_LEN; i++) {
+        sum = (uint8_t)(sum + v->rom[i]);
+    }
+    v->rom[VMI_ROM_LEN - 1] = (uint8_t)-sum;
+}
+
+static void fill_rom(Vmi *v)
+{
+    const PvConfig *pv = &v->cfg.pv->cfg;
+
+    memcpy(v->rom, vmi_rom, VMI_ROM_LEN);
+    store_le(place(v, vmi_rom_frequency_low), 4, pv->cpus[0]->tsc_hz);
+    store_le(place(v, vmi_rom_frequency_high), 4, pv->cpus[0]->tsc_hz >> 32);
+    if (!v->cfg.own_apics) {
+        withdraw_calls(v);
+    }
+    set_checksum(v);
+    phys_mem_written(pv->mem, (uint64_t)(v->rom - pv->mem->base), VMI_ROM_LEN);
+}
+
+/* From now on rdtsc is not the counter: its place becomes a jump to the call. */
+static void tsc_moved(void *arg)
+{
+    Vmi *v = arg;
+    uint8_t *p = place(v, vmi_rom_read_counter);
+    uint8_t distance = (uint8_t)(vmi_rom_counter_call - vmi_rom_read_counter - 2);
+
+    __atomic_store_n((uint16_t *)p, (uint16_t)(0xeb | distance << 8), __ATOMIC_SEQ_CST);
+    phys_mem_written(v->cfg.pv->cfg.mem, (uint64_t)(p - v->cfg.pv->cfg.mem->base), 2);
+}
+
+/* -- Device -------------------------------------------------------------------------------------------- */
+
+static void reset(Device *d)
+{
+    Vmi *v = (Vmi *)d;
+
+    fill_rom(v);
+    memset(v->start_set, 0, v->cfg.pv->cfg.n_cpus * sizeof *v->start_set);
+    vmi_time_reset(v);
+}
+
+static void destroy(Device *d)
+{
+    Vmi *v = (Vmi *)d;
+
+    vmi_time_reset(v);
+    v->cfg.pv->vmi_tsc_moved = NULL;
+    g_free(v->alarms);
+    g_free(v->start);
+    g_free(v->start_set);
+    g_free(v);
+}
+
+static const DeviceWindow windows[] = {
+    {"vmi", WINDOW_PORT, 1, {call_port_read, call_port_write, 1}},
+};
+
+static const DeviceClass vmi_class = {
+    .name = "vmi",
+    .help = "ROM and calls of the Virtual Machine Interface 3.0",
+    .windows = windows,
+    .n_windows = ARRAY_LEN(windows),
+    .reset = reset,
+    .destroy = destroy,
+};
+
+Device *vmi_new(const VmiConfig *cfg)
+{
+    const PvConfig *pv = &cfg->pv->cfg;
+    Vmi *v = g_new0(Vmi, 1);
+    uint64_t offset = phys_mem_alloc(pv->mem, VMI_ROM_LEN);
+
+    v->dev.cls = &vmi_class;
+    v->cfg = *cfg;
+    v->rom = pv->mem->base + offset;
+    v->alarms = g_malloc0_n(pv->n_cpus, sizeof *v->alarms);
+    v->start = g_new0(CpuStart, pv->n_cpus);
+    v->start_set = g_new0(bool, pv->n_cpus);
+    vmi_time_init(v);
+    reset(&v->dev);
+    phys_region_rom(pv->mem, VMI_ROM_BASE, VMI_ROM_LEN, offset, VMI_ROM_PRIORITY, NULL, NULL, "vmi");
+    cfg->pv->vmi_tsc_moved = tsc_moved;
+    cfg->pv->vmi_arg = v;
+    return &v->dev;
+}
