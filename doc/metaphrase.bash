@@ -12,8 +12,8 @@ _metaphrase() {
     item=${cur##*,}                          # of a list, what is being typed
     before=${cur%"$item"}
     case ${option#-} in
-    machine|-machine) words="pc-i440fx-7.2 pc microvm none " keys="type= accel= hpet= acpi= dumpdtb= " ;;
-    M|-M) words="pc-i440fx-7.2 pc microvm none " keys="type= accel= hpet= acpi= dumpdtb= " ;;
+    machine|-machine) words="pc-i440fx-7.2 pc microvm none " keys="type= accel= hpet= acpi= vmi= vmport= dumpdtb= " ;;
+    M|-M) words="pc-i440fx-7.2 pc microvm none " keys="type= accel= hpet= acpi= vmi= vmport= dumpdtb= " ;;
     accel|-accel) words="interpret translate tcg kvm " keys="" ;;
     cpu|-cpu) words="max host qemu32 qemu64 kvm64 Nehalem Haswell Skylake-Server Icelake-Server EPYC " keys="" ;;
     smp|-smp) words="" keys="cpus= sockets= cores= threads= " ;;
@@ -108,9 +108,13 @@ _metaphrase_values() {
     case $1 in
     machine,hpet) words="on off" ;;
     machine,acpi) words="on off" ;;
+    machine,vmi) words="on off" ;;
+    machine,vmport) words="on off" ;;
     machine,dumpdtb) files=1 ;;
     M,hpet) words="on off" ;;
     M,acpi) words="on off" ;;
+    M,vmi) words="on off" ;;
+    M,vmport) words="on off" ;;
     M,dumpdtb) files=1 ;;
     m,slots) words="0" ;;
     name,debug-threads) words="on" ;;

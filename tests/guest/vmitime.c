@@ -255,12 +255,12 @@ typedef struct {
     u16 idtr_limit, pad;
 } ApState;
 
-void ap_main(u32 eax, u32 edx, u32 ecx);
+void second_cpu(u32 eax, u32 edx, u32 ecx);
 static u8 ap_stack[8192] __attribute__((aligned(16)));
 static volatile word ap_started, ap_state[12], ap_go, ap_torn, ap_rounds;
 static u64 shared_entry __attribute__((aligned(8))), shared_values[2];
 
-void ap_main(u32 eax, u32 edx, u32 ecx)
+void second_cpu(u32 eax, u32 edx, u32 ecx)
 {
     ap_state[0] = eax;
     ap_state[1] = edx;
@@ -295,7 +295,7 @@ static ApState ap_template(void)
 {
     return (ApState){
         .cr0 = (u32)read_cr0(), .cr2 = 0xc0de, .cr3 = (u32)read_cr3(), .cr4 = (u32)read_cr4(),
-        .eip = (u32)ap_main, .eax = 0x11, .ebx = 0x22, .ecx = 0x33, .edx = 0x44,
+        .eip = (u32)second_cpu, .eax = 0x11, .ebx = 0x22, .ecx = 0x33, .edx = 0x44,
         .esp = (u32)ap_stack + sizeof ap_stack - 64, .cs = SEL_KCODE, .ss = SEL_KDATA,
         .ds = SEL_UDATA, .es = SEL_UDATA, .fs = SEL_KDATA, .gs = 0,
         .gdtr_limit = sizeof gdt - 1, .gdtr_base = (u32)gdt, .idtr_base = (u32)idt, .idtr_limit = 0x7ff,
