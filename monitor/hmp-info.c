@@ -162,7 +162,7 @@ void hmp_info_roms(HmpCall *c)
 
 void hmp_info_snapshots(HmpCall *c)
 {
-    g_string_append(c->out, "No available block device supports snapshots\n");
+    g_string_append(c->out, "no block device can store vmstate for snapshot\n");
 }
 
 /* -- Threads, trace events ------------------------------------------------------------------------------ */

@@ -9,6 +9,7 @@
 #include "monitor/stats.h"
 #include "softmmu/base/log.h"
 #include "softmmu/base/stress.h"
+#include "translator/direct/direct.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -48,6 +49,8 @@ static bool write_pidfile(const char *path, GError **error)
 /* The machine is made: write the -pidfile, give up rights, let the foreground process go. */
 static bool go_on(const MachineConfig *c, const char *pidfile, int ready_fd, GError **error)
 {
+    unsigned sandbox = c->sandbox | (c->translate.direct != DIRECT_OFF ? SANDBOX_WORLDS : 0);
+
     if (pidfile != NULL && !write_pidfile(pidfile, error)) {
         g_prefix_error(error, "-pidfile %s: ", c->pidfile);
         return false;
@@ -56,7 +59,7 @@ static bool go_on(const MachineConfig *c, const char *pidfile, int ready_fd, GEr
         return false;
     }
     return (!c->daemonize || daemonize_ready(ready_fd, error)) &&
-           (c->sandbox == 0 || sandbox_enter(c->sandbox, error));
+           (c->sandbox == 0 || sandbox_enter(sandbox, error));
 }
 
 static int run(const MachineConfig *c)

@@ -20,14 +20,14 @@
 enum {
     ALWAYS = 0,
     OBSOLETE = SANDBOX_OBSOLETE, PRIVILEGES = SANDBOX_PRIVILEGES, SPAWN = SANDBOX_SPAWN,
-    RESOURCES = SANDBOX_RESOURCES,
+    RESOURCES = SANDBOX_RESOURCES, WORLDS = SANDBOX_WORLDS,
     NEVER = 1 << 30,
 };
 
 static const struct {
     const char *name;
     int number;
-    int cls;                   /* ALWAYS, NEVER or a SandboxFlags class */
+    int cls;                   /* ALWAYS, NEVER or SandboxFlags classes */
 } rows[] = {
 #define SANDBOX(name, cls) {#name, SCMP_SYS(name), cls},
 #include "monitor/sandbox.def"
@@ -36,23 +36,27 @@ static const struct {
 
 /* -- The filter --------------------------------------------------------------------------------------- */
 
-/* Threads of our own may be made, processes only with the class SPAWN; clone3 hides its flags behind a pointer
- * and is left to ENOSYS (glibc then calls clone). */
-static int add_clone(scmp_filter_ctx f, bool spawn)
+/* Threads of our own may be made, processes only with SPAWN or WORLDS, namespaces never; clone3 hides its flags
+ * behind a pointer and is left to ENOSYS (glibc then calls clone). */
+static int add_clone(scmp_filter_ctx f, unsigned flags)
 {
-    uint64_t need = CLONE_VM | CLONE_SIGHAND | CLONE_THREAD, all = need | CLONE_NEWUSER | CLONE_NEWNS |
-                    CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP;
+    uint64_t thread = CLONE_VM | CLONE_SIGHAND | CLONE_THREAD;
+    uint64_t apart = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS |
+                     CLONE_NEWCGROUP;
+    bool processes = (flags & (SANDBOX_SPAWN | SANDBOX_WORLDS)) != 0;
 
-    return spawn ? seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(clone), 0)
-                 : seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1,
-                                    SCMP_A0(SCMP_CMP_MASKED_EQ, all, need));
+    return seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1,
+                            SCMP_A0(SCMP_CMP_MASKED_EQ, processes ? apart : apart | thread,
+                                    processes ? 0 : thread));
 }
 
-/* Signals go to this process only. */
-static int add_signals(scmp_filter_ctx f)
+/* Signals go to this process only; with WORLDS to those, whose numbers are not known yet. */
+static int add_signals(scmp_filter_ctx f, unsigned flags)
 {
     uint64_t self = (uint64_t)getpid();
-    int r = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(kill), 1, SCMP_A0(SCMP_CMP_EQ, self));
+    int r = (flags & SANDBOX_WORLDS) != 0
+                ? seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(kill), 0)
+                : seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(kill), 1, SCMP_A0(SCMP_CMP_EQ, self));
 
     r = r != 0 ? r : seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1, SCMP_A0(SCMP_CMP_EQ, self));
     return r != 0 ? r : seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(rt_tgsigqueueinfo), 1,
@@ -102,8 +106,8 @@ bool sandbox_enter(unsigned flags, GError **error)
 
     /* all threads, those of disks too; no new privileges (the default) */
     r = r != 0 ? r : seccomp_attr_set(f, SCMP_FLTATR_CTL_TSYNC, 1);
-    r = r != 0 ? r : add_clone(f, (flags & SANDBOX_SPAWN) != 0);
-    r = r != 0 ? r : add_signals(f);
+    r = r != 0 ? r : add_clone(f, flags);
+    r = r != 0 ? r : add_signals(f, flags);
     r = r != 0 ? r : add_ioctl(f);
     r = r != 0 ? r : add_rows(f, flags, &what);
     r = r != 0 ? r : seccomp_load(f);

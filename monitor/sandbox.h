@@ -15,6 +15,9 @@ typedef enum {
     SANDBOX_ON = 1,
     /* classes that -sandbox can leave allowed */
     SANDBOX_OBSOLETE = 2, SANDBOX_PRIVILEGES = 4, SANDBOX_SPAWN = 8, SANDBOX_RESOURCES = 16,
+    /* direct execution is on: its worlds are processes, made while the guest runs, under this filter and
+     * their own */
+    SANDBOX_WORLDS = 32,
 } SandboxFlags;
 
 /* Load the filter into all threads of this process; it cannot be taken off. */
