@@ -49,7 +49,8 @@ static bool write_pidfile(const char *path, GError **error)
 /* The machine is made: write the -pidfile, give up rights, let the foreground process go. */
 static bool go_on(const MachineConfig *c, const char *pidfile, int ready_fd, GError **error)
 {
-    unsigned sandbox = c->sandbox | (c->translate.direct != DIRECT_OFF ? SANDBOX_WORLDS : 0);
+    bool worlds = c->translate.direct != DIRECT_OFF || stress_info[STRESS_direct].one_in != 0;
+    unsigned sandbox = c->sandbox | (worlds ? SANDBOX_WORLDS : 0);
 
     if (pidfile != NULL && !write_pidfile(pidfile, error)) {
         g_prefix_error(error, "-pidfile %s: ", c->pidfile);

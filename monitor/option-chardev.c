@@ -179,13 +179,14 @@ static bool keep_chardev(MachineConfig *c, ChardevConfig *d, GError **error)
     return true;
 }
 
-static ConfigResult list_kinds(void)
+static bool list_kinds(GError **error)
 {
-    printf("Character back ends:\n");
+    g_autoptr(GString) text = g_string_new("Character back ends:");
+
     for (size_t i = 0; i < ARRAY_LEN(kind_rows); i++) {
-        printf("%-10s %s\n", kind_rows[i].name, kind_rows[i].help);
+        g_string_append_printf(text, "\n%-10s %s", kind_rows[i].name, kind_rows[i].help);
     }
-    return CONFIG_DONE;
+    return answer_help(error, "%s", text->str);
 }
 
 ConfigResult option_chardev(MachineConfig *c, const OptUse *use, GError **error)
@@ -195,7 +196,7 @@ ConfigResult option_chardev(MachineConfig *c, const OptUse *use, GError **error)
     ChardevConfig *d;
 
     if (kind != NULL && wants_help(kind)) {
-        return list_kinds();
+        return config_result(list_kinds(error));
     }
     d = g_new0(ChardevConfig, 1);
     d->option = g_strdup(use->typed);
@@ -274,6 +275,9 @@ bool config_add_line(MachineConfig *c, GPtrArray *lines, const char *typed, cons
 
     line->option = g_strdup(typed);
     g_ptr_array_add(lines, line);
+    if (wants_help(text)) {
+        return list_kinds(error);
+    }
     text += with_monitor ? strlen("mon:") : 0;
     if (strcmp(text, "none") == 0) {
         return true;
@@ -308,9 +312,6 @@ static ConfigResult add_labelled(MachineConfig *c, GPtrArray *lines, const OptUs
 {
     g_autofree char *label = g_strdup_printf("%s%u", what, lines->len);
 
-    if (wants_help(use->arg)) {
-        return list_kinds();
-    }
     return config_result(config_add_line(c, lines, use->typed, label, use->arg, error));
 }
 

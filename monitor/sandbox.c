@@ -45,9 +45,12 @@ static int add_clone(scmp_filter_ctx f, unsigned flags)
                      CLONE_NEWCGROUP;
     bool processes = (flags & (SANDBOX_SPAWN | SANDBOX_WORLDS)) != 0;
 
-    return seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1,
-                            SCMP_A0(SCMP_CMP_MASKED_EQ, processes ? apart : apart | thread,
-                                    processes ? 0 : thread));
+    int r = processes ? 0 : seccomp_rule_add(f, SCMP_ACT_KILL_PROCESS, SCMP_SYS(clone), 1,
+                                             SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, 0));
+
+    return r != 0 ? r : seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1,
+                                         SCMP_A0(SCMP_CMP_MASKED_EQ, processes ? apart : apart | thread,
+                                                 processes ? 0 : thread));
 }
 
 /* Signals go to this process only; with WORLDS to those, whose numbers are not known yet. */

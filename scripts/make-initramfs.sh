@@ -57,7 +57,8 @@ ln -s bin "$root/sbin"
 
 # The modules of our devices, with what they need; modules.dep says what.
 want='virtio_pci virtio_mmio virtio_blk virtio_console virtio-rng virtio_net ata_piix ata_generic
-      sd_mod qemu_fw_cfg psmouse atkbd i8042 evdev button e1000 ext4 crc32c_generic'
+      sd_mod qemu_fw_cfg psmouse atkbd i8042 evdev button e1000 ext4 crc32c_generic
+      pvpanic-mmio'
 for tree in $trees; do
     for dir in "$tree"/lib/modules/*; do
         version=${dir##*/}

@@ -90,6 +90,33 @@ def sector():
     boots("00", "-hda", disk, "-fda", image(code, 1440 << 10), "-boot", "order=ac")
 
 
+def boot_index():
+    """bootindex= before -boot, strict: nothing else; -option-rom runs before all."""
+    code = boot_sector()
+    good, empty = image(code, 1 << 20), os.path.join(g.scratch_dir(), "empty.img")
+    with open(empty, "wb") as f:
+        f.truncate(1 << 20)
+    drives = ["-drive", f"file={empty},format=raw,if=none,id=a", "-drive", f"file={good},format=raw,if=none,id=b"]
+    boots("80", *drives, "-device", "virtio-blk-pci,drive=a", "-device", "virtio-blk-pci,drive=b,bootindex=0")
+    boots("80", *drives, "-device", "virtio-blk-pci,drive=a,bootindex=2", "-device",
+          "virtio-blk-pci,drive=b,bootindex=1", "-boot", "strict=on")
+    machine = start(*EXIT, *drives, "-device", "virtio-blk-pci,drive=a,bootindex=0", "-device",
+                    "virtio-blk-pci,drive=b", "-boot", "strict=on")
+    screen_shows(machine, "No bootable device")
+    machine.monitor("quit")
+    machine.wait(0)
+    # an option ROM that prints on the debug console: mov $'R', %al; out %al, $0xe9; lret
+    rom = bytearray(bytes([0x55, 0xaa, 1, 0xb0, ord("R"), 0xe6, 0xe9, 0xcb]).ljust(512, b"\0"))
+    rom[511] = -sum(rom) & 0xff
+    path, log = (os.path.join(g.scratch_dir(), n) for n in ("test.rom", "log"))
+    with open(path, "wb") as f:
+        f.write(rom)
+    boots("80", "-hda", good, "-option-rom", path, "-device", "isa-debugcon,chardev=log,iobase=0xe9", "-chardev",
+          f"file,id=log,path={log}")
+    with open(log, "rb") as f:
+        check(f.read().endswith(b"R"), "the option ROM has run")
+
+
 def screen_shows(machine, pattern, timeout=g.STEP):
     deadline = time.monotonic() + timeout * g.SLOWNESS
     while True:
@@ -136,7 +163,7 @@ def memtest():
         machine.wait(0)
 
 
-CASES = {"sector": sector, "menu": menu, "memory": memory, "memtest": memtest}
+CASES = {"sector": sector, "boot-index": boot_index, "menu": menu, "memory": memory, "memtest": memtest}
 
 if __name__ == "__main__":
     sys.exit(g.main(CASES))

@@ -108,6 +108,40 @@ def panic():
     machine.wait(0)
 
 
+def agent():
+    """In the sandbox: a channel as guest agents use it, an I/O thread's disk, the page tables as the monitor shows
+    them, and a crash that pvpanic reports."""
+    directory = g.scratch_dir()
+    path, disk = os.path.join(directory, "agent"), os.path.join(directory, "disk.img")
+    with open(disk, "wb") as f:
+        f.write(b"the disk's first bytes".ljust(1 << 20, b"\0"))
+    machine = start(*linux(
+        "-m", "256", "-smp", "2", "-sandbox", "on,spawn=deny", "-device", "pvpanic", "-action", "panic=exit-failure",
+        "-chardev", f"socket,id=ga,path={path},server=on,wait=off", "-device", "virtio-serial-pci,id=vs,max_ports=8",
+        "-device", "virtserialport,bus=vs.0,nr=5,chardev=ga,name=org.qemu.guest_agent.0", "-object", "iothread,id=io",
+        "-blockdev", f"file,filename={disk},node-name=d", "-device", "virtio-blk-pci,drive=d,iothread=io",
+        append="nokaslr"))
+    socket = g.connect(path, machine.process)
+    machine.shell()
+    check_equal(machine.run("head -c 22 /dev/vda; echo").strip().splitlines()[-1], "the disk's first bytes", "the disk")
+    check("vport0p5" in machine.run("ls -l /dev/virtio-ports 2>/dev/null; ls /sys/class/virtio-ports"), "port 5")
+    machine.run("p=/dev/$(cd /sys/class/virtio-ports; echo vport*); exec 3<>$p")
+    machine.send("read line <&3; echo \"{you said: $line}\" >&3; echo answered\n")
+    socket.sendall(b'{"execute": "guest-ping"}\n')
+    machine.expect("^answered")
+    check_equal(socket.recv(100), b'{you said: {"execute": "guest-ping"}}\n', "the agent's answer")
+    text = machine.run("grep ' T _text$' /proc/kallsyms").split()
+    at = next(int(w, 16) for w in text if re.fullmatch("ffffffff[0-9a-f]{8}", w))
+    tables = dict(re.findall(r"^([0-9a-f]{16}): ([0-9a-f]{16}) ", machine.monitor("info tlb"), re.M))
+    machine.run("modprobe pvpanic-mmio")
+    page = tables[f"{at & ~0x1fffff:016x}"]
+    want = machine.run("grep 'Kernel code' /proc/iomem")
+    check(int(re.search(r"([0-9a-f]+)-", want).group(1), 16) & ~0x1fffff == int(page, 16), f"{page} in {want}")
+    machine.send("echo c > /proc/sysrq-trigger\n")
+    machine.expect("Kernel panic - not syncing")
+    machine.wait(1)
+
+
 def powerdown():
     """The monitor presses the power button; the guest sees it and powers off."""
     machine = start(*linux("-m", "256", append="metaphrase.run=button"), "-no-reboot")
@@ -254,6 +288,7 @@ def accel_set():
 CASES = {
     "shell": shell, "smp": smp, "686-pae": pae_686,
     "no-reboot": no_reboot, "reboot": reboot, "system-reset": system_reset, "panic": panic,
+    "agent": agent,
     "powerdown": powerdown,
     "cpu-qemu64": cpu_qemu64, "memory-small": memory_small, "memory-4g": memory_4g, "hpet": hpet,
     "no-apic": no_apic, "no-lapic": no_lapic, "no-acpi": no_acpi, "no-smp": no_smp,
