@@ -8,7 +8,7 @@
 
 enum { DIRECT_SPACES = 64, DIRECT_WORLDS = 12 };
 
-/* Verdict on a page: code version and flags. */
+/* Verdict on a page: code version, flags, from bit 40 the rules. */
 #define VERDICT_KNOWN BIT64(32)
 #define VERDICT_BAD BIT64(33)
 

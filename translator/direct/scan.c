@@ -40,12 +40,27 @@ static bool group7_denied(uint8_t modrm, ScanRules rules)
     case 0xfb:
     case 0xfd:                 /* rdpru */
         return true;
+    case 0xd0:                 /* xgetbv */
+        return rules.deny_xsave;
     case 0xee:                 /* rdpkru, wrpkru */
     case 0xef:
         return rules.deny_pkru;
     default:
         return reg_of(modrm) == 4; /* smsw */
     }
+}
+
+/* 0F AE: xsave and its like; rdfsbase and so on; umonitor, umwait, tpause. */
+static bool group15_denied(const uint8_t *code, size_t at, uint8_t modrm, ScanRules rules)
+{
+    unsigned reg = reg_of(modrm);
+
+    if (!is_register(modrm)) {
+        return rules.deny_xsave && reg >= 4 && reg < 7;
+    }
+    return (rules.deny_fsgsbase && reg < 4 && has_prefix(code, at, 0xf3)) ||
+           (reg == 6 && (has_prefix(code, at, 0xf3) || has_prefix(code, at, 0xf2) ||
+                         has_prefix(code, at, 0x66)));
 }
 
 /* 0F at code[at], with at least one byte behind it known; `left` bytes from it on.  A byte that is not
@@ -66,14 +81,12 @@ static bool denied(const uint8_t *code, size_t at, size_t left, ScanRules rules)
         return !known || (reg_of(modrm) & 2) == 0;
     case 0x01:
         return !known || group7_denied(modrm, rules);
-    case 0xae:                 /* rdfsbase and so on; umonitor, umwait, tpause */
-        return !known || (is_register(modrm) &&
-                          ((rules.deny_fsgsbase && reg_of(modrm) < 4 && has_prefix(code, at, 0xf3)) ||
-                           (reg_of(modrm) == 6 && (has_prefix(code, at, 0xf3) ||
-                                                   has_prefix(code, at, 0xf2) ||
-                                                   has_prefix(code, at, 0x66)))));
+    case 0xae:
+        return !known || group15_denied(code, at, modrm, rules);
     case 0xc7:                 /* rdpid */
-        return !known || (is_register(modrm) && reg_of(modrm) == 7 && has_prefix(code, at, 0xf3));
+        return !known ||
+               (!is_register(modrm) && rules.deny_xsave && reg_of(modrm) >= 3 && reg_of(modrm) < 6) ||
+               (is_register(modrm) && reg_of(modrm) == 7 && has_prefix(code, at, 0xf3));
     default:
         return false;
     }

@@ -17,6 +17,7 @@
 typedef struct {
     bool deny_fsgsbase;        /* the guest has CR4.FSGSBASE clear                 */
     bool deny_pkru;            /* the host has protection keys switched on         */
+    bool deny_xsave;           /* the guest's XCR0 is not the host's               */
 } ScanRules;
 
 /* May the `len` bytes be executed?  Instructions that begin in the last bytes and go on behind them

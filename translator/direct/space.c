@@ -217,7 +217,14 @@ static void note_churn(DirectShared *sh, uint64_t offset)
 static ScanRules rules_of(const DirectCpu *dc)
 {
     return (ScanRules){.deny_fsgsbase = (dc->cpu->cr4 & CR4_FSGSBASE) == 0,
-                       .deny_pkru = dc->host_pku};
+                       .deny_pkru = dc->host_pku,
+                       .deny_xsave = dc->cpu->vec.xcr0 != dc->host_xcr0};
+}
+
+/* A verdict holds for the rules it was made by. */
+static uint64_t rules_key(ScanRules r)
+{
+    return (uint64_t)(r.deny_fsgsbase | r.deny_pkru << 1 | r.deny_xsave << 2);
 }
 
 /* The bytes of the page at `lin`, if user code can execute it; else NULL. */
@@ -265,12 +272,12 @@ static bool code_allowed(DirectCpu *dc, uint64_t lin, uint64_t offset, uint32_t 
     *version = page_code_version(mem, offset); /* in this order: phys-mem.h, invariant 2 */
     phys_mem_set_code(mem, offset);
     v = __atomic_load_n(at, __ATOMIC_RELAXED);
-    if ((v & VERDICT_KNOWN) == 0 || (uint32_t)v != *version) {
+    if ((v & VERDICT_KNOWN) == 0 || (uint32_t)v != *version || v >> 40 != rules_key(rules_of(dc))) {
         bool ok = scan_code(code, GUEST_PAGE_SIZE, rules_of(dc));
 
         dc->stats.scanned++;
         dc->stats.denied += !ok;
-        v = VERDICT_KNOWN | (ok ? 0 : VERDICT_BAD) | *version;
+        v = VERDICT_KNOWN | (ok ? 0 : VERDICT_BAD) | rules_key(rules_of(dc)) << 40 | *version;
         __atomic_store_n(at, v, __ATOMIC_RELAXED);
     }
     return (v & VERDICT_BAD) == 0 && borders_allowed(dc, lin, code);

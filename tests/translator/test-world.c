@@ -1,0 +1,357 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Worlds by themselves: hand-over, mappings, and user code that does its worst. */
+#include "softmmu/base/bits.h"
+#include "tests/suite.h"
+#include "translator/direct/world.h"
+
+#include <linux/audit.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { CODE = 0x400000, DATA = 0x500000, RAM_LEN = 1 << 20, DATA_AT = 0x10000, SECRET_AT = 0x80000 };
+
+static WorldImage image;
+static World *world;
+static uint8_t *ram;
+static int ram_fd;
+
+/* -- A world with a page of code and one of data ----------------------------------------------- */
+
+static void set_up(void)
+{
+    ram_fd = memfd_create("test", MFD_CLOEXEC);
+    ck_assert(ram_fd >= 0 && ftruncate(ram_fd, RAM_LEN) == 0);
+    ram = mmap(NULL, RAM_LEN, PROT_READ | PROT_WRITE, MAP_SHARED, ram_fd, 0);
+    ck_assert(world_image_init(&image, ram_fd, NULL));
+    world = world_new(&image, NULL);
+    ck_assert_ptr_nonnull(world);
+    ck_assert(world_map(world, CODE, 4096, PROT_READ | PROT_EXEC, 0, false));
+    ck_assert(world_map(world, DATA, 4096, PROT_READ | PROT_WRITE, DATA_AT, false));
+    ck_assert(world_sync(world));
+    memset(ram + SECRET_AT, 0x77, 4096);
+}
+
+static void tear_down(void)
+{
+    pid_t pids[2] = {world->guest, world->mapper};
+
+    for (unsigned i = 0; i < 4096; i++) {
+        ck_assert(ram[SECRET_AT + i] == 0x77);
+    }
+    world_free(world);
+    for (unsigned i = 0; i < 2; i++) {
+        ck_assert(pids[i] == 0 || kill(pids[i], 0) != 0);
+    }
+    world_image_clear(&image);
+    munmap(ram, RAM_LEN);
+    close(ram_fd);
+}
+
+static greg_t *regs(void)
+{
+    uint8_t *fp;
+    ucontext_t *uc = world_frame(world, &fp);
+
+    ck_assert_ptr_nonnull(uc);
+    return uc->uc_mcontext.gregs;
+}
+
+static void code(const void *bytes, size_t n)
+{
+    memcpy(ram, bytes, n);
+}
+
+/* Run from rip until the next event; false: there is nobody any more. */
+static bool run(uint64_t rip, unsigned spin, WorldEvent *ev)
+{
+    greg_t *g = regs();
+
+    g[REG_RIP] = (greg_t)rip;
+    g[REG_EFL] = 0x202;
+    world_resume(world, spin);
+    while (!world_wait(world, spin, 100000000)) {
+        if (world_check(world) != WORLD_ALIVE) {
+            return false;
+        }
+    }
+    return world_event(world, ev);
+}
+
+/* -- What it is for -------------------------------------------------------------------------------- */
+
+START_TEST(registers_go_over_and_back)
+{
+    static const uint8_t bytes[] = {0x48, 0x01, 0xd8, 0x49, 0xff, 0xc7, 0xcc}; /* add rbx,rax; inc r15; int3 */
+    WorldEvent ev;
+
+    code(bytes, sizeof bytes);
+    for (unsigned i = 0; i < 200; i++) {
+        regs()[REG_RAX] = i;
+        regs()[REG_RBX] = 1000;
+        regs()[REG_R15] = -1;
+        ck_assert(run(CODE, i % 2 * 2000, &ev));
+        ck_assert_int_eq(ev.signal, SIGTRAP);
+        ck_assert_int_eq(ev.regs.gregs[REG_RAX], i + 1000);
+        ck_assert_int_eq(ev.regs.gregs[REG_R15], 0);
+        ck_assert_int_eq(ev.regs.gregs[REG_RIP], CODE + 7);
+    }
+}
+END_TEST
+
+START_TEST(mappings_have_the_rights_they_are_given)
+{
+    static const uint8_t bytes[] = {0x89, 0x01, 0xcc, 0x8b, 0x01, 0xcc}; /* mov eax,(rcx); int3; mov (rcx),eax; int3 */
+    static const struct {
+        int prot;
+        bool read, write;
+    } rows[] = {{PROT_READ, true, false}, {PROT_READ | PROT_WRITE, true, true}, {PROT_NONE, false, false}};
+    WorldEvent ev;
+
+    code(bytes, sizeof bytes);
+    for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++) {
+        ck_assert(world_protect(world, DATA, 4096, rows[i].prot) && world_sync(world));
+        regs()[REG_RCX] = DATA + 8;
+        regs()[REG_RAX] = 42 + i;
+        ck_assert(run(CODE, 0, &ev));
+        ck_assert_int_eq(ev.signal, rows[i].write ? SIGTRAP : SIGSEGV);
+        ck_assert(rows[i].write || ev.regs.gregs[REG_CR2] == DATA + 8);
+        ck_assert_int_eq(ram[DATA_AT + 8] == 42 + i, rows[i].write);
+        ck_assert(run(CODE + 3, 0, &ev));
+        ck_assert_int_eq(ev.signal, rows[i].read ? SIGTRAP : SIGSEGV);
+    }
+    ck_assert(world_unmap_all(world) && world_sync(world));
+    ck_assert(run(CODE, 0, &ev));
+    ck_assert_int_eq(ev.signal, SIGSEGV);
+    ck_assert_int_eq(ev.regs.gregs[REG_CR2], CODE);
+}
+END_TEST
+
+START_TEST(a_kick_comes_through)
+{
+    static const uint8_t loop[] = {0xeb, 0xfe};
+    WorldEvent ev;
+
+    code(loop, sizeof loop);
+    for (unsigned i = 0; i < 20; i++) {
+        regs()[REG_RIP] = CODE;
+        world_resume(world, 0);
+        world_kick(world);
+        while (!world_wait(world, 0, 100000000)) {
+            ck_assert_int_eq(world_check(world), WORLD_ALIVE);
+        }
+        ck_assert(world_event(world, &ev));
+        ck_assert_int_eq(ev.signal, KICK_SIGNAL);
+        ck_assert_int_eq(ev.regs.gregs[REG_RIP], CODE);
+    }
+}
+END_TEST
+
+START_TEST(a_parked_world_goes_on)
+{
+    static const uint8_t bytes[] = {0xcc};
+    WorldEvent ev;
+
+    code(bytes, sizeof bytes);
+    for (unsigned i = 0; i < 100; i++) {
+        ck_assert(run(CODE, i % 3 * 1000, &ev));
+        ck_assert(world_park(world));
+        ck_assert(world_park(world));
+    }
+}
+END_TEST
+
+START_TEST(rdtsc_faults)
+{
+    static const uint8_t bytes[] = {0x0f, 0x31, 0x0f, 0x01, 0xf9};
+    WorldEvent ev;
+
+    code(bytes, sizeof bytes);
+    ck_assert(run(CODE, 0, &ev));
+    ck_assert_int_eq(ev.signal, SIGSEGV);
+    ck_assert(run(CODE + 2, 0, &ev));
+    ck_assert_int_eq(ev.signal, SIGSEGV);
+}
+END_TEST
+
+/* -- Hostile code ---------------------------------------------------------------------------------- */
+
+START_TEST(no_system_call_reaches_the_host)
+{
+    static const uint8_t bytes[] = {0x0f, 0x05, 0xcd, 0x80};
+    WorldEvent ev;
+
+    code(bytes, sizeof bytes);
+    for (uint64_t nr = 0; nr < 1200; nr++) {
+        uint64_t n = nr < 600 ? nr : nr < 1000 ? (nr - 600) | 0x40000000 : nr * UINT64_C(0x123456789);
+
+        for (unsigned entry = 0; entry < 2; entry++) {
+            regs()[REG_RAX] = (greg_t)n;
+            regs()[REG_RDI] = DATA;
+            ck_assert(run(CODE + entry * 2, 0, &ev));
+            ck_assert_int_eq(ev.signal, SIGSYS);
+            ck_assert_int_eq(ev.regs.gregs[REG_RIP], CODE + entry * 2 + 2);
+            ck_assert_int_eq(ev.call_arch, entry == 0 ? AUDIT_ARCH_X86_64 : AUDIT_ARCH_I386);
+            ck_assert_uint_eq((uint32_t)ev.regs.gregs[REG_RAX], (uint32_t)n);
+        }
+    }
+}
+END_TEST
+
+/* Every system call instruction of the stub, with numbers and arguments that would do harm. */
+START_TEST(the_stubs_calls_are_of_no_use)
+{
+    static const uint16_t calls[] = {0, 1, 2, 3, 9, 10, 11, 13, 14, 15, 16, 25, 39, 56, 57, 59, 60, 62, 101, 131, 157, 158,
+                                     202, 231, 257, 310, 311, 317, 322, 425, 434, 435, 438, 449};
+    unsigned n_broken = 0;
+    WorldEvent ev;
+
+    for (size_t at = 0; at + 1 < W_CODE_LEN; at++) {
+        if (world_stub[at] != 0x0f || world_stub[at + 1] != 0x05) {
+            continue;
+        }
+        for (unsigned i = 0; i < G_N_ELEMENTS(calls); i++) {
+            greg_t *g = regs();
+
+            g[REG_RAX] = calls[i];
+            g[REG_RDI] = (greg_t)(DATA + 0x1000);
+            g[REG_RSI] = 4096;
+            g[REG_RDX] = PROT_READ | PROT_WRITE;
+            g[REG_R10] = MAP_SHARED | MAP_FIXED;
+            g[REG_R8] = FD_RAM;
+            g[REG_R9] = SECRET_AT;
+            g[REG_RSP] = DATA + 2048;
+            if (!run(world->base + at, 0, &ev)) { /* it has ended itself */
+                ck_assert_int_eq(world->health, WORLD_BROKEN);
+                n_broken++;
+                tear_down();
+                set_up();
+            } else {
+                ck_assert_int_ne(ev.signal, 0);
+            }
+        }
+    }
+    ck_assert_int_lt(n_broken, 40); /* rt_sigreturn to nowhere, and from there on nothing else */
+}
+END_TEST
+
+START_TEST(a_forged_event_is_found_out)
+{
+    uint8_t bytes[] = {0x48, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0x48, 0xb9, 0, 0, 0, 0, 0, 0, 0, 0, /* mov rax, rcx */
+                       0x8b, 0x10, 0x89, 0x11, 0xeb, 0xfe}; /* mov (rax),edx; mov edx,(rcx); jmp . */
+
+    store_le(bytes + 2, 8, world->base + W_CTL + CTL_RESUME);
+    store_le(bytes + 12, 8, world->base + W_CTX + CTX_EVENT);
+    code(bytes, sizeof bytes);
+    regs()[REG_RIP] = CODE;
+    world_resume(world, 0);
+    while (!world_wait(world, 0, 1000000)) {
+        ck_assert_int_eq(world_check(world), WORLD_ALIVE);
+    }
+    ck_assert(!world_park(world));
+    ck_assert_int_eq(world->health, WORLD_BROKEN);
+}
+END_TEST
+
+/* The stub's code and orders cannot be written; its context can, which does nobody harm. */
+START_TEST(the_stub_is_read_only)
+{
+    static const uint8_t bytes[] = {0x89, 0x01, 0xcc};
+    WorldEvent ev;
+
+    code(bytes, sizeof bytes);
+    for (unsigned at = 0; at < W_CTX; at += 512) {
+        regs()[REG_RCX] = (greg_t)(world->base + at);
+        ck_assert(run(CODE, 0, &ev));
+        ck_assert_int_eq(ev.signal, SIGSEGV);
+    }
+    for (unsigned at = W_CTX; at < W_CTX + 0x1000; at += 4) {
+        regs()[REG_RCX] = (greg_t)(world->base + at);
+        regs()[REG_RAX] = -1;
+        if (!run(CODE, 0, &ev) || world->health != WORLD_ALIVE) {
+            tear_down();
+            set_up();
+            code(bytes, sizeof bytes);
+        }
+    }
+}
+END_TEST
+
+/* A frame that blocks all signals: no kick comes through, but it dies all the same. */
+START_TEST(a_deaf_world_can_be_ended)
+{
+    static const uint8_t loop[] = {0xeb, 0xfe};
+    uint8_t *fp;
+    ucontext_t *uc = world_frame(world, &fp);
+    uint64_t before;
+
+    code(loop, sizeof loop);
+    memset(&uc->uc_sigmask, 0xff, 8);
+    regs()[REG_RIP] = CODE;
+    before = world_cpu_ns(world);
+    world_resume(world, 0);
+    world_kick(world);
+    for (unsigned i = 0; world_cpu_ns(world) < before + 20000000; i++) {
+        ck_assert(!world_wait(world, 0, 1000000));
+        ck_assert_uint_lt(i, 100000);
+    }
+    ck_assert_int_eq(world_check(world), WORLD_ALIVE);
+}
+END_TEST
+
+START_TEST(a_killed_world_is_known_for_one)
+{
+    static const uint8_t loop[] = {0xeb, 0xfe};
+    WorldEvent ev;
+
+    code(loop, sizeof loop);
+    kill(_i == 0 ? world->guest : world->mapper, SIGKILL);
+    if (_i == 0) {
+        ck_assert(!run(CODE, 0, &ev));
+    } else {
+        ck_assert(world_unmap(world, DATA, 4096));
+        ck_assert(!world_sync(world));
+    }
+    world_check(world);
+    ck_assert_int_eq(world->health, WORLD_KILLED);
+}
+END_TEST
+
+Suite *test_suite(void)
+{
+    Suite *s = suite_create("world");
+    TCase *use = tcase_create("use"), *hostile = tcase_create("hostile");
+    World *w;
+
+    if (world_missing() != NULL) {
+        printf("skipped: %s\n", world_missing());
+        exit(77);
+    }
+    ram_fd = memfd_create("test", MFD_CLOEXEC);
+    w = ram_fd >= 0 && world_image_init(&image, ram_fd, NULL) ? world_new(&image, NULL) : NULL;
+    if (w == NULL) {
+        printf("skipped: no world can be started here\n");
+        exit(77);
+    }
+    world_free(w);
+    world_image_clear(&image);
+    tcase_set_timeout(use, 60);
+    tcase_set_timeout(hostile, 120);
+    tcase_add_checked_fixture(use, set_up, tear_down);
+    tcase_add_checked_fixture(hostile, set_up, tear_down);
+    tcase_add_test(use, registers_go_over_and_back);
+    tcase_add_test(use, mappings_have_the_rights_they_are_given);
+    tcase_add_test(use, a_kick_comes_through);
+    tcase_add_test(use, a_parked_world_goes_on);
+    tcase_add_test(use, rdtsc_faults);
+    tcase_add_test(hostile, no_system_call_reaches_the_host);
+    tcase_add_test(hostile, the_stubs_calls_are_of_no_use);
+    tcase_add_test(hostile, a_forged_event_is_found_out);
+    tcase_add_test(hostile, the_stub_is_read_only);
+    tcase_add_test(hostile, a_deaf_world_can_be_ended);
+    tcase_add_loop_test(hostile, a_killed_world_is_known_for_one, 0, 2);
+    suite_add_tcase(s, use);
+    suite_add_tcase(s, hostile);
+    return s;
+}
