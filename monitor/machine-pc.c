@@ -443,7 +443,7 @@ static void vmi_alarm(void *arg, unsigned line, int level)
 static void add_paravirtual(Machine *m, Pc *pc)
 {
     VmiConfig vmi = {.pv = m->pv, .timers = &m->timers, .irq0 = {.set = vmi_alarm, .arg = pc},
-                     .own_apics = strcmp(m->engine->name, "kvm") != 0, .arg = m, .current_cpu = current_cpu,
+                     .arg = m, .current_cpu = current_cpu,
                      .reboot = machine_guest_reset, .shutdown = machine_guest_shutdown};
     VmportConfig port = {.ram_size = m->config->ram_size, .arg = m, .current_cpu = current_cpu};
 

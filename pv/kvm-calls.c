@@ -106,7 +106,7 @@ enum { NEED_ANY = FEAT_COUNT };
 static const CallRow rows[] = {
 #define KVM_CALL(number, name, need, function) {number, FEAT_##need, function},
 #define VMI_ROM(number, name, type)
-#define VMI_HOST(number, name, need)
+#define VMI_HOST(number, name)
 #include "pv/hypercalls.def"
 #undef KVM_CALL
 #undef VMI_ROM

@@ -430,7 +430,7 @@ vmi_rom_counter_call:
 
 #define KVM_CALL(number, name, need, function)
 #define VMI_ROM(number, name, type)
-#define VMI_HOST(number, name, need) .balign 16; vmi_##name: HYPERCALL number;
+#define VMI_HOST(number, name) .balign 16; vmi_##name: HYPERCALL number;
 #include "pv/hypercalls.def"
 #undef VMI_ROM
 #undef VMI_HOST
@@ -450,7 +450,7 @@ vmi_SetLazyMode:
         .globl vmi_rom_relocs
 vmi_rom_relocs:
 #define VMI_ROM(number, name, type) .word vmi_##name - vmi_rom; .byte VMI_RELOC_##type, 0;
-#define VMI_HOST(number, name, need) .word vmi_##name - vmi_rom; .byte VMI_RELOC_CALL, 0;
+#define VMI_HOST(number, name) .word vmi_##name - vmi_rom; .byte VMI_RELOC_CALL, 0;
 #include "pv/hypercalls.def"
 
         .org vmi_rom + VMI_ROM_LEN

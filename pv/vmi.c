@@ -106,19 +106,12 @@ typedef void Call(Vmi *v, CpuState *cpu);
 #define KVM_CALL(number, name, need, function)
 #define VMI_ROM(number, name, type)
 static Call *const calls[VMI_CALL_COUNT] = {
-#define VMI_HOST(number, name, need) [number] = vmi_##name,
+#define VMI_HOST(number, name) [number] = vmi_##name,
 #include "pv/hypercalls.def"
 #undef VMI_HOST
     [VMI_CALL_COUNTER] = vmi_counter,
 };
 
-enum { NEED_ANY, NEED_APIC, NEED_TIMER };
-static const uint8_t needs[VMI_CALL_COUNT] = {
-#define VMI_HOST(number, name, need) [number] = NEED_##need,
-#include "pv/hypercalls.def"
-#undef VMI_HOST
-    [66] = NEED_TIMER, [67] = NEED_TIMER,
-};
 #undef KVM_CALL
 #undef VMI_ROM
 
@@ -136,8 +129,7 @@ static void call_port_write(void *arg, uint64_t off, unsigned size, uint64_t val
     number = (uint8_t)cpu->gpr[GPR_RBX];
     if (number == VMI_CALL_INIT) {
         vmi_init_call(v, cpu);
-    } else if (number < VMI_CALL_COUNT && calls[number] != NULL &&
-               (needs[number] == NEED_ANY || v->cfg.own_apics)) {
+    } else if (number < VMI_CALL_COUNT && calls[number] != NULL) {
         calls[number](v, cpu);
     } else {
         log_guest_error("vmi: there is no call %u", number);
@@ -154,15 +146,6 @@ static uint64_t call_port_read(void *arg, uint64_t off, unsigned size)
 static uint8_t *place(Vmi *v, const uint8_t *label)
 {
     return v->rom + (label - vmi_rom);
-}
-
-static void withdraw_calls(Vmi *v)
-{
-    for (unsigned i = 0; i < VMI_CALL_COUNT; i++) {
-        if (needs[i] != NEED_ANY) {
-            place(v, vmi_rom_relocs)[i * 4 + 2] = VMI_RELOC_NONE;
-        }
-    }
 }
 
 /* Firmware and kernels want the bytes' sum to be 0. */
@@ -184,9 +167,6 @@ static void fill_rom(Vmi *v)
     memcpy(v->rom, vmi_rom, VMI_ROM_LEN);
     store_le(place(v, vmi_rom_frequency_low), 4, pv->cpus[0]->tsc_hz);
     store_le(place(v, vmi_rom_frequency_high), 4, pv->cpus[0]->tsc_hz >> 32);
-    if (!v->cfg.own_apics) {
-        withdraw_calls(v);
-    }
     set_checksum(v);
     phys_mem_written(pv->mem, (uint64_t)(v->rom - pv->mem->base), VMI_ROM_LEN);
 }

@@ -20,8 +20,6 @@ typedef struct {
     Pv *pv;                            /* borrowed, with all it borrows */
     TimerQueue *timers;
     IrqLine irq0;                      /* the timer's first wiring      */
-    bool own_apics;                    /* the local APICs are ours: else their calls and the timer's are not
-                                          offered, and the guest uses the hardware's ways */
     void *arg;
     CpuState *(*current_cpu)(void *arg); /* whose access is being made; NULL: nobody's  */
     void (*reboot)(void *arg);

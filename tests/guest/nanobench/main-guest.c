@@ -64,7 +64,7 @@ static void find_khz(void)
 /* -- Main ------------------------------------------------------------------------------------------- */
 
 static const NanoOp *const lists[] = {
-    nano_rings, nano_kernel, nano_unprivileged, nano_paging, nano_interrupts, NULL,
+    nano_rings, nano_kernel, nano_unprivileged, nano_paging, nano_interrupts, nano_vmi, NULL,
 };
 
 static void nanobench(void)

@@ -44,6 +44,7 @@ typedef struct NanoOp {
 /* A list ends with a NULL name. */
 extern const NanoOp nano_unprivileged[];
 extern const NanoOp nano_kernel[], nano_paging[], nano_rings[], nano_interrupts[];
+extern const NanoOp nano_vmi[];
 
 /* Measure the lists (ended by NULL), in order. */
 void nano_measure(const NanoOp *const *lists, const char *options, u32 cpus);

@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * VMI's calls beside what they stand for, and page-table work done natively and by VMI (32-bit guests).
+ * "native" is the client before it has found the ROM: the same code with other function pointers.
+ */
+#include "tests/guest/nanobench/nanobench.h"
+
+#ifdef __x86_64__
+
+static const char *found(void) { return "32-bit mode only"; }
+static u64 none(u32 n) { return 0; }
+#define open_window found
+#define found_and_open found
+#define nothing none
+#define native_set_pxe none
+#define vmi_set_pxe none
+#define native_mixed none
+#define vmi_mixed none
+#define disable_enable none
+#define get_mask none
+#define save_restore none
+#define get_cr0 none
+#define inval none
+#define counter none
+#define eoi none
+#define alarm none
+
+#else
+#include "tests/guest/vmi-client.h"
+
+enum { WINDOW = 0x3f400000, PAGES = 512, PAGE = 4096, BATCH = 32 };
+enum { PTE_PLAIN = 3, PXE_PT = 1, PXE_CURRENT_AS = 0x10 };
+enum { REAL = 0 };
+
+extern u32 boot_pd[1024];
+static u32 pt[1024] PAGE_ALIGNED;
+static u8 frames[2][PAGE] PAGE_ALIGNED;
+
+static void (*f_enable)(void), (*f_disable)(void);
+static u32 (*f_get_mask)(void);
+static void (*f_set_mask)(u32);
+
+static const char *found(void)
+{
+    if (vmi_header == NULL) {
+        vmi_header = vmi_probe(0);
+        if (vmi_header != NULL && vmi_activate(vmi_header)) {
+            f_disable = (void *)vmi_reloc(vmi_header, 30).eip;
+            f_enable = (void *)vmi_reloc(vmi_header, 29).eip;
+            f_get_mask = (void *)vmi_reloc(vmi_header, 31).eip;
+            f_set_mask = (void *)vmi_reloc(vmi_header, 32).eip;
+        }
+    }
+    return f_enable != NULL ? NULL : "no VMI ROM";
+}
+
+#define EACH(n, call)                                                                              \
+    ({                                                                                             \
+        u64 begin_ = rdtsc();                                                                      \
+        for (u32 i_ = 0; i_ < (n); i_++) {                                                         \
+            call;                                                                                  \
+            barrier();                                                                             \
+        }                                                                                          \
+        rdtsc() - begin_;                                                                          \
+    })
+
+static u64 nothing(u32 n) { return EACH(n, (void)0); }
+static u64 disable_enable(u32 n)
+{
+    u64 took = EACH(n, f_disable(); f_enable());
+
+    cli();
+    return took;
+}
+static u64 get_mask(u32 n) { return EACH(n, f_get_mask()); }
+static u64 save_restore(u32 n) { return EACH(n, f_set_mask(f_get_mask())); }
+static u64 get_cr0(u32 n) { return EACH(n, ops.get_cr0()); }
+static u64 inval(u32 n) { return EACH(n, ops.inval_page(WINDOW)); }
+static u64 counter(u32 n) { return EACH(n, vmi.cycle_counter(REAL)); }
+static u64 eoi(u32 n) { return EACH(n, ops.apic_write(APIC_EOI, 0)); }
+
+static u64 alarm(u32 n)
+{
+    u64 took = EACH(n, vmi.set_alarm(REAL, ~0u, 0x7fffffff, 0, 0));
+
+    vmi.cancel_alarm(REAL);
+    return took;
+}
+
+/* -- Page tables -------------------------------------------------------------------------------------------- */
+
+static const char *open_window(void)
+{
+    if (boot_pd[WINDOW >> 22] != ((u32)pt | PTE_PLAIN)) {
+        boot_pd[WINDOW >> 22] = (u32)pt | PTE_PLAIN;
+        for (u32 i = 0; i < PAGES; i++) {
+            pt[i] = (u32)frames[0] | PTE_PLAIN;
+        }
+        write_cr3(read_cr3());
+    }
+    return NULL;
+}
+
+static const char *found_and_open(void)
+{
+    open_window();
+    return found();
+}
+
+/* n entries, BATCH at a time, in lazy mode; as a kernel's mprotect. */
+static u64 set_entries(u32 n, bool by_vmi)
+{
+    u32 i = 0, va = WINDOW, v = (u32)frames[0] | PTE_PLAIN;
+    u64 begin = rdtsc();
+
+    while (n > 0) {
+        u32 now = n < BATCH ? n : BATCH;
+
+        if (by_vmi) {
+            ops.set_lazy_mode(1);
+            for (u32 k = 0; k < now; k++, va += PAGE) {
+                ops.set_pxe(v, &pt[i + k], PXE_PT | PXE_CURRENT_AS | va);
+            }
+            ops.set_lazy_mode(0);
+        } else {
+            for (u32 k = 0; k < now; k++) {
+                *(volatile u32 *)&pt[i + k] = v;
+            }
+        }
+        i = (i + now) % PAGES;
+        va = WINDOW + i * PAGE;
+        n -= now;
+    }
+    return rdtsc() - begin;
+}
+
+static u64 native_set_pxe(u32 n) { return set_entries(n, false); }
+static u64 vmi_set_pxe(u32 n) { return set_entries(n, true); }
+
+/*
+ * A kernel's mixture per page: interrupts off and on around it, an entry changed to another frame, its translation
+ * dropped, the page touched, every 16th time a whole flush.  The result is checked.
+ */
+static u64 mixed(u32 n, bool by_vmi)
+{
+    u64 begin, took;
+    bool good = true;
+
+    frames[0][0] = 1;
+    frames[1][0] = 2;
+    begin = rdtsc();
+    for (u32 i = 0; i < n; i++) {
+        u32 page = i % PAGES, va = WINDOW + page * PAGE, which = (i / PAGES + 1) & 1;
+        u32 v = (u32)frames[which] | PTE_PLAIN, flags;
+
+        if (by_vmi) {
+            flags = f_get_mask();
+            f_disable();
+            ops.set_pxe(v, &pt[page], PXE_PT | PXE_CURRENT_AS | va);
+            ops.inval_page(va);
+            good &= *(volatile u8 *)va == which + 1;
+            f_set_mask(flags);
+            if (i % 16 == 0) {
+                ops.flush_tlb(1);
+            }
+        } else {
+            flags = (u32)read_flags();
+            cli();
+            *(volatile u32 *)&pt[page] = v;
+            invlpg(va);
+            good &= *(volatile u8 *)va == which + 1;
+            write_flags(flags);
+            if (i % 16 == 0) {
+                write_cr3(read_cr3());
+            }
+        }
+    }
+    took = rdtsc() - begin;
+    return good ? took : NANO_BAD;
+}
+
+static u64 native_mixed(u32 n) { return mixed(n, false); }
+static u64 vmi_mixed(u32 n) { return mixed(n, true); }
+
+#endif
+
+const NanoOp nano_vmi[] = {
+    {"native_setpxe", native_set_pxe, NULL, open_window, 0},
+    {"vmi_setpxe", vmi_set_pxe, NULL, found_and_open, 0},
+    {"native_ptmix", native_mixed, NULL, open_window, 0},
+    {"vmi_ptmix", vmi_mixed, NULL, found_and_open, 0},
+    {"vmi_clisti", disable_enable, nothing, found, 0},
+    {"vmi_getmask", get_mask, nothing, found, 0},
+    {"vmi_saverestore", save_restore, nothing, found, 0},
+    {"vmi_getcr0", get_cr0, nothing, found, 0},
+    {"vmi_invalpage", inval, nothing, found_and_open, 0},
+    {"vmi_counter", counter, nothing, found, 0},
+    {"vmi_eoi", eoi, nothing, found, 0},
+    {"vmi_setalarm", alarm, nothing, found, 0},
+    {NULL, NULL, NULL, NULL, 0},
+};
