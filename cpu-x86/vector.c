@@ -328,7 +328,7 @@ static Broadcast broadcast_of(ZydisBroadcastMode b)
 static bool suppresses_faults(const ZydisDecodedInstruction *zi)
 {
     if (MNEMONIC_IS(zi->mnemonic, ZYDIS_MNEMONIC_VDBPSADBW, ZYDIS_MNEMONIC_VGF2P8AFFINEQB,
-                    ZYDIS_MNEMONIC_VGF2P8AFFINEINVQB)) {
+                    ZYDIS_MNEMONIC_VGF2P8AFFINEINVQB, ZYDIS_MNEMONIC_VCVTNE2PS2BF16)) {
         return false;          /* E4NF in the manual, E4 in Zydis 4.0 */
     }
     switch (zi->meta.exception_class) {

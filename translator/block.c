@@ -63,6 +63,7 @@ BlockCache *cache_new(PhysMem *mem, const TransConfig *config, GError **error)
 static void block_free(Block *b)
 {
     g_free(b->marks);
+    g_free(b->insns);
     g_free(b->sites);
     g_free(b);
 }
@@ -94,18 +95,19 @@ void cache_free(BlockCache *c)
 
 /* -- Look-up ---------------------------------------------------------------------------------- */
 
-static uint64_t hash_of(const BlockCache *c, uint64_t offset, uint64_t lin)
+static uint64_t hash_of(const BlockCache *c, uint64_t offset, uint64_t lin, uint32_t env)
 {
-    uint64_t x = (offset ^ (lin >> 12) * UINT64_C(0x9e3779b97f4a7c15)) * UINT64_C(0xff51afd7ed558ccd);
+    uint64_t x = (offset ^ ((lin >> 12) + env) * UINT64_C(0x9e3779b97f4a7c15)) *
+                 UINT64_C(0xff51afd7ed558ccd);
 
     return (x >> 40) & c->hash_mask;
 }
 
-Block *cache_find(BlockCache *c, uint64_t offset, uint64_t lin)
+Block *cache_find(BlockCache *c, uint64_t offset, uint64_t lin, uint32_t env)
 {
-    Block *b = c->hash[hash_of(c, offset, lin)];
+    Block *b = c->hash[hash_of(c, offset, lin, env)];
 
-    while (b != NULL && (b->offset != offset || b->lin != lin)) {
+    while (b != NULL && (b->offset != offset || b->lin != lin || b->env != env)) {
         b = b->hash_next;
     }
     return b;
@@ -186,7 +188,7 @@ void cache_return_id(BlockCache *c, uint32_t id)
 
 void cache_add(BlockCache *c, Block *b, const Emit *e)
 {
-    uint64_t h = hash_of(c, b->offset, b->lin);
+    uint64_t h = hash_of(c, b->offset, b->lin, b->env);
     GPtrArray *list = c->by_region[c->region];
 
     g_assert(!e->full && list->len < BLOCKS_PER_REGION_MAX);
@@ -216,21 +218,21 @@ static void point_exit(BlockCache *c, BlockExit *x, const uint8_t *target)
 
 /* -- Killing ---------------------------------------------------------------------------------- */
 
-/* Replace the 5-byte nop at the entry by a jump to the block's exit to itself: one aligned 8-byte
+/* Replace the 5-byte nop at an entry by a jump to the block's exit to itself: one aligned 8-byte
  * store, so that a CPU that comes in sees the old or the new instruction whole. */
-static void close_entry(Block *b)
+static void close_entry(Block *b, uint32_t at)
 {
-    uint64_t word;
-    int32_t rel = (int32_t)b->dead_off - BLOCK_ENTRY_NOP;
+    uint64_t word, *place = (uint64_t *)(void *)(b->writable + at);
+    int32_t rel = (int32_t)b->dead_off - (int32_t)at - BLOCK_ENTRY_NOP;
 
-    memcpy(&word, b->writable, 8);
+    word = *place;
     word = (word & ~UINT64_C(0xffffffffff)) | 0xe9 | (uint64_t)(uint32_t)rel << 8;
-    __atomic_store_n((uint64_t *)(void *)b->writable, word, __ATOMIC_RELEASE);
+    __atomic_store_n(place, word, __ATOMIC_RELEASE);
 }
 
 static void unhash(BlockCache *c, Block *b)
 {
-    Block **p = &c->hash[hash_of(c, b->offset, b->lin)];
+    Block **p = &c->hash[hash_of(c, b->offset, b->lin, b->env)];
 
     while (*p != b) {
         p = &(*p)->hash_next;
@@ -243,7 +245,10 @@ static void kill_block(BlockCache *c, Block *b)
     g_assert(b->state == BLOCK_LIVE);
     b->state = BLOCK_DEAD;
     unhash(c, b);
-    close_entry(b);
+    close_entry(b, 0);
+    if (b->live_off != 0) {
+        close_entry(b, b->live_off);
+    }
     c->n_dead++;
 }
 
@@ -305,8 +310,10 @@ void cache_next_region(BlockCache *c)
 
 void cache_link(BlockCache *c, Block *b, unsigned k, Block *to)
 {
-    if (c->config->chain && b->exit[k].rel32 != NULL && b->state == BLOCK_LIVE && to->state == BLOCK_LIVE) {
-        point_exit(c, &b->exit[k], to->code);
+    if (c->config->chain && b->exit[k].rel32 != NULL && b->state == BLOCK_LIVE &&
+        to->state == BLOCK_LIVE) {
+        /* Whoever leaves a block has in the host what its instructions wanted there. */
+        point_exit(c, &b->exit[k], to->code + ((to->vec & ~b->vec) == 0 ? to->live_off : 0));
         b->exit[k].to = to;
         c->n_links++;
     }

@@ -12,7 +12,8 @@
  *   DEAD  not findable; its first bytes jump to its own exit, so a link or jump-cache entry that
  *         still points here leaves at once.  A CPU may still be inside.
  *
- * Keyed by the place of the code (memfd offset), its linear address and the mode.  The linear
+ * Keyed by the place of the code (memfd offset), its linear address and the environment (mode and
+ * what else decides how it may be translated).  The linear
  * address is part of the key because RIP-relative operands and return addresses are constants in
  * the translation.
  *
@@ -49,13 +50,31 @@ typedef struct {
     uint8_t bits;              /* MARK_*                                                         */
 } Mark;
 
-/* Where an instruction's slow path left, and where it goes on. */
+/* A guest instruction of a block. */
 typedef struct {
-    uint16_t resume_off;       /* host offset behind the instruction; 0: do not resume           */
-    uint16_t borrowed;
-    uint8_t bits;
+    uint16_t resume_off;       /* host offset behind it; 0: it ends the block                    */
     uint8_t guest_off, guest_len;
+} BlockInsn;
+
+/* Where generated code left because an instruction could not go on by itself. */
+typedef struct {
+    uint16_t borrowed;         /* as in Mark                                                     */
+    uint8_t bits, insn;
+    uint8_t helper;            /* TransHelper: what to try before the interpreter                */
+    /* HELPER_LOOKUP: the register that holds the linear address, bytes, for writing; host offsets
+     * of the look-up and behind it, where the register holds the host address. */
+    uint8_t reg, size;
+    bool write;
+    uint16_t retry_off, hit_off;
 } Site;
+
+/* What the border does about a Site (border.c). */
+typedef enum {
+#define HELPER(id, text) HELPER_##id,
+#include "translator/helpers.def"
+#undef HELPER
+    HELPER_COUNT
+} TransHelper;
 
 typedef struct Block Block;
 
@@ -70,13 +89,18 @@ enum { BLOCK_EXITS = 2, BLOCK_ENTRY_NOP = 5 };
 
 struct Block {
     uint64_t lin, offset;      /* key                                                            */
+    uint32_t env;              /* key: ENV_* of front.h                                          */
     uint32_t id;
     uint16_t host_len, n_marks, guest_len;
+    uint16_t live_off;         /* entry for those who have the vector state `vec` in the host    */
+    uint16_t vec_off;          /* end of the prologue, rcx still borrowed                        */
     uint8_t n_insns, n_exits, state, region;
+    uint8_t vec;               /* VEC_HALF_* that its instructions want in the host              */
     const uint8_t *code;       /* executable view                                                */
     uint8_t *writable;
     Mark *marks;
-    Site *sites;               /* one a guest instruction                                        */
+    BlockInsn *insns;
+    Site *sites;
     uint32_t dead_off;         /* host offset of the exit to itself                              */
     BlockExit exit[BLOCK_EXITS];
     Block *hash_next, *page_next;
@@ -107,7 +131,7 @@ void cache_free(BlockCache *c);
 
 /* All below want the lock. */
 
-Block *cache_find(BlockCache *c, uint64_t offset, uint64_t lin);
+Block *cache_find(BlockCache *c, uint64_t offset, uint64_t lin, uint32_t env);
 
 /* Room for one block's code, writable, 16-aligned; false: the current region is full, call
  * cache_next_region() and start over. */

@@ -9,7 +9,14 @@
 #include "translator/front.h"
 #include "translator/vcb.h"
 
-enum { COLD_SLOTS = 1 << 14 };
+enum { COLD_SLOTS = 1 << 14, FAR_SIZE = 1 << 13 };
+
+/* The jump cache's bigger brother, searched at the border. */
+typedef struct {
+    uint64_t tag;              /* rip + Vcb.jc_key                                       */
+    const uint8_t *code;
+    uint64_t epoch;            /* valid while equal to TransCpu.far_epoch                */
+} FarEntry;
 
 /* Shared by all CPUs of a machine; hangs off PhysMem.code_changed_arg. */
 typedef struct {
@@ -29,9 +36,16 @@ struct TransCpu {
     pthread_t thread;
     bool inside;               /* may be in translated code or about to resume (atomic)  */
 
+    uint32_t envs[4];          /* environments the jump cache knows, by number           */
+    unsigned n_envs;
+    uint64_t secret[2];        /* random: the jump cache's keys come from it             */
     uint64_t seen_epoch;       /* Tlb.code_epoch the jump cache is valid for             */
     uint64_t seen_evictions;
     uint64_t enter_rip;        /* guest rip at vcb.resume, for a kick on the way in      */
+    uint16_t enter_borrowed;   /* ... and what Marks would say                           */
+    uint8_t enter_bits;
+    bool attention;            /* the border found a request; the CpuState is up to date */
+    bool plain_libc;           /* logging, tracing or stress is on: spill before all C   */
     Block *link_block;         /* exit that led to the dispatcher, to be linked          */
     unsigned link_exit;
     uint64_t link_evictions;
@@ -44,15 +58,37 @@ struct TransCpu {
     DirectCpu *direct;         /* NULL: user code never runs directly                    */
     CpuExit exit;              /* why run() returns                                      */
     uint8_t cold[COLD_SLOTS];  /* visits of addresses not translated yet                 */
+    uint64_t far_epoch;
+    FarEntry far[FAR_SIZE];
     Plan plan;
 };
 
+/* -- engine.c ---- */
+
+/* Requests the engine must act on now. */
+bool trans_wants_attention(const CpuState *cpu);
+/* Something that translated code does not watch for. */
+bool trans_needs_single_steps(const CpuState *cpu);
+bool trans_mode_is_translated(const CpuState *cpu);
+/* Prepare to enter at `resume`, which is guest address rip with nothing borrowed and the vector
+ * halves `vec` in the host. */
+void trans_aim(TransCpu *tc, const uint8_t *resume, uint8_t vec);
+void trans_set_inside(TransCpu *tc, bool inside);
+void trans_jump_cache_add(TransCpu *tc, uint64_t rip, const uint8_t *code);
+/* True: vcb.resume is where to go.  False: run() returns tc->exit. */
+bool trans_dispatch(TransCpu *tc);
+
 /* -- state.c ---- */
+
+/* The environment the CPU is in: ENV_* of front.h. */
+uint32_t trans_env(const CpuState *cpu);
 
 /* CpuState <- host registers as the border left them. */
 void state_from_host(TransCpu *tc, uint16_t borrowed, unsigned bits);
 /* Host registers <- CpuState, with nothing borrowed; and all that generated code reads. */
 void state_to_host(TransCpu *tc);
+/* The part of it that a fill of the TLB may change. */
+void tlb_to_host(TransCpu *tc);
 
 /* -- signals.c ---- */
 

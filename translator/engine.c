@@ -18,13 +18,13 @@
 #include "translator/glue.h"
 
 #include <cpuid.h>
+#include <sys/random.h>
 #include <unistd.h>
 #include <x86intrin.h>
 
 /* -- What the CPU wants ----------------------------------------------------------------------- */
 
-/* Requests the engine must act on now. */
-static bool wants_attention(const CpuState *cpu)
+bool trans_wants_attention(const CpuState *cpu)
 {
     uint32_t r = cpu_requests(cpu);
 
@@ -40,14 +40,13 @@ static bool wants_attention(const CpuState *cpu)
     return r != 0;
 }
 
-/* Something that translated code does not watch for. */
-static bool needs_single_steps(const CpuState *cpu)
+bool trans_needs_single_steps(const CpuState *cpu)
 {
     return cpu->shadow || cpu->pending_dbg != 0 || (cpu->rflags & (FLAG_TF | FLAG_RF)) != 0 ||
            cpu->breakpoint_at != NULL || cpu_debug_exec_armed(cpu);
 }
 
-static bool mode_is_translated(const CpuState *cpu)
+bool trans_mode_is_translated(const CpuState *cpu)
 {
     return (cpu->mode & MODE_CS64) != 0 &&
            !(cpu->cpl == 3 && (cpu->rflags & FLAG_AC) != 0 && (cpu->cr0 & CR0_AM) != 0);
@@ -94,7 +93,8 @@ static void evict(TransCpu *tc)
 }
 
 /* Translate the block at rip, whose bytes are at `code`.  Lock held.  NULL: interpret it. */
-static Block *make_block(TransCpu *tc, const uint8_t *code, uint64_t offset, uint32_t version)
+static Block *make_block(TransCpu *tc, const uint8_t *code, uint64_t offset, uint32_t version,
+                         uint32_t env)
 {
     CpuState *cpu = tc->cpu;
     const TransConfig *config = tc->config;
@@ -104,7 +104,7 @@ static Block *make_block(TransCpu *tc, const uint8_t *code, uint64_t offset, uin
     Block *b;
     Emit e;
 
-    if (!front_plan(&tc->plan, cpu->rip, code, room, max, isa_allowed, cpu)) {
+    if (!front_plan(&tc->plan, cpu->rip, code, room, max, env, isa_allowed, cpu)) {
         return NULL;
     }
     if (!cache_room(tc->cache, &e)) {
@@ -114,6 +114,7 @@ static Block *make_block(TransCpu *tc, const uint8_t *code, uint64_t offset, uin
     b = g_new0(Block, 1);
     b->lin = cpu->rip;
     b->offset = offset;
+    b->env = env;
     b->id = cache_take_id(tc->cache);
     if (!compile_block(b, &tc->plan, &e)) {
         cache_return_id(tc->cache, b->id);
@@ -148,42 +149,50 @@ static Block *block_at_rip(TransCpu *tc)
 {
     CpuState *cpu = tc->cpu;
     const uint8_t *p = tlb_hit(&cpu->mmu.tlb, cpu->tlb_class, cpu->rip, TLB_FETCH);
+    uint32_t version, env = trans_env(cpu);
     uint64_t offset;
-    uint32_t version;
     Block *b;
 
     if (p == NULL) {
         return NULL; /* the interpreter walks, or raises */
     }
     offset = (uint64_t)(p - cpu->mem->base);
-    b = cache_find(tc->cache, offset, cpu->rip);
+    b = cache_find(tc->cache, offset, cpu->rip, env);
     if (b != NULL || !is_warm(tc, offset)) {
         return b;
     }
     version = page_code_version(cpu->mem, offset); /* in this order: phys-mem.h, invariant 2 */
     phys_mem_set_code(cpu->mem, offset);
-    return make_block(tc, p, offset, version);
+    return make_block(tc, p, offset, version, env);
 }
 
 /* -- Dispatch --------------------------------------------------------------------------------- */
 
-static void jump_cache_add(TransCpu *tc, const Block *b)
+void trans_jump_cache_add(TransCpu *tc, uint64_t rip, const uint8_t *code)
 {
-    unsigned slot = (unsigned)(b->lin >> 1) & (tc->config->jump_cache - 1);
+    unsigned slot = (unsigned)(rip >> 1) & (tc->config->jump_cache - 1);
 
-    tc->vcb->jc_ntag[slot] = 0 - (b->lin + tc->vcb->jc_key);
-    tc->vcb->jc_code[slot] = (uint64_t)(uintptr_t)b->code;
+    tc->vcb->jc_ntag[slot] = 0 - (rip + tc->vcb->jc_key);
+    tc->vcb->jc_code[slot] = (uint64_t)(uintptr_t)code;
 }
 
-static void set_inside(TransCpu *tc, bool inside)
+static void far_add(TransCpu *tc, uint64_t rip, const uint8_t *code)
+{
+    tc->far[(rip >> 1) & (FAR_SIZE - 1)] =
+        (FarEntry){.tag = rip + tc->vcb->jc_key, .code = code, .epoch = tc->far_epoch};
+}
+
+void trans_set_inside(TransCpu *tc, bool inside)
 {
     __atomic_store_n(&tc->inside, inside, __ATOMIC_SEQ_CST);
 }
 
-/* Prepare to enter at `resume`, which is guest address rip with nothing borrowed. */
-static void aim(TransCpu *tc, const uint8_t *resume)
+void trans_aim(TransCpu *tc, const uint8_t *resume, uint8_t vec)
 {
     tc->enter_rip = tc->cpu->rip;
+    tc->enter_borrowed = 0;
+    tc->enter_bits = 0;
+    tc->vcb->vec_wanted = vec;
     state_to_host(tc);
     __atomic_store_n(&tc->vcb->resume, (uint64_t)(uintptr_t)resume, __ATOMIC_SEQ_CST);
 }
@@ -204,9 +213,10 @@ static bool find_way(TransCpu *tc)
         from = NULL; /* freed meanwhile */
     }
     if (b != NULL) {
-        set_inside(tc, true);
-        aim(tc, b->code);
-        jump_cache_add(tc, b);
+        trans_set_inside(tc, true);
+        trans_aim(tc, b->code, 0);
+        trans_jump_cache_add(tc, b->lin, b->code);
+        far_add(tc, b->lin, b->code);
         if (from != NULL && from->state == BLOCK_LIVE && from->exit[tc->link_exit].target == b->lin) {
             cache_link(tc->cache, from, tc->link_exit, b);
         }
@@ -215,15 +225,15 @@ static bool find_way(TransCpu *tc)
     return b != NULL;
 }
 
-/* True: vcb.resume is where to go.  False: run() returns tc->exit. */
-static bool dispatch(TransCpu *tc)
+bool trans_dispatch(TransCpu *tc)
 {
     CpuState *cpu = tc->cpu;
 
+    trans_vec_spill();
     for (;;) {
         uint64_t budget = 1;
         cpu->stats[STAT_TRANS_DISPATCHES]++;
-        if (!wants_attention(cpu) && !needs_single_steps(cpu)) {
+        if (!trans_wants_attention(cpu) && !trans_needs_single_steps(cpu)) {
             budget = tc->config->odd_budget;
             if (cpu->cpl == 3 && tc->direct != NULL && direct_wants(tc->direct)) {
                 tc->link_block = NULL;
@@ -233,13 +243,13 @@ static bool dispatch(TransCpu *tc)
                 }
                 continue;
             }
-            if (mode_is_translated(cpu)) {
+            if (trans_mode_is_translated(cpu)) {
                 budget = tc->config->cold_budget;
                 if (find_way(tc)) {
-                    if (likely(!wants_attention(cpu))) {
+                    if (likely(!trans_wants_attention(cpu))) {
                         return true;
                     }
-                    set_inside(tc, false);
+                    trans_set_inside(tc, false);
                     budget = 1;
                 }
             }
@@ -252,93 +262,6 @@ static bool dispatch(TransCpu *tc)
     }
 }
 
-/* -- The border ------------------------------------------------------------------------------- */
-
-/* Interpret the instruction that could not go on; true: vcb.resume is behind it. */
-static bool slow_insn(TransCpu *tc, Block *b, const Site *site)
-{
-    CpuState *cpu = tc->cpu;
-    uint64_t next = b->lin + site->guest_off + site->guest_len;
-    uint8_t cpl = cpu->cpl;
-
-    cpu->stats[STAT_TRANS_SLOW]++;
-    tc->exit = interpret(cpu, 1);
-    if (tc->exit != CPU_EXIT_BUDGET) {
-        return false;
-    }
-    if (cpu->rip != next || site->resume_off == 0 || cpl != cpu->cpl || needs_single_steps(cpu) ||
-        !mode_is_translated(cpu) ||
-        __atomic_load_n(&tc->shared->evicting, __ATOMIC_ACQUIRE) ||
-        __atomic_load_n(&b->state, __ATOMIC_ACQUIRE) != BLOCK_LIVE) {
-        return false;
-    }
-    aim(tc, b->code + site->resume_off);
-    return !wants_attention(cpu);
-}
-
-/* rip at a mark. */
-static uint64_t rip_at_mark(const TransCpu *tc, const Block *b, const Mark *m)
-{
-    if ((m->bits & MARK_POST) != 0) {
-        return tc->vcb->rip;
-    }
-    if ((m->bits & MARK_EXIT) != 0) {
-        return m->insn < BLOCK_EXITS ? b->exit[m->insn].target : b->lin;
-    }
-    return b->lin + b->sites[m->insn].guest_off;
-}
-
-/* Bring the CpuState up to date with where translated code left; true: resume. */
-static bool arrive(TransCpu *tc, uint32_t site)
-{
-    CpuState *cpu = tc->cpu;
-    Block *b = g_ptr_array_index(tc->cache->blocks, site >> 10);
-    unsigned index = (site >> 2) & 0xff;
-
-    switch (site & 3) {
-    case SITE_SLOW:
-        state_from_host(tc, b->sites[index].borrowed, b->sites[index].bits);
-        cpu->rip = b->lin + b->sites[index].guest_off;
-        return slow_insn(tc, b, &b->sites[index]);
-    case SITE_EXIT:
-        state_from_host(tc, 0, 0);
-        cpu->rip = index < BLOCK_EXITS ? b->exit[index].target : b->lin;
-        if (index < BLOCK_EXITS) {
-            tc->link_block = b;
-            tc->link_exit = index;
-            tc->link_evictions = tc->cache->evictions;
-        }
-        return false;
-    case SITE_KICK:
-        b = tc->kick_block;
-        state_from_host(tc, tc->kick_mark->borrowed, tc->kick_mark->bits);
-        cpu->rip = rip_at_mark(tc, b, tc->kick_mark);
-        cpu->stats[STAT_TRANS_KICKS]++;
-        if (tc->kick_fault) {
-            tc->kick_fault = false;
-            tc->exit = interpret(cpu, 1);
-        }
-        return false;
-    default: /* SITE_ENTRY */
-        state_from_host(tc, 0, 0);
-        cpu->rip = tc->enter_rip;
-        cpu->stats[STAT_TRANS_KICKS]++;
-        return false;
-    }
-}
-
-_Bool trans_left(void)
-{
-    TransCpu *tc = vcb.tc;
-
-    tc->exit = CPU_EXIT_BUDGET;
-    if (arrive(tc, (uint32_t)tc->vcb->site)) {
-        return true;
-    }
-    set_inside(tc, false);
-    return tc->exit == CPU_EXIT_BUDGET && dispatch(tc);
-}
-
 /* -- The engine ------------------------------------------------------------------------------- */
 
 /* A page that held code was written (any thread). */
@@ -346,6 +269,9 @@ static void code_changed(void *arg, uint64_t offset)
 {
     TransShared *s = arg;
 
+    if (vcb.tc != NULL) {
+        trans_vec_spill(); /* perhaps the border is below us */
+    }
     lock_take(&s->cache->lock);
     cache_kill_page(s->cache, offset);
     lock_release(&s->cache->lock);
@@ -404,6 +330,10 @@ static bool translate_attach(CpuState *cpu, GError **error)
     signals_init();
     tc = g_new0(TransCpu, 1);
     tc->cpu = cpu;
+    if (getrandom(tc->secret, sizeof tc->secret, GRND_NONBLOCK) != sizeof tc->secret) {
+        tc->secret[0] = __rdtsc() * UINT64_C(0x9e3779b97f4a7c15); /* early at the host's boot */
+        tc->secret[1] = (uint64_t)(uintptr_t)tc * UINT64_C(0xff51afd7ed558ccd) + __rdtsc();
+    }
     if ((config->direct != DIRECT_OFF || stress_info[STRESS_direct].one_in != 0) &&
         direct_missing() == NULL) {
         tc->direct = direct_attach(cpu, (DirectMode)config->direct, NULL); /* NULL: without, then */
@@ -448,16 +378,21 @@ static CpuExit translate_run(CpuState *cpu, uint64_t budget)
         signals_thread_init();
         tc->vcb = &vcb;
         tc->thread = pthread_self();
+        vcb.vec = &cpu->vec;
+        vcb.vec_dead = vcb.x87_dead = 1;
+        vcb.vec_width = __builtin_cpu_supports("avx512bw") ? 2 : __builtin_cpu_supports("avx") ? 1 : 0;
+        vcb.c_mxcsr = _mm_getcsr();
         vcb.thunk = (uint64_t)(uintptr_t)trans_thunk;
         vcb.jc_mask = (uint64_t)(tc->config->jump_cache - 1) << 1;
         tc->seen_epoch = UINT64_MAX;
     }
     vcb.tc = tc;
-    if (dispatch(tc)) {
+    tc->plain_libc = log_any_on();
+    if (trans_dispatch(tc)) {
         trans_enter();
     }
     vcb.tc = NULL;
-    set_inside(tc, false);
+    trans_set_inside(tc, false);
     return tc->exit;
 }
 

@@ -2,6 +2,8 @@
 #include "translator/front.h"
 
 #include "cpu-x86/state.h"
+#include "cpu-x86/vector.h"
+#include "translator/vcb-offsets.h"
 
 /* -- Registers -------------------------------------------------------------------------------- */
 
@@ -19,21 +21,6 @@ static uint16_t gpr_bit(ZydisRegister r)
     int n = gpr_of(r);
 
     return n >= 0 ? (uint16_t)(1u << n) : 0;
-}
-
-static bool is_vector(ZydisRegister r)
-{
-    switch (ZydisRegisterGetClass(r)) {
-    case ZYDIS_REGCLASS_X87:
-    case ZYDIS_REGCLASS_MMX:
-    case ZYDIS_REGCLASS_XMM:
-    case ZYDIS_REGCLASS_YMM:
-    case ZYDIS_REGCLASS_ZMM:
-    case ZYDIS_REGCLASS_MASK:
-        return true;
-    default:
-        return false;
-    }
 }
 
 /* -- Flags ------------------------------------------------------------------------------------ */
@@ -77,6 +64,9 @@ static PlanClass class_of_branch(const PlanInsn *in)
 {
     bool relative = in->zi.raw.imm[0].is_relative; /* not the attribute: RIP-relative memory too */
 
+    if (in->zi.encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY) {
+        return PLAN_INTERP_END; /* Zydis knows branches of Xeon Phi */
+    }
     if (in->zi.operand_width != 64 && in->zi.mnemonic != ZYDIS_MNEMONIC_RET && !relative) {
         return PLAN_INTERP_END;
     }
@@ -203,15 +193,69 @@ static PlanClass interp_class(const PlanInsn *in)
     return goes_on_after_interp(in) ? PLAN_INTERP : PLAN_INTERP_END;
 }
 
-/* A memory operand that the address path can compute: flat 64-bit addressing, one element. */
+/* A memory operand that the address path can compute: flat 64-bit addressing, not gathered. */
 static bool mem_is_plain(const ZydisDecodedInstruction *zi, const ZydisDecodedOperand *m)
 {
     return m->mem.type == ZYDIS_MEMOP_TYPE_MEM && zi->address_width == 64 &&
-           (m->size == 8 || m->size == 16 || m->size == 32 || m->size == 64) &&
-           zi->raw.modrm.offset != 0;
+           m->size >= 8 && m->size <= 512 && zi->raw.modrm.offset != 0;
 }
 
-static PlanClass class_of(PlanInsn *in)
+/* -- Vector and x87 instructions --------------------------------------------------------------- */
+
+static bool is_vector_insn(const PlanInsn *in)
+{
+    return !is_plain(in->zi.mnemonic) && vector_handles(&in->zi);
+}
+
+/* What the instruction needs of the environment; 0: leave it to the interpreter. */
+static unsigned vector_needs(const PlanInsn *in)
+{
+    bool x87 = in->zi.meta.isa_ext == ZYDIS_ISA_EXT_X87, mmx = in->zi.meta.isa_ext == ZYDIS_ISA_EXT_MMX;
+    bool xmm = false, mask = false, evex = in->zi.encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX;
+
+    for (unsigned i = 0; i < in->zi.operand_count; i++) {
+        ZydisRegisterClass c = in->op[i].type == ZYDIS_OPERAND_TYPE_REGISTER
+                                   ? ZydisRegisterGetClass(in->op[i].reg.value)
+                                   : ZYDIS_REGCLASS_INVALID;
+        x87 |= c == ZYDIS_REGCLASS_X87;
+        mmx |= c == ZYDIS_REGCLASS_MMX;
+        mask |= c == ZYDIS_REGCLASS_MASK;
+        xmm |= c == ZYDIS_REGCLASS_XMM || c == ZYDIS_REGCLASS_YMM || c == ZYDIS_REGCLASS_ZMM;
+    }
+    /* cvtpi2ps and the like have SIMD exceptions without naming an xmm register */
+    return (x87 || mmx ? ENV_X87 : 0) |
+           (evex || mask ? ENV_AVX512
+            : in->zi.encoding == ZYDIS_INSTRUCTION_ENCODING_VEX ? ENV_AVX
+            : xmm || (!x87 && in->zi.meta.isa_ext != ZYDIS_ISA_EXT_MMX) ? ENV_SSE : 0);
+}
+
+/* Instructions with more to them than the host can do on guest state in place. */
+static bool vector_is_special(const PlanInsn *in)
+{
+    switch (in->zi.mnemonic) {
+    case ZYDIS_MNEMONIC_MASKMOVQ: case ZYDIS_MNEMONIC_MASKMOVDQU: case ZYDIS_MNEMONIC_VMASKMOVDQU:
+    /* these show addresses of the last x87 instruction, or are about the state's layout */
+    case ZYDIS_MNEMONIC_FNSTENV: case ZYDIS_MNEMONIC_FLDENV: case ZYDIS_MNEMONIC_FNSAVE:
+    case ZYDIS_MNEMONIC_FRSTOR:
+        return true;
+    default:
+        return in->mem != 0xff && !mem_is_plain(&in->zi, &in->op[in->mem]);
+    }
+}
+
+static PlanClass class_of_vector(PlanInsn *in, uint32_t env)
+{
+    unsigned needs = vector_needs(in);
+
+    if (vector_is_special(in) || (needs & ~env) != 0) {
+        return (needs & ~env) != 0 ? PLAN_INTERP_END : PLAN_INTERP;
+    }
+    in->vec = (uint8_t)(((needs & ENV_X87) != 0 ? VEC_HALF_X87 : 0) |
+                        ((needs & ~(unsigned)ENV_X87) != 0 ? VEC_HALF_SSE : 0));
+    return in->mem == 0xff ? PLAN_COPY : PLAN_MEM;
+}
+
+static PlanClass class_of(PlanInsn *in, uint32_t env)
 {
     const ZydisDecodedInstruction *zi = &in->zi;
 
@@ -238,6 +282,9 @@ static PlanClass class_of(PlanInsn *in)
         return zi->operand_width == 64 ? PLAN_LEAVE : PLAN_INTERP_END;
     default:
         break;
+    }
+    if (is_vector_insn(in)) {
+        return class_of_vector(in, env);
     }
     if (!is_plain(zi->mnemonic)) {
         return interp_class(in);
@@ -299,16 +346,6 @@ static uint64_t target_of(const PlanInsn *in, uint64_t lin)
     return next + (uint64_t)in->zi.raw.imm[0].value.s;
 }
 
-static bool uses_vector(const PlanInsn *in)
-{
-    for (unsigned i = 0; i < in->zi.operand_count; i++) {
-        if (in->op[i].type == ZYDIS_OPERAND_TYPE_REGISTER && is_vector(in->op[i].reg.value)) {
-            return true;
-        }
-    }
-    return false;
-}
-
 static void make_interp(PlanInsn *in, PlanClass c)
 {
     in->plan = (uint8_t)c;
@@ -316,15 +353,12 @@ static void make_interp(PlanInsn *in, PlanClass c)
     in->flags_kill = 0;
 }
 
-static void classify(PlanInsn *in, uint64_t lin)
+static void classify(PlanInsn *in, uint64_t lin, uint32_t env)
 {
     find_operands(in);
     find_flags(in);
-    in->plan = (uint8_t)class_of(in);
+    in->plan = (uint8_t)class_of(in, env);
     if (in->plan == PLAN_LEA_RIP && in->op[0].size == 16) {
-        in->plan = PLAN_INTERP;
-    }
-    if (in->plan == PLAN_INTERP_END && uses_vector(in)) {
         in->plan = PLAN_INTERP;
     }
     switch (in->plan) {
@@ -361,7 +395,7 @@ static void find_live_flags(Plan *p)
     }
 }
 
-bool front_plan(Plan *p, uint64_t lin, const uint8_t *bytes, unsigned avail, unsigned max,
+bool front_plan(Plan *p, uint64_t lin, const uint8_t *bytes, unsigned avail, unsigned max, uint32_t env,
                 bool (*isa_allowed)(const void *arg, unsigned isa_set), const void *arg)
 {
     ZydisDecoder decoder;
@@ -373,6 +407,7 @@ bool front_plan(Plan *p, uint64_t lin, const uint8_t *bytes, unsigned avail, uns
     p->lin = lin;
     p->n = p->len = 0;
     p->regs = regs;
+    p->vec = 0;
     while (p->n < max && p->len < sizeof p->bytes - 15) {
         PlanInsn *in = &p->insn[p->n];
         *in = (PlanInsn){.off = (uint8_t)p->len};
@@ -381,7 +416,7 @@ bool front_plan(Plan *p, uint64_t lin, const uint8_t *bytes, unsigned avail, uns
             break; /* undecodable, or more bytes on the next page: the interpreter knows */
         }
         in->len = in->zi.length;
-        classify(in, lin);
+        classify(in, lin, env);
         if (in->plan < PLAN_INTERP && !isa_allowed(arg, in->zi.meta.isa_set)) {
             make_interp(in, PLAN_INTERP_END);
         }
@@ -389,6 +424,7 @@ bool front_plan(Plan *p, uint64_t lin, const uint8_t *bytes, unsigned avail, uns
             break;
         }
         regs |= in->regs;
+        p->vec |= in->plan < PLAN_INTERP ? in->vec : 0;
         p->len += in->len;
         p->n++;
         if (ends_block(in)) {

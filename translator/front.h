@@ -37,6 +37,7 @@ typedef struct {
     bool mem_write;            /* the operand is written                                       */
     bool high_byte;            /* names AH, CH, DH or BH: takes no REX prefix                  */
     uint8_t cc;                /* PLAN_JCC                                                     */
+    uint8_t vec;               /* VEC_HALF_*: uses the vector state                            */
     uint16_t regs;             /* general registers read or written                            */
     uint16_t flags_read, flags_kill, flags_maybe, flags_live; /* FLAG_*; live: before it       */
     uint64_t target;           /* direct branches: guest rip; LEA_RIP: the value               */
@@ -50,14 +51,27 @@ typedef struct {
     uint8_t bytes[256];        /* a copy of the guest's code                                   */
     unsigned n, len;           /* instructions, guest bytes                                    */
     uint16_t regs;             /* of all instructions                                          */
+    uint8_t vec;               /* VEC_HALF_* of all instructions                               */
     PlanInsn insn[FRONT_INSNS_MAX];
 } Plan;
 
+/*
+ * The environment: all of the CPU's state that decides how code may be translated, part of a block's
+ * key.  So generated code checks none of it.
+ */
+enum {
+    ENV_CPL3 = 1 << 0,
+    ENV_X87 = 1 << 1,          /* x87 and MMX run as on the host (CR0.EM, .TS clear, .NE set)  */
+    ENV_SSE = 1 << 2,          /* CR0.EM, .TS clear, CR4.OSFXSR                                */
+    ENV_AVX = 1 << 3,          /* ... CR4.OSXSAVE, XCR0                                        */
+    ENV_AVX512 = 1 << 4,
+};
+
 /* Plan the block at linear address `lin`, whose `avail` bytes (to the page's end) are at `bytes`, for
- * 64-bit code, of at most max instructions.  isa_allowed says whether the guest's CPU has a
+ * 64-bit code in environment env, of at most max instructions.  isa_allowed says whether the guest's CPU has a
  * ZydisISASet; what it has not is left to the interpreter.  False: not even one instruction can be planned (it
  * crosses the page's end or does not decode): interpret it. */
-bool front_plan(Plan *p, uint64_t lin, const uint8_t *bytes, unsigned avail, unsigned max,
+bool front_plan(Plan *p, uint64_t lin, const uint8_t *bytes, unsigned avail, unsigned max, uint32_t env,
                 bool (*isa_allowed)(const void *arg, unsigned isa_set), const void *arg);
 
 #endif /* TRANSLATOR_FRONT_H */

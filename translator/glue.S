@@ -4,7 +4,8 @@
 #define V(off) %fs:vcb@tpoff + off
 
     .text
-    .globl trans_enter, trans_thunk, trans_thunk_entry, trans_glue_start, trans_glue_end
+    .globl trans_enter, trans_thunk, trans_thunk_entry
+    .globl trans_glue_start, trans_glue_end, trans_vec_spill
 
     .type trans_enter, @function
 trans_enter:
@@ -19,7 +20,11 @@ trans_enter:
 
 trans_resume:
 trans_glue_start:
-    mov V(VCB_FLAGS), %eax
+    mov V(VCB_VEC_WANTED), %eax
+    test %eax, %eax
+    jz 1f
+    call vec_load
+1:  mov V(VCB_FLAGS), %eax
     add $0x7f, %al                  /* OF from AL */
     sahf                            /* SF ZF AF PF CF from AH */
     mov V(VCB_HOST + 8 * 1), %rcx
@@ -45,7 +50,7 @@ trans_glue_end:
 
     .type trans_thunk_entry, @function
 trans_thunk_entry:
-    movl $3, V(VCB_SITE)            /* SITE_ENTRY */
+    movl $3, V(VCB_SITE)            /* SITE_OTHER, SITE_ENTRY */
     .size trans_thunk_entry, . - trans_thunk_entry
 
     .type trans_thunk, @function
@@ -83,5 +88,119 @@ trans_thunk:
     pop %rbx
     ret
     .size trans_thunk, . - trans_thunk
+
+/* -- Vector state ---------------------------------------------------------------------------- */
+
+/* op reg, disp: all registers of one width to or from [rdi]. */
+    .macro MOVE16 load
+    .irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15
+    .if \load
+    movaps 64*\n(%rdi), %xmm\n
+    .else
+    movaps %xmm\n, 64*\n(%rdi)
+    .endif
+    .endr
+    .endm
+    .macro MOVE32 load
+    .irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15
+    .if \load
+    vmovdqa 64*\n(%rdi), %ymm\n
+    .else
+    vmovdqa %ymm\n, 64*\n(%rdi)
+    .endif
+    .endr
+    .endm
+    .macro MOVE64 load
+    .irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31
+    .if \load
+    vmovdqa64 64*\n(%rdi), %zmm\n
+    .else
+    vmovdqa64 %zmm\n, 64*\n(%rdi)
+    .endif
+    .endr
+    .irp n, 0,1,2,3,4,5,6,7
+    .if \load
+    kmovq VEC_K+8*\n(%rdi), %k\n
+    .else
+    kmovq %k\n, VEC_K+8*\n(%rdi)
+    .endif
+    .endr
+    .endm
+    .macro MOVE_ALL load
+    cmpl $1, V(VCB_VEC_WIDTH)
+    jb 1f
+    ja 2f
+    MOVE32 \load
+    jmp 3f
+1:  MOVE16 \load
+    jmp 3f
+2:  MOVE64 \load
+3:
+    .endm
+
+/* The wanted halves that are dead in the host: load them.  Clobbers rax, rcx, rdx, rsi, rdi. */
+    .type vec_load, @function
+vec_load:
+    test $VEC_HALF_SSE, %al
+    jz 4f
+    cmpq $0, V(VCB_VEC_DEAD)
+    je 4f
+    mov V(VCB_VEC), %rdi
+    MOVE_ALL 1
+    ldmxcsr VEC_MXCSR(%rdi)
+    movq $0, V(VCB_VEC_DEAD)
+4:  test $VEC_HALF_X87, %al
+    jz 5f
+    cmpq $0, V(VCB_X87_DEAD)
+    je 5f
+    mov V(VCB_VEC), %rsi
+    add $VEC_FX, %rsi
+    mov %fs:0, %rdi
+    lea vcb@tpoff + VCB_X87_AREA(%rdi), %rdi
+    mov $160 / 8, %ecx
+    rep movsq
+    sub $160, %rdi
+    movq $1, 512(%rdi)              /* XSTATE_BV: x87 */
+    mov $1, %eax
+    xor %edx, %edx
+    xrstor (%rdi)                   /* MXCSR stays: neither SSE nor AVX is asked for */
+    movq $0, V(VCB_X87_DEAD)
+5:  ret
+    .size vec_load, . - vec_load
+
+/* C function: what is in the host goes to *vec, and C has its own MXCSR and an empty x87 stack. */
+    .type trans_vec_spill, @function
+trans_vec_spill:
+    cmpq $0, V(VCB_VEC_DEAD)
+    jne 4f
+    mov V(VCB_VEC), %rdi
+    MOVE_ALL 0
+    stmxcsr VEC_MXCSR(%rdi)
+    ldmxcsr V(VCB_C_MXCSR)
+    movq $1, V(VCB_VEC_DEAD)
+    cmpl $0, V(VCB_VEC_WIDTH)
+    je 4f
+    vzeroupper
+4:  cmpq $0, V(VCB_X87_DEAD)
+    jne 5f
+    mov %fs:0, %rdi
+    lea vcb@tpoff + VCB_X87_AREA(%rdi), %rdi
+    mov $1, %eax
+    xor %edx, %edx
+    xsave (%rdi)
+    mov V(VCB_VEC), %rsi
+    add $VEC_FX, %rsi
+    xchg %rsi, %rdi
+    /* all of the first 160 bytes but MXCSR and its mask */
+    mov $3, %ecx
+    rep movsq
+    add $8, %rsi
+    add $8, %rdi
+    mov $128 / 8, %ecx
+    rep movsq
+    fninit
+    movq $1, V(VCB_X87_DEAD)
+5:  ret
+    .size trans_vec_spill, . - trans_vec_spill
 
     .section .note.GNU-stack, "", @progbits

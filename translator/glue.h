@@ -11,6 +11,9 @@ void trans_enter(void);
 void trans_thunk(void);
 void trans_thunk_entry(void); /* as trans_thunk, with SITE_ENTRY: put into vcb.resume by a kick */
 
+/* Put the vector state that is live in the host into *vcb.vec.  Idempotent; cheap when nothing is. */
+void trans_vec_spill(void);
+
 /* [trans_glue_start, trans_glue_end): the guest's registers are being loaded; vcb.resume has not
  * been read yet. */
 extern const char trans_glue_start[], trans_glue_end[];

@@ -37,30 +37,88 @@ void state_from_host(TransCpu *tc, uint16_t borrowed, unsigned bits)
                   flags_of((bits & MARK_FLAGS_SLOT) != 0 ? v->flags_slot : v->flags);
 }
 
+enum { ENVS = 4 }; /* numbers that fit the jump cache's key */
+
+/* A small number for the environment; the jump cache forgets all when they run out. */
+static unsigned env_number(TransCpu *tc, uint32_t env)
+{
+    for (unsigned i = 0; i < tc->n_envs; i++) {
+        if (tc->envs[i] == env) {
+            return i;
+        }
+    }
+    if (tc->n_envs == ENVS) {
+        tc->n_envs = 0;
+        tc->seen_epoch = UINT64_MAX;
+    }
+    tc->envs[tc->n_envs] = env;
+    return tc->n_envs++;
+}
+
+/*
+ * A tag is rip + key.  A guest may branch to any 64-bit rip, so whoever could tell two keys' difference
+ * could reach blocks of another address space or privilege: keys are secret.
+ */
+static uint64_t jump_cache_key(const TransCpu *tc, uint64_t n)
+{
+    uint64_t x = (n + tc->secret[0]) * (tc->secret[1] | 1);
+
+    x = (x ^ x >> 32) * UINT64_C(0xd6e8feb86659fd93);
+    return (x ^ x >> 32) * (tc->secret[0] | 1);
+}
+
 static void jump_cache_clear(TransCpu *tc)
 {
     memset(tc->vcb->jc_ntag, 0, sizeof tc->vcb->jc_ntag);
+    tc->far_epoch++;
     tc->seen_epoch = tc->cpu->mmu.tlb.code_epoch;
     tc->seen_evictions = tc->cache->evictions;
+}
+
+void tlb_to_host(TransCpu *tc)
+{
+    Vcb *v = tc->vcb;
+    const Tlb *tlb = &tc->cpu->mmu.tlb;
+    const TlbTable *table = &tlb->table[tc->cpu->tlb_class];
+
+    v->tlb_entry = (uint64_t)(uintptr_t)table->entry;
+    v->tlb_mask = table->index_mask * sizeof(TlbEntry);
+    v->tlb_space = tlb->space;
 }
 
 void state_to_host(TransCpu *tc)
 {
     Vcb *v = tc->vcb;
     CpuState *cpu = tc->cpu;
-    Tlb *tlb = &cpu->mmu.tlb;
-    TlbTable *table = &tlb->table[cpu->tlb_class];
+    const Tlb *tlb = &cpu->mmu.tlb;
 
     memcpy(v->host, cpu->gpr, sizeof v->host);
     memcpy(v->saved, cpu->gpr, sizeof v->saved);
     v->flags = v->flags_slot = image_of(cpu->rflags);
-    v->tlb_entry = (uint64_t)(uintptr_t)table->entry;
-    v->tlb_mask = table->index_mask * sizeof(TlbEntry);
-    v->tlb_space = tlb->space;
+    tlb_to_host(tc);
     v->fs_base = cpu->seg[SEG_FS].base;
     v->gs_base = cpu->seg[SEG_GS].base;
-    v->jc_key = ((uint64_t)tlb->space << 2 | (cpu->cpl == 3)) << 50;
+    v->jc_key = jump_cache_key(tc, (uint64_t)tlb->space << 2 | env_number(tc, trans_env(cpu)));
     if (tc->seen_epoch != tlb->code_epoch || tc->seen_evictions != tc->cache->evictions) {
         jump_cache_clear(tc);
     }
+}
+
+/* -- Environment ------------------------------------------------------------------------------ */
+
+uint32_t trans_env(const CpuState *cpu)
+{
+    const uint64_t avx = XCR0_SSE | XCR0_AVX, avx512 = avx | XCR0_AVX512;
+    uint32_t env = cpu->cpl == 3 ? ENV_CPL3 : 0;
+
+    if ((cpu->cr0 & (CR0_EM | CR0_TS)) != 0) {
+        return env;
+    }
+    env |= (cpu->cr0 & CR0_NE) != 0 ? ENV_X87 : 0;
+    env |= (cpu->cr4 & CR4_OSFXSR) != 0 ? ENV_SSE : 0;
+    if ((cpu->cr4 & CR4_OSXSAVE) != 0) {
+        env |= (cpu->vec.xcr0 & avx) == avx ? ENV_AVX : 0;
+        env |= (cpu->vec.xcr0 & avx512) == avx512 ? ENV_AVX512 : 0;
+    }
+    return env;
 }

@@ -20,7 +20,23 @@
 #define VCB_JC_KEY 352
 #define VCB_JC_MASK 360
 #define VCB_THUNK 376
-#define VCB_JC_NTAG 384
-#define VCB_JC_CODE (384 + 8 * 4096)
+#define VCB_VEC 384
+#define VCB_VEC_DEAD 392
+#define VCB_X87_DEAD 400
+#define VCB_VEC_WANTED 408
+#define VCB_VEC_WIDTH 416
+#define VCB_C_MXCSR 420
+#define VCB_X87_AREA (512 + 16 * 4096)
+#define VCB_JC_NTAG 512
+#define VCB_JC_CODE (512 + 8 * 4096)
+
+/* VectorState of cpu-x86/state.h; asserted in vcb.h. */
+#define VEC_K 2048
+#define VEC_FX 2112
+#define VEC_MXCSR 2624
+
+/* Halves of the vector state: bits of vec_wanted and Block.vec. */
+#define VEC_HALF_SSE 1
+#define VEC_HALF_X87 2
 
 #endif /* TRANSLATOR_VCB_OFFSETS_H */

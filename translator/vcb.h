@@ -15,6 +15,7 @@
 #ifndef TRANSLATOR_VCB_H
 #define TRANSLATOR_VCB_H
 
+#include "cpu-x86/state.h"
 #include "translator/vcb-offsets.h"
 
 #include <stddef.h>
@@ -42,8 +43,18 @@ typedef struct {
     uint64_t jc_mask;        /* pext mask that makes the jump cache's index              */
     TransCpu *tc;
     uint64_t thunk;          /* trans_thunk: code memory may be out of a near jump's reach */
+
+    /* The guest's vector state: in the host's registers, or in CpuState.vec ("dead" in the host). */
+    VectorState *vec;
+    uint64_t vec_dead;       /* not 0: SSE, AVX, AVX-512, MXCSR are in *vec               */
+    uint64_t x87_dead;       /* not 0: x87 and MMX are in *vec                            */
+    uint64_t vec_wanted;     /* VEC_HALF_*: to be in the host at `resume`                 */
+    uint32_t vec_width;      /* registers move in 0: 16, 1: 32, 2: 64 bytes (and there are 32) */
+    uint32_t c_mxcsr;        /* C's                                                       */
+    uint64_t reserved[11];
     uint64_t jc_ntag[JC_SIZE]; /* minus (rip + key); 0 never matches                     */
     uint64_t jc_code[JC_SIZE]; /* host address of the block                              */
+    uint8_t x87_area[576] __attribute__((aligned(64))); /* XSAVE image, component 0 only  */
 } Vcb;
 
 #define VCB_ASSERT(field, offset)                                                                  \
@@ -65,11 +76,30 @@ VCB_ASSERT(gs_base, VCB_GS_BASE);
 VCB_ASSERT(jc_key, VCB_JC_KEY);
 VCB_ASSERT(jc_mask, VCB_JC_MASK);
 VCB_ASSERT(thunk, VCB_THUNK);
+VCB_ASSERT(vec, VCB_VEC);
+VCB_ASSERT(vec_dead, VCB_VEC_DEAD);
+VCB_ASSERT(x87_dead, VCB_X87_DEAD);
+VCB_ASSERT(vec_wanted, VCB_VEC_WANTED);
+VCB_ASSERT(vec_width, VCB_VEC_WIDTH);
+VCB_ASSERT(c_mxcsr, VCB_C_MXCSR);
+_Static_assert(offsetof(VectorState, k) == VEC_K && offsetof(VectorState, fx) == VEC_FX &&
+               offsetof(VectorState, mxcsr) == VEC_MXCSR, "vcb-offsets.h: VectorState");
 VCB_ASSERT(jc_ntag, VCB_JC_NTAG);
 VCB_ASSERT(jc_code, VCB_JC_CODE);
+VCB_ASSERT(x87_area, VCB_X87_AREA);
 
-/* How generated code names itself when it leaves: block id, instruction or exit, kind. */
-enum { SITE_SLOW = 0, SITE_EXIT = 1, SITE_KICK = 2, SITE_ENTRY = 3 };
+/*
+ * How generated code names itself when it leaves: block id, number of a Site or an exit, kind.
+ *   SLOW   a Site: an instruction that cannot go on by itself
+ *   EXIT   one of the block's exits
+ *   KICK   from the signal handler
+ *   OTHER  one of the SITE_OTHER_* below, as number
+ */
+enum { SITE_SLOW = 0, SITE_EXIT = 1, SITE_KICK = 2, SITE_OTHER = 3 };
+enum {
+    SITE_ENTRY = 0,      /* a kick met us on the way in: vcb.resume was not reached            */
+    SITE_VEC = 1,        /* a block's prologue wants vector state in the host; rcx borrowed    */
+};
 
 static inline uint32_t site_make(uint32_t block_id, unsigned index, unsigned kind)
 {

@@ -138,3 +138,13 @@ bool surprise_happened(const char *what, const char *file, int line, bool *seen)
     }
     return true;
 }
+
+bool log_any_on(void)
+{
+    bool on = log_on[LOG_MMU] || log_on[LOG_GUEST_ERRORS] || log_on[LOG_UNIMP];
+
+    for (unsigned i = 0; i < TRACE_COUNT; i++) {
+        on |= trace_on[i];
+    }
+    return on;
+}

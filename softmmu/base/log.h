@@ -35,6 +35,9 @@ bool log_enable(const char *items, const char **bad);
  * NULL: back to stderr. */
 bool log_open(const char *path);
 
+/* Is anything on that code outside of devices may log or trace? */
+bool log_any_on(void);
+
 void log_write(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 #define log_item(item, ...)                                                                        \

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Exits, branches, calls and returns. */
+#include "translator/compile-internal.h"
+
+/* -- Exits ------------------------------------------------------------------------------------ */
+
+static bool same_page(const Gen *g, uint64_t target)
+{
+    return ((g->p->lin ^ target) & GUEST_PAGE_MASK) == 0;
+}
+
+/*
+ * Leave for a constant rip; flags are in the host, nothing is borrowed.
+ *
+ * On the same page the jump is linkable: while this block runs, its page is mapped where it was, so
+ * the target is where it was.  On another page the mapping may have changed; the jump cache, which
+ * a TLB flush clears, knows.
+ */
+void gen_exit(Gen *g, unsigned k, uint64_t target)
+{
+    BlockExit *x = &g->b->exit[k];
+    Emit *e = g->e;
+
+    x->target = target;
+    g->b->n_exits = (uint8_t)MAX(g->b->n_exits, k + 1);
+    gen_mark_as(g, k, MARK_EXIT);
+    if (same_page(g, target)) {
+        emit_align(e, 4, 3);
+        x->rel32 = emit_jmp(e, emit_here(e) + 5);
+    } else {
+        unsigned slot = (unsigned)(target >> 1) & (g->p->config->jump_cache - 1);
+        unsigned t = g->scratch[0];
+        uint16_t was = g->borrowed;
+        /* rcx = ntag + target + key, 0 on a hit */
+        emit_fs_store(e, gen_saved_slot(g, GPR_RCX), GPR_RCX);
+        emit_fs_store(e, gen_saved_slot(g, t), t);
+        g->borrowed |= (uint16_t)(1u << GPR_RCX | 1u << t);
+        gen_mark_as(g, k, MARK_EXIT);
+        emit_fs_load(e, GPR_RCX, gen_field(g, VCB_JC_NTAG + 8 * (int)slot));
+        emit_fs_load(e, t, gen_field(g, VCB_JC_KEY));
+        emit_lea_sum(e, GPR_RCX, GPR_RCX, t);
+        emit_mov_ri(e, t, target);
+        emit_lea_sum(e, GPR_RCX, GPR_RCX, t);
+        uint8_t *hit = emit_jrcxz(e);
+        uint8_t *miss = emit_jmp(e, emit_here(e));
+        emit_patch8(e, hit);
+        emit_fs_load(e, GPR_RCX, gen_saved_slot(g, GPR_RCX));
+        emit_fs_load(e, t, gen_saved_slot(g, t));
+        emit_fs_jmp(e, gen_field(g, VCB_JC_CODE + 8 * (int)slot));
+        emit_patch32(e, miss);
+        emit_fs_load(e, GPR_RCX, gen_saved_slot(g, GPR_RCX));
+        emit_fs_load(e, t, gen_saved_slot(g, t));
+        g->borrowed = was;
+    }
+    x->stub_off = emit_offset(e);
+    gen_mark_as(g, k, MARK_EXIT);
+    gen_leave(g, k, SITE_EXIT);
+}
+
+/*
+ * Leave for the guest rip in register `target` (scratch 0), popping `pop` bytes off the stack.  A
+ * miss in the jump cache leaves before anything has changed.
+ *
+ *   pext rcx, target, [mask]; mov t, [code + 8*rcx]; mov rcx, [ntag + 8*rcx]
+ *   rcx += key + target; jrcxz 1f; jmp miss
+ *   1: mov [resume], t; mov [rip], target; add rsp, pop; ...; jmp [resume]
+ */
+static void emit_exit_indirect(Gen *g, unsigned target, int32_t pop)
+{
+    Emit *e = g->e;
+    unsigned t = gen_scratch(g, 1), u = gen_scratch(g, 2), retry;
+    uint8_t *hit;
+    Site *s;
+
+    gen_borrow(g, GPR_RCX);
+    retry = emit_offset(e);
+    emit_fs_pext(e, GPR_RCX, target, gen_field(g, VCB_JC_MASK));
+    emit_fs_load_indexed(e, t, gen_field(g, VCB_JC_CODE), GPR_RCX);
+    emit_fs_load_indexed(e, GPR_RCX, gen_field(g, VCB_JC_NTAG), GPR_RCX);
+    emit_fs_load(e, u, gen_field(g, VCB_JC_KEY));
+    emit_lea_sum(e, GPR_RCX, GPR_RCX, u);
+    emit_lea_sum(e, GPR_RCX, GPR_RCX, target);
+    hit = emit_jrcxz(e);
+    s = gen_slow_jmp(g, HELPER_INDIRECT);
+    s->reg = (uint8_t)target;
+    s->retry_off = (uint16_t)retry;
+    emit_patch8(e, hit);
+    emit_fs_store(e, gen_field(g, VCB_RESUME), t);
+    emit_fs_store(e, gen_field(g, VCB_RIP), target);
+    if (pop != 0) {
+        emit_lea(e, GPR_RSP, GPR_RSP, pop);
+    }
+    g->bits |= MARK_POST;
+    gen_mark(g);
+    gen_come_home(g);
+    gen_mark(g);
+    emit_fs_jmp(e, gen_field(g, VCB_RESUME));
+    g->bits &= (uint8_t)~MARK_POST;
+}
+
+/* -- Instructions ----------------------------------------------------------------------------- */
+
+/* Store the return address below the stack pointer. */
+static void emit_push_return(Gen *g)
+{
+    uint64_t ret = g->p->lin + g->in->off + g->in->len;
+    unsigned a = gen_stack(g, GPR_RSP, -8, true);
+
+    if ((int64_t)ret == (int32_t)ret) {
+        emit_store_imm32(g->e, a, (int32_t)ret);
+    } else {
+        unsigned t = gen_scratch(g, 1);
+        emit_mov_ri(g->e, t, ret);
+        emit_store(g->e, a, 0, t);
+    }
+}
+
+void gen_call(Gen *g)
+{
+    emit_push_return(g);
+    gen_flags_to_host(g);
+    emit_lea(g->e, GPR_RSP, GPR_RSP, -8);
+    gen_mark_as(g, 0, MARK_EXIT);
+    g->b->exit[0].target = g->in->target;
+    gen_give_back(g);
+    g->borrowed = 0;
+    g->flags = FLAGS_IN_HOST;
+    gen_exit(g, 0, g->in->target);
+}
+
+void gen_jcc(Gen *g)
+{
+    uint64_t next = g->p->lin + g->in->off + g->in->len;
+    uint8_t *taken;
+
+    gen_come_home(g);
+    gen_mark(g);
+    taken = emit_jcc(g->e, g->in->cc, emit_here(g->e));
+    gen_exit(g, 0, next);
+    emit_patch32(g->e, taken);
+    gen_exit(g, 1, g->in->target);
+}
+
+/* Scratch 0 = where an indirect jump or call goes. */
+static unsigned emit_indirect_target(Gen *g)
+{
+    unsigned a;
+
+    if (g->in->mem == 0xff) {
+        a = gen_scratch(g, 0);
+        emit_mov_rr(g->e, a, gen_reg_of(g->in->op[0].reg.value));
+    } else {
+        a = gen_operand_address(g);
+        emit_load(g->e, a, a, 0);
+    }
+    return a;
+}
+
+void gen_jmp_ind(Gen *g)
+{
+    emit_exit_indirect(g, emit_indirect_target(g), 0);
+}
+
+void gen_call_ind(Gen *g)
+{
+    unsigned a;
+
+    a = emit_indirect_target(g);
+    emit_fs_store(g->e, gen_field(g, VCB_RIP), a);
+    emit_push_return(g);
+    emit_fs_load(g->e, a, gen_field(g, VCB_RIP));
+    emit_exit_indirect(g, a, -8);
+}
+
+void gen_ret(Gen *g)
+{
+    unsigned a;
+    int32_t pop = g->in->op[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE
+                      ? (int32_t)(g->in->op[0].imm.value.u & 0xffff) : 0;
+
+    a = gen_stack(g, GPR_RSP, 0, false);
+    emit_load(g->e, a, a, 0);
+    emit_exit_indirect(g, a, 8 + pop);
+}
+

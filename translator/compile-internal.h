@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Inside of the compiler (compile.h): one block's state while it is emitted, and what compile*.c
+ * share.  compile.c holds the block, its marks, borrowed registers, flags and exits; the others emit
+ * one family of instructions each.
+ */
+#ifndef TRANSLATOR_COMPILE_INTERNAL_H
+#define TRANSLATOR_COMPILE_INTERNAL_H
+
+#include "translator/compile.h"
+#include "translator/vcb.h"
+
+enum { MARKS_MAX = 1024, SLOW_MAX = 192 };
+
+/* Where the guest's flags are. */
+typedef enum { FLAGS_IN_HOST, FLAGS_IN_SLOT, FLAGS_DEAD } FlagsAt;
+
+typedef struct {
+    Emit *e;
+    Block *b;
+    const Plan *p;
+    const PlanInsn *in;        /* being compiled           */
+    unsigned insn;             /* its number               */
+    int32_t fs;                /* vcb's offset from fs     */
+
+    uint16_t borrowed;
+    FlagsAt flags;
+    uint8_t bits;              /* MARK_* besides the flags */
+    uint8_t scratch[16], n_scratch; /* free registers, best first */
+
+    Mark marks[MARKS_MAX];
+    unsigned n_marks;
+    BlockInsn insns[FRONT_INSNS_MAX];
+    Site sites[SLOW_MAX];
+    uint8_t *slow[SLOW_MAX];   /* rel32 of the jump to each site's stub */
+    unsigned n_sites;
+} Gen;
+
+/* -- compile.c: marks, the vCPU block ------------------------------------------------------------- */
+
+/* From the current host offset on, things are as g says; `bits` are MARK_*. */
+void gen_mark_as(Gen *g, unsigned index, unsigned bits);
+void gen_mark(Gen *g);
+unsigned gen_flag_bits(const Gen *g);
+
+/* Offset from fs of a field of the vCPU block (VCB_*). */
+static inline int32_t gen_field(const Gen *g, int off)
+{
+    return g->fs + off;
+}
+
+static inline int32_t gen_saved_slot(const Gen *g, unsigned reg)
+{
+    return gen_field(g, VCB_SAVED + 8 * (int)reg);
+}
+
+/* -- Borrowing and flags ---------------------------------------------------------------------------- */
+
+void gen_borrow(Gen *g, unsigned reg);
+/* The n-th scratch register (0..2), borrowed. */
+unsigned gen_scratch(Gen *g, unsigned n);
+/* The host's flags are about to be clobbered before the current instruction executes. */
+void gen_free_flags(Gen *g);
+void gen_flags_to_host(Gen *g);
+/* The current instruction is about to execute on the host: give it the flags it needs; afterwards,
+ * say where they are. */
+void gen_flags_for_insn(Gen *g);
+void gen_flags_after_insn(Gen *g);
+/* Give every guest value back.  The slots stay valid, so marks inside need not follow. */
+void gen_give_back(Gen *g);
+/* Before an exit: flags home, registers home.  Afterwards nothing is borrowed. */
+void gen_come_home(Gen *g);
+
+/* -- Leaving ------------------------------------------------------------------------------------------ */
+
+/* Jump to a stub that leaves for the interpreter, or for a helper; each is one Site (NULL: no more
+ * fit; the block will not). */
+Site *gen_slow_jcc(Gen *g, unsigned cc, TransHelper helper);
+Site *gen_slow_jmp(Gen *g, TransHelper helper);
+/* mov dword site, imm; jmp [thunk] */
+void gen_leave(Gen *g, unsigned number, unsigned kind);
+
+/* -- compile-mem.c ------------------------------------------------------------------------------------- */
+
+unsigned gen_reg_of(ZydisRegister r);
+/* Scratch 0 = host address of [base + disp] for an 8-byte stack access. */
+unsigned gen_stack(Gen *g, unsigned base, int32_t disp, bool write);
+/* Scratch 0 = host address of the current instruction's memory operand. */
+unsigned gen_operand_address(Gen *g);
+/* The current instruction with its memory operand replaced by [base]. */
+void gen_rebased(Gen *g, unsigned base);
+
+void gen_mem(Gen *g);
+void gen_push(Gen *g);
+void gen_pop(Gen *g);
+void gen_leave_insn(Gen *g);
+
+/* -- compile-flow.c ------------------------------------------------------------------------------------ */
+
+/* Leave by exit k for a constant rip; flags are in the host, nothing is borrowed. */
+void gen_exit(Gen *g, unsigned k, uint64_t target);
+void gen_call(Gen *g);
+void gen_jcc(Gen *g);
+void gen_jmp_ind(Gen *g);
+void gen_call_ind(Gen *g);
+void gen_ret(Gen *g);
+
+#endif /* TRANSLATOR_COMPILE_INTERNAL_H */

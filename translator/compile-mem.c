@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Memory operands: linear addresses, the software TLB, the instruction on the host address. */
+#include "translator/compile-internal.h"
+
+/* -- Addresses -------------------------------------------------------------------------------- */
+
+unsigned gen_reg_of(ZydisRegister r)
+{
+    if (r == ZYDIS_REGISTER_NONE) {
+        return EMIT_NO_REG;
+    }
+    return (unsigned)(ZydisRegisterGetLargestEnclosing(ZYDIS_MACHINE_MODE_LONG_64, r) -
+                      ZYDIS_REGISTER_RAX);
+}
+
+/* dst = linear address of the operand (plus `bump`, for pop [rsp+..] and the like). */
+static void emit_linear(Gen *g, unsigned dst, unsigned tmp, const ZydisDecodedOperand *m)
+{
+    int64_t disp = m->mem.disp.has_displacement ? m->mem.disp.value : 0;
+    unsigned scale = m->mem.scale <= 1 ? 0 : (unsigned)__builtin_ctz(m->mem.scale);
+
+    if (m->mem.base == ZYDIS_REGISTER_RIP) {
+        emit_mov_ri(g->e, dst, g->p->lin + g->in->off + g->in->len + (uint64_t)disp);
+    } else {
+        emit_lea_full(g->e, dst, gen_reg_of(m->mem.base), gen_reg_of(m->mem.index), scale, (int32_t)disp);
+    }
+    if (m->mem.segment == ZYDIS_REGISTER_FS || m->mem.segment == ZYDIS_REGISTER_GS) {
+        emit_fs_load(g->e, tmp, gen_field(g, m->mem.segment == ZYDIS_REGISTER_FS ? VCB_FS_BASE
+                                                                             : VCB_GS_BASE));
+        emit_lea_sum(g->e, dst, dst, tmp);
+    }
+}
+
+/*
+ * a = host address of the guest-linear address in a, for an access of `size` bytes; t and u are
+ * clobbered, and so are the host's flags.  Leaves by the slow stub on anything but a hit:
+ *
+ *   mov t, a; shr t, 7; and t, [mask*32]; add t, [entries]
+ *   lea u, [a + size - 1]; and u, -4096; or u, [space]
+ *   cmp u, [t + load or store]; jne slow
+ *   add a, [t + addend]
+ */
+static void emit_tlb(Gen *g, unsigned a, unsigned t, unsigned u, unsigned size, bool write)
+{
+    Site *s;
+    unsigned retry = emit_offset(g->e);
+
+    emit_mov_rr(g->e, t, a);
+    emit_shr_ri(g->e, t, GUEST_PAGE_SHIFT - 5);
+    emit_fs_op(g->e, 0x23, t, gen_field(g, VCB_TLB_MASK));
+    emit_fs_op(g->e, 0x03, t, gen_field(g, VCB_TLB_ENTRY));
+    emit_lea(g->e, u, a, (int32_t)size - 1);
+    emit_and_ri(g->e, u, -GUEST_PAGE_SIZE);
+    emit_fs_op(g->e, 0x0b, u, gen_field(g, VCB_TLB_SPACE));
+    emit_op_load(g->e, 0x3b, u, t,
+                 write ? (int)offsetof(TlbEntry, store) : (int)offsetof(TlbEntry, load));
+    s = gen_slow_jcc(g, CC_NE, HELPER_LOOKUP);
+    emit_op_load(g->e, 0x03, a, t, (int)offsetof(TlbEntry, addend));
+    s->reg = (uint8_t)a;
+    s->size = (uint8_t)size;
+    s->write = write;
+    s->retry_off = (uint16_t)retry;
+    s->hit_off = (uint16_t)emit_offset(g->e);
+}
+
+unsigned gen_stack(Gen *g, unsigned base, int32_t disp, bool write)
+{
+    unsigned a = gen_scratch(g, 0), t = gen_scratch(g, 1), u = gen_scratch(g, 2);
+
+    gen_free_flags(g);
+    emit_lea(g->e, a, base, disp);
+    emit_tlb(g, a, t, u, 8, write);
+    return a;
+}
+
+unsigned gen_operand_address(Gen *g)
+{
+    const ZydisDecodedOperand *m = &g->in->op[g->in->mem];
+    unsigned a = gen_scratch(g, 0), t = gen_scratch(g, 1), u = gen_scratch(g, 2);
+
+    gen_free_flags(g);
+    emit_linear(g, a, t, m);
+    emit_tlb(g, a, t, u, g->in->mem_size, g->in->mem_write);
+    return a;
+}
+
+/* -- The instruction with its memory operand replaced by [reg] --------------------------------- */
+
+static bool is_dropped_prefix(uint8_t p)
+{
+    switch (p) {
+    case 0x26: case 0x2e: case 0x36: case 0x3e: case 0x64: case 0x65: case 0x67:
+        return true;
+    default:
+        return (p & 0xf0) == 0x40; /* REX is made anew */
+    }
+}
+
+void gen_rebased(Gen *g, unsigned base)
+{
+    const ZydisDecodedInstruction *zi = &g->in->zi;
+    const uint8_t *bytes = g->p->bytes + g->in->off;
+    unsigned rex = 0, at = 0, imm_at, disp8;
+
+    for (unsigned i = 0; i < zi->raw.prefix_count; i++) {
+        uint8_t p = zi->raw.prefixes[i].value;
+        if (!is_dropped_prefix(p)) {
+            emit8(g->e, p);
+        }
+    }
+    at = zi->raw.prefix_count;
+    if (zi->encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY) {
+        if ((zi->attributes & ZYDIS_ATTRIB_HAS_REX) != 0) {
+            rex = 0x40u | (zi->raw.rex.W ? 8u : 0) | (zi->raw.rex.R ? 4u : 0);
+        }
+        if (base >= 8) {
+            rex |= 0x41;
+        }
+        if (rex != 0) {
+            emit8(g->e, (uint8_t)rex);
+        }
+    } else if (zi->encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX) {
+        at = zi->raw.evex.offset;
+        emit8(g->e, bytes[at]);
+        emit8(g->e, (uint8_t)((bytes[at + 1] & 0x9f) | 0x40 | (base < 8 ? 0x20 : 0)));
+        emit_bytes(g->e, bytes + at + 2, 2);
+        at += 4;
+    } else { /* VEX: three-byte form, X clear, B as needed (both inverted) */
+        emit8(g->e, 0xc4);
+        emit8(g->e, (uint8_t)((zi->raw.vex.R ? 0x80 : 0) | 0x40 | (base < 8 ? 0x20 : 0) |
+                              zi->raw.vex.m_mmmm));
+        emit8(g->e, (uint8_t)((zi->raw.vex.W ? 0x80 : 0) | (zi->raw.vex.vvvv & 15) << 3 |
+                              (zi->raw.vex.L ? 4 : 0) | (zi->raw.vex.pp & 3)));
+        at = zi->raw.vex.offset + zi->raw.vex.size;
+    }
+    emit_bytes(g->e, bytes + at, zi->raw.modrm.offset - at);
+    disp8 = (base & 7) == GPR_RBP;
+    emit8(g->e, (uint8_t)((disp8 ? 0x40 : 0) | zi->raw.modrm.reg << 3 | (base & 7)));
+    if ((base & 7) == GPR_RSP) {
+        emit8(g->e, 0x24);
+    }
+    if (disp8) {
+        emit8(g->e, 0);
+    }
+    imm_at = zi->raw.imm[0].size != 0 ? zi->raw.imm[0].offset : zi->length;
+    emit_bytes(g->e, bytes + imm_at, zi->length - imm_at);
+}
+
+/* -- Instructions ----------------------------------------------------------------------------- */
+
+void gen_mem(Gen *g)
+{
+    unsigned a;
+
+    a = gen_operand_address(g);
+    gen_flags_for_insn(g);
+    gen_rebased(g, a);
+    gen_flags_after_insn(g);
+}
+
+void gen_push(Gen *g)
+{
+    const ZydisDecodedOperand *o = &g->in->op[0];
+    unsigned a = gen_stack(g, GPR_RSP, -8, true);
+
+    if (o->type == ZYDIS_OPERAND_TYPE_REGISTER) {
+        emit_store(g->e, a, 0, gen_reg_of(o->reg.value));
+    } else {
+        emit_store_imm32(g->e, a, (int32_t)o->imm.value.s);
+    }
+    emit_lea(g->e, GPR_RSP, GPR_RSP, -8);
+}
+
+void gen_pop(Gen *g)
+{
+    unsigned dst = gen_reg_of(g->in->op[0].reg.value), a = gen_stack(g, GPR_RSP, 0, false);
+
+    emit_load(g->e, dst, a, 0);
+    if (dst != GPR_RSP) {
+        emit_lea(g->e, GPR_RSP, GPR_RSP, 8);
+    }
+}
+
+void gen_leave_insn(Gen *g)
+{
+    unsigned a = gen_stack(g, GPR_RBP, 0, false);
+
+    /* rsp first: rbp is the only register that says where the frame was. */
+    emit_load(g->e, a, a, 0);
+    emit_lea(g->e, GPR_RSP, GPR_RBP, 8);
+    emit_mov_rr(g->e, GPR_RBP, a);
+}
+
