@@ -445,7 +445,7 @@ static void add_paravirtual(Machine *m, Pc *pc)
     VmiConfig vmi = {.pv = m->pv, .timers = &m->timers, .irq0 = {.set = vmi_alarm, .arg = pc},
                      .arg = m, .current_cpu = current_cpu,
                      .reboot = machine_guest_reset, .shutdown = machine_guest_shutdown};
-    VmportConfig port = {.ram_size = m->config->ram_size, .arg = m, .current_cpu = current_cpu};
+    VmportConfig port = {.ram_size = m->config->ram_size, .pv = m->pv, .arg = m, .current_cpu = current_cpu};
 
     if (m->config->vmi) {
         pc->vmi = vmi_new(&vmi);

@@ -262,6 +262,7 @@ void processors_add_cpus(Processors *p, Device *pic, Device *fpu)
         machine_add_device(m, s->lapic);
     }
     PvConfig pv = {.cpus = m->cpus, .n_cpus = m->n_cpus, .mem = m->mem, .clock = m->clock,
+                   .wall_base = m->config->rtc_base,
                    .machine_lock = &m->lock, .apic_bus = p->bus, .arg = p, .lapic = lapic_of};
     m->pv = pv_new(&pv);
     phys_mem_listen(m->mem, memory_map_changed, m);

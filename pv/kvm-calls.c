@@ -6,7 +6,6 @@
 #include "softmmu/base/log.h"
 
 #include <sched.h>
-#include <time.h>
 
 /* Results, as KVM documents them. */
 #define CALL_EPERM (-1)
@@ -39,7 +38,7 @@ static int64_t kick_cpu(Pv *pv, CpuState *cpu, const uint64_t a[4])
     return 0;
 }
 
-/* (address, type 0: wall clock): the host's wall clock and the guest's TSC at one moment. */
+/* (address, type 0: wall clock): the wall clock and the guest's TSC at one moment. */
 static int64_t clock_pairing(Pv *pv, CpuState *cpu, const uint64_t a[4])
 {
     struct {
@@ -47,15 +46,15 @@ static int64_t clock_pairing(Pv *pv, CpuState *cpu, const uint64_t a[4])
         uint64_t tsc;
         uint32_t flags, pad[9];
     } pair = {0};
-    struct timespec ts;
+    uint64_t wall;
 
     if (a[1] != 0) {
         return CALL_EOPNOTSUPP;
     }
-    clock_gettime(CLOCK_REALTIME, &ts);
+    wall = pv_wall_ns(pv);
     pair.tsc = cpu_tsc(cpu);
-    pair.sec = ts.tv_sec;
-    pair.nsec = ts.tv_nsec;
+    pair.sec = (int64_t)(wall / NS_PER_SEC);
+    pair.nsec = (int64_t)(wall % NS_PER_SEC);
     return pv_store(pv, a[0], &pair, sizeof pair) ? 0 : CALL_EFAULT;
 }
 

@@ -10,8 +10,6 @@
 #include "cpu-x86/cpuid.h"
 #include "pv/pv-internal.h"
 
-#include <time.h>
-
 enum { SYSTEM_TIME_ON = 1 };
 enum { FLAG_TSC_STABLE = 1 };
 
@@ -139,10 +137,9 @@ void pv_clock_tsc_moved(Pv *pv)
     }
 }
 
-/* The host's wall clock as it was when kvmclock was 0. */
+/* The wall clock as it was when kvmclock was 0. */
 void pv_clock_write_wall(Pv *pv, CpuState *cpu, uint64_t addr)
 {
-    struct timespec ts;
     uint64_t tsc, boot;
     WallClock w;
     uint32_t *version = pv_ram(pv, addr, sizeof w);
@@ -150,8 +147,7 @@ void pv_clock_write_wall(Pv *pv, CpuState *cpu, uint64_t addr)
     if (version == NULL) {
         return;
     }
-    clock_gettime(CLOCK_REALTIME, &ts);
-    boot = (uint64_t)ts.tv_sec * NS_PER_SEC + (uint64_t)ts.tv_nsec - pv_clock_now(pv, cpu, &tsc);
+    boot = pv_wall_ns(pv) - pv_clock_now(pv, cpu, &tsc);
     w = (WallClock){.version = (*version | 1) + 1, .sec = (uint32_t)(boot / NS_PER_SEC),
                     .nsec = (uint32_t)(boot % NS_PER_SEC)};
     pv_store(pv, addr, &w, sizeof w);

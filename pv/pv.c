@@ -5,6 +5,7 @@
 #include "pv/vmport.h"
 
 #include <string.h>
+#include <time.h>
 
 enum {
     MSR_WALL_CLOCK_OLD = 0x11, MSR_SYSTEM_TIME_OLD = 0x12, MSR_WALL_CLOCK = 0x4b564d00,
@@ -38,6 +39,19 @@ bool pv_store(Pv *pv, uint64_t addr, const void *src, unsigned len)
     memcpy(p, src, len);
     pv_stored(pv, p, len);
     return true;
+}
+
+/* -- The wall clock ---------------------------------------------------------------------------------- */
+
+uint64_t pv_wall_ns(const Pv *pv)
+{
+    struct timespec ts;
+
+    if (pv->cfg.wall_base >= 0) {
+        return (uint64_t)pv->cfg.wall_base * NS_PER_SEC + clock_now(pv->cfg.clock);
+    }
+    clock_gettime(CLOCK_REALTIME, &ts);
+    return (uint64_t)ts.tv_sec * NS_PER_SEC + (uint64_t)ts.tv_nsec;
 }
 
 /* -- MSRs -------------------------------------------------------------------------------------------- */

@@ -22,6 +22,7 @@ typedef struct {
     unsigned n_cpus;
     PhysMem *mem;
     Clock *clock;              /* of the machine: kvmclock shows its time          */
+    int64_t wall_base;         /* seconds since 1970 when `clock` was 0; -1: the host's wall clock counts */
     Lock *machine_lock;
     Device *apic_bus;          /* takes the IPIs                                   */
     void *arg;
@@ -32,6 +33,9 @@ typedef struct {
 /* Machine lock held, no CPU running. */
 Pv *pv_new(const PvConfig *config);
 void pv_free(Pv *pv);
+
+/* The machine's wall clock: nanoseconds since 1970, UTC.  Any thread. */
+uint64_t pv_wall_ns(const Pv *pv);
 
 /* -- The CPU's own thread, without the machine lock ---------------------------------------------- */
 

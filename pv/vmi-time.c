@@ -6,8 +6,6 @@
 #include "hw/lapic.h"
 #include "pv/vmi-internal.h"
 
-#include <time.h>
-
 enum { ALARM_COUNTER = 0xff, ALARM_PERIODIC = 0x100, ALARM_LVTT = 0x10000 };
 /* An alarm wakes the host no more often than this; what falls between is one tick. */
 #define ALARM_FLOOR_NS (20 * NS_PER_US)
@@ -93,23 +91,15 @@ void vmi_CancelAlarm(Vmi *v, CpuState *cpu)
 
 /* -- Wall clock ------------------------------------------------------------------------------------------ */
 
-static uint64_t wall_ns(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_REALTIME, &ts);
-    return (uint64_t)ts.tv_sec * NS_PER_SEC + (uint64_t)ts.tv_nsec;
-}
-
 static int64_t wall_ahead(const Vmi *v)
 {
-    return (int64_t)(wall_ns() - clock_now(v->cfg.pv->cfg.clock));
+    return (int64_t)(pv_wall_ns(v->cfg.pv) - clock_now(v->cfg.pv->cfg.clock));
 }
 
 void vmi_GetWallclockTime(Vmi *v, CpuState *cpu)
 {
     v->wall_ahead = wall_ahead(v);
-    vmi_return(cpu, wall_ns());
+    vmi_return(cpu, pv_wall_ns(v->cfg.pv));
 }
 
 /* Has it jumped since it was last asked for?  It does when the machine was stopped. */

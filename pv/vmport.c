@@ -7,8 +7,6 @@
 
 #include "cpu-x86/cpuid.h"
 
-#include <time.h>
-
 #define MAGIC 0x564d5868u
 enum { GET_VERSION = 10, GET_RAM_SIZE = 20, GET_TIME = 23, GET_HZ = 45, GET_TIME_FULL = 46,
        GET_VCPU_INFO = 68 };
@@ -28,7 +26,7 @@ static void set(CpuState *cpu, unsigned reg, uint32_t val)
 
 static uint32_t command(const Vmport *v, CpuState *cpu)
 {
-    struct timespec ts;
+    uint64_t wall = pv_wall_ns(v->cfg.pv), sec = wall / NS_PER_SEC;
 
     switch ((uint16_t)cpu->gpr[GPR_RCX]) {
     case GET_VERSION:
@@ -39,15 +37,13 @@ static uint32_t command(const Vmport *v, CpuState *cpu)
         set(cpu, GPR_RBX, 0x1177);     /* what clients compare with */
         return (uint32_t)MIN(v->cfg.ram_size, UINT32_MAX);
     case GET_TIME:
-        clock_gettime(CLOCK_REALTIME, &ts);
-        set(cpu, GPR_RBX, (uint32_t)(ts.tv_nsec / 1000));
+        set(cpu, GPR_RBX, (uint32_t)(wall % NS_PER_SEC / 1000));
         set(cpu, GPR_RCX, MAX_LAG_US);
-        return ts.tv_sec > UINT32_MAX ? UINT32_MAX : (uint32_t)ts.tv_sec;
+        return (uint32_t)MIN(sec, UINT32_MAX);
     case GET_TIME_FULL:
-        clock_gettime(CLOCK_REALTIME, &ts);
-        set(cpu, GPR_RSI, (uint32_t)((uint64_t)ts.tv_sec >> 32));
-        set(cpu, GPR_RDX, (uint32_t)ts.tv_sec);
-        set(cpu, GPR_RBX, (uint32_t)(ts.tv_nsec / 1000));
+        set(cpu, GPR_RSI, (uint32_t)(sec >> 32));
+        set(cpu, GPR_RDX, (uint32_t)sec);
+        set(cpu, GPR_RBX, (uint32_t)(wall % NS_PER_SEC / 1000));
         set(cpu, GPR_RCX, MAX_LAG_US);
         return MAGIC;
     case GET_HZ:

@@ -5,11 +5,13 @@
 
 #include "cpu-x86/state.h"
 #include "hw/device.h"
+#include "pv/pv.h"
 
 enum { VMPORT_PORT = 0x5658 };
 
 typedef struct {
     uint64_t ram_size;
+    const Pv *pv;                      /* for its wall clock, borrowed                */
     void *arg;
     CpuState *(*current_cpu)(void *arg); /* whose access is being made; NULL: nobody's */
 } VmportConfig;

@@ -25,7 +25,7 @@ def uptime(machine):
 
 def on():
     """Everything that is offered is used; time stands still while the machine does, and never goes back."""
-    machine = boot("-cpu", "max,-invtsc")
+    machine = boot("-cpu", "max,-invtsc", "-rtc", "base=2006-06-17T16:01:21")
     text = machine.text
     for line in ("Hypervisor detected: KVM", "kvm-clock: Using msrs 4b564d01 and 4b564d00",
                  "Booting paravirtualized kernel on KVM", "setup PV IPIs", "KVM setup pv remote TLB flush",
@@ -34,7 +34,7 @@ def on():
         check(line in text, f"the kernel says: {line}")
     check("kvm-clock" in machine.run(SOURCE), "the clock source")
     date = int(re.search(r"^(\d+)$", machine.run("date +%s"), re.M).group(1))
-    check(abs(date - time.time()) < 100, f"the date {date} is the host's")
+    check(0 <= date - 1150560081 < 300, f"the date {date} goes on from what -rtc says")
     before = uptime(machine)
     machine.monitor("stop")
     begin = time.monotonic()

@@ -134,13 +134,14 @@ static inline Rig *rig_new(const char *model)
     }
     r->current = r->cpus[0];
     r->pv = pv_new(&(PvConfig){.cpus = r->cpus, .n_cpus = RIG_CPUS, .mem = r->mem,
-                               .clock = &r->clock.clock, .machine_lock = &r->lock,
+                               .clock = &r->clock.clock, .wall_base = 1000000000,
+                               .machine_lock = &r->lock,
                                .apic_bus = r->bus, .arg = r, .lapic = rig_lapic});
     r->vmi = vmi_new(&(VmiConfig){.pv = r->pv, .timers = &r->clock.timers,
                                   .irq0 = FAKE_IRQ_LINE(&r->irq0), .arg = r,
                                   .current_cpu = rig_current, .reboot = rig_reboot,
                                   .shutdown = rig_shutdown});
-    r->vmport = vmport_new(&(VmportConfig){.ram_size = RIG_RAM, .arg = r, .current_cpu = rig_current});
+    r->vmport = vmport_new(&(VmportConfig){.ram_size = RIG_RAM, .pv = r->pv, .arg = r, .current_cpu = rig_current});
     port_map(r->ports, VMI_PORT, 1, &r->vmi->cls->windows[0].ops, r->vmi, "vmi");
     port_map(r->ports, VMPORT_PORT, 4, &r->vmport->cls->windows[0].ops, r->vmport, "vmport");
     lock_release(&r->lock);

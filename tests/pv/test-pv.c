@@ -367,6 +367,10 @@ START_TEST(the_back_door_knows_its_magic)
     ck_assert(cpu->gpr[GPR_RBX] == 0 && cpu->gpr[GPR_RCX] == CPU_CRYSTAL_HZ);
     cpu->gpr[GPR_RCX] = 20;
     ck_assert_uint_eq(port_read(r->ports, VMPORT_PORT, 4), RIG_RAM);
+    cpu->gpr[GPR_RCX] = 23;
+    r->clock.ns = 5 * NS_PER_SEC + 7000;
+    ck_assert_uint_eq(port_read(r->ports, VMPORT_PORT, 4), 1000000005); /* the machine's own date */
+    ck_assert_uint_eq(cpu->gpr[GPR_RBX], 7);
     cpu->gpr[GPR_RAX] = 1;
     ck_assert_uint_eq(port_read(r->ports, VMPORT_PORT, 4), UINT32_MAX);
     ck_assert_uint_eq(port_read(r->ports, VMPORT_PORT, 2), 0xffff);
