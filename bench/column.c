@@ -53,6 +53,7 @@ static void column_free(void *p)
     g_free(c->name);
     g_strfreev(c->command);
     g_free(c->failed);
+    g_free(c->note);
     g_free(c);
 }
 

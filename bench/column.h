@@ -15,7 +15,8 @@ typedef struct {
     char *name;                /* unique in its list */
     BenchColumnKind kind;
     char **command;            /* program and the options that choose engine and CPU; ends with NULL */
-    char *failed;              /* why there is nothing of it, or NULL */
+    char *failed;              /* why there is nothing (more) of it, or NULL */
+    char *note;                /* what readers must know of its numbers, or NULL */
 } BenchColumn;
 
 /* What the options of both commands say. */

@@ -4,8 +4,6 @@
 #define BENCH_COMMAND_INTERNAL_H
 
 #include "bench/column.h"
-#include "bench/process.h"
-#include "bench/protocol.h"
 #include "bench/table.h"
 
 int bench_nanobench(int argc, char **argv, const BenchEngine *engines, size_t n_engines, GError **error);
@@ -16,6 +14,8 @@ int bench_linux(int argc, char **argv, const BenchEngine *engines, size_t n_engi
 typedef struct {
     char *json, *csv, *plot;   /* files, or NULL */
     gboolean save;             /* all three under bench/results/ */
+    char *stat;                /* which statistic the table shows: "median", "min"; NULL: median */
+    gboolean ratios;           /* and each engine relative to native and peers */
 } BenchOutput;
 
 /* clang-format off */
@@ -29,6 +29,8 @@ typedef struct {
     {"json", 0, 0, G_OPTION_ARG_FILENAME, &(o)->json, "write everything to FILE", "FILE"}, \
     {"csv", 0, 0, G_OPTION_ARG_FILENAME, &(o)->csv, "write the cells to FILE", "FILE"}, \
     {"plot", 0, 0, G_OPTION_ARG_FILENAME, &(o)->plot, "draw a bar chart", "FILE.svg"}, \
+    {"stat", 0, 0, G_OPTION_ARG_STRING, &(o)->stat, \
+     "what the table shows of each cell: median, or min (for a busy machine) [median]", "STAT"}, \
     {"save", 0, 0, G_OPTION_ARG_NONE, &(o)->save, "write all three under bench/results/", NULL}
 /* clang-format on */
 
@@ -38,25 +40,14 @@ bool bench_parse_options(const char *summary, const GOptionEntry *entries, int a
 bool bench_check_number(const char *option, int v, int min, int max, GError **error);
 void bench_choice_clear(BenchColumnChoice *c);
 void bench_output_clear(BenchOutput *o);
-
-/* -- Progress: one line on a terminal -------------------------------------------------------------- */
-
-typedef struct {
-    int total, done;
-    const char *column;
-    bool shown;
-} BenchProgress;
-
-void bench_progress_step(BenchProgress *p, const char *column);
-void bench_progress_item(void *progress, const char *name);
-void bench_progress_end(BenchProgress *p);
+bool bench_check_output(const BenchOutput *o, GError **error);
 
 /* -- Results --------------------------------------------------------------------------------------- */
 
 /* Print the table, write the files.  The exit status: 1 when a column or a cell has failed, or with
  * `error` when a file could not be written.  `about` as in bench_table_json(): date and host are
  * added. */
-int bench_output(const BenchOutput *o, const BenchTable *t, const char *const *about, const char *name,
-                 bool ratios, GError **error);
+int bench_output(const BenchOutput *o, BenchTable *t, const char *const *about, const char *name,
+                 GError **error);
 
 #endif /* BENCH_COMMAND_INTERNAL_H */

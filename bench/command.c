@@ -10,6 +10,7 @@
 
 static const BenchCommand commands[] = {
     {"nanobench", "cycles that single operations cost, by engine", bench_nanobench},
+    {"bench", "workloads in a Linux guest, natively, by engine", bench_linux},
 };
 
 const BenchCommand *bench_command_at(size_t i)
@@ -61,32 +62,13 @@ void bench_output_clear(BenchOutput *o)
     g_clear_pointer(&o->json, g_free);
     g_clear_pointer(&o->csv, g_free);
     g_clear_pointer(&o->plot, g_free);
+    g_clear_pointer(&o->stat, g_free);
 }
 
-/* -- Progress -------------------------------------------------------------------------------------- */
-
-void bench_progress_step(BenchProgress *p, const char *column)
+bool bench_check_output(const BenchOutput *o, GError **error)
 {
-    p->done++;
-    p->column = column;
-    bench_progress_item(p, "");
-}
-
-void bench_progress_item(void *arg, const char *name)
-{
-    BenchProgress *p = arg;
-
-    if (isatty(STDERR_FILENO)) {
-        fprintf(stderr, "\r\033[K[%d/%d] %s %s", p->done, p->total, p->column, name);
-        p->shown = true;
-    }
-}
-
-void bench_progress_end(BenchProgress *p)
-{
-    if (p->shown) {
-        fputs("\r\033[K", stderr);
-    }
+    return o->stat == NULL || strcmp(o->stat, "median") == 0 || strcmp(o->stat, "min") == 0 ||
+           bench_fail(error, "--stat is median or min, not '%s'", o->stat);
 }
 
 /* -- Host ------------------------------------------------------------------------------------------ */
@@ -150,18 +132,19 @@ static bool choose_files(BenchOutput *o, const char *name, GDateTime *now, GErro
     return true;
 }
 
-int bench_output(const BenchOutput *out, const BenchTable *t, const char *const *about, const char *name,
-                 bool ratios, GError **error)
+int bench_output(const BenchOutput *out, BenchTable *t, const char *const *about, const char *name,
+                 GError **error)
 {
     g_autoptr(GDateTime) now = g_date_time_new_now_utc();
     g_autofree char *date = g_date_time_format(now, "%Y-%m-%d %H:%M UTC"), *host = describe_host();
     g_autoptr(GPtrArray) all = g_ptr_array_new();
     g_autoptr(GString) text = g_string_new(NULL);
-    BenchOutput o = {g_strdup(out->json), g_strdup(out->csv), g_strdup(out->plot), out->save};
+    BenchOutput o = {g_strdup(out->json), g_strdup(out->csv), g_strdup(out->plot), out->save, NULL, false};
     bool good;
 
+    t->show_min = g_strcmp0(out->stat, "min") == 0;
     g_string_append_printf(text, "%s, %s\n\n", date, host);
-    bench_table_print(t, ratios, text);
+    bench_table_print(t, out->ratios, text);
     fputs(text->str, stdout);
     fflush(stdout);
     for (const char *const *a = about; *a != NULL; a++) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* `metaphrase nanobench`: the bare-metal guest of tests/guest/nanobench under engines and peers. */
 #include "bench/command-internal.h"
+#include "bench/measure.h"
 
 #include <string.h>
 
@@ -17,7 +18,7 @@ typedef struct {
     BenchOutput output;
     int repeat, smp, bits, samples, cycles, timeout_s;
     char *only;
-    gboolean list, ratios;
+    gboolean list;
     char *image, *native;      /* the programs */
     GPtrArray *columns;
     BenchTable *table;
@@ -54,7 +55,7 @@ static bool check_options(const Nanobench *n, GError **error)
            bench_check_number("--smp", n->smp, 1, 8, error) &&
            bench_check_number("--samples", n->samples, 1, 101, error) &&
            bench_check_number("--cycles", n->cycles, 1, 100000000, error) &&
-           bench_check_number("--timeout", n->timeout_s, 1, 3600, error);
+           bench_check_number("--timeout", n->timeout_s, 1, 3600, error) && bench_check_output(&n->output, error);
 }
 
 static bool parse(Nanobench *n, int argc, char **argv, GError **error)
@@ -70,7 +71,7 @@ static bool parse(Nanobench *n, int argc, char **argv, GError **error)
         {"cycles", 0, 0, G_OPTION_ARG_INT, &n->cycles, "least length of a sample, in cycles [1000000]", "N"},
         {"timeout", 0, 0, G_OPTION_ARG_INT, &n->timeout_s,
          "a run that prints nothing for so long hangs [30]", "SECONDS"},
-        {"ratios", 0, 0, G_OPTION_ARG_NONE, &n->ratios, "also each engine relative to native and peers", NULL},
+        {"ratios", 0, 0, G_OPTION_ARG_NONE, &n->output.ratios, "also each engine relative to native and peers", NULL},
         BENCH_OUTPUT_OPTIONS(&n->output),
         {NULL},
     };
@@ -81,125 +82,28 @@ static bool parse(Nanobench *n, int argc, char **argv, GError **error)
 
 /* -- Runs ------------------------------------------------------------------------------------------ */
 
-/* Operations that a run is not to repeat: a hang or crash there was enough. */
-static char *skip_list(const Nanobench *n, guint column)
+static GPtrArray *command_line(void *arg, guint column, const char *skip)
 {
-    GString *s = g_string_new(NULL);
-
-    for (guint row = 0; row < n->table->rows->len; row++) {
-        const BenchCell *c = bench_table_cell(n->table, row, column);
-        if (c->why != NULL && !g_str_has_prefix(c->why, "n/a")) {
-            g_string_append_printf(s, "%s%s", s->len == 0 ? "" : ",",
-                                   g_array_index(n->table->rows, BenchRow, row).name);
-        }
-    }
-    return g_string_free(s, FALSE);
-}
-
-static char *guest_options(const Nanobench *n, guint column)
-{
-    g_autofree char *skip = skip_list(n, column);
-
-    return g_strdup_printf("samples=%d cycles=%d%s%s%s%s", n->samples, n->cycles,
-                           n->only != NULL ? " only=" : "", n->only != NULL ? n->only : "",
-                           *skip != 0 ? " skip=" : "", skip);
-}
-
-static GPtrArray *command_line(const Nanobench *n, guint column)
-{
+    const Nanobench *n = arg;
     const BenchColumn *c = g_ptr_array_index(n->columns, column);
-    GPtrArray *argv = g_ptr_array_new_with_free_func(g_free);
-    char *options = guest_options(n, column);
+    GPtrArray *argv = bench_command_of(c);
 
-    for (char **a = c->command; a != NULL && *a != NULL; a++) {
-        g_ptr_array_add(argv, g_strdup(*a));
-    }
     if (c->kind == COLUMN_NATIVE) {
-        g_ptr_array_add(argv, g_strdup(n->native));
+        bench_append(argv, n->native, NULL);
     } else {
-        const char *const more[] = {"-m", "64", "-kernel", n->image, "-display", "none", "-serial", "stdio",
-                                    "-monitor", "none", "-no-reboot", "-device",
-                                    "isa-debug-exit,iobase=0xf4,iosize=4"};
-        for (size_t i = 0; i < G_N_ELEMENTS(more); i++) {
-            g_ptr_array_add(argv, g_strdup(more[i]));
-        }
-        g_ptr_array_add(argv, g_strdup("-smp"));
-        g_ptr_array_add(argv, g_strdup_printf("%d", n->smp));
-        g_ptr_array_add(argv, g_strdup("-append"));
+        bench_append(argv, "-m", "64", "-kernel", n->image, "-display", "none", "-serial", "stdio", "-monitor",
+                     "none", "-no-reboot", "-device", "isa-debug-exit,iobase=0xf4,iosize=4", "-smp", NULL);
+        bench_append_take(argv, g_strdup_printf("%d", n->smp));
+        bench_append(argv, "-append", NULL);
     }
-    g_ptr_array_add(argv, options);
-    g_ptr_array_add(argv, NULL);
+    bench_append_take(argv, g_strdup_printf("samples=%d cycles=%d%s%s%s%s", n->samples, n->cycles,
+                                            n->only != NULL ? " only=" : "", n->only != NULL ? n->only : "",
+                                            *skip != 0 ? " skip=" : "", skip));
+    bench_append_take(argv, NULL);
     return argv;
 }
 
 enum { GUEST_GOOD = 0x10 << 1 | 1 }; /* debug-exit's status for a good end */
-
-/* Why the run did not come to its end; NULL: it did. */
-static char *judge(const BenchRun *run, const BenchProcess *p, const BenchColumn *c)
-{
-    bool good = p->end == BENCH_EXITED && p->status == (c->kind == COLUMN_NATIVE ? 0 : GUEST_GOOD);
-    g_autofree char *complaint = good ? g_strdup("it ended early") : bench_process_complaint(p);
-    const char *last = run->last[0] != 0 ? run->last : NULL;
-
-    if (run->ended && good) {
-        return NULL;
-    }
-    return g_strdup_printf("%s%s%s%s", complaint != NULL ? complaint : "it ended early",
-                           last != NULL ? " (last said: " : "", last != NULL ? last : "",
-                           last != NULL ? ")" : "");
-}
-
-/* One run; after a hang or a crash inside an operation another one without it.  False: the column
- * is given up. */
-static void run_column(Nanobench *n, guint column, BenchProgress *progress)
-{
-    BenchColumn *c = g_ptr_array_index(n->columns, column);
-
-    for (int restarts = 0; restarts < 4; restarts++) {
-        g_autoptr(GPtrArray) argv = command_line(n, column);
-        g_autoptr(GError) error = NULL;
-        BenchRun run = {.table = n->table, .column = column, .program = "nanobench", .scale = 1,
-                        .progress = bench_progress_item, .arg = progress};
-        BenchWatch watch = {.silence_s = n->timeout_s, .line = bench_run_line, .arg = &run};
-        BenchProcess p;
-
-        if (!bench_process_run((const char *const *)argv->pdata, &watch, &p, &error)) {
-            c->failed = g_strdup(error->message);
-            return;
-        }
-        g_autofree char *why = judge(&run, &p, c);
-        bench_process_clear(&p);
-        if (why == NULL) {
-            return;
-        }
-        int row = bench_table_find(n->table, run.running);
-        if (row < 0) {         /* between operations, or before the first */
-            c->failed = run.begun ? g_steal_pointer(&why) : g_strdup_printf("nothing ran: %s", why);
-            return;
-        }
-        BenchCell *cell = bench_table_cell(n->table, (guint)row, column);
-        g_autofree char *text = g_strdup_printf("failed: %s", why);
-        g_array_set_size(cell->runs, 0); /* what fails once has no number */
-        bench_cell_explain(cell, text);
-    }
-    c->failed = g_strdup("it failed in too many operations");
-}
-
-static void run_all(Nanobench *n)
-{
-    BenchProgress progress = {.total = n->repeat * (int)n->columns->len};
-
-    for (int r = 0; r < n->repeat; r++) {
-        for (guint i = 0; i < n->columns->len; i++) {
-            BenchColumn *c = g_ptr_array_index(n->columns, i);
-            bench_progress_step(&progress, c->name);
-            if (c->failed == NULL) {
-                run_column(n, i, &progress);
-            }
-        }
-    }
-    bench_progress_end(&progress);
-}
 
 static void make_table(Nanobench *n)
 {
@@ -246,13 +150,15 @@ static int measure(Nanobench *n, const BenchEngine *engines, size_t n_engines, G
         return 1;
     }
     make_table(n);
-    run_all(n);
+    BenchMeasure m = {.table = n->table, .program = "nanobench", .repeat = n->repeat, .timeout_s = n->timeout_s,
+                      .guest_status = GUEST_GOOD, .arg = n, .command = command_line};
+    bench_measure(&m);
     explain_holes(n);
     g_autofree char *options = g_strdup_printf("bits=%d smp=%d samples=%d cycles=%d repeat=%d", n->bits,
                                                n->smp, n->samples, n->cycles, n->repeat);
     about = (const char *const[]){"tool", "metaphrase nanobench", "version", METAPHRASE_VERSION, "unit",
                                   "TSC cycles", "options", options, NULL};
-    status = bench_output(&n->output, n->table, about, "nanobench", n->ratios, error);
+    status = bench_output(&n->output, n->table, about, "nanobench", error);
     return status;
 }
 

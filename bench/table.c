@@ -125,6 +125,16 @@ static char *format_reason(const char *why)
     return why == NULL ? g_strdup("-") : g_strndup(why, strcspn(why, ":"));
 }
 
+/* What the text shows of a cell; false: it is empty. */
+static bool shown_value(const BenchTable *t, guint row, guint column, double *v)
+{
+    BenchSample s;
+    bool have = bench_cell_value(bench_table_cell(t, row, column), &s);
+
+    *v = have ? (t->show_min ? s.min : s.median) : 0;
+    return have;
+}
+
 typedef struct {
     GPtrArray *text;           /* char*, row by row; the first row is the head */
     guint width;               /* cells a row */
@@ -161,13 +171,12 @@ static void add_ratios(const BenchTable *t, guint row, Grid *g)
 {
     for (guint a = 0; a < t->columns->len; a++) {
         for (guint b = 0; b < t->columns->len; b++) {
-            BenchSample x, y;
+            double x, y;
             if (!ratio_wanted(column_at(t, a), column_at(t, b))) {
                 continue;
             }
-            bool both = bench_cell_value(bench_table_cell(t, row, a), &x) &&
-                        bench_cell_value(bench_table_cell(t, row, b), &y) && y.median > 0;
-            g_ptr_array_add(g->text, both ? g_strdup_printf("%.2f", x.median / y.median) : g_strdup("-"));
+            bool both = shown_value(t, row, a, &x) && shown_value(t, row, b, &y) && y > 0;
+            g_ptr_array_add(g->text, both ? g_strdup_printf("%.2f", x / y) : g_strdup("-"));
         }
     }
 }
@@ -199,10 +208,10 @@ static void add_row(const BenchTable *t, guint row, bool ratios, Grid *g)
     g_ptr_array_add(g->text, r->unit != NULL ? g_strdup_printf("%s (%s)", r->name, r->unit)
                                              : g_strdup(r->name));
     for (guint i = 0; i < t->columns->len; i++) {
-        const BenchCell *c = bench_table_cell(t, row, i);
-        BenchSample v;
-        g_ptr_array_add(g->text, bench_cell_value(c, &v) ? format_value(v.median)
-                                                         : format_reason(c->why));
+        double v;
+        g_ptr_array_add(g->text, shown_value(t, row, i, &v)
+                                     ? format_value(v)
+                                     : format_reason(bench_table_cell(t, row, i)->why));
     }
     for (guint i = 0; t->published != NULL && t->published[i] != NULL; i++) {
         g_ptr_array_add(g->text, r->published[i] < 0 ? g_strdup("")
@@ -249,6 +258,9 @@ void bench_table_print(const BenchTable *t, bool ratios, GString *out)
         if (column_at(t, i)->failed != NULL) {
             g_string_append_printf(out, "%s: failed: %s\n", column_at(t, i)->name,
                                    column_at(t, i)->failed);
+        }
+        if (column_at(t, i)->note != NULL) {
+            g_string_append_printf(out, "%s: note: %s\n", column_at(t, i)->name, column_at(t, i)->note);
         }
     }
     print_reasons(t, out);
@@ -336,6 +348,9 @@ static struct json_object *columns_json(const BenchTable *t)
         json_object_object_add(o, "kind", json_object_new_string(kinds[c->kind]));
         if (c->failed != NULL) {
             json_object_object_add(o, "failed", json_object_new_string(c->failed));
+        }
+        if (c->note != NULL) {
+            json_object_object_add(o, "note", json_object_new_string(c->note));
         }
         json_object_array_add(columns, o);
     }

@@ -37,6 +37,7 @@ typedef struct {
     const char *const *published; /* names of the published columns; NULL: none */
     GArray *rows;              /* BenchRow */
     GPtrArray *cells;          /* BenchCell*, row by row */
+    bool show_min;             /* the text shows minima instead of medians */
 } BenchTable;
 
 BenchTable *bench_table_new(GPtrArray *columns, const char *const *published);
