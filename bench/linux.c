@@ -90,8 +90,8 @@ static bool parse(LinuxBench *b, int argc, char **argv, GError **error)
         {"list", 0, 0, G_OPTION_ARG_NONE, &b->list, "list workloads and groups and exit", NULL},
         {"smp", 0, 0, G_OPTION_ARG_INT, &b->smp, "CPUs of the guest [1]", "N"},
         {"memory", 0, 0, G_OPTION_ARG_INT, &b->memory_mib, "its memory [512]", "MIB"},
-        {"samples", 0, 0, G_OPTION_ARG_INT, &b->samples, "samples a run and workload [5]", "N"},
-        {"ms", 0, 0, G_OPTION_ARG_INT, &b->sample_ms, "least length of a sample [20]", "MS"},
+        {"samples", 0, 0, G_OPTION_ARG_INT, &b->samples, "samples a run and workload [11]", "N"},
+        {"ms", 0, 0, G_OPTION_ARG_INT, &b->sample_ms, "least length of a sample [8]", "MS"},
         {"timeout", 0, 0, G_OPTION_ARG_INT, &b->timeout_s,
          "a run that prints nothing for so long hangs [120]", "SECONDS"},
         {"guest", 0, 0, G_OPTION_ARG_FILENAME, &b->guest,
@@ -387,7 +387,7 @@ static void clear(LinuxBench *b)
 
 int bench_linux(int argc, char **argv, const BenchEngine *engines, size_t n_engines, GError **error)
 {
-    LinuxBench b = {.repeat = 3, .smp = 1, .memory_mib = 512, .samples = 5, .sample_ms = 20, .timeout_s = 120};
+    LinuxBench b = {.repeat = 3, .smp = 1, .memory_mib = 512, .samples = 11, .sample_ms = 8, .timeout_s = 120};
     int status = 1;
 
     if (parse(&b, argc, argv, error)) {

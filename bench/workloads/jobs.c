@@ -84,7 +84,7 @@ static const char *need_compiler(void)
 
 static Work compile(uint64_t turns)
 {
-    const char *const cc1_argv[] = {loader, "--library-path", library, cc1, "-quiet", "-O2", source, "-o", made, NULL};
+    const char *const cc1_argv[] = {loader, "--library-path", library, cc1, "-quiet", "-fpreprocessed", "-O2", source, "-o", made, NULL};
     const char *const as_argv[] = {loader, "--library-path", library, assembler, made, "-o", object, NULL};
     bool good = true;
     struct stat st;

@@ -131,8 +131,8 @@ int main(int argc, char **argv)
         return 0;              /* what fork_exec executes */
     }
     const char *only = option(argc, argv, "only", NULL), *skip = option(argc, argv, "skip", "");
-    int samples = atoi(option(argc, argv, "samples", "5")), seconds = atoi(option(argc, argv, "idle", "0"));
-    uint64_t ns = strtoull(option(argc, argv, "ms", "20"), NULL, 10) * 1000000, begin = now_ns();
+    int samples = atoi(option(argc, argv, "samples", "11")), seconds = atoi(option(argc, argv, "idle", "0"));
+    uint64_t ns = strtoull(option(argc, argv, "ms", "8"), NULL, 10) * 1000000, begin = now_ns();
 
     samples = samples < 1 ? 1 : samples > SAMPLES_MAX ? SAMPLES_MAX : samples;
     places = (Places){option(argc, argv, "tools", NULL), option(argc, argv, "disk", NULL),
