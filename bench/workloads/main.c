@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 enum { SAMPLES_MAX = 101 };
+static const uint64_t enough_ns = 3000000000; /* no further sample after so long */
 
 Places places;
 
@@ -61,7 +62,8 @@ static void measure(const Workload *w, int samples, uint64_t ns)
 {
     const char *why = w->missing != NULL ? w->missing() : NULL;
     double v[SAMPLES_MAX], unit = w->unit_ns != 0 ? w->unit_ns : 1;
-    uint64_t turns, took;
+    uint64_t turns, took, begin = now_ns();
+    int n = 0;
 
     if (why != NULL) {
         printf("na %s %s\n", w->name, why);
@@ -70,18 +72,18 @@ static void measure(const Workload *w, int samples, uint64_t ns)
     printf("run %s\n", w->name);
     fflush(stdout);
     turns = choose_turns(w, ns);
-    for (int i = 0; i < samples && turns != 0; i++) {
-        v[i] = sample(w, turns, &took);
-        turns = v[i] < 0 ? 0 : turns;
+    while (n < samples && turns != 0 && (n == 0 || now_ns() - begin < enough_ns)) {
+        v[n] = sample(w, turns, &took);
+        turns = v[n++] < 0 ? 0 : turns;
     }
     if (turns == 0) {
         printf("bad %s wrong result\n", w->name);
         return;
     }
-    qsort(v, (size_t)samples, sizeof *v, compare);
+    qsort(v, (size_t)n, sizeof *v, compare);
     printf("op %s unit=%s turns=%llu samples=%d min=%.5g median=%.5g p95=%.5g\n", w->name,
-           w->unit != NULL ? w->unit : "ns", (unsigned long long)turns, samples, v[0] / unit,
-           v[samples / 2] / unit, v[(samples * 95 - 1) / 100] / unit);
+           w->unit != NULL ? w->unit : "ns", (unsigned long long)turns, n, v[0] / unit,
+           v[n / 2] / unit, v[(n * 95 - 1) / 100] / unit);
     fflush(stdout);
 }
 
