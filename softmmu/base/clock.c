@@ -80,14 +80,30 @@ static uint64_t tsc_hz_from_cpuid(void)
     return den != 0 && num != 0 && crystal != 0 ? muldiv64(crystal, num, den) : 0;
 }
 
+/* Both clocks at one moment: of several readings the one that took the least, since the thread can
+ * be preempted between the two (a whole time slice of a crowded host is as long as the measurement). */
+static uint64_t both_clocks(uint64_t *tsc)
+{
+    uint64_t least = UINT64_MAX, ns = 0;
+
+    for (unsigned i = 0; i < 32; i++) {
+        uint64_t before = __rdtsc(), now = monotonic_ns(), took = __rdtsc() - before;
+        if (took < least) {
+            least = took;
+            ns = now;
+            *tsc = before + took / 2;
+        }
+    }
+    return ns;
+}
+
 static uint64_t tsc_hz_by_measuring(void)
 {
-    uint64_t ns0 = monotonic_ns(), t0 = __rdtsc(), ns1, t1;
+    uint64_t t0, t1, ns0 = both_clocks(&t0), ns1;
     struct timespec wait = {.tv_nsec = 20 * 1000 * 1000};
 
     nanosleep(&wait, NULL);
-    t1 = __rdtsc();
-    ns1 = monotonic_ns();
+    ns1 = both_clocks(&t1);
     return muldiv64(t1 - t0, NS_PER_SEC, ns1 - ns0);
 }
 
