@@ -26,6 +26,10 @@ typedef enum {
 CpuModel *cpu_model_new(const char *spec, unsigned n_cpus, GError **error);
 void cpu_model_free(CpuModel *m);
 
+/* Take away every feature that is not allowed, and what depends on it; names go to `dropped`. */
+void cpu_model_restrict(CpuModel *m, bool (*allowed)(void *arg, CpuFeature f), void *arg,
+                        GString *dropped);
+
 bool cpu_model_has(const CpuModel *m, CpuFeature f);
 const char *cpu_model_name(const CpuModel *m);
 
@@ -67,6 +71,13 @@ void cpu_cpuid(const CpuState *cpu, uint32_t leaf, uint32_t subleaf, uint32_t re
 const char *cpu_model_row(unsigned i, const char **description);
 /* Would the model of that row have the feature, if this host could run it? */
 bool cpu_model_row_wants(unsigned i, CpuFeature f);
+/* Where CPUID shows it (reg: 0 EAX ... 3 EDX), and whether the host's processor alone performs it. */
+typedef struct {
+    uint32_t leaf, subleaf;
+    unsigned reg, bit;
+    bool host_executes;
+} CpuFeaturePlace;
+CpuFeaturePlace cpu_feature_place(CpuFeature f);
 /* As QEMU spells it. */
 const char *cpu_feature_name(CpuFeature f);
 /* Can it be offered here? */

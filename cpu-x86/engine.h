@@ -7,6 +7,7 @@
 #ifndef CPU_X86_ENGINE_H
 #define CPU_X86_ENGINE_H
 
+#include "cpu-x86/cpuid.h"
 #include "cpu-x86/exit.h"
 #include "cpu-x86/state.h"
 
@@ -18,6 +19,13 @@ struct EngineClass {
     /* Can this host run the engine?  NULL: every host can.  Returns NULL or one line that says why
      * not. */
     const char *(*missing)(void);
+
+    /* It can, but something else should be preferred: one line that says why; NULL: nothing is wrong. */
+    const char *(*drawback)(void);
+
+    /* Take from a CPU model, before CPUs are made of it, what guests cannot have under this engine, and
+     * append the names to `dropped`.  NULL: they can have all. */
+    bool (*restrict_model)(CpuModel *m, GString *dropped, GError **error);
 
     /* Prepare `cpu` for this engine (its own thread, or before it starts), as cpu->engine_config says.  False: `error` says
      * why, one line. */
@@ -35,8 +43,27 @@ struct EngineClass {
 
     /* Make run() return soon: any thread, any time, no locks.  May be NULL: requests are polled. */
     void (*kick)(CpuState *cpu);
+
+    /* NULL: the CpuState is canonical whenever run() has returned.  Else, after CPU_EXIT_REQUEST and
+     * CPU_EXIT_HALT, only `activity`, RFLAGS.IF and nmi_masked are, until sync() brings in the rest.  Own
+     * thread, or the CPU is parked. */
+    void (*sync)(CpuState *cpu);
+
+    /* After CPU_EXIT_FAILED: why, one line, or NULL. */
+    const char *(*why)(const CpuState *cpu);
+
+    /* Lines for `-d stats` and `info accel`; NULL: none.  The CPU is parked. */
+    void (*print_stats)(const CpuState *cpu, GString *out);
+    void (*describe)(GString *out);
 };
 
 extern const EngineClass interp_engine;
+
+static inline void cpu_sync(CpuState *cpu)
+{
+    if (cpu->engine->sync != NULL) {
+        cpu->engine->sync(cpu);
+    }
+}
 
 #endif /* CPU_X86_ENGINE_H */

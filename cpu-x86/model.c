@@ -447,6 +447,7 @@ static void finish(CpuModel *m)
         }
     }
     layout_xsave(m);
+    m->n_words = 0;
     for (unsigned i = 0; i < FEAT_COUNT; i++) {
         if (m->has[i]) {
             add_word_bit(m, &features[i]);
@@ -487,6 +488,18 @@ CpuModel *cpu_model_new(const char *spec, unsigned n_cpus, GError **error)
     }
     finish(m);
     return m;
+}
+
+void cpu_model_restrict(CpuModel *m, bool (*allowed)(void *arg, CpuFeature f), void *arg,
+                        GString *dropped)
+{
+    for (unsigned i = 0; i < FEAT_COUNT; i++) {
+        if (m->has[i] && !allowed(arg, (CpuFeature)i)) {
+            m->has[i] = false;
+            g_string_append_printf(dropped, "%s%s", dropped->len > 0 ? ", " : "", features[i].name);
+        }
+    }
+    finish(m);
 }
 
 void cpu_model_free(CpuModel *m)
@@ -532,6 +545,15 @@ static bool model_names_feature(const ModelInfo *info, const char *name)
 bool cpu_model_row_wants(unsigned i, CpuFeature f)
 {
     return i < 2 ? cpu_feature_available(f) : model_names_feature(&models[i - 2], features[f].name);
+}
+
+CpuFeaturePlace cpu_feature_place(CpuFeature f)
+{
+    const FeatureInfo *i = &features[f];
+
+    return (CpuFeaturePlace){i->leaf, i->subleaf, i->reg, i->bit,
+                             (i->need == NEED_HOST || i->need == NEED_HOST_AVX ||
+                              i->need == NEED_HOST_AVX512 || i->need == NEED_HOST_AMD) && available(i)};
 }
 
 const char *cpu_feature_name(CpuFeature f)

@@ -99,16 +99,40 @@ bool accel_set(Machine *m, const char *name, GError **error)
 
 /* -- Monitors ---------------------------------------------------------------------------------------- */
 
+static void describe_engine(const ConfigEngine *e, bool runs, GString *out)
+{
+    const EngineClass *c = e->engine;
+    const char *missing = c->missing != NULL ? c->missing() : NULL;
+    const char *drawback = missing == NULL && c->drawback != NULL ? c->drawback() : NULL;
+
+    g_string_append_printf(out, "%c %-10s %s\n", runs ? '*' : ' ', e->name, e->help);
+    if (missing != NULL) {
+        g_string_append_printf(out, "    not usable: %s\n", missing);
+    }
+    if (drawback != NULL) {
+        g_string_append_printf(out, "    not chosen unless named: %s\n", drawback);
+    }
+    if (missing == NULL && c->describe != NULL) {
+        c->describe(out);
+    }
+}
+
 void accel_describe(Machine *m, GString *out)
 {
     for (size_t i = 0; config_engine(i) != NULL; i++) {
-        const ConfigEngine *e = config_engine(i);
-        const char *missing = e->engine != NULL && e->engine->missing != NULL ? e->engine->missing()
-                                                                              : NULL;
-        g_string_append_printf(out, "%c %-10s %s%s%s%s\n", e->engine == m->engine ? '*' : ' ', e->name,
-                               e->help, missing != NULL ? " (not usable: " : "",
-                               missing != NULL ? missing : "", missing != NULL ? ")" : "");
+        if (config_engine(i)->engine != NULL) {
+            describe_engine(config_engine(i), config_engine(i)->engine == m->engine, out);
+        }
     }
+    if (m->engine->print_stats == NULL) {
+        return;
+    }
+    run_loop_pause(m);
+    for (unsigned i = 0; i < m->n_cpus; i++) {
+        g_string_append_printf(out, "CPU %u\n", i);
+        m->engine->print_stats(m->cpus[i], out);
+    }
+    run_loop_resume(m);
 }
 
 void hmp_info_accel(HmpCall *c)

@@ -309,7 +309,7 @@ ConfigResult config_parse(MachineConfig *c, int argc, char **argv, GError **erro
         r = run_phase(c, uses, LATE, error);
     }
     if (r == CONFIG_OK && c->engine == NULL) {
-        r = config_result(config_choose_engine(c, "auto", error));
+        r = config_result(config_choose_engine(c, "translate:interpret", error));
     }
     return r == CONFIG_OK ? config_result(check_whole(c, error)) : r;
 }

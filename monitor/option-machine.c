@@ -3,6 +3,7 @@
 #include "monitor/config-internal.h"
 
 #include "cpu-x86/cpuid.h"
+#include "hwaccel/engine.h"
 #include "monitor/report.h"
 #include "monitor/sandbox.h"
 #include "softmmu/base/bits.h"
@@ -17,7 +18,7 @@ static const ConfigEngine engine_rows[] = {
     {"interpret", "the reference interpreter: exact, needs nothing of the host", &interp_engine},
     {"translate", "the x86-to-x86 translator", &translate_engine},
     {"tcg",       "another name of translate", &translate_engine},
-    {"kvm",       "the host's hardware virtualisation", NULL},
+    {"kvm",       "the host's hardware virtualisation (VT-x, SVM) through /dev/kvm", &kvm_engine},
 };
 
 const ConfigEngine *config_engine(size_t i)
@@ -35,12 +36,28 @@ static const ConfigEngine *find_engine(const char *name)
     return NULL;
 }
 
-/* The first engine of the list that is in this build and that this host can run.  "auto" stands for
- * translate, then interpret. */
+/* NULL: the host can run it. */
+static const char *engine_missing(const ConfigEngine *e)
+{
+    return e->engine == NULL ? "it is not in this build" : e->engine->missing != NULL ? e->engine->missing() : NULL;
+}
+
+static const char *engine_drawback(const ConfigEngine *e)
+{
+    return e->engine->drawback != NULL ? e->engine->drawback() : NULL;
+}
+
+/* "auto": doc/KVM.md, "Which engine". */
+static GStrv engine_names(const char *list)
+{
+    return g_strsplit(strcmp(list, "auto") == 0 ? "kvm:translate:interpret" : list, ":", -1);
+}
+
+/* The first engine of the list that this host runs well, else the first that it can run at all. */
 bool config_choose_engine(MachineConfig *c, const char *list, GError **error)
 {
-    g_auto(GStrv) names = g_strsplit(strcmp(list, "auto") == 0 ? "translate:interpret" : list, ":", -1);
-    const ConfigEngine *last = NULL;
+    g_auto(GStrv) names = engine_names(list);
+    const ConfigEngine *last = NULL, *poor = NULL;
     const char *missing = NULL;
 
     for (char **n = names; *n != NULL; n++) {
@@ -48,14 +65,17 @@ bool config_choose_engine(MachineConfig *c, const char *list, GError **error)
         if (last == NULL) {
             return fail(error, "no engine is called '%s'; '-accel help' lists them", *n);
         }
-        missing = "it is not in this build";
-        if (last->engine != NULL) {
-            missing = last->engine->missing != NULL ? last->engine->missing() : NULL;
-            if (missing == NULL) {
-                c->engine = last->engine;
-                return true;
-            }
+        missing = engine_missing(last);
+        if (missing == NULL && engine_drawback(last) == NULL) {
+            c->engine = last->engine;
+            return true;
         }
+        poor = missing == NULL && poor == NULL ? last : poor;
+    }
+    if (poor != NULL) {
+        report_info("-accel %s: %s", poor->name, engine_drawback(poor));
+        c->engine = poor->engine;
+        return true;
     }
     return fail(error, "engine '%s' cannot be used: %s; interpret always can",
                 last != NULL ? last->name : list, missing);
@@ -103,6 +123,11 @@ ConfigResult option_accel(MachineConfig *c, const OptUse *use, GError **error)
     }
     return config_result(opt_list_finish(l, error) &&
                          (c->engine != NULL || config_choose_engine(c, list, error)));
+}
+
+ConfigResult option_enable_kvm(MachineConfig *c, const OptUse *use, GError **error)
+{
+    return config_result(c->engine != NULL || config_choose_engine(c, "kvm", error));
 }
 
 /* -- Machine ------------------------------------------------------------------------------------------ */

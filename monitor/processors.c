@@ -6,6 +6,7 @@
 #include "hw/lapic.h"
 #include "hw/pic.h"
 #include "monitor/config.h"
+#include "monitor/report.h"
 #include "monitor/run-loop.h"
 
 /* A CPU's place on the board. */
@@ -162,6 +163,25 @@ static int current_cpu_index(void *arg)
 
 /* -- Making ------------------------------------------------------------------------------------------- */
 
+/* A guest under an engine that cannot offer all of the model's features is told so, by CPUID; whoever named
+ * a model is told too. */
+static bool restrict_model(Machine *m, const char *spec, GError **error)
+{
+    g_autoptr(GString) dropped = g_string_new(NULL);
+
+    if (m->engine->restrict_model == NULL) {
+        return true;
+    }
+    if (!m->engine->restrict_model(m->cpu_model, dropped, error)) {
+        return false;
+    }
+    if (dropped->len > 0 && !g_str_has_prefix(spec, "max") && !g_str_has_prefix(spec, "host")) {
+        report_info("-cpu %s: left out, since the engine %s does not offer them here: %s", spec, m->engine->name,
+                    dropped->str);
+    }
+    return true;
+}
+
 Processors *processors_new(Machine *m, GError **error)
 {
     Processors *p;
@@ -170,6 +190,9 @@ Processors *processors_new(Machine *m, GError **error)
     m->cpu_model = cpu_model_new(spec, m->config->n_cpus, error);
     if (m->cpu_model == NULL) {
         g_prefix_error(error, "-cpu %s: ", spec);
+        return NULL;
+    }
+    if (!restrict_model(m, spec, error)) {
         return NULL;
     }
     p = g_new0(Processors, 1);

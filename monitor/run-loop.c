@@ -69,6 +69,27 @@ static bool park(CpuThread *t)
     return !r->ending;
 }
 
+static void on_shutdown(CpuThread *t)
+{
+    log_item(CPU_RESET, "CPU %u: triple fault at rip %#" G_GINT64_MODIFIER "x", t->cpu->index,
+             t->cpu->rip);
+    lock_take(&t->machine->lock);
+    machine_request_reset(t->machine, CAUSE_TRIPLE_FAULT);
+    lock_release(&t->machine->lock);
+}
+
+/* Others may look at the CPU from here on.  An event that the engine had begun to deliver may end in a
+ * triple fault when it is brought to its end. */
+static void make_canonical(CpuThread *t)
+{
+    bool running = t->cpu->activity == CPU_RUNNING;
+
+    cpu_sync(t->cpu);
+    if (unlikely(running && t->cpu->activity == CPU_SHUTDOWN)) {
+        on_shutdown(t);
+    }
+}
+
 /* Act on STOP, INIT and SIPI.  INIT comes before a SIPI that arrived with it. */
 static bool attend(CpuThread *t)
 {
@@ -77,6 +98,7 @@ static bool attend(CpuThread *t)
     uint32_t req;
     bool go_on;
 
+    make_canonical(t);
     lock_take(&m->lock);
     go_on = park(t);
     req = cpu_requests(cpu);
@@ -100,19 +122,14 @@ static bool attend(CpuThread *t)
 
 /* -- Exits ------------------------------------------------------------------------------------------ */
 
-static void on_shutdown(CpuThread *t)
-{
-    log_item(CPU_RESET, "CPU %u: triple fault at rip %#" G_GINT64_MODIFIER "x", t->cpu->index,
-             t->cpu->rip);
-    lock_take(&t->machine->lock);
-    machine_request_reset(t->machine, CAUSE_TRIPLE_FAULT);
-    lock_release(&t->machine->lock);
-}
-
 static void on_failed(CpuThread *t)
 {
+    const EngineClass *engine = t->cpu->engine;
+    const char *why = engine->why != NULL ? engine->why(t->cpu) : NULL;
+
     lock_take(&t->machine->lock);
-    report_error("CPU %u: the engine %s failed", t->cpu->index, t->machine->engine->name);
+    report_error("CPU %u: the engine %s failed%s%s", t->cpu->index, t->machine->engine->name,
+                 why != NULL ? ": " : "", why != NULL ? why : "");
     machine_request_shutdown(t->machine, CAUSE_FAILED, 1);
     lock_release(&t->machine->lock);
 }
@@ -200,6 +217,7 @@ static void run_cpu(CpuThread *t)
             continue;
         }
         if (log_on[LOG_CPU]) {
+            cpu_sync(cpu);
             log_registers(cpu);
         }
         act_on(t, run_engine(t));

@@ -58,6 +58,9 @@ void stats_print(Machine *m, GString *out)
             }
         }
         print_tlb(cpu, out);
+        if (m->engine->print_stats != NULL) {
+            m->engine->print_stats(cpu, out);
+        }
     }
     stats_print_direct(m, out);
 }

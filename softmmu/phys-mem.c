@@ -126,6 +126,17 @@ void phys_mem_listen(PhysMem *pm, void (*changed)(void *arg), void *arg)
     g_array_append_val(pm->listeners, l);
 }
 
+void phys_mem_unlisten(PhysMem *pm, void (*changed)(void *arg), void *arg)
+{
+    for (unsigned i = 0; i < pm->listeners->len; i++) {
+        Listener *l = &g_array_index(pm->listeners, Listener, i);
+        if (l->changed == changed && l->arg == arg) {
+            g_array_remove_index(pm->listeners, i);
+            return;
+        }
+    }
+}
+
 static PhysRegion *add_region(PhysMem *pm, PhysRegion region)
 {
     PhysRegion *r = g_new(PhysRegion, 1);
@@ -250,6 +261,19 @@ void phys_mem_set_code(PhysMem *pm, uint64_t offset)
     }
 }
 
+/* What was made from the page's bytes is old; the flag first (invariant 2). */
+static void code_written(PhysMem *pm, uint64_t offset)
+{
+    page_flags_clear(pm, offset, PAGE_CODE);
+    __atomic_add_fetch(&pm->code_version[offset >> GUEST_PAGE_SHIFT], 1, __ATOMIC_SEQ_CST);
+    if (pm->code_changed != NULL) {
+        pm->code_changed(pm->code_changed_arg, offset);
+    }
+    if (pm->mirror != NULL) {
+        pm->mirror->code_written(pm->mirror->arg, offset);
+    }
+}
+
 static void page_written(PhysMem *pm, uint64_t offset)
 {
     uint8_t flags = page_flags_get(pm, offset);
@@ -261,14 +285,7 @@ static void page_written(PhysMem *pm, uint64_t offset)
         page_flags_set(pm, offset, PAGE_DIRTY_MIGRATION);
     }
     if ((flags & PAGE_CODE) != 0) {
-        page_flags_clear(pm, offset, PAGE_CODE);
-        __atomic_add_fetch(&pm->code_version[offset >> GUEST_PAGE_SHIFT], 1, __ATOMIC_SEQ_CST);
-        if (pm->code_changed != NULL) {
-            pm->code_changed(pm->code_changed_arg, offset);
-        }
-        if (pm->mirror != NULL) {
-            pm->mirror->code_written(pm->mirror->arg, offset);
-        }
+        code_written(pm, offset);
     }
     if ((flags & PAGE_TRACED) != 0 && pm->write_trace != NULL) {
         pm->write_trace(pm->write_trace_arg, offset, 1);
@@ -282,6 +299,24 @@ void phys_mem_written(PhysMem *pm, uint64_t offset, uint64_t len)
     g_assert(end <= pm->size && end >= offset);
     for (uint64_t page = offset & GUEST_PAGE_MASK; page < end; page += GUEST_PAGE_SIZE) {
         page_written(pm, page);
+    }
+}
+
+void phys_mem_forget_code(PhysMem *pm)
+{
+    const uint64_t code = UINT64_C(0x0101010101010101) * PAGE_CODE;
+    uint64_t pages = pm->used >> GUEST_PAGE_SHIFT;
+
+    for (uint64_t i = 0; i < pages; i += 8) { /* eight flags at a time: there are many */
+        uint64_t n = MIN(pages - i, 8);
+        if (n == 8 && (load_le(pm->page_flags + i, 8) & code) == 0) {
+            continue;
+        }
+        for (uint64_t at = i; at < i + n; at++) {
+            if ((page_flags_get(pm, at << GUEST_PAGE_SHIFT) & PAGE_CODE) != 0) {
+                code_written(pm, at << GUEST_PAGE_SHIFT);
+            }
+        }
     }
 }
 

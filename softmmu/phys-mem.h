@@ -95,6 +95,8 @@ struct PhysMem {
     void *write_trace_arg;
     void (*code_changed)(void *arg, uint64_t offset); /* a PAGE_CODE page was written; may be NULL */
     void *code_changed_arg;
+    void (*dirty_wanted)(void *arg); /* hwaccel: bring the PAGE_DIRTY_* flags up to date; may be NULL */
+    void *vm;                 /* hwaccel's, which maps this memory; NULL: none          */
     const PhysMirror *mirror; /* borrowed, may be NULL; set while no CPU runs      */
 };
 
@@ -133,6 +135,7 @@ void phys_mem_set_a20(PhysMem *pm, bool on);
 
 /* Call `changed` (machine lock held) after each new view; CPUs flush their TLBs there. */
 void phys_mem_listen(PhysMem *pm, void (*changed)(void *arg), void *arg);
+void phys_mem_unlisten(PhysMem *pm, void (*changed)(void *arg), void *arg);
 
 /* Iterate the flat view in address order (info mtree, KVM slots, e820). */
 void phys_mem_foreach(PhysMem *pm, void (*f)(const PhysRange *r, const char *name, void *arg),
@@ -181,6 +184,18 @@ static inline bool page_store_needs_marking(uint8_t flags)
 {
     return (flags & (PAGE_CODE | PAGE_TRACED)) != 0 || (flags & PAGE_DIRTY_MIGRATION) == 0 ||
            ((flags & PAGE_LOG_DISPLAY) != 0 && (flags & PAGE_DIRTY_DISPLAY) == 0);
+}
+
+/* Guest memory may have been written by a way that does not tell (a guest under hwaccel): whatever was
+ * decoded or translated from any page is to be compared again. */
+void phys_mem_forget_code(PhysMem *pm);
+
+/* Before looking at dirty flags: collect what the hardware has logged.  Machine lock held. */
+static inline void phys_mem_collect_dirty(PhysMem *pm)
+{
+    if (pm->dirty_wanted != NULL) {
+        pm->dirty_wanted(pm->vm);
+    }
 }
 
 /* Set or clear; returns the flags before. */

@@ -83,7 +83,7 @@ def main(metaphrase, guest, turns, *engines):
         path = os.path.join(scratch, "qmp")
         # A model that every engine can run everywhere.
         process = subprocess.Popen(
-            [metaphrase, "-accel", engines[0], "-cpu", "qemu64", "-m", "64", "-display", "none", "-kernel", guest,
+            [metaphrase, "-accel", engines[0], "-cpu", "qemu64,kvm=off", "-m", "64", "-display", "none", "-kernel", guest,
              "-serial", "stdio", "-monitor", "none", "-no-reboot", "-qmp", f"unix:{path},server=on,wait=off",
              "-device", "isa-debug-exit,iobase=0xf4,iosize=4"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE)

@@ -1,0 +1,473 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The engine: enter KVM, leave it, inject what is pending in between.
+ *
+ * The machine's interrupt controllers are the machine's (hw/): KVM has none.  An interrupt is injected
+ * when the guest can take it; otherwise KVM is asked to come back as soon as it can.
+ */
+#include "hwaccel/engine.h"
+
+#include "hwaccel/kvm-cpu.h"
+#include "softmmu/base/bits.h"
+
+#include <errno.h>
+#include <gio/gio.h>
+#include <sched.h>
+#include <signal.h>
+#include <string.h>
+#include <x86intrin.h>
+
+/* -- Kicks ------------------------------------------------------------------------------------------- */
+
+static int kick_signal(void)
+{
+    return SIGRTMIN + 2;
+}
+
+static void nothing(int sig)
+{
+}
+
+void kvm_cpu_kick(KvmCpu *k)
+{
+    __atomic_store_n(&k->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
+    if (__atomic_load_n(&k->inside, __ATOMIC_SEQ_CST)) {
+        pthread_kill(k->thread, kick_signal());
+    }
+}
+
+static void engine_kick(CpuState *cpu)
+{
+    KvmCpu *k = cpu->engine_data;
+
+    if (k != NULL) {
+        kvm_cpu_kick(k);
+    }
+}
+
+static void know_thread(KvmCpu *k)
+{
+    struct sigaction sa = {.sa_handler = nothing};
+    sigset_t set;
+
+    if (k->thread_known && pthread_equal(k->thread, pthread_self())) {
+        return;
+    }
+    sigaction(kick_signal(), &sa, NULL); /* without SA_RESTART: KVM_RUN returns */
+    sigemptyset(&set);
+    sigaddset(&set, kick_signal());
+    pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+    k->thread = pthread_self();
+    k->thread_known = true;
+}
+
+/* -- Before an entry ----------------------------------------------------------------------------------- */
+
+enum { LEAVE = CPU_REQ_KICK | CPU_REQ_STOP | CPU_REQ_INIT | CPU_REQ_SIPI };
+
+static bool ask(KvmCpu *k, unsigned long request, void *arg)
+{
+    int r = k->vm->ops->request(k->vm->ops, k->fd, request, (uintptr_t)arg);
+
+    return r >= 0 || kvm_cpu_failed(k, request, r);
+}
+
+/* External interrupts; true unless it failed. */
+static bool inject_interrupt(KvmCpu *k)
+{
+    CpuState *cpu = k->cpu;
+    struct kvm_run *run = k->run;
+
+    if ((cpu_requests(cpu) & CPU_REQ_INTR) != 0 && run->if_flag && run->ready_for_interrupt_injection) {
+        int vector = cpu->bus.irq_ack(cpu->bus.arg);
+        if (vector >= 0) {
+            struct kvm_interrupt irq = {.irq = (uint32_t)vector};
+            run->ready_for_interrupt_injection = 0;
+            cpu->stats[STAT_INTERRUPTS]++;
+            if (!ask(k, KVM_INTERRUPT, &irq)) {
+                return false;
+            }
+        }
+    }
+    run->request_interrupt_window = (cpu_requests(cpu) & CPU_REQ_INTR) != 0;
+    return true;
+}
+
+static bool inject(KvmCpu *k)
+{
+    CpuState *cpu = k->cpu;
+
+    if ((cpu_requests(cpu) & CPU_REQ_NMI) != 0 && k->vm->host->user_nmi) {
+        cpu_unrequest(cpu, CPU_REQ_NMI);
+        if (!ask(k, KVM_NMI, NULL)) {
+            return false;
+        }
+    }
+    if (!inject_interrupt(k)) {
+        return false;
+    }
+    if (cpu->bus.cr8_read != NULL) { /* after the acknowledge */
+        k->run->cr8 = k->cr8 = cpu->bus.cr8_read(cpu->bus.arg);
+    }
+    return true;
+}
+
+/* The state to KVM; the trap due after the last instruction comes before the next. */
+static CpuExit load(KvmCpu *k)
+{
+    CpuState *cpu = k->cpu;
+
+    while (!k->loaded) {
+        if (cpu->pending_dbg != 0) {
+            CpuExit exit = kvm_interpret(k, 1);
+            if (exit != CPU_EXIT_BUDGET) {
+                return exit;
+            }
+        } else if (!kvm_push(k)) {
+            return CPU_EXIT_FAILED;
+        } else {
+            k->run->if_flag = (cpu->rflags & FLAG_IF) != 0;
+            k->run->ready_for_interrupt_injection = k->run->if_flag && !cpu->shadow;
+        }
+    }
+    return CPU_EXIT_BUDGET;
+}
+
+/* -- An entry -------------------------------------------------------------------------------------------- */
+
+/* Something came up after inject() looked. */
+static bool wants_attention(const KvmCpu *k)
+{
+    uint32_t r = cpu_requests(k->cpu);
+
+    return (r & (LEAVE | CPU_REQ_FLUSH)) != 0 || ((r & CPU_REQ_NMI) != 0 && k->vm->host->user_nmi) ||
+           ((r & CPU_REQ_INTR) != 0 && !k->run->request_interrupt_window);
+}
+
+static void set_inside(KvmCpu *k, bool inside)
+{
+    __atomic_store_n(&k->inside, inside, __ATOMIC_SEQ_CST);
+}
+
+/* KVM_RUN; -EINTR also when there was a reason not to enter.  A kick either finds `inside` set and signals,
+ * or has set its request before we look. */
+static int enter(KvmCpu *k)
+{
+    KvmVm *vm = k->vm;
+    int r = -EINTR;
+
+    __atomic_store_n(&k->run->immediate_exit, 0, __ATOMIC_SEQ_CST);
+    set_inside(k, true);
+    if (!wants_attention(k)) {
+        pthread_rwlock_rdlock(&vm->running);
+        if (!__atomic_load_n(&vm->changing, __ATOMIC_SEQ_CST)) {
+            uint64_t t0 = __rdtsc();
+            k->unfinished = false;
+            r = vm->ops->request(vm->ops, k->fd, KVM_RUN, 0);
+            k->guest_ticks += __rdtsc() - t0;
+        }
+        pthread_rwlock_unlock(&vm->running);
+    }
+    set_inside(k, false);
+    return r;
+}
+
+static void note_cr8(KvmCpu *k)
+{
+    if (k->run->cr8 != k->cr8 && k->cpu->bus.cr8_write != NULL) {
+        k->cr8 = k->run->cr8;
+        k->cpu->bus.cr8_write(k->cpu->bus.arg, k->cr8);
+    }
+}
+
+static CpuExit enter_and_handle(KvmCpu *k)
+{
+    int r = enter(k);
+    uint64_t t0 = __rdtsc();
+    KvmExitRow row;
+    CpuExit exit;
+
+    if (r == -EINTR || r == -EAGAIN) {
+        row = KVM_ROW_SIGNAL;
+    } else if (r == -EFAULT) { /* memory that is not there, to KVM */
+        row = KVM_ROW_OTHER;
+    } else if (r < 0) {
+        kvm_cpu_failed(k, KVM_RUN, r);
+        return CPU_EXIT_FAILED;
+    } else {
+        row = kvm_exit_row(k->run);
+    }
+    note_cr8(k);
+    k->runs_since++;
+    exit = kvm_handle_exit(k, row);
+    k->exits[row].n++;
+    k->exits[row].ticks += __rdtsc() - t0;
+    return exit;
+}
+
+/* -- run() ------------------------------------------------------------------------------------------------- */
+
+/* Single steps and a debugger's points are the interpreter's: KVM can hold but four, and none in every
+ * mode. */
+static bool is_debugged(const CpuState *cpu, uint64_t budget)
+{
+    return budget <= 16 || cpu->breakpoint_at != NULL || cpu->n_watch != 0;
+}
+
+static CpuExit run_by_kvm(KvmCpu *k)
+{
+    CpuState *cpu = k->cpu;
+
+    for (;;) {
+        CpuExit exit;
+
+        if ((cpu_requests(cpu) & CPU_REQ_FLUSH) != 0) {
+            cpu_unrequest(cpu, CPU_REQ_FLUSH);
+            tlb_flush_all(&cpu->mmu.tlb);
+        }
+        if ((cpu_requests(cpu) & LEAVE) != 0) {
+            return CPU_EXIT_REQUEST;
+        }
+        if (k->vm->problem != NULL) {
+            g_free(k->why);
+            k->why = g_strdup(k->vm->problem);
+            return CPU_EXIT_FAILED;
+        }
+        exit = load(k);
+        if (exit == CPU_EXIT_BUDGET) {
+            exit = inject(k) ? enter_and_handle(k) : CPU_EXIT_FAILED;
+        }
+        if (exit != CPU_EXIT_BUDGET) {
+            return exit;
+        }
+    }
+}
+
+static CpuExit engine_run(CpuState *cpu, uint64_t budget)
+{
+    KvmCpu *k = cpu->engine_data;
+
+    know_thread(k);
+    if (k->why != NULL) {
+        return CPU_EXIT_FAILED;
+    }
+    if (is_debugged(cpu, budget)) {
+        CpuExit exit = kvm_pull(k) ? kvm_interpret(k, budget) : CPU_EXIT_FAILED;
+        kvm_vm_forget_tables(k->vm);
+        return exit;
+    }
+    return run_by_kvm(k);
+}
+
+static void engine_sync(CpuState *cpu)
+{
+    KvmCpu *k = cpu->engine_data;
+
+    if (k != NULL && k->why == NULL) {
+        kvm_pull(k);           /* when it fails, the next run() says so */
+    }
+}
+
+/* -- Attaching ------------------------------------------------------------------------------------------------ */
+
+static bool model_fits(const KvmCpu *k, GError **error)
+{
+    g_autoptr(GString) lacking = g_string_new(NULL);
+
+    for (unsigned f = 0; f < FEAT_COUNT; f++) {
+        if (cpu_model_has(k->cpu->model, f) && !kvm_offers(k->vm->host, f)) {
+            g_string_append_printf(lacking, "%s%s", lacking->len > 0 ? ", " : "", cpu_feature_name(f));
+        }
+    }
+    if (lacking->len > 0) {
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED,
+                    "KVM here does not offer CPU features that the guest has: %s", lacking->str);
+    }
+    return lacking->len == 0;
+}
+
+static void free_cpu(KvmCpu *k)
+{
+    const KvmOps *ops = k->vm->ops;
+
+    g_ptr_array_remove(k->vm->cpus, k);
+    if (k->run != NULL) {
+        ops->unmap(ops, k->run, k->vm->host->run_size);
+    }
+    if (k->fd >= 0) {
+        ops->close(ops, k->fd);
+    }
+    kvm_vm_put(k->vm);
+    g_array_free(k->msrs, TRUE);
+    g_array_free(k->refused, TRUE);
+    g_free(k->xsave);
+    g_free(k->why);
+    g_free(k);
+}
+
+static bool make(KvmCpu *k, GError **error)
+{
+    const KvmOps *ops = k->vm->ops;
+
+    if (!model_fits(k, error)) {
+        return false;
+    }
+    k->fd = ops->request(ops, k->vm->fd, KVM_CREATE_VCPU, k->cpu->index);
+    if (k->fd < 0) {
+        return kvm_fail(error, KVM_CREATE_VCPU, k->fd);
+    }
+    k->run = ops->map(ops, k->fd, k->vm->host->run_size);
+    if (k->run == NULL) {
+        return kvm_fail(error, KVM_CREATE_VCPU, -errno);
+    }
+    return kvm_set_cpuid(k, error);
+}
+
+bool kvm_attach(CpuState *cpu, const KvmOps *ops, GError **error)
+{
+    KvmVm *vm = interp_engine.attach(cpu, error) ? kvm_vm_get(ops, cpu->mem, error) : NULL;
+    KvmCpu *k;
+
+    if (vm == NULL) {
+        return false;
+    }
+    k = g_new0(KvmCpu, 1);
+    k->cpu = cpu;
+    k->vm = vm;
+    k->fd = -1;
+    k->burst = 1;
+    k->runs_since = UINT32_MAX;
+    k->msrs = g_array_new(FALSE, FALSE, sizeof(uint32_t));
+    k->refused = g_array_new(FALSE, FALSE, sizeof(uint32_t));
+    if (!make(k, error)) {
+        free_cpu(k);
+        return false;
+    }
+    kvm_sync_prepare(k);
+    g_ptr_array_add(vm->cpus, k);
+    cpu->engine_data = k;
+    return true;
+}
+
+void kvm_detach(CpuState *cpu)
+{
+    KvmCpu *k = cpu->engine_data;
+
+    if (k != NULL) {           /* else it failed before it was attached */
+        engine_sync(cpu);
+        cpu->engine_data = NULL;
+        free_cpu(k);
+        phys_mem_forget_code(cpu->mem);
+    }
+}
+
+static bool engine_attach(CpuState *cpu, GError **error)
+{
+    return kvm_attach(cpu, &kvm_host_ops, error);
+}
+
+/* -- What the host is ------------------------------------------------------------------------------------------ */
+
+static const char *engine_missing(void)
+{
+    g_autoptr(GError) error = NULL;
+    KvmHost *h = kvm_host_open(&kvm_host_ops, &error);
+
+    if (h == NULL) {
+        return g_intern_string(error->message);
+    }
+    kvm_host_close(h);
+    return NULL;
+}
+
+static const char *engine_drawback(void)
+{
+    KvmHost *h = kvm_host_open(&kvm_host_ops, NULL);
+    g_autofree char *text = h != NULL ? kvm_host_drawback(h) : NULL;
+
+    kvm_host_close(h);
+    return text != NULL ? g_intern_string(text) : NULL;
+}
+
+static bool offers(void *host, CpuFeature f)
+{
+    return kvm_offers(host, f);
+}
+
+static bool engine_restrict(CpuModel *m, GString *dropped, GError **error)
+{
+    KvmHost *h = kvm_host_open(&kvm_host_ops, error);
+
+    if (h == NULL) {
+        return false;
+    }
+    cpu_model_restrict(m, offers, h, dropped);
+    kvm_host_close(h);
+    return true;
+}
+
+static const char *engine_why(const CpuState *cpu)
+{
+    const KvmCpu *k = cpu->engine_data;
+
+    return k != NULL ? k->why : NULL;
+}
+
+/* -- Statistics -------------------------------------------------------------------------------------------------- */
+
+static const char *const exit_names[KVM_ROW_COUNT] = {
+#define KVM_EXIT_ROW(id, reason, text) [KVM_ROW_##id] = text,
+#include "hwaccel/kvm-exits.def"
+#undef KVM_EXIT_ROW
+};
+
+static void engine_stats(const CpuState *cpu, GString *out)
+{
+    const KvmCpu *k = cpu->engine_data;
+    double us = 1e6 / (double)cpu->tsc_hz;
+
+    if (k == NULL) {
+        return;
+    }
+    g_string_append_printf(out, "  KVM: %.3f s inside, %" G_GUINT64_FORMAT " instructions interpreted, %u memory "
+                           "slots\n", (double)k->guest_ticks * us / 1e6, k->interpreted, k->vm->slots->len);
+    for (unsigned i = 0; i < KVM_ROW_COUNT; i++) {
+        if (k->exits[i].n != 0) {
+            g_string_append_printf(out, "  exit: %-34s %12" G_GUINT64_FORMAT "  %8.2f us each\n", exit_names[i],
+                                   k->exits[i].n, (double)k->exits[i].ticks * us / (double)k->exits[i].n);
+        }
+    }
+    for (unsigned i = 0; i < k->refused->len; i++) {
+        g_string_append_printf(out, "  KVM does not take MSR %#x\n", g_array_index(k->refused, uint32_t, i));
+    }
+}
+
+static void engine_describe(GString *out)
+{
+    g_autoptr(GError) error = NULL;
+    KvmHost *h = kvm_host_open(&kvm_host_ops, &error);
+
+    if (h == NULL) {
+        return;
+    }
+    g_string_append_printf(out, "    KVM API 12 on %s, %s page tables, MSR exits %s, %u MSRs saved\n",
+                           h->hardware != NULL ? h->hardware : "no VT-x and no SVM",
+                           h->nested_paging ? "the processor's" : "shadowed",
+                           h->msr_filter ? "and filter" : h->msr_exits ? "without filter" : "none", h->n_msrs);
+    kvm_host_close(h);
+}
+
+const EngineClass kvm_engine = {
+    .name = "kvm",
+    .missing = engine_missing,
+    .drawback = engine_drawback,
+    .restrict_model = engine_restrict,
+    .attach = engine_attach,
+    .detach = kvm_detach,
+    .run = engine_run,
+    .kick = engine_kick,
+    .sync = engine_sync,
+    .why = engine_why,
+    .print_stats = engine_stats,
+    .describe = engine_describe,
+};

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the host's KVM is and can do.
+ *
+ * /dev/kvm that opens says little: KVM may be built without VT-x and SVM behind it (PVM), where the
+ * guest's kernel runs on KVM's own instruction emulator, thousands of times slower than it should
+ * and not always right.  So a host is asked three things: is it there (kvm_host_open), what does it offer
+ * (the fields), and does it truly work (kvm_host_drawback: known from the processor, or measured by a
+ * guest of a few instructions).
+ */
+#ifndef HWACCEL_HOST_H
+#define HWACCEL_HOST_H
+
+#include "hwaccel/kvm-ops.h"
+
+#include <linux/kvm.h>
+
+typedef struct {
+    const KvmOps *ops;         /* borrowed */
+    int fd;                    /* /dev/kvm */
+    size_t run_size;           /* bytes of a CPU's shared page                      */
+    struct kvm_cpuid2 *cpuid;  /* what KVM supports; owned                          */
+    uint32_t *msrs;            /* what KVM saves and restores; owned                */
+    unsigned n_msrs;
+    size_t xsave_size;         /* of KVM_GET_XSAVE2; 0: 4096 bytes by KVM_GET_XSAVE */
+    uint32_t sync_regs;        /* KVM_SYNC_X86_*                                    */
+    const char *hardware;      /* "VT-x", "SVM"; NULL: the processor shows neither  */
+    bool nested_paging;        /* it walks the guest's page tables (EPT, NPT); else KVM shadows them */
+    bool readonly_mem, set_tss, set_identity, user_nmi, immediate_exit, msr_exits, msr_filter, sregs2,
+        stats_fd, triple_fault_event, guest_debug, emulation_exits;
+    unsigned coalesced_page;   /* of the ring, in the shared page's file; 0: none   */
+} KvmHost;
+
+/* Open and ask.  NULL with one line in `error`: not there, forbidden (and what to do about it), too old. */
+KvmHost *kvm_host_open(const KvmOps *ops, GError **error);
+void kvm_host_close(KvmHost *h);
+
+/* Does KVM support this bit of CPUID?  reg: 0 EAX ... 3 EDX. */
+bool kvm_host_has_cpuid(const KvmHost *h, uint32_t leaf, uint32_t subleaf, unsigned reg, unsigned bit);
+
+/* Why a guest should rather not be run here although it can be; NULL: all is well.  Free it. */
+char *kvm_host_drawback(KvmHost *h);
+
+#endif /* HWACCEL_HOST_H */

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * One CPU in KVM, between engine.c, exits.c, sync.c and cpuid.c.
+ *
+ * Its state is in one of two places: in the CpuState, or (`loaded`) in KVM.  It goes to KVM before the
+ * guest runs there, and comes back when somebody wants to see it (EngineClass.sync), an instruction is to be
+ * interpreted, or the CPU leaves for more than a nap.
+ */
+#ifndef HWACCEL_KVM_CPU_H
+#define HWACCEL_KVM_CPU_H
+
+#include "cpu-x86/cpuid.h"
+#include "cpu-x86/engine.h"
+#include "hwaccel/vm.h"
+
+typedef enum {
+#define KVM_EXIT_ROW(id, reason, text) KVM_ROW_##id,
+#include "hwaccel/kvm-exits.def"
+#undef KVM_EXIT_ROW
+    KVM_ROW_COUNT
+} KvmExitRow;
+
+typedef struct {
+    uint64_t n;
+    uint64_t ticks;            /* of the host's TSC, spent on it outside KVM_RUN */
+} KvmExitStat;
+
+typedef struct KvmCpu {
+    CpuState *cpu;
+    KvmVm *vm;
+    int fd;
+    struct kvm_run *run;
+    pthread_t thread;
+    bool thread_known;
+    bool inside;               /* in KVM_RUN or about to be (atomic)                       */
+    bool loaded;               /* KVM has the state                                        */
+    bool unfinished;           /* the last exit's instruction ends with the next KVM_RUN   */
+    uint64_t cr8;              /* what run->cr8 was set to                                 */
+    uint64_t xfeatures;        /* XSAVE components that both sides have                    */
+    bool has_xcrs;
+    bool tsc_exact;            /* the TSC's offset can be set and read as such             */
+    uint8_t *xsave;
+    size_t xsave_size;
+    GArray *msrs;              /* uint32_t: those kept in step                             */
+    GArray *refused;           /* uint32_t: those KVM did not take                         */
+    char *why;                 /* it failed: one line                                      */
+
+    /* Phases that KVM is bad at are left to the interpreter, longer each time they come back soon. */
+    uint64_t burst;            /* instructions the next time                               */
+    uint64_t runs_since;       /* entries since the last time                              */
+
+    KvmExitStat exits[KVM_ROW_COUNT];
+    uint64_t guest_ticks;      /* inside KVM_RUN                                           */
+    uint64_t interpreted;      /* instructions executed by the interpreter instead         */
+} KvmCpu;
+
+/* Make the CPU in KVM; false with `error`, and nothing is left.  engine.c. */
+bool kvm_attach(CpuState *cpu, const KvmOps *ops, GError **error);
+void kvm_detach(CpuState *cpu);
+/* Any thread. */
+void kvm_cpu_kick(KvmCpu *k);
+
+/* -- cpuid.c ---- */
+
+/* May a guest use this feature here? */
+bool kvm_offers(const KvmHost *h, CpuFeature f);
+bool kvm_set_cpuid(KvmCpu *k, GError **error);
+
+/* -- sync.c ---- */
+
+/* Learn which MSRs and components there are; once, with the CpuState canonical. */
+void kvm_sync_prepare(KvmCpu *k);
+/* CpuState -> KVM, KVM -> CpuState; false: k->why. */
+bool kvm_push(KvmCpu *k);
+bool kvm_pull(KvmCpu *k);
+/* The TSC alone, after the guest wrote it. */
+bool kvm_push_tsc(KvmCpu *k);
+/* Note why it failed (the first reason counts); returns false. */
+bool kvm_cpu_failed(KvmCpu *k, unsigned long request, int negative_errno);
+
+/* -- exits.c ---- */
+
+/* Carry out what KVM_RUN returned with.  CPU_EXIT_BUDGET: go on; else run() returns it. */
+CpuExit kvm_handle_exit(KvmCpu *k, KvmExitRow row);
+KvmExitRow kvm_exit_row(const struct kvm_run *run);
+/* Let the interpreter go on from here; the state is pulled. */
+CpuExit kvm_interpret(KvmCpu *k, uint64_t budget);
+
+#endif /* HWACCEL_KVM_CPU_H */

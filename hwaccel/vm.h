@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A machine's VM in KVM: its descriptor and its memory slots.
+ *
+ * One VM a PhysMem (PhysMem.vm), made when the first CPU attaches and freed with the last; so a change
+ * of engine always begins with a fresh one.  Slots follow the region map: RAM, ROM (read-only), nothing for
+ * windows and holes, whose accesses exit.
+ *
+ * CPUs hold `running` for reading while they are in KVM_RUN; whoever changes slots kicks them and holds
+ * it for writing, so that no guest sees a map half changed.  The machine lock is never taken while
+ * `running` is held for reading.
+ */
+#ifndef HWACCEL_VM_H
+#define HWACCEL_VM_H
+
+#include "hwaccel/host.h"
+#include "softmmu/phys-mem.h"
+
+typedef struct {
+    uint64_t gpa, len, hva;    /* len 0: the slot's number is free */
+    uint32_t flags;            /* KVM_MEM_*                        */
+    uint64_t offset;           /* of hva in the memfd              */
+} KvmSlot;
+
+typedef struct KvmVm {
+    const KvmOps *ops;
+    KvmHost *host;             /* owned                                             */
+    PhysMem *mem;
+    int fd;
+    unsigned refs;
+    bool msr_exits, msr_filter;
+    GArray *slots;             /* KvmSlot; the index is KVM's number                */
+    GPtrArray *cpus;           /* KvmCpu*, in order of attachment; machine lock     */
+    pthread_rwlock_t running;
+    bool changing;             /* somebody waits for `running`: do not enter (atomic) */
+    char *problem;             /* the map could not be followed: why; else NULL     */
+} KvmVm;
+
+/* Of this memory: made at the first call.  NULL with `error`.  Machine lock held (or no thread yet). */
+KvmVm *kvm_vm_get(const KvmOps *ops, PhysMem *mem, GError **error);
+void kvm_vm_put(KvmVm *vm);
+
+/* Drop what KVM has derived from guest page tables: an instruction interpreted here may have written
+ * them.  Nothing to do with nested paging.  Own or no CPU thread, machine lock not held. */
+void kvm_vm_forget_tables(KvmVm *vm);
+
+/* Mark what the guest wrote since the last call in the pages' flags (phys-mem.h). */
+void kvm_vm_collect_dirty(KvmVm *vm);
+
+#endif /* HWACCEL_VM_H */
