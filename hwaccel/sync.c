@@ -311,19 +311,39 @@ static bool pull_msrs(KvmCpu *k)
     return true;
 }
 
+/* A KVM without VT-x and SVM takes any offset and uses none.  Then the guest's TSC jumps, and goes on from there
+ * under all engines. */
+static void take_kvm_offset(CpuState *cpu, int64_t offset)
+{
+    uint64_t delta = (uint64_t)(offset - cpu->tsc_offset);
+
+    if (delta != 0) {
+        log_unimp("KVM does not move the TSC: CPU %u's jumps by %lld", cpu->index, (long long)delta);
+        cpu->tsc_offset = offset;
+        if (cpu->pv.tsc_moved != NULL) {
+            cpu->pv.tsc_moved(cpu->pv.arg, cpu, delta);
+        }
+    }
+}
+
 /* The guest's TSC is the host's plus tsc_offset everywhere; only this program changes the offset, since
  * the guest's writes exit. */
 bool kvm_push_tsc(KvmCpu *k)
 {
+    int64_t offset = k->cpu->tsc_offset;
     struct kvm_device_attr a = {.group = KVM_VCPU_TSC_CTRL, .attr = KVM_VCPU_TSC_OFFSET,
-                                .addr = (uintptr_t)&k->cpu->tsc_offset};
+                                .addr = (uintptr_t)&offset};
     struct {
         struct kvm_msrs head;
         struct kvm_msr_entry entry;
     } b = {.head = {.nmsrs = 1}, .entry = {.index = MSR_TSC}};
 
     if (k->tsc_exact) {
-        return ask(k, KVM_SET_DEVICE_ATTR, &a);
+        if (!ask(k, KVM_SET_DEVICE_ATTR, &a) || !ask(k, KVM_GET_DEVICE_ATTR, &a)) {
+            return false;
+        }
+        take_kvm_offset(k->cpu, offset);
+        return true;
     }
     b.entry.data = cpu_tsc(k->cpu);
     return ask(k, KVM_SET_MSRS, &b);
@@ -482,7 +502,8 @@ void kvm_sync_prepare(KvmCpu *k)
         host |= (uint64_t)kvm_host_has_cpuid(h, 0xd, 0, bit < 32 ? 0 : 3, bit % 32) << bit;
     }
     k->has_xcrs = cpu_model_has(k->cpu->model, FEAT_XSAVE);
-    k->xfeatures = (k->has_xcrs ? cpu_model_xcr0(k->cpu->model) & host : 0) | XCR0_X87 | XCR0_SSE;
+    k->xfeatures = (k->has_xcrs ? xsave_image_components(cpu_model_xcr0(k->cpu->model) & host) : 0) | XCR0_X87 |
+                   XCR0_SSE;
     k->xsave_size = MAX(h->xsave_size, sizeof(struct kvm_xsave));
     k->xsave = g_malloc0(k->xsave_size);
     k->tsc_exact = k->vm->ops->request(k->vm->ops, k->fd, KVM_GET_DEVICE_ATTR, (uintptr_t)&a) >= 0;

@@ -15,6 +15,16 @@ static uint32_t offset_of(unsigned component)
     return __get_cpuid_count(0xd, component, &a, &b, &c, &d) ? b : 0;
 }
 
+uint64_t xsave_image_components(uint64_t components)
+{
+    uint64_t have = XCR0_X87 | XCR0_SSE;
+
+    for (unsigned i = 2; i < 63; i++) {
+        have |= (components >> i & 1) != 0 && offset_of(i) != 0 ? UINT64_C(1) << i : 0;
+    }
+    return components & have;
+}
+
 /* The pieces of vector registers: component, first register, byte in the register, bytes. */
 static const struct {
     unsigned component, first, byte, len;

@@ -36,6 +36,17 @@ struct json_object *qmp_query_target(QmpCall *c, GError **error)
 
 /* -- Engines ---------------------------------------------------------------------------------------- */
 
+/* Can this host run it? */
+static bool runs(const EngineClass *engine)
+{
+    return engine != NULL && (engine->missing == NULL || engine->missing() == NULL);
+}
+
+static bool runs_well(const EngineClass *engine)
+{
+    return runs(engine) && (engine->drawback == NULL || engine->drawback() == NULL);
+}
+
 struct json_object *qmp_query_kvm(QmpCall *c, GError **error)
 {
     struct json_object *o = json_object_new_object();
@@ -43,7 +54,7 @@ struct json_object *qmp_query_kvm(QmpCall *c, GError **error)
 
     for (size_t i = 0; config_engine(i) != NULL; i++) {
         const ConfigEngine *e = config_engine(i);
-        present |= strcmp(e->name, "kvm") == 0 && e->engine != NULL;
+        present |= strcmp(e->name, "kvm") == 0 && runs_well(e->engine);
     }
     json_add_bool(o, "enabled", strcmp(c->machine->engine->name, "kvm") == 0);
     json_add_bool(o, "present", present);
@@ -59,7 +70,7 @@ struct json_object *qmp_query_accel(QmpCall *c, GError **error)
         struct json_object *o = json_object_new_object();
         json_add_string(o, "name", e->name);
         json_add_string(o, "help", e->help);
-        json_add_bool(o, "available", e->engine != NULL);
+        json_add_bool(o, "available", runs(e->engine));
         json_add_bool(o, "enabled", e->engine == c->machine->engine);
         json_object_array_add(list, o);
     }

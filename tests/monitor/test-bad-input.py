@@ -31,7 +31,6 @@ CASES = [
     (["-cpu", "max,kvm=maybe"], "kvm=maybe: write on or off"),
     (["-cpu", "max,+kvm-asyncpf"], "CPU feature 'kvm-asyncpf' is not available"),
     (["-cpu", "max,kvm-steeltime=on"], "nearest: 'kvm-steal-time'"),
-    (["-accel", "kvm"], "engine 'kvm' cannot be used: it is not in this build"),
     (["-accel", "translate,chian=off"], "did you mean 'chain'?"),
     (["-accel", "tcg,chain=maybe"], "chain is 'on' or 'off', not 'maybe'"),
     (["-accel", "translate,tb-size=0"], "tb-size is a number from 1 to 1024, not '0'"),

@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "tests/hwaccel/fake-kvm.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <string.h>
+
+enum { FIRST_FD = 100000 };
+
+static const uint32_t msr_numbers[] = {
+#define KVM_MSR(msr, member, when) msr,
+#include "hwaccel/kvm-msrs.def"
+#undef KVM_MSR
+};
+
+static FakeKvm *fake(const KvmOps *ops)
+{
+    return ops->arg;
+}
+
+static int new_fd(FakeKvm *f)
+{
+    return FIRST_FD + (int)f->n_open++;
+}
+
+/* -- Answers -------------------------------------------------------------------------------------- */
+
+static int extension(FakeKvm *f, long cap)
+{
+    return cap == f->absent            ? 0
+           : cap == KVM_CAP_XSAVE2     ? (int)sizeof f->xsave
+           : cap == KVM_CAP_SYNC_REGS  ? 7
+           : cap == KVM_CAP_COALESCED_MMIO ? 2
+                                       : 1;
+}
+
+/* Everything is supported. */
+static int supported_cpuid(struct kvm_cpuid2 *c)
+{
+    static const uint32_t leaves[][2] = {{1, 0}, {6, 0}, {7, 0}, {7, 1}, {7, 2}, {0xd, 0}, {0xd, 1}, {0x80000001, 0},
+                                         {0x80000007, 0}, {0x80000008, 0}};
+
+    if (c->nent < G_N_ELEMENTS(leaves)) {
+        return -E2BIG;
+    }
+    c->nent = G_N_ELEMENTS(leaves);
+    for (unsigned i = 0; i < c->nent; i++) {
+        c->entries[i] = (struct kvm_cpuid_entry2){
+            .function = leaves[i][0], .index = leaves[i][1], .flags = KVM_CPUID_FLAG_SIGNIFCANT_INDEX,
+            .eax = ~0u, .ebx = ~0u, .ecx = ~0u, .edx = ~0u};
+    }
+    return 0;
+}
+
+static int msr_list(struct kvm_msr_list *l)
+{
+    if (l->nmsrs < G_N_ELEMENTS(msr_numbers)) {
+        return -E2BIG;
+    }
+    l->nmsrs = G_N_ELEMENTS(msr_numbers);
+    memcpy(l->indices, msr_numbers, sizeof msr_numbers);
+    return 0;
+}
+
+static int transfer_msrs(FakeKvm *f, struct kvm_msrs *m, bool set)
+{
+    for (unsigned i = 0; i < m->nmsrs; i++) {
+        gpointer key = GUINT_TO_POINTER(m->entries[i].index);
+        if (m->entries[i].index == f->refused_msr) {
+            return (int)i;
+        }
+        if (set) {
+            g_hash_table_insert(f->msrs, key, g_memdup2(&m->entries[i].data, 8));
+        } else {
+            const uint64_t *v = g_hash_table_lookup(f->msrs, key);
+            m->entries[i].data = v != NULL ? *v : 0;
+        }
+    }
+    return (int)m->nmsrs;
+}
+
+static int set_slot(FakeKvm *f, const struct kvm_userspace_memory_region *r)
+{
+    if (r->slot >= G_N_ELEMENTS(f->slot)) {
+        return -EINVAL;
+    }
+    for (unsigned i = 0; i < G_N_ELEMENTS(f->slot); i++) {
+        const struct kvm_userspace_memory_region *o = &f->slot[i];
+        if (i != r->slot && r->memory_size != 0 && o->memory_size != 0 &&
+            r->guest_phys_addr < o->guest_phys_addr + o->memory_size &&
+            o->guest_phys_addr < r->guest_phys_addr + r->memory_size) {
+            return -EEXIST;
+        }
+    }
+    if (f->slot[r->slot].memory_size != 0 && r->memory_size != 0) {
+        return -EINVAL;        /* no change of place without dropping it first */
+    }
+    f->slot[r->slot] = *r;
+    return 0;
+}
+
+static int run(FakeKvm *f)
+{
+    if (f->run->immediate_exit) {
+        f->run->exit_reason = KVM_EXIT_INTR;
+        return -EINTR;
+    }
+    f->entries++;
+    if (f->guest != NULL) {
+        return f->guest(f);
+    }
+    f->run->exit_reason = KVM_EXIT_HLT;
+    return 0;
+}
+
+static int device_attr(FakeKvm *f, const struct kvm_device_attr *a, bool set)
+{
+    int64_t *v = (int64_t *)(uintptr_t)a->addr;
+
+    *(set ? &f->tsc_offset : v) = *(set ? v : &f->tsc_offset);
+    return 0;
+}
+
+#define COPY_OUT(field) (memcpy((void *)arg, &f->field, sizeof f->field), 0)
+#define COPY_IN(field) (memcpy(&f->field, (void *)arg, sizeof f->field), 0)
+
+static int answer_cpu(FakeKvm *f, unsigned long request, uintptr_t arg)
+{
+    switch (request) {
+    case KVM_RUN: return run(f);
+    case KVM_GET_REGS: return COPY_OUT(regs);
+    case KVM_SET_REGS: return COPY_IN(regs);
+    case KVM_GET_SREGS2: return COPY_OUT(sregs);
+    case KVM_SET_SREGS2: return COPY_IN(sregs);
+    case KVM_GET_SREGS:
+        memset((void *)arg, 0, sizeof(struct kvm_sregs));
+        memcpy((void *)arg, &f->sregs, offsetof(struct kvm_sregs2, flags));
+        return 0;
+    case KVM_SET_SREGS:
+        memcpy(&f->sregs, (void *)arg, offsetof(struct kvm_sregs2, flags));
+        return 0;
+    case KVM_GET_DEBUGREGS: return COPY_OUT(debug);
+    case KVM_SET_DEBUGREGS: return COPY_IN(debug);
+    case KVM_GET_VCPU_EVENTS: return COPY_OUT(events);
+    case KVM_SET_VCPU_EVENTS: return COPY_IN(events);
+    case KVM_GET_XCRS: return COPY_OUT(xcrs);
+    case KVM_SET_XCRS: return COPY_IN(xcrs);
+    case KVM_GET_XSAVE: case KVM_GET_XSAVE2: return COPY_OUT(xsave);
+    case KVM_SET_XSAVE: return COPY_IN(xsave);
+    case KVM_GET_MSRS: return transfer_msrs(f, (struct kvm_msrs *)arg, false);
+    case KVM_SET_MSRS: return transfer_msrs(f, (struct kvm_msrs *)arg, true);
+    case KVM_GET_DEVICE_ATTR: return device_attr(f, (struct kvm_device_attr *)arg, false);
+    case KVM_SET_DEVICE_ATTR: return device_attr(f, (struct kvm_device_attr *)arg, true);
+    case KVM_INTERRUPT:
+        f->interrupts++;
+        f->last_interrupt = ((struct kvm_interrupt *)arg)->irq;
+        return 0;
+    case KVM_NMI: f->nmis++; return 0;
+    default: return -ENOTTY;
+    }
+}
+
+static int answer(FakeKvm *f, unsigned long request, uintptr_t arg)
+{
+    switch (request) {
+    case KVM_GET_API_VERSION: return 12;
+    case KVM_CHECK_EXTENSION: return extension(f, (long)arg);
+    case KVM_GET_VCPU_MMAP_SIZE: return (int)f->run_size;
+    case KVM_GET_SUPPORTED_CPUID: return supported_cpuid((struct kvm_cpuid2 *)arg);
+    case KVM_GET_MSR_INDEX_LIST: return msr_list((struct kvm_msr_list *)arg);
+    case KVM_CREATE_VM: case KVM_CREATE_VCPU: return new_fd(f);
+    case KVM_SET_USER_MEMORY_REGION: return set_slot(f, (struct kvm_userspace_memory_region *)arg);
+    case KVM_ENABLE_CAP: case KVM_X86_SET_MSR_FILTER: case KVM_SET_TSS_ADDR: case KVM_SET_IDENTITY_MAP_ADDR:
+    case KVM_SET_CPUID2: case KVM_GET_DIRTY_LOG:
+        return 0;
+    default: return answer_cpu(f, request, arg);
+    }
+}
+
+/* -- The five functions ----------------------------------------------------------------------------- */
+
+static int fake_open(const KvmOps *ops)
+{
+    FakeKvm *f = fake(ops);
+
+    return f->open_error != 0 ? f->open_error : new_fd(f);
+}
+
+static void fake_close(const KvmOps *ops, int fd)
+{
+    g_assert(fd >= FIRST_FD && fake(ops)->n_open > 0);
+    fake(ops)->n_open--;
+}
+
+static int fake_request(const KvmOps *ops, int fd, unsigned long request, uintptr_t arg)
+{
+    FakeKvm *f = fake(ops);
+
+    g_assert(fd >= FIRST_FD);
+    if (++f->n_requests == f->fail_at) {
+        f->failed = request;
+        return f->fail_with;
+    }
+    return answer(f, request, arg);
+}
+
+static void *fake_map(const KvmOps *ops, int fd, size_t len)
+{
+    FakeKvm *f = fake(ops);
+
+    f->n_maps++;
+    f->run = g_malloc0(len);
+    return f->run;
+}
+
+static void fake_unmap(const KvmOps *ops, void *p, size_t len)
+{
+    fake(ops)->n_maps--;
+    g_free(p);
+}
+
+static int fake_read(const KvmOps *ops, int fd, void *buf, size_t len, uint64_t offset)
+{
+    return -EIO;
+}
+
+void fake_kvm_init(FakeKvm *f)
+{
+    *f = (FakeKvm){.absent = -1, .run_size = 3 * 4096};
+    f->ops = (KvmOps){.open = fake_open, .close = fake_close, .request = fake_request, .map = fake_map,
+                      .unmap = fake_unmap, .read = fake_read, .arg = f};
+    f->msrs = g_hash_table_new_full(NULL, NULL, NULL, g_free);
+}
+
+void fake_kvm_clear(FakeKvm *f)
+{
+    g_hash_table_destroy(f->msrs);
+}

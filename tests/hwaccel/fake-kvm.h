@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A KVM made of memory: what is set can be got, the guest is a function of the test's, any request can
+ * fail.  Counts what is open, so that leaks show.
+ */
+#ifndef TESTS_HWACCEL_FAKE_KVM_H
+#define TESTS_HWACCEL_FAKE_KVM_H
+
+#include "hwaccel/kvm-ops.h"
+
+#include <linux/kvm.h>
+
+typedef struct FakeKvm FakeKvm;
+
+struct FakeKvm {
+    KvmOps ops;                /* .arg is the FakeKvm */
+
+    /* What goes wrong */
+    int open_error;            /* -errno of open()                                       */
+    unsigned fail_at;          /* the n-th request (from 1) fails...                     */
+    int fail_with;             /* ...with this -errno                                    */
+    unsigned long failed;      /* which that was; 0: none was                            */
+    long absent;               /* this extension is not there (-1: all are)              */
+    uint32_t refused_msr;      /* 0: none                                                */
+    unsigned n_requests;
+
+    /* What is open */
+    unsigned n_open, n_maps;
+
+    /* The guest's CPU: as last set */
+    struct kvm_regs regs;
+    struct kvm_sregs2 sregs;
+    struct kvm_debugregs debug;
+    struct kvm_vcpu_events events;
+    struct kvm_xcrs xcrs;
+    uint8_t xsave[4096];
+    GHashTable *msrs;          /* number -> value */
+    int64_t tsc_offset;
+    struct kvm_userspace_memory_region slot[64];
+    unsigned interrupts, nmis;
+    uint32_t last_interrupt;
+    struct kvm_run *run;       /* of the CPU made last */
+    size_t run_size;
+
+    /* KVM_RUN: fill in run->exit_reason and the rest; the result of the request.  NULL: HLT. */
+    int (*guest)(FakeKvm *f);
+    unsigned entries;
+    void *arg;
+};
+
+void fake_kvm_init(FakeKvm *f);
+void fake_kvm_clear(FakeKvm *f);
+
+#endif /* TESTS_HWACCEL_FAKE_KVM_H */

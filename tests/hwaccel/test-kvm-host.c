@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The engine on this host's KVM, also a partial one (doc/KVM.md): the state's way there and back, and small
+ * guests in every mode, compared with the interpreter.  Skipped where /dev/kvm does not open. */
+#include "hwaccel/engine.h"
+#include "hwaccel/kvm-cpu.h"
+#include "tests/hwaccel/random-state.h"
+#include "tests/suite.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+/* What every KVM has. */
+#define MODEL "qemu64,kvm=off,-x2apic,-tsc-deadline"
+
+static KvmCpu *attach(GuestCpu *g)
+{
+    GError *error = NULL;
+
+    g->cpu->engine = &kvm_engine;
+    ck_assert_msg(kvm_engine.attach(g->cpu, &error), "%s", error != NULL ? error->message : "");
+    return g->cpu->engine_data;
+}
+
+static void detach(GuestCpu *g)
+{
+    kvm_engine.detach(g->cpu);
+    g->cpu->engine = &interp_engine;
+    guest_cpu_clear(g);
+}
+
+static const struct {
+    uint32_t msr;
+    size_t field;
+} msr_rows[] = {
+#define KVM_MSR(msr, member, when) {msr, offsetof(CpuState, member)},
+#include "hwaccel/kvm-msrs.def"
+#undef KVM_MSR
+};
+
+/* -- There and back ----------------------------------------------------------------------------------- */
+
+/* MSRs that this KVM does not keep stay in the CpuState, where spoiling them would be for good. */
+static void unspoil_msrs(KvmCpu *k, const CpuState *before)
+{
+    for (size_t i = 0; i < G_N_ELEMENTS(msr_rows); i++) {
+        bool kept = false;
+        for (unsigned n = 0; n < k->msrs->len; n++) {
+            kept |= g_array_index(k->msrs, uint32_t, n) == msr_rows[i].msr;
+        }
+        if (!kept) {
+            memcpy((uint8_t *)k->cpu + msr_rows[i].field, (const uint8_t *)before + msr_rows[i].field, 8);
+        }
+    }
+}
+
+START_TEST(the_state_goes_there_and_comes_back)
+{
+    for (unsigned seed = 0; seed < 10; seed++) {
+        GuestCpu g;
+        KvmCpu *k;
+        CpuState *before = aligned_alloc(64, sizeof *before);
+        g_autofree char *differs = NULL;
+
+        guest_cpu_init_model(&g, (GuestMode)_i, MODEL);
+        random_state(&g, seed);
+        k = attach(&g);
+        ck_assert_msg(kvm_push(k), "%s", k->why);
+        *before = *g.cpu;      /* the TSC may have jumped */
+        spoil_state(&g);
+        unspoil_msrs(k, before);
+        g.cpu->tsc_offset = before->tsc_offset;
+        ck_assert_msg(kvm_pull(k), "%s", k->why);
+        differs = compare_states(before, g.cpu, k->xfeatures);
+        ck_assert_msg(differs[0] == '\0', "seed %u, mode %d: %s", seed, _i, differs);
+        free(before);
+        detach(&g);
+    }
+}
+END_TEST
+
+/* -- Guests --------------------------------------------------------------------------------------------- */
+
+/* Each ends with HLT; the bytes mean the same in the modes that run them. */
+typedef struct {
+    GuestMode mode;
+    const char *code;
+    size_t len;
+} Program;
+
+#define CODE(mode, bytes) {mode, bytes, sizeof bytes - 1}
+static const Program programs[] = {
+    /* mov $300,%cx; 1: add %cx,%ax; rol $3,%ax; loop 1b; mov %ax,0xa000; hlt */
+    CODE(GUEST_REAL16, "\xb9\x2c\x01\x01\xc8\xc1\xc0\x03\xe2\xf9\xa3\x00\xa0\xf4"),
+    /* push %ax; push %dx; mov $0x1234,%ax; mov $7,%cx; mul %cx; pop %bx; pop %si; mov %dx,0xa002; hlt */
+    CODE(GUEST_REAL16, "\x50\x52\xb8\x34\x12\xb9\x07\x00\xf7\xe1\x5b\x5e\x89\x16\x02\xa0\xf4"),
+    /* mov $0x8f,%al; out %al,$0x70; in $0x71,%al; hlt: ports that nobody answers */
+    CODE(GUEST_REAL16, "\xb0\x8f\xe6\x70\xe4\x71\xf4"),
+    /* mov $300,%ecx; 1: add %ecx,%eax; rol $3,%eax; loop 1b; mov %eax,0xa000; hlt */
+    CODE(GUEST_PROT32, "\xb9\x2c\x01\x00\x00\x01\xc8\xc1\xc0\x03\xe2\xf9\xa3\x00\xa0\x00\x00\xf4"),
+    /* mov %cr0,%eax; or $2,%eax; mov %eax,%cr0; mov %cr0,%ebx; lea 5(%eax,%ebx,4),%esi; hlt */
+    CODE(GUEST_PROT32, "\x0f\x20\xc0\x83\xc8\x02\x0f\x22\xc0\x0f\x20\xc3\x8d\x74\x98\x05\xf4"),
+    /* the loop with 64-bit registers; mov %rax,0xa000(,1); hlt */
+    CODE(GUEST_LONG64, "\xb9\x2c\x01\x00\x00\x48\x01\xc8\x48\xc1\xc0\x07\xe2\xf7\x48\x89\x04\x25\x00\xa0\x00\x00\xf4"),
+    /* mov $0xc0000102,%ecx; mov $5,%eax; xor %edx,%edx; wrmsr; rdmsr; mov %eax,%ebx; hlt */
+    CODE(GUEST_LONG64, "\xb9\x02\x01\x00\xc0\xb8\x05\x00\x00\x00\x31\xd2\x0f\x30\x0f\x32\x89\xc3\xf4"),
+    /* mov $0x7000,%edi; mov $16,%ecx; mov $0xab,%al; rep stosb; mov 0x7008,%rbx; hlt */
+    CODE(GUEST_LONG64, "\xbf\x00\x70\x00\x00\xb9\x10\x00\x00\x00\xb0\xab\xf3\xaa\x48\x8b\x1c\x25\x08\x70\x00\x00\xf4"),
+};
+
+static CpuExit run(GuestCpu *g, const EngineClass *engine, const Program *p)
+{
+    CpuExit exit;
+
+    guest_cpu_init_model(g, p->mode, MODEL);
+    guest_code(g, (const uint8_t *)p->code, p->len);
+    if (engine == &kvm_engine) {
+        attach(g);
+    }
+    do {
+        exit = engine->run(g->cpu, 1 << 20);
+    } while (exit == CPU_EXIT_BUDGET || exit == CPU_EXIT_REQUEST);
+    cpu_sync(g->cpu);
+    return exit;
+}
+
+START_TEST(guests_end_as_interpreted)
+{
+    const Program *p = &programs[_i];
+    GuestCpu a, b;
+    g_autofree char *differs = NULL;
+
+    ck_assert_int_eq(run(&a, &interp_engine, p), CPU_EXIT_HALT);
+    ck_assert_int_eq(run(&b, &kvm_engine, p), CPU_EXIT_HALT);
+    b.cpu->tsc_offset = a.cpu->tsc_offset;
+    differs = compare_states(a.cpu, b.cpu, 3);
+    ck_assert_str_eq(differs, "");
+    ck_assert_int_eq(memcmp(guest_ram(&a, 0x6000), guest_ram(&b, 0x6000), 0x6000), 0);
+    detach(&b);
+    guest_cpu_clear(&a);
+}
+END_TEST
+
+/* An instruction that no KVM emulates from memory that is not there to it: both engines in one program. */
+START_TEST(code_outside_ram_is_interpreted)
+{
+    GuestCpu g;
+    PhysRegion *window;
+    KvmCpu *k;
+    CpuExit exit;
+    static const uint8_t code[] = {0xb8, 7, 0, 0, 0, 0x83, 0xc0, 3, 0xf4}; /* mov $7,%eax; add $3,%eax; hlt */
+    extern const BusOps code_ops;
+
+    guest_cpu_init_model(&g, GUEST_PROT32, MODEL);
+    lock_take(&g.lock);
+    window = phys_region_mmio(g.mem, 0x2000000, 0x1000, &code_ops, (void *)code, 1, "code");
+    lock_release(&g.lock);
+    ck_assert_ptr_nonnull(window);
+    g.cpu->rip = 0x2000000;
+    k = attach(&g);
+    do {
+        exit = kvm_engine.run(g.cpu, 1 << 20);
+    } while (exit == CPU_EXIT_BUDGET || exit == CPU_EXIT_REQUEST);
+    cpu_sync(g.cpu);
+    ck_assert_int_eq(exit, CPU_EXIT_HALT);
+    ck_assert_uint_eq(g.cpu->gpr[GPR_RAX], 10);
+    ck_assert_uint_gt(k->interpreted, 0);
+    detach(&g);
+}
+END_TEST
+
+static uint64_t code_read(void *arg, uint64_t off, unsigned size)
+{
+    uint8_t bytes[16] = {0};
+
+    memcpy(bytes, arg, 9);
+    return off < 9 ? load_le(bytes + off, 1) : 0x90;
+}
+
+static void code_write(void *arg, uint64_t off, unsigned size, uint64_t val)
+{
+}
+
+extern const BusOps code_ops;
+const BusOps code_ops = {code_read, code_write, 1};
+
+START_TEST(single_steps_are_single)
+{
+    GuestCpu g;
+
+    guest_cpu_init_model(&g, GUEST_LONG64, MODEL);
+    guest_code(&g, (const uint8_t *)"\x48\xff\xc0\x48\xff\xc0\x48\xff\xc0\xf4", 10);
+    attach(&g);
+    for (unsigned i = 1; i <= 3; i++) {
+        ck_assert_int_eq(kvm_engine.run(g.cpu, 1), CPU_EXIT_BUDGET);
+        ck_assert_uint_eq(g.cpu->gpr[GPR_RAX], i);
+    }
+    ck_assert_int_eq(kvm_engine.run(g.cpu, 1 << 20), CPU_EXIT_HALT);
+    detach(&g);
+}
+END_TEST
+
+static Suite *make_suite(void)
+{
+    Suite *s = suite_create("kvm-host");
+    TCase *c = tcase_create("kvm-host");
+
+    tcase_set_timeout(c, 60);
+    tcase_add_loop_test(c, the_state_goes_there_and_comes_back, GUEST_REAL16, GUEST_LONG64 + 1);
+    tcase_add_loop_test(c, guests_end_as_interpreted, 0, (int)G_N_ELEMENTS(programs));
+    tcase_add_test(c, code_outside_ram_is_interpreted);
+    tcase_add_test(c, single_steps_are_single);
+    suite_add_tcase(s, c);
+    return s;
+}
+
+int main(void)
+{
+    const char *missing = kvm_engine.missing();
+    SRunner *r;
+    int bad;
+
+    if (missing != NULL) {
+        printf("skipped: %s\n", missing);
+        return 77;
+    }
+    r = srunner_create(make_suite());
+    srunner_run_all(r, CK_NORMAL);
+    bad = srunner_ntests_failed(r);
+    srunner_free(r);
+    return bad != 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}
