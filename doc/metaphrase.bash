@@ -200,6 +200,6 @@ _metaphrase_device() {
     esac
 }
 
-_metaphrase_options=" -h -help -version -machine -M -accel -cpu -smp -m -name -uuid -rtc -boot -overcommit -global -kernel -append -initrd -dtb -bios -L -option-rom -fw_cfg -smbios -drive -blockdev -hda -hdb -hdc -hdd -fda -fdb -cdrom -snapshot -device -object -vga -display -nographic -nodefaults -net -nic -audiodev -readconfig -no-user-config -no-hpet -no-acpi -chardev -serial -parallel -monitor -qmp -qmp-pretty -mon -echr -debugcon -S -gdb -s -no-reboot -no-shutdown -action -watchdog-action -daemonize -pidfile -runas -sandbox -msg -d -D -trace -stress"
+_metaphrase_options=" -h -help -version -machine -M -accel -enable-kvm -cpu -smp -m -name -uuid -rtc -boot -overcommit -global -kernel -append -initrd -dtb -bios -L -option-rom -fw_cfg -smbios -drive -blockdev -hda -hdb -hdc -hdd -fda -fdb -cdrom -snapshot -device -object -vga -display -nographic -nodefaults -net -nic -audiodev -readconfig -no-user-config -no-hpet -no-acpi -chardev -serial -parallel -monitor -qmp -qmp-pretty -mon -echr -debugcon -S -gdb -s -no-reboot -no-shutdown -action -watchdog-action -daemonize -pidfile -runas -sandbox -msg -d -D -trace -stress"
 
 complete -F _metaphrase metaphrase
