@@ -374,6 +374,7 @@ bool cpu_msr_read(CpuState *cpu, uint32_t msr, uint64_t *val)
 {
     const MsrRow *r;
 
+    trace(cpu_rdmsr, "cpu=%u msr=0x%x rip=0x%" PRIx64, cpu->index, msr, cpu->rip);
     if (is_x2apic(msr) && has(cpu, FEAT_X2APIC)) {
         return read_bus(cpu, msr, val);
     }
@@ -401,6 +402,7 @@ bool cpu_msr_write(CpuState *cpu, uint32_t msr, uint64_t val)
     const MsrRow *r;
     bool ok;
 
+    trace(cpu_wrmsr, "cpu=%u msr=0x%x val=0x%" PRIx64 " rip=0x%" PRIx64, cpu->index, msr, val, cpu->rip);
     if (is_x2apic(msr) && has(cpu, FEAT_X2APIC)) {
         return write_bus(cpu, msr, val);
     }

@@ -163,6 +163,7 @@ static void block_write(void *arg, uint64_t off, unsigned size, uint64_t val)
 {
     AcpiPm *a = arg;
 
+    trace(acpi_pm_write, "reg=%u size=%u val=0x%x", (unsigned)off, size, (unsigned)val);
     if (size == 1) {
         /* Status bits are cleared by ones: the other byte of those must be zero. */
         bool status = (off & ~1) == ACPI_PM_EVENT || (off & ~1) == ACPI_PM_GPE0;

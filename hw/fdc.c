@@ -531,6 +531,7 @@ static void write_data(Fdc *f, uint8_t val)
         f->want = command_of(val)->len;
     }
     if (f->n_cmd == f->want) {
+        trace(fdc_command, "command=0x%02x", f->cmd[0]);
         command_of(f->cmd[0])->run(f);
     }
 }

@@ -161,6 +161,7 @@ GBytes *fw_cfg_file(Device *d, const char *name)
 
 static void select_item(FwCfg *f, uint16_t key)
 {
+    trace(fw_cfg_select, "key=0x%04x", key);
     f->key = key;
     f->pos = 0;
 }

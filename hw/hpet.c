@@ -281,6 +281,7 @@ static void mmio_write(void *arg, uint64_t off, unsigned size, uint64_t val)
     Hpet *h = arg;
     uint64_t reg = off & ~7ull;
 
+    trace(hpet_write, "reg=0x%x size=%u val=0x%llx", (unsigned)off, size, (unsigned long long)val);
     if (size < 4) {
         log_guest_error("hpet: write of %u bytes to offset %#x", size, (unsigned)off);
         return;

@@ -128,6 +128,7 @@ static void write_command(void *arg, uint64_t off, unsigned size, uint64_t val)
 {
     I8042 *c = arg;
 
+    trace(i8042_command, "command=0x%02x", (unsigned)val);
     c->last_was_command = true;
     c->waits_for = 0;
     if (val >= 0x20 && val <= 0x3f) {

@@ -334,6 +334,7 @@ static void write_command(IdeChannel *ch, uint8_t command)
 {
     IdeDrive *d = ide_selected(ch);
 
+    trace(ide_exec_cmd, "command=0x%02x", command);
     if (d->kind == IDE_NONE) {
         return;
     }

@@ -246,6 +246,7 @@ static void counters_write(void *arg, uint64_t off, unsigned size, uint64_t val)
 {
     Pit *p = arg;
 
+    trace(pit_write, "reg=%u val=0x%02x", (unsigned)off, (unsigned)val);
     if (off == 3) {
         write_control(p, val);
         return;

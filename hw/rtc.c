@@ -375,6 +375,7 @@ static void port_write(void *arg, uint64_t off, unsigned size, uint64_t val)
 {
     Rtc *r = arg;
 
+    trace(rtc_write, "port=%u index=0x%02x val=0x%02x", (unsigned)off, r->index, (unsigned)val);
     switch (off) {
     case 0:
         r->index = val & 0x7f;   /* bit 7 masks the NMI, of which the chip set has no source */

@@ -317,6 +317,7 @@ static void uart_write(void *arg, uint64_t off, unsigned size, uint64_t val)
 {
     Uart *u = arg;
 
+    trace(serial_write, "reg=%u val=0x%02x", (unsigned)off, (unsigned)val);
     switch (off) {
     case REG_DATA:
         if (u->lcr & LCR_DLAB) {

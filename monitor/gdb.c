@@ -6,6 +6,7 @@
 #include "monitor/back-ends.h"
 #include "monitor/config.h"
 #include "monitor/report.h"
+#include "softmmu/base/log.h"
 
 #include <string.h>
 
@@ -18,6 +19,7 @@ void gdb_send(GdbStub *g, const char *text, size_t len)
 {
     uint8_t sum = 0;
 
+    trace(gdb_send, "%.*s", (int)len, text);
     g_string_assign(g->sent, "$");
     for (size_t i = 0; i < len; i++) {
         if (strchr("#$}*", text[i]) != NULL && text[i] != '\0') {
@@ -47,6 +49,7 @@ static void take_packet(GdbStub *g)
     }
     g_byte_array_append(g->packet, &nul, 1);   /* handlers may read it as text */
     g->packet->len--;
+    trace(gdb_receive, "%s", (const char *)g->packet->data);
     g->busy = true;
     bool now = gdb_command(g, reply);
     g->busy = false;

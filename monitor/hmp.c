@@ -8,6 +8,7 @@
 #include "monitor/hmp-internal.h"
 #include "monitor/report.h"
 #include "softmmu/base/bits.h"
+#include "softmmu/base/log.h"
 
 #include <string.h>
 
@@ -146,6 +147,7 @@ static char *execute(Machine *m, unsigned *current_cpu, const GPtrArray *history
     GString *out = g_string_new(NULL);
     g_autoptr(GPtrArray) words = split_words(line);
 
+    trace(hmp_command, "%s", line);
     if (words->len > 0) {
         const char *name = g_ptr_array_index(words, 0);
         const Command *cmd = find_command(commands, ARRAY_LEN(commands), name);

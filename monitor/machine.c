@@ -118,6 +118,7 @@ void machine_stop(Machine *m, RunState why)
     if (m->running) {
         let_run(m, false);
         m->state = why;
+        trace(machine_state, "%s", machine_state_name(why));
         event_stop(m);
         gdb_machine_stopped(m);
     }
@@ -129,6 +130,7 @@ void machine_set_running(Machine *m, bool running)
         machine_stop(m, RUN_PAUSED);
     } else if (!m->running) {
         m->state = RUN_RUNNING;
+        trace(machine_state, "%s", machine_state_name(m->state));
         event_resume(m);
         let_run(m, true);
     }
@@ -393,6 +395,7 @@ static void reset_machine(Machine *m)
     run_loop_pause(m);
     m->reset_wanted = false;
     log_item(CPU_RESET, "machine reset");
+    trace(machine_reset, "%s", machine_cause_name(m->cause));
     reset_all(m);
     if (!m->cls->boot(m, &error)) {
         report_error("%s", error->message);

@@ -6,8 +6,21 @@
 #include "softmmu/base/log.h"
 #include "softmmu/base/stress.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
+
+static bool unknown_item(const char *name, GError **error)
+{
+    const char *names[LOG_COUNT], *near;
+
+    for (int i = 0; i < LOG_COUNT; i++) {
+        names[i] = log_item_info[i].name;
+    }
+    near = nearest_name(name, names, LOG_COUNT);
+    return near != NULL ? fail(error, "no log item is called '%s'; did you mean '%s'?", name, near)
+                        : fail(error, "no log item is called '%s'; '-d help' lists them", name);
+}
 
 ConfigResult option_log_items(MachineConfig *c, const OptUse *use, GError **error)
 {
@@ -37,8 +50,7 @@ ConfigResult option_log_items(MachineConfig *c, const OptUse *use, GError **erro
             known = known || strcmp(*i, log_item_info[k].name) == 0;
         }
         if (!known) {
-            return config_result(fail(error, "no log item is called '%s'; '-d help' lists them",
-                                      *i));
+            return config_result(unknown_item(*i, error));
         }
     }
     return CONFIG_OK;
@@ -51,11 +63,47 @@ ConfigResult option_log_file(MachineConfig *c, const OptUse *use, GError **error
     return CONFIG_OK;
 }
 
+static bool take_pattern(MachineConfig *c, const char *pattern, GError **error)
+{
+    const char *near;
+
+    for (int i = 0; i < TRACE_COUNT; i++) {
+        if (g_pattern_match_simple(pattern, trace_names[i])) {
+            g_ptr_array_add(c->traces, g_strdup(pattern));
+            return true;
+        }
+    }
+    near = nearest_name(pattern, trace_names, TRACE_COUNT);
+    return near != NULL
+               ? fail(error, "no trace event is called '%s'; did you mean '%s'?", pattern, near)
+               : fail(error, "no trace event matches '%s'; '-trace help' lists them", pattern);
+}
+
+/* events=FILE: a pattern a line; # begins a comment. */
+static bool take_events_file(MachineConfig *c, const char *path, GError **error)
+{
+    g_autofree char *text = NULL;
+    g_auto(GStrv) lines = NULL;
+    bool ok = true;
+
+    if (path == NULL) {
+        return true;
+    }
+    if (!g_file_get_contents(path, &text, NULL, NULL)) {
+        return fail(error, "cannot read %s: %s", path, g_strerror(errno));
+    }
+    lines = g_strsplit(text, "\n", -1);
+    for (char **l = lines; ok && *l != NULL; l++) {
+        const char *line = g_strstrip(*l);
+        ok = *line == '\0' || *line == '#' || take_pattern(c, line, error);
+    }
+    return ok;
+}
+
 ConfigResult option_trace(MachineConfig *c, const OptUse *use, GError **error)
 {
     g_autoptr(OptList) l = opt_list_parse(use->arg, "enable");
     const char *pattern = opt_take(l, "enable");
-    bool any = false;
 
     if (pattern != NULL && wants_help(pattern)) {
         for (int i = 0; i < TRACE_COUNT; i++) {
@@ -64,20 +112,13 @@ ConfigResult option_trace(MachineConfig *c, const OptUse *use, GError **error)
         return CONFIG_DONE;
     }
     opt_take_string(l, "file", &c->log_file);
+    if (!take_events_file(c, opt_take(l, "events"), error)) {
+        return CONFIG_FAILED;
+    }
     if (!opt_list_finish(l, error)) {
         return CONFIG_FAILED;
     }
-    for (int i = 0; i < TRACE_COUNT; i++) {
-        any = any || (pattern != NULL && g_pattern_match_simple(pattern, trace_names[i]));
-    }
-    if (pattern != NULL && !any) {
-        return config_result(fail(error, "no trace event matches '%s'; '-trace help' lists them",
-                                  pattern));
-    }
-    if (pattern != NULL) {
-        g_ptr_array_add(c->traces, g_strdup(pattern));
-    }
-    return CONFIG_OK;
+    return config_result(pattern == NULL || take_pattern(c, pattern, error));
 }
 
 ConfigResult option_stress(MachineConfig *c, const OptUse *use, GError **error)

@@ -36,6 +36,18 @@ static const ConfigEngine *find_engine(const char *name)
     return NULL;
 }
 
+static bool unknown_engine(const char *name, GError **error)
+{
+    const char *names[ARRAY_LEN(engine_rows)], *near;
+
+    for (size_t i = 0; i < ARRAY_LEN(engine_rows); i++) {
+        names[i] = engine_rows[i].engine != NULL ? engine_rows[i].name : NULL;
+    }
+    near = nearest_name(name, names, ARRAY_LEN(names));
+    return near != NULL ? fail(error, "no engine is called '%s'; did you mean '%s'?", name, near)
+                        : fail(error, "no engine is called '%s'; '-accel help' lists them", name);
+}
+
 /* NULL: the host can run it. */
 static const char *engine_missing(const ConfigEngine *e)
 {
@@ -63,7 +75,7 @@ bool config_choose_engine(MachineConfig *c, const char *list, GError **error)
     for (char **n = names; *n != NULL; n++) {
         last = find_engine(*n);
         if (last == NULL) {
-            return fail(error, "no engine is called '%s'; '-accel help' lists them", *n);
+            return unknown_engine(*n, error);
         }
         missing = engine_missing(last);
         if (missing == NULL && engine_drawback(last) == NULL) {

@@ -7,6 +7,7 @@
 #include "monitor/qmp-internal.h"
 #include "monitor/qmp-keys.h"
 #include "monitor/qmp-objects.h"
+#include "softmmu/base/log.h"
 
 #include <stdarg.h>
 #include <string.h>
@@ -86,6 +87,7 @@ static void send(QmpMonitor *mon, struct json_object *message)
     GString *text = g_string_new(NULL);
 
     qmp_json_print(message, mon->pretty, text);
+    trace(qmp_send, "%s", text->str);
     g_string_append(text, "\r\n");
     chardev_write(mon->chardev, text->str, text->len);
     g_string_free(text, TRUE);
@@ -261,6 +263,8 @@ static void on_value(void *arg, struct json_object *request)
     struct json_object *id = json_object_is_type(request, json_type_object)
                            ? json_get(request, "id") : NULL;
     g_autoptr(GError) error = NULL;
+
+    trace(qmp_receive, "%s", json_object_to_json_string_ext(request, JSON_C_TO_STRING_PLAIN));
     struct json_object *value = execute(mon, request, &error);
 
     if (!mon->connected) {

@@ -204,6 +204,22 @@ def messages_begin_as_asked():
     assert err.startswith("g metaphrase: -device "), err
 
 
+@case
+def events_are_traced_where_asked():
+    with open("events", "w", encoding="ascii") as f:
+        f.write("# some\nhmp_*\nrtc_write\n")
+    ask(["info status", "o /b 0x70 0x0d", "o /b 0x43 0x34"], "-trace", "events=events,file=trace.log")
+    with open("trace.log", encoding="ascii") as f:
+        text = f.read()
+    for line in ("hmp_command info status\n", "rtc_write port=0 index=0x", "hmp_command quit\n"):
+        assert line in text, (line, text)
+    assert "pit_write" not in text, text
+    ask(["o /b 0x43 0x34", "trace-event pit_write off", "o /b 0x43 0x30"], "-d", "trace:pit_*", "-D", "log-%d")
+    log, = [n for n in os.listdir(".") if n.startswith("log-")]
+    with open(log, encoding="ascii") as f:
+        equal(f.read(), "pit_write reg=3 val=0x34\n")
+
+
 # -- Devices that are ports ------------------------------------------------------------------------
 
 @case
