@@ -308,8 +308,11 @@ ConfigResult config_parse(MachineConfig *c, int argc, char **argv, GError **erro
     if (r == CONFIG_OK) {
         r = run_phase(c, uses, LATE, error);
     }
-    if (r == CONFIG_OK && c->engine == NULL) {
-        r = config_result(config_choose_engine(c, "translate:interpret", error));
+    if (r == CONFIG_OK) {
+        r = config_result(config_choose_engine(c, c->engines != NULL ? c->engines : "translate:interpret", error));
+        if (r == CONFIG_FAILED && c->engines != NULL) {
+            g_prefix_error(error, "%s: ", c->engines_typed);
+        }
     }
     return r == CONFIG_OK ? config_result(check_whole(c, error)) : r;
 }
@@ -318,7 +321,7 @@ void config_clear(MachineConfig *c)
 {
     char **strings[] = {&c->cpu, &c->dumpdtb, &c->name, &c->uuid, &c->kernel, &c->initrd,
                         &c->append, &c->dtb, &c->bios, &c->boot_order, &c->boot_once, &c->pidfile,
-                        &c->log_items, &c->log_file, &c->memory_backend, &c->process_name,
+                        &c->log_items, &c->log_file, &c->memory_backend, &c->process_name, &c->engines, &c->engines_typed,
                         &c->run_as};
     GPtrArray **lists[] = {&c->firmware_dirs, &c->drives, &c->devices, &c->objects, &c->chardevs,
                            &c->fw_cfg, &c->smbios, &c->globals, &c->serials, &c->monitors,

@@ -88,7 +88,10 @@ typedef enum { ON_SHUTDOWN_POWEROFF, ON_SHUTDOWN_PAUSE } ShutdownAction;
 typedef struct MachineConfig {
     /* machine */
     MachineKind machine;
-    const EngineClass *engine;
+    const EngineClass *engine; /* the first of `engines` that can run here   */
+    char *engines;             /* "kvm:tcg"; NULL: auto                      */
+    char *engines_typed;       /* the option they are from                   */
+    bool engines_by_machine;
     TransConfig translate;     /* of -accel translate                        */
     char *cpu;                 /* -cpu as typed; NULL: max                   */
     unsigned n_cpus;

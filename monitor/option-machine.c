@@ -107,6 +107,33 @@ static bool names_translate(const char *list)
     return false;
 }
 
+/* Several -accel options are one list, in order; -machine accel= is another way to say it, and the last counts. */
+static bool keep_engines(MachineConfig *c, const char *list, const char *typed, bool by_machine, GError **error)
+{
+    g_auto(GStrv) names = engine_names(list);
+    g_autofree char *expanded = g_strjoinv(":", names);
+    char *all;
+
+    for (char **n = names; *n != NULL; n++) {
+        if (find_engine(*n) == NULL) {
+            return unknown_engine(*n, error);
+        }
+    }
+    if (c->engines != NULL && c->engines_by_machine != by_machine) {
+        return fail(error, "-accel and -machine accel= are two ways to say the same; use one");
+    }
+    all = c->engines == NULL || by_machine ? g_strdup(expanded)
+                                           : g_strconcat(c->engines, ":", expanded, NULL);
+    g_free(c->engines);
+    c->engines = all;
+    c->engines_by_machine = by_machine;
+    if (c->engines_typed == NULL || by_machine) {
+        g_free(c->engines_typed);
+        c->engines_typed = g_strdup(typed);
+    }
+    return true;
+}
+
 ConfigResult option_accel(MachineConfig *c, const OptUse *use, GError **error)
 {
     g_autoptr(OptList) l = opt_list_parse(use->arg, "accel");
@@ -133,13 +160,12 @@ ConfigResult option_accel(MachineConfig *c, const OptUse *use, GError **error)
             return CONFIG_FAILED;
         }
     }
-    return config_result(opt_list_finish(l, error) &&
-                         (c->engine != NULL || config_choose_engine(c, list, error)));
+    return config_result(opt_list_finish(l, error) && keep_engines(c, list, use->typed, false, error));
 }
 
 ConfigResult option_enable_kvm(MachineConfig *c, const OptUse *use, GError **error)
 {
-    return config_result(c->engine != NULL || config_choose_engine(c, "kvm", error));
+    return config_result(keep_engines(c, "kvm", use->typed, true, error));
 }
 
 /* -- Machine ------------------------------------------------------------------------------------------ */
@@ -251,7 +277,7 @@ ConfigResult option_machine(MachineConfig *c, const OptUse *use, GError **error)
         return CONFIG_FAILED;
     }
     accel = opt_take(l, "accel");
-    if (accel != NULL && !config_choose_engine(c, accel, error)) {
+    if (accel != NULL && !keep_engines(c, accel, use->typed, true, error)) {
         return CONFIG_FAILED;
     }
     opt_take_string(l, "dumpdtb", &c->dumpdtb);

@@ -39,6 +39,7 @@ CASES = [
     (["-accel", "tcg,split-wx=off"], "split-wx is one of on, not 'off'"),
     (["-accel", "tcg,thread=single", "-smp", "2"], "thread=single: each CPU has a thread"),
     (["-accel", "interpret,chain=off"], "unknown parameter 'chain'"),
+    (["-accel", "kvm", "-machine", "accel=tcg"], "two ways to say the same"),
     (["-accel", "warp"], "no engine is called 'warp'"),
     (["-cpu", "nothing"], "nothing"),
     (["-cpu", "max,+nothing"], "nothing"),

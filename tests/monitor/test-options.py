@@ -146,6 +146,16 @@ def order_does_not_matter():
 
 
 @case
+def the_first_engine_that_can_be_used_is():
+    for options, engine in (((), "translate"), (("-accel", "tcg"), "translate"), (("-accel", "interpret"), "interpret"),
+                            (("-machine", "accel=interpret:tcg"), "interpret"), (("-M", "pc,accel=tcg"), "translate"),
+                            (("-accel", "interpret", "-accel", "tcg"), "interpret"),
+                            (("-M", "accel=interpret", "-M", "accel=tcg"), "translate"),
+                            (("-accel", "tcg,thread=single,tb-size=64"), "translate")):
+        equal([line.split()[1] for line in ask(["info accel"], *options)[0].split("\n") if line.startswith("*")][0], engine)
+
+
+@case
 def json_says_the_same():
     with open("d,1.img", "wb") as f:
         f.truncate(1 << 20)
