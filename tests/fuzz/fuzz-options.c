@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Command lines: the parser takes any, opens nothing, and says in one line what it does not want. */
+/* Command lines: the parser takes any, opens nothing (but -readconfig's file), and says in one line what it does not want. */
 #include "monitor/config.h"
 #include "softmmu/base/bits.h"
 #include "tests/fuzz/fuzz.h"
@@ -29,6 +29,10 @@ static const char *const words[] = {
     "rng-random", "stdio", "mon:", "unix:", "tcp:", "null", "pty", "file:", "chardev:", "socket",
     "path=", "host=", "port=", "server=", "wait=", "mux=", "ringbuf", "pipe", "ringbuf,size=",
     "reboot=", "shutdown=", "pause", "poweroff", "int,cpu", "all", "help", "?", "*", "enable=",
+    "-blockdev", "-readconfig", "-runas", "-option-rom", "-msg", "-audiodev", "-watchdog-action", "-echr",
+    "-overcommit", "-nic", "driver=", "node-name=", "filename=", "raw", "file.", "{\"driver\":\"", "\",\"node-name\":\"",
+    "\",\"file\":\"", "\"}", "{", "}", "[", "]", "true", "iothread", "memory-backend-ram", "memory-backend=", "telnet:",
+    "spawn=", "deny", "allow", "panic=", "watchdog=", "events=", "nr=", "timestamp=",
     "tlb_flush=", "type=1", "manufacturer=", ",", ",,", "=", ":", "%d", "%s", "x=", "",
 };
 
