@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """test-options.py METAPHRASE DEBUGGEE [CASE...]: what options do, seen from outside: help, JSON and file forms, order,
 escapes, lines, rights that are given up, devices that are ports."""
+import json
 import os
 import pathlib
 import re
@@ -363,6 +364,65 @@ def another_character_begins_the_terminals_commands():
         ours.sendall(keys + b"x")
         equal(p.wait(TIMEOUT), 0)
         ours.close()
+
+
+@case
+def what_libvirt_says_of_a_domain_is_taken():
+    """The options of a domain of libvirt 9.0, but for its secret, which is refused by name."""
+    with open("disk.img", "wb") as f:
+        f.truncate(1 << 20)
+    monitor, theirs = socket.socketpair()
+    listening = socket.socket(socket.AF_UNIX)
+    listening.bind("agent")
+    listening.listen()
+    p = subprocess.Popen(
+        [metaphrase, "-name", "guest=t1,debug-threads=on", "-S", "-machine",
+         "pc-i440fx-7.2,usb=off,dump-guest-core=off,memory-backend=pc.ram", "-accel", "tcg", "-cpu", "max", "-m", "64",
+         "-object", '{"qom-type":"memory-backend-ram","id":"pc.ram","size":67108864}', "-overcommit", "mem-lock=off",
+         "-smp", "2,sockets=2,cores=1,threads=1", "-uuid", "b389e21c-1d41-430a-8329-e5064f3d55dc", "-display", "none",
+         "-no-user-config", "-nodefaults", "-chardev", f"socket,id=charmonitor,fd={theirs.fileno()}",
+         "-mon", "chardev=charmonitor,id=monitor,mode=control", "-rtc", "base=utc", "-no-shutdown", "-boot", "strict=on",
+         "-device", '{"driver":"virtio-serial-pci","id":"virtio-serial0","bus":"pci.0","addr":"0x2"}', "-blockdev",
+         '{"driver":"file","filename":"disk.img","node-name":"libvirt-1-storage","auto-read-only":true,"discard":"unmap"}',
+         "-blockdev",
+         '{"node-name":"libvirt-1-format","read-only":false,"driver":"raw","file":"libvirt-1-storage"}',
+         "-device", '{"driver":"virtio-blk-pci","bus":"pci.0","addr":"0x3","drive":"libvirt-1-format",'
+         '"id":"virtio-disk0","bootindex":1}', "-chardev", "pty,id=charserial0", "-device",
+         '{"driver":"isa-serial","chardev":"charserial0","id":"serial0","index":0}', "-chardev",
+         f"socket,id=charchannel0,fd={listening.fileno()},server=on,wait=off", "-device",
+         '{"driver":"virtserialport","bus":"virtio-serial0.0","nr":1,"chardev":"charchannel0","id":"channel0",'
+         '"name":"org.qemu.guest_agent.0"}', "-audiodev", '{"id":"audio1","driver":"none"}', "-device",
+         '{"driver":"ib700","id":"watchdog0"}', "-watchdog-action", "reset", "-object",
+         '{"qom-type":"rng-random","id":"objrng0","filename":"/dev/urandom"}', "-device",
+         '{"driver":"virtio-rng-pci","rng":"objrng0","id":"rng0","bus":"pci.0","addr":"0x4"}', "-sandbox",
+         "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny", "-device", '{"driver":"pvpanic"}',
+         "-msg", "timestamp=on"],
+        pass_fds=[theirs.fileno(), listening.fileno()], stderr=subprocess.PIPE)
+    theirs.close()
+    listening.close()
+    monitor.settimeout(TIMEOUT)
+    lines = monitor.makefile("rw", encoding="utf-8")
+    try:
+        assert "QMP" in json.loads(lines.readline())
+        for command, arguments in (
+                ("qmp_capabilities", {}), ("query-chardev", {}), ("query-cpus-fast", {}), ("query-iothreads", {}),
+                ("qom-list", {"path": "/machine/unattached/device[0]"}), ("query-named-block-nodes", {"flat": True}),
+                ("query-blockstats", {"query-nodes": True}), ("query-block", {}), ("cont", {}), ("query-status", {}),
+                ("system_powerdown", {}), ("stop", {})):
+            lines.write(json.dumps({"execute": command, "arguments": arguments}))
+            lines.flush()
+            answer = json.loads(lines.readline())
+            while "event" in answer:
+                answer = json.loads(lines.readline())
+            assert "return" in answer, (command, answer)
+    finally:
+        p.terminate()
+        errors = p.stderr.read().decode()
+        p.wait(TIMEOUT)
+    assert re.match(r"\S+Z metaphrase: char device redirected to /dev/pts/\d+ \(label charserial0\)\n", errors), errors
+    equal(p.returncode, 0)
+    monitor.close()
+    os.unlink("agent")
 
 
 # -- Rights ----------------------------------------------------------------------------------------
