@@ -504,6 +504,24 @@ const DeviceRow *device_table_row(size_t i)
     return i < ARRAY_LEN(rows) ? &rows[i] : NULL;
 }
 
+bool device_table_has_property(const char *driver, const char *property, GError **error)
+{
+    g_autoptr(GPtrArray) types = qom_types();
+    const QomType *t = qom_find_type(types, driver);
+    g_auto(GStrv) props = g_strsplit(t->props, " ", -1);
+    const char *near;
+
+    for (char **p = props; *p != NULL; p++) {
+        (*p)[strcspn(*p, ":")] = '\0';
+        if (strcmp(*p, property) == 0) {
+            return true;
+        }
+    }
+    near = nearest_name(property, (const char *const *)props, g_strv_length(props));
+    return near != NULL ? fail(error, "%s has no property '%s'; did you mean '%s'?", driver, property, near)
+                        : fail(error, "%s has no property '%s'", driver, property);
+}
+
 void device_table_print_properties(const char *driver)
 {
     g_autoptr(GPtrArray) types = qom_types();

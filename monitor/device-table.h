@@ -24,6 +24,9 @@ void device_table_print_properties(const char *driver);
 /* Port of the first pvpanic that -device asks for; 0: there is none.  For ACPI, which is made before it. */
 uint16_t device_table_pvpanic_port(const MachineConfig *c);
 
+/* Does the driver (which is known) have such a property?  False with `error` naming the nearest. */
+bool device_table_has_property(const char *driver, const char *property, GError **error);
+
 /* The rows, in order; NULL after the last. */
 const DeviceRow *device_table_row(size_t i);
 

@@ -265,7 +265,7 @@ ConfigResult option_global(MachineConfig *c, const OptUse *use, GError **error)
 {
     const char *dot = strchr(use->arg, '.');
     const char *eq = dot != NULL ? strchr(dot, '=') : NULL;
-    g_autofree char *driver = NULL, *text = NULL;
+    g_autofree char *driver = NULL, *property = NULL, *text = NULL;
 
     if (wants_help(use->arg)) {
         return config_result(answer_help(error, "DRIVER.PROPERTY=VALUE; '-device help' lists the drivers, "
@@ -273,7 +273,8 @@ ConfigResult option_global(MachineConfig *c, const OptUse *use, GError **error)
     }
     if (g_str_has_prefix(use->arg, "driver=")) {
         g_autoptr(OptList) l = opt_list_parse(use->arg, NULL);
-        const char *property = opt_take(l, "property"), *value = opt_take(l, "value");
+        const char *value = opt_take(l, "value");
+        property = g_strdup(opt_take(l, "property"));
         driver = g_strdup(opt_take(l, "driver"));
         if (!opt_list_finish(l, error)) {
             return CONFIG_FAILED;
@@ -284,11 +285,12 @@ ConfigResult option_global(MachineConfig *c, const OptUse *use, GError **error)
         text = g_strdup_printf("%s.%s=%s", driver, property, value);
     } else if (eq != NULL) {
         driver = g_strndup(use->arg, (size_t)(dot - use->arg));
+        property = g_strndup(dot + 1, (size_t)(eq - dot) - 1);
         text = g_strdup(use->arg);
     } else {
         return config_result(fail(error, "DRIVER.PROPERTY=VALUE is needed"));
     }
-    if (device_table_find(driver, error) == NULL) {
+    if (device_table_find(driver, error) == NULL || !device_table_has_property(driver, property, error)) {
         return CONFIG_FAILED;
     }
     g_ptr_array_add(c->globals, g_steal_pointer(&text));

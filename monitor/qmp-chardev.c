@@ -41,6 +41,7 @@ static bool fill_socket(ChardevConfig *d, struct json_object *data, GError **err
     }
     d->server = json_get_bool(data, "server", true);
     d->nodelay = json_get_bool(data, "nodelay", false);
+    d->telnet = json_get_bool(data, "telnet", false);
     if (json_get_bool(data, "wait", false)) {
         qmp_fail(error, QMP_GENERIC_ERROR, "'wait' would keep the monitor from answering: the "
                  "socket listens at once");

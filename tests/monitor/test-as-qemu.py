@@ -14,7 +14,8 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
+
+from gdb_client import connect
 
 TIMEOUT = 30
 steps = 0
@@ -49,24 +50,10 @@ class Machine:
              "-chardev", f"socket,id=mon,path={qmp},server=on,wait=off", "-mon", "chardev=mon,mode=control",
              "-monitor", f"unix:{hmp},server,nowait"],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        self.qmp, self.hmp = self.connect(qmp), self.connect(hmp)
+        self.qmp, self.hmp = connect(qmp, self.process), connect(hmp, self.process)
         self.text, self.events = b"", []
         greeting = self.message()
         check(sorted(greeting["QMP"]) == ["capabilities", "version"], greeting)
-
-    def connect(self, path):
-        deadline = time.monotonic() + TIMEOUT
-        while True:
-            s = socket.socket(socket.AF_UNIX)
-            try:
-                s.connect(path)
-                s.settimeout(TIMEOUT)
-                return s
-            except OSError:
-                s.close()
-                check(self.process.poll() is None and time.monotonic() < deadline,
-                      "it does not start: " + (self.process.stderr.read().decode() if self.process.poll() else ""))
-                time.sleep(0.02)
 
     def message(self):
         while b"\n" not in self.text:
