@@ -12,9 +12,9 @@ _metaphrase() {
     item=${cur##*,}                          # of a list, what is being typed
     before=${cur%"$item"}
     case ${option#-} in
-    machine|-machine) words="pc-i440fx-7.2 pc microvm none " keys="type= accel= hpet= acpi= vmi= vmport= dumpdtb= " ;;
-    M|-M) words="pc-i440fx-7.2 pc microvm none " keys="type= accel= hpet= acpi= vmi= vmport= dumpdtb= " ;;
-    accel|-accel) words="interpret translate tcg kvm " keys="" ;;
+    machine|-machine) words="pc-i440fx-7.2 pc microvm none " keys="type= accel= acpi= hpet= graphics= memory-backend= dump-guest-core= vmi= vmport= pic= pit= rtc= isa-serial= auto-kernel-cmdline= dumpdtb= " ;;
+    M|-M) words="pc-i440fx-7.2 pc microvm none " keys="type= accel= acpi= hpet= graphics= memory-backend= dump-guest-core= vmi= vmport= pic= pit= rtc= isa-serial= auto-kernel-cmdline= dumpdtb= " ;;
+    accel|-accel) words="interpret translate tcg kvm " keys="accel= " ;;
     cpu|-cpu) words="max host qemu32 qemu64 kvm64 Nehalem Haswell Skylake-Server Icelake-Server EPYC " keys="" ;;
     smp|-smp) words="" keys="cpus= sockets= cores= threads= " ;;
     m|-m) words="" keys="size= maxmem= slots= " ;;
@@ -64,7 +64,7 @@ _metaphrase() {
     watchdog-action|-watchdog-action) words="reset shutdown poweroff pause debug none inject-nmi " keys="action= " ;;
     pidfile|-pidfile) words="" keys="" ;;
     runas|-runas) words="" keys="" ;;
-    sandbox|-sandbox) words="on off " keys="obsolete= elevateprivileges= spawn= resourcecontrol= " ;;
+    sandbox|-sandbox) words="on off " keys="enable= obsolete= elevateprivileges= spawn= resourcecontrol= " ;;
     msg|-msg) words="on off " keys="timestamp= guest-name= " ;;
     d|-d) words="in_asm out_asm op int exec cpu mmu pcall cpu_reset unimp guest_errors stats " keys="" ;;
     D|-D) words="" keys="" ;;
@@ -106,15 +106,29 @@ _metaphrase() {
 
 _metaphrase_values() {
     case $1 in
-    machine,hpet) words="on off" ;;
     machine,acpi) words="on off" ;;
+    machine,hpet) words="on off" ;;
+    machine,graphics) words="on off" ;;
+    machine,dump-guest-core) words="on off" ;;
     machine,vmi) words="on off" ;;
     machine,vmport) words="on off" ;;
+    machine,pic) words="on off" ;;
+    machine,pit) words="on off" ;;
+    machine,rtc) words="on off" ;;
+    machine,isa-serial) words="on off" ;;
+    machine,auto-kernel-cmdline) words="on off" ;;
     machine,dumpdtb) files=1 ;;
-    M,hpet) words="on off" ;;
     M,acpi) words="on off" ;;
+    M,hpet) words="on off" ;;
+    M,graphics) words="on off" ;;
+    M,dump-guest-core) words="on off" ;;
     M,vmi) words="on off" ;;
     M,vmport) words="on off" ;;
+    M,pic) words="on off" ;;
+    M,pit) words="on off" ;;
+    M,rtc) words="on off" ;;
+    M,isa-serial) words="on off" ;;
+    M,auto-kernel-cmdline) words="on off" ;;
     M,dumpdtb) files=1 ;;
     m,slots) words="0" ;;
     name,debug-threads) words="on" ;;
@@ -170,6 +184,7 @@ _metaphrase_values() {
     action,panic) words="shutdown pause exit-failure none" ;;
     watchdog-action,action) words="reset shutdown poweroff pause debug none inject-nmi" ;;
     pidfile,) files=1 ;;
+    sandbox,enable) words="on off" ;;
     sandbox,obsolete) words="allow deny" ;;
     sandbox,elevateprivileges) words="allow deny" ;;
     sandbox,spawn) words="allow deny" ;;

@@ -113,7 +113,7 @@ static struct json_object *parameters(const char *form)
         const char *begin = eq;
         g_autofree char *name = NULL;
         while (begin > form && (g_ascii_islower(begin[-1]) || g_ascii_isdigit(begin[-1]) ||
-                                begin[-1] == '-' || begin[-1] == '_')) {
+                                begin[-1] == '-' || begin[-1] == '_' || begin[-1] == '.')) {
             begin--;
         }
         if (begin < eq) {

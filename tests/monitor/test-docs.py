@@ -40,6 +40,19 @@ options = re.findall(r"^-(\S+) ", output(metaphrase, "-help"), re.M)
 check(len(options) > 60, "-help lists the options")
 for name in options:
     check(f"\n.It Fl {name}" in page, f"-{name} is in the manual")
+forms = dict(re.findall(r"^-(\S+) (\S.*(?:\n\[.*)*)$", output(metaphrase, "-help"), re.M))
+for name, form in forms.items():      # what the form shows the parser takes
+    argument = {"machine": "microvm,help", "M": "microvm,help", "chardev": "socket,help", "object": "rng-random,help",
+                "device": "pvpanic,help", "accel": "translate,help", "blockdev": "raw,help"}.get(name, "help")
+    if "=" not in form or name in ("device", "accel", "global", "stress", "audiodev", "smbios", "trace",
+                                           "watchdog-action"):
+        continue
+    got = subprocess.run([metaphrase, "-" + name, argument], capture_output=True, text=True, check=False).stdout
+    taken = set(re.findall(r"[\w.-]+", got.partition("parameters:")[2]))
+    shown = set(re.findall(r"([a-z][\w.-]*)=", form))
+    other = {"machine": {"vmi", "vmport"}, "blockdev": {"filename", "locking", "file.driver", "file.filename"},
+             "chardev": {"append", "signal", "size"}}.get(name, set())
+    check(shown <= taken | other, f"-{name} shows {sorted(shown - taken - other)} and does not take it")
 for name in re.findall(r'^name "([^"]+)"', output(metaphrase, "-device", "help"), re.M):
     check(f"\n.It Cm {name} " in page, f"device {name} is in the manual")
 if shutil.which("mandoc"):

@@ -138,6 +138,21 @@ def malformed_packets_are_refused(m, g, sym):
 # -- State -----------------------------------------------------------------------------------------
 
 @case()
+def garbage_and_huge_packets_do_no_harm(m, g, sym):
+    state, data = 12345, bytearray()
+    for _ in range(20000):
+        state = (state * 1103515245 + 12345) & 0x7fffffff
+        data.append(state >> 16 & 0xff)
+    for junk in (bytes(data).replace(b"\x03", b"\x04"), b"$" + b"m" * 3000000 + b"#00", b"+-" * 1000, b"$}#" * 1000,
+                 b"$qRcmd," + b"z" * 200001 + b"#zz", b"$vCont;" + b"c:1;" * 50000, bytes(1000)):
+        g.raw(junk + b"#00")
+    g.close()
+    g = m.gdb()
+    assert g.ask("?").startswith("T05thread:"), "it lives"
+    assert int(g.ask(f"m{sym['leaf']:x},1"), 16) == 0xc6
+
+
+@case()
 def registers_are_written(m, g, sym):
     stop_at(g, sym["loop_inc"])
     equal(g.set_register(0, 0x1122334455667788), "OK")
