@@ -5,7 +5,9 @@
 #include "cpu-x86/exception.h"
 #include "cpu-x86/insns.h"
 #include "cpu-x86/vector.h"
+#include "softmmu/base/log.h"
 
+#include <inttypes.h>
 #include <stddef.h>
 
 /* -- Set-up ------------------------------------------------------------------------------------ */
@@ -310,4 +312,20 @@ bool insn_decode(const InsnDecoder *d, CpuState *cpu, const uint8_t *bytes, unsi
     set_shape(in, cpu->mode, &zi, ops);
     choose_exec(cpu, in, &zi, ops);
     return true;
+}
+
+void insn_log(const InsnDecoder *d, const CpuState *cpu, uint64_t rip, const X86Insn *in)
+{
+    ZydisDecodedInstruction zi;
+    ZydisDecodedOperand ops[ZYDIS_MAX_OPERAND_COUNT];
+    ZydisFormatter f;
+    char text[160] = "(undefined)";
+
+    if (ZYAN_SUCCESS(ZydisDecoderDecodeFull(decoder_for(d, cpu->mode), in->bytes, in->len, &zi, ops))) {
+        ZydisFormatterInit(&f, ZYDIS_FORMATTER_STYLE_INTEL);
+        ZydisFormatterFormatInstruction(&f, &zi, ops, zi.operand_count_visible, text, sizeof text, rip,
+                                        NULL);
+    }
+    log_write("IN: cpu %u decodes %04x:%016" PRIx64 "  %s", cpu->index, cpu->seg[SEG_CS].selector, rip,
+              text);
 }

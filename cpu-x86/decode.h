@@ -27,4 +27,7 @@ void insn_decoder_init(InsnDecoder *d, const CpuState *cpu);
 bool insn_decode(const InsnDecoder *d, CpuState *cpu, const uint8_t *bytes, unsigned avail,
                  X86Insn *in);
 
+/* -d in_asm: the instruction decoded from rip, as text. */
+void insn_log(const InsnDecoder *d, const CpuState *cpu, uint64_t rip, const X86Insn *in);
+
 #endif /* CPU_X86_DECODE_H */

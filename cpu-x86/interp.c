@@ -21,6 +21,7 @@
 #include "cpu-x86/engine.h"
 #include "cpu-x86/exception.h"
 #include "cpu-x86/insns.h"
+#include "softmmu/base/log.h"
 #include "softmmu/base/stress.h"
 
 #include <sys/mman.h>
@@ -144,6 +145,9 @@ static Run *make_run(CpuState *cpu, Interp *ip, const uint8_t *p, uint64_t key, 
         memcpy(bytes, p + run->len, avail); /* once: the guest may write them meanwhile */
         if (!insn_decode(&ip->decoder, cpu, bytes, avail, in)) {
             break;
+        }
+        if (unlikely(log_on[LOG_IN_ASM])) {
+            insn_log(&ip->decoder, cpu, cpu->rip + run->len, in);
         }
         run->n++;
         run->len = (uint16_t)(run->len + in->len);
@@ -360,6 +364,9 @@ static const X86Insn *decode_crossing(CpuState *cpu, Interp *ip, uint64_t lin, u
             cpu_raise_gp(cpu, 0);
         }
         need = got < need ? need : most;
+    }
+    if (unlikely(log_on[LOG_IN_ASM])) {
+        insn_log(&ip->decoder, cpu, cpu->rip, &c->insn);
     }
     c->lin = lin;
     c->mode = mode;

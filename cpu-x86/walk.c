@@ -291,6 +291,8 @@ void cpu_walk_fill(void *arg, GuestLin lin, TlbAccess a, TlbClass c)
     if (cpu_debug_watches_page(cpu, lin)) {
         rights |= TLB_R_WATCH;
     }
+    log_item(MMU, "mmu: cpu %u lin %016" PRIx64 " is %" PRIx64 " rights %x shift %u%s", cpu->index, lin.v,
+             w.phys & GUEST_PAGE_MASK, rights, w.page_shift, w.global ? " global" : "");
     tlb_insert(&cpu->mmu.tlb, c, lin, guest_phys(w.phys & GUEST_PAGE_MASK), rights, w.global,
                w.page_shift);
 }

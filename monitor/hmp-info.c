@@ -9,6 +9,7 @@
 #include "monitor/run-loop.h"
 #include "softmmu/base/bits.h"
 #include "softmmu/base/log.h"
+#include "translator/engine.h"
 
 #include <string.h>
 
@@ -100,6 +101,8 @@ void hmp_info_jit(HmpCall *c)
             g_string_append_printf(c->out, "%-44s %12" G_GUINT64_FORMAT "\n", rows[i].text, sum);
         }
     }
+    g_autofree char *cache = translate_report(m->cpus[0]);
+    g_string_append(c->out, cache != NULL ? cache : "");
     run_loop_resume(c->machine);
 }
 

@@ -62,5 +62,9 @@ void stats_print(Machine *m, GString *out)
             m->engine->print_stats(cpu, out);
         }
     }
+    if (m->n_cpus > 0) {
+        g_autofree char *cache = translate_report(m->cpus[0]);
+        g_string_append(out, cache != NULL ? cache : "");
+    }
     stats_print_direct(m, out);
 }

@@ -239,6 +239,7 @@ void tlb_switch(Tlb *t, unsigned pcid, bool flush)
 
 void tlb_flush_all(Tlb *t)
 {
+    log_item(MMU, "mmu: TLB flushed");
     announce(t);
     t->n_wipes++;
     for (int c = 0; c < TLB_CLASS_COUNT; c++) {
@@ -255,6 +256,7 @@ void tlb_flush_all(Tlb *t)
 
 void tlb_flush_nonglobal(Tlb *t)
 {
+    log_item(MMU, "mmu: TLB flushed but global entries");
     announce(t);
     memset(t->space_of, 0, sizeof t->space_of);
     t->n_flushes++;
@@ -263,6 +265,7 @@ void tlb_flush_nonglobal(Tlb *t)
 
 void tlb_flush_pcid(Tlb *t, unsigned pcid)
 {
+    log_item(MMU, "mmu: TLB flushed of PCID %x", pcid);
     announce(t);
     t->n_flushes++;
     t->space_of[pcid & 0xfff] = 0;
@@ -297,6 +300,7 @@ static void drop_large(Tlb *t, uint64_t lin, unsigned shift)
 
 void tlb_flush_page(Tlb *t, GuestLin lin)
 {
+    log_item(MMU, "mmu: TLB flushed of page %016" PRIx64, lin.v);
     announce(t);
     t->flushed[t->n_page_flushes++ % TLB_FLUSHED] = lin;
     t->code_epoch++;

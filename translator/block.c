@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "translator/block.h"
 
+#include "translator/dump.h"
+
 #include <errno.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -38,13 +40,19 @@ BlockCache *cache_new(PhysMem *mem, const TransConfig *config, GError **error)
 
     c->mem = mem;
     c->config = config;
+    if (config->perf_map && (c->perf_map = perf_map_open(error)) == NULL) {
+        g_free(c);
+        return NULL;
+    }
     c->size = (uint64_t)config->code_mib << 20;
     c->n_regions = config->code_regions;
     c->region_size = c->size / c->n_regions;
     if (!map_views(c, error)) {
+        perf_map_close(c->perf_map);
         g_free(c);
         return NULL;
     }
+    c->gdb_jit = config->gdb_jit ? gdb_jit_new() : NULL;
     lock_init(&c->lock, LOCK_RANK_TRANSLATE);
     /* Sized once: the border reads it without the lock. */
     c->blocks = g_ptr_array_sized_new(c->n_regions * BLOCKS_PER_REGION_MAX);
@@ -60,8 +68,11 @@ BlockCache *cache_new(PhysMem *mem, const TransConfig *config, GError **error)
     return c;
 }
 
-static void block_free(Block *b)
+static void block_free(BlockCache *c, Block *b)
 {
+    if (c->gdb_jit != NULL) {
+        gdb_jit_remove(c->gdb_jit, b->gdb_jit);
+    }
     g_free(b->marks);
     g_free(b->insns);
     g_free(b->sites);
@@ -76,9 +87,11 @@ void cache_free(BlockCache *c)
     for (unsigned i = 0; i < c->blocks->len; i++) {
         Block *b = g_ptr_array_index(c->blocks, i);
         if (b != NULL) {
-            block_free(b);
+            block_free(c, b);
         }
     }
+    gdb_jit_free(c->gdb_jit);
+    perf_map_close(c->perf_map);
     for (unsigned i = 0; i < c->n_regions; i++) {
         g_ptr_array_free(c->by_region[i], TRUE);
     }
@@ -202,6 +215,12 @@ void cache_add(BlockCache *c, Block *b, const Emit *e)
     list->pdata[list->len] = b;
     __atomic_store_n(&list->len, list->len + 1, __ATOMIC_RELEASE);
     c->used = (uint64_t)(e->cur - c->writable) - c->region * c->region_size;
+    if (c->perf_map != NULL) {
+        perf_map_add(c->perf_map, b);
+    }
+    if (c->gdb_jit != NULL) {
+        b->gdb_jit = gdb_jit_add(c->gdb_jit, b);
+    }
     c->n_blocks++;
     c->n_insns += b->n_insns;
     c->n_host_bytes += b->host_len;
@@ -298,7 +317,7 @@ void cache_next_region(BlockCache *c)
         g_assert(b->state == BLOCK_DEAD);
         g_ptr_array_index(c->blocks, b->id) = NULL;
         cache_return_id(c, b->id);
-        block_free(b);
+        block_free(c, b);
     }
     __atomic_store_n(&list->len, 0, __ATOMIC_RELEASE);
     c->region = next;
@@ -310,8 +329,8 @@ void cache_next_region(BlockCache *c)
 
 void cache_link(BlockCache *c, Block *b, unsigned k, Block *to)
 {
-    if (c->config->chain && b->exit[k].rel32 != NULL && b->state == BLOCK_LIVE &&
-        to->state == BLOCK_LIVE) {
+    if (c->config->chain && !dump_wants_exec() && b->exit[k].rel32 != NULL &&
+        b->state == BLOCK_LIVE && to->state == BLOCK_LIVE) {
         /* Whoever leaves a block has in the host what its instructions wanted there. */
         point_exit(c, &b->exit[k], to->code + ((to->vec & ~b->vec) == 0 ? to->live_off : 0));
         b->exit[k].to = to;

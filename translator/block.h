@@ -104,6 +104,7 @@ struct Block {
     uint32_t dead_off;         /* host offset of the exit to itself                              */
     BlockExit exit[BLOCK_EXITS];
     Block *hash_next, *page_next;
+    void *gdb_jit;             /* handle, or NULL                                                */
 };
 
 typedef struct {
@@ -122,7 +123,9 @@ typedef struct {
     uint64_t hash_mask;
     Block **page_head;          /* by memfd page                                                 */
     uint64_t evictions;         /* of regions                                                    */
-    uint64_t n_blocks, n_dead, n_links, n_insns, n_host_bytes, n_cycles;
+    struct PerfMap *perf_map;   /* or NULL */
+    struct GdbJit *gdb_jit;     /* or NULL */
+    uint64_t n_blocks, n_dead, n_links, n_insns, n_host_bytes;
 } BlockCache;
 
 /* One cache for a machine's memory.  NULL with `error` when the host refuses the mapping. */

@@ -10,8 +10,10 @@
 #include "cpu-x86/exception.h"
 #include "cpu-x86/walk.h"
 #include "softmmu/base/log.h"
+#include "softmmu/base/stress.h"
 #include "translator/engine-internal.h"
 #include "translator/glue.h"
+#include "translator/verify.h"
 
 /* -- Going back ------------------------------------------------------------------------------- */
 
@@ -172,6 +174,7 @@ static bool interpret_insn(TransCpu *tc, Block *b, const BlockInsn *in)
         return false;
     }
     trans_aim(tc, b->code + in->resume_off, b->vec);
+    verify_before_entry(tc);
     return !trans_wants_attention(cpu);
 }
 
@@ -191,25 +194,11 @@ static bool slow(TransCpu *tc, Block *b, const Site *s)
 
 /* -- Arrivals --------------------------------------------------------------------------------- */
 
-/* rip at a mark. */
-static uint64_t rip_at_mark(const TransCpu *tc, const Block *b, const Mark *m)
-{
-    if ((m->bits & MARK_POST) != 0) {
-        return tc->vcb->rip;
-    }
-    if ((m->bits & MARK_EXIT) != 0) {
-        return m->insn < BLOCK_EXITS ? b->exit[m->insn].target : b->lin;
-    }
-    return b->lin + b->insns[m->insn].guest_off;
-}
-
 static bool arrive_kicked(TransCpu *tc)
 {
     CpuState *cpu = tc->cpu;
-    Block *b = tc->kick_block;
 
-    state_from_host(tc, tc->kick_mark->borrowed, tc->kick_mark->bits);
-    cpu->rip = rip_at_mark(tc, b, tc->kick_mark);
+    state_at_mark(tc, tc->kick_block, tc->kick_mark);
     cpu->stats[STAT_TRANS_KICKS]++;
     if (tc->kick_fault) {
         tc->kick_fault = false;
@@ -230,6 +219,10 @@ static bool arrive_other(TransCpu *tc, Block *b, unsigned number)
         state_from_host(tc, tc->enter_borrowed, tc->enter_bits);
         cpu->rip = tc->enter_rip;
         cpu->stats[STAT_TRANS_KICKS]++;
+        if (stress_info[STRESS_kick_entry].one_in != 0) {
+            trans_vec_spill();
+            tc->exit = interp_engine.run(cpu, 1); /* get on, even if every entry is kicked */
+        }
         return false;
     }
 }

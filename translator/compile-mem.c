@@ -2,6 +2,8 @@
 /* Memory operands: linear addresses, the software TLB, the instruction on the host address. */
 #include "translator/compile-internal.h"
 
+#include "softmmu/base/stress.h"
+
 /* -- Addresses -------------------------------------------------------------------------------- */
 
 unsigned gen_reg_of(ZydisRegister r)
@@ -45,6 +47,9 @@ static void emit_tlb(Gen *g, unsigned a, unsigned t, unsigned u, unsigned size, 
     Site *s;
     unsigned retry = emit_offset(g->e);
 
+    if (stress_hit(STRESS_slow_path)) {
+        gen_slow_jmp(g, HELPER_INTERP);
+    }
     emit_mov_rr(g->e, t, a);
     emit_shr_ri(g->e, t, GUEST_PAGE_SHIFT - 5);
     emit_fs_op(g->e, 0x23, t, gen_field(g, VCB_TLB_MASK));

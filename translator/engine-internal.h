@@ -55,6 +55,11 @@ struct TransCpu {
     const Mark *kick_mark;
     bool kick_fault;           /* the host faulted: execute that instruction by the interpreter */
 
+    /* verify.c: host instructions to go until a kick, traps until single-stepping is given up; a test's
+     * function, called at each host instruction of blocks */
+    unsigned steps_left, traps_left, step_turn;
+    void (*on_step)(TransCpu *tc, const void *context);
+
     DirectCpu *direct;         /* NULL: user code never runs directly                    */
     CpuExit exit;              /* why run() returns                                      */
     uint8_t cold[COLD_SLOTS];  /* visits of addresses not translated yet                 */
@@ -85,6 +90,10 @@ uint32_t trans_env(const CpuState *cpu);
 
 /* CpuState <- host registers as the border left them. */
 void state_from_host(TransCpu *tc, uint16_t borrowed, unsigned bits);
+/* ... where `m` is in force, rip too. */
+void state_at_mark(TransCpu *tc, const Block *b, const Mark *m);
+/* The lahf/seto image (vcb.flags) of rflags. */
+uint64_t state_flags_image(uint64_t rflags);
 /* Host registers <- CpuState, with nothing borrowed; and all that generated code reads. */
 void state_to_host(TransCpu *tc);
 /* The part of it that a fill of the TLB may change. */
@@ -97,5 +106,8 @@ void signals_init(void);
 void signals_thread_init(void);
 /* Make `tc` leave translated code; any thread. */
 void signals_kick(TransCpu *tc);
+/* In a handler: send the interrupted thread to the border from inside a block, with `fault` to execute
+ * the current instruction by the interpreter.  False: it was not in one. */
+bool signals_leave_block(TransCpu *tc, void *context, bool fault);
 
 #endif /* TRANSLATOR_ENGINE_INTERNAL_H */

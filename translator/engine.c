@@ -14,10 +14,13 @@
 #include "softmmu/base/log.h"
 #include "softmmu/base/stress.h"
 #include "translator/compile.h"
+#include "translator/dump.h"
 #include "translator/engine-internal.h"
 #include "translator/glue.h"
+#include "translator/verify.h"
 
 #include <cpuid.h>
+#include <inttypes.h>
 #include <sys/random.h>
 #include <unistd.h>
 #include <x86intrin.h>
@@ -107,7 +110,7 @@ static Block *make_block(TransCpu *tc, const uint8_t *code, uint64_t offset, uin
     if (!front_plan(&tc->plan, cpu->rip, code, room, max, env, isa_allowed, cpu)) {
         return NULL;
     }
-    if (!cache_room(tc->cache, &e)) {
+    if (!cache_room(tc->cache, &e) || stress_hit(STRESS_evict)) {
         evict(tc);
         return NULL; /* the next visit finds room */
     }
@@ -126,7 +129,8 @@ static Block *make_block(TransCpu *tc, const uint8_t *code, uint64_t offset, uin
         cache_kill_page(tc->cache, offset); /* written while we read it */
         return NULL;
     }
-    tc->cache->n_cycles += __rdtsc() - t0;
+    cpu->stats[STAT_TRANS_CYCLES] += __rdtsc() - t0;
+    dump_block(cpu, &tc->plan, b);
     cpu->stats[STAT_TRANS_BLOCKS]++;
     cpu->stats[STAT_TRANS_INSNS] += b->n_insns;
     return b;
@@ -157,6 +161,9 @@ static Block *block_at_rip(TransCpu *tc)
         return NULL; /* the interpreter walks, or raises */
     }
     offset = (uint64_t)(p - cpu->mem->base);
+    if (stress_hit(STRESS_code_write)) {
+        cache_kill_page(tc->cache, offset);
+    }
     b = cache_find(tc->cache, offset, cpu->rip, env);
     if (b != NULL || !is_warm(tc, offset)) {
         return b;
@@ -215,8 +222,12 @@ static bool find_way(TransCpu *tc)
     if (b != NULL) {
         trans_set_inside(tc, true);
         trans_aim(tc, b->code, 0);
-        trans_jump_cache_add(tc, b->lin, b->code);
-        far_add(tc, b->lin, b->code);
+        if (unlikely(dump_wants_exec())) {
+            dump_exec(tc->cpu, b);
+        } else {
+            trans_jump_cache_add(tc, b->lin, b->code);
+            far_add(tc, b->lin, b->code);
+        }
         if (from != NULL && from->state == BLOCK_LIVE && from->exit[tc->link_exit].target == b->lin) {
             cache_link(tc->cache, from, tc->link_exit, b);
         }
@@ -247,6 +258,7 @@ bool trans_dispatch(TransCpu *tc)
                 budget = tc->config->cold_budget;
                 if (find_way(tc)) {
                     if (likely(!trans_wants_attention(cpu))) {
+                        verify_before_entry(tc);
                         return true;
                     }
                     trans_set_inside(tc, false);
@@ -406,6 +418,30 @@ static void translate_kick(CpuState *cpu)
             direct_kick(tc->direct);
         }
     }
+}
+
+char *translate_report(const CpuState *cpu)
+{
+    const TransCpu *tc = cpu->engine == &translate_engine ? cpu->engine_data : NULL;
+    const BlockCache *c = tc != NULL ? tc->cache : NULL;
+    uint64_t cycles = 0, insns = 0;
+
+    if (tc == NULL) {
+        return NULL;
+    }
+    for (unsigned i = 0; i < tc->shared->cpus->len; i++) {
+        const TransCpu *t = g_ptr_array_index(tc->shared->cpus, i);
+        cycles += t->cpu->stats[STAT_TRANS_CYCLES];
+        insns += t->cpu->stats[STAT_TRANS_INSNS];
+    }
+    return g_strdup_printf(
+        "  code cache: %" PRIu64 " blocks alive of %" PRIu64 " made, %" PRIu64 " links, %" PRIu64
+        " KiB of %" PRIu64 " MiB written, %" PRIu64 " regions evicted\n"
+        "  a block: %.1f guest instructions, %.1f bytes of host code an instruction, "
+        "%.0f cycles of translation an instruction\n",
+        c->n_blocks - c->n_dead, c->n_blocks, c->n_links, c->n_host_bytes >> 10, c->size >> 20,
+        c->evictions, (double)c->n_insns / (double)MAX(c->n_blocks, 1),
+        (double)c->n_host_bytes / (double)MAX(c->n_insns, 1), (double)cycles / (double)MAX(insns, 1));
 }
 
 char *translate_direct_report(const CpuState *cpu)

@@ -7,6 +7,11 @@
 
 extern const EngineClass translate_engine;
 
+/* The code cache of cpu's machine in two lines ("info jit", "-d stats"): free it.  NULL: another engine
+ * runs.  The CPUs are stopped. */
+char *translate_report(const CpuState *cpu);
+
+
 /* What direct execution did and holds on this CPU (`info direct`), or NULL while it is off.  Only while
  * the CPU is stopped.  Caller frees. */
 char *translate_direct_report(const CpuState *cpu);

@@ -435,3 +435,17 @@ bool front_plan(Plan *p, uint64_t lin, const uint8_t *bytes, unsigned avail, uns
     find_live_flags(p);
     return p->n > 0;
 }
+
+const char *front_class_name(unsigned plan_class)
+{
+    static const char *const names[] = {
+        [PLAN_COPY] = "copy", [PLAN_NOTHING] = "nothing", [PLAN_MEM] = "mem",
+        [PLAN_LEA_RIP] = "lea-rip", [PLAN_PUSH] = "push", [PLAN_POP] = "pop",
+        [PLAN_LEAVE] = "leave", [PLAN_INTERP] = "interp", [PLAN_INTERP_END] = "interp-end",
+        [PLAN_JMP] = "jmp", [PLAN_JCC] = "jcc", [PLAN_CALL] = "call", [PLAN_JMP_IND] = "jmp-ind",
+        [PLAN_CALL_IND] = "call-ind", [PLAN_RET] = "ret",
+    };
+
+    return plan_class < sizeof names / sizeof *names && names[plan_class] != NULL ? names[plan_class]
+                                                                                  : "?";
+}

@@ -74,4 +74,7 @@ enum {
 bool front_plan(Plan *p, uint64_t lin, const uint8_t *bytes, unsigned avail, unsigned max, uint32_t env,
                 bool (*isa_allowed)(const void *arg, unsigned isa_set), const void *arg);
 
+/* "copy", "mem", ...: for people. */
+const char *front_class_name(unsigned plan_class);
+
 #endif /* TRANSLATOR_FRONT_H */

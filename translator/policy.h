@@ -18,6 +18,7 @@ typedef struct {
     unsigned code_regions;        /* evicted one at a time, first in first out             */
     unsigned jump_cache;          /* entries, a power of two, at most JC_SIZE              */
     bool chain;                   /* link blocks of a page directly                        */
+    bool perf_map, gdb_jit;       /* tell perf, a debugger of the host about blocks       */
     bool one_insn;                /* blocks of one instruction                             */
     unsigned direct;              /* DirectMode (direct/direct.h)                          */
     unsigned thread;              /* TransThread                                           */

@@ -32,8 +32,7 @@ static greg_t *pc_of(void *context)
     return &((ucontext_t *)context)->uc_mcontext.gregs[REG_RIP];
 }
 
-/* Send the interrupted thread to the border from inside a block.  False: it was not in one. */
-static bool leave_block(TransCpu *tc, void *context, bool fault)
+bool signals_leave_block(TransCpu *tc, void *context, bool fault)
 {
     const uint8_t *pc = (const uint8_t *)(uintptr_t)*pc_of(context);
     Block *b = tc != NULL ? cache_find_host(tc->cache, pc) : NULL;
@@ -53,7 +52,7 @@ static void on_kick(int sig, siginfo_t *info, void *context)
 {
     TransCpu *tc = vcb.tc;
 
-    if (tc != NULL && !leave_block(tc, context, false)) {
+    if (tc != NULL && !signals_leave_block(tc, context, false)) {
         vcb.resume = (uint64_t)(uintptr_t)trans_thunk_entry;
     }
 }
@@ -71,7 +70,7 @@ static void pass_on(const struct sigaction *old, int sig, siginfo_t *info, void 
 
 static void on_fault(int sig, siginfo_t *info, void *context)
 {
-    if (!leave_block(vcb.tc, context, true)) {
+    if (!signals_leave_block(vcb.tc, context, true)) {
         pass_on(sig == SIGFPE ? &old_fpe : sig == SIGBUS ? &old_bus : &old_segv, sig, info, context);
     }
 }

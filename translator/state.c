@@ -6,7 +6,7 @@ _Thread_local Vcb vcb __attribute__((tls_model("local-exec"), aligned(64)));
 /* -- Flags ------------------------------------------------------------------------------------ */
 
 /* The lahf/seto image: AH = SF ZF - AF - PF - CF, AL = OF. */
-static uint64_t image_of(uint64_t rflags)
+uint64_t state_flags_image(uint64_t rflags)
 {
     uint64_t ah = rflags & (FLAG_SF | FLAG_ZF | FLAG_AF | FLAG_PF | FLAG_CF);
 
@@ -35,6 +35,20 @@ void state_from_host(TransCpu *tc, uint16_t borrowed, unsigned bits)
     }
     cpu->rflags = (cpu->rflags & ~(uint64_t)FLAGS_ARITH) |
                   flags_of((bits & MARK_FLAGS_SLOT) != 0 ? v->flags_slot : v->flags);
+}
+
+void state_at_mark(TransCpu *tc, const Block *b, const Mark *m)
+{
+    CpuState *cpu = tc->cpu;
+
+    state_from_host(tc, m->borrowed, m->bits);
+    if ((m->bits & MARK_POST) != 0) {
+        cpu->rip = tc->vcb->rip;
+    } else if ((m->bits & MARK_EXIT) != 0) {
+        cpu->rip = m->insn < BLOCK_EXITS ? b->exit[m->insn].target : b->lin;
+    } else {
+        cpu->rip = b->lin + b->insns[m->insn].guest_off;
+    }
 }
 
 enum { ENVS = 4 }; /* numbers that fit the jump cache's key */
@@ -94,7 +108,7 @@ void state_to_host(TransCpu *tc)
 
     memcpy(v->host, cpu->gpr, sizeof v->host);
     memcpy(v->saved, cpu->gpr, sizeof v->saved);
-    v->flags = v->flags_slot = image_of(cpu->rflags);
+    v->flags = v->flags_slot = state_flags_image(cpu->rflags);
     tlb_to_host(tc);
     v->fs_base = cpu->seg[SEG_FS].base;
     v->gs_base = cpu->seg[SEG_GS].base;

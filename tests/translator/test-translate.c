@@ -2,48 +2,21 @@
 /* The translator against the interpreter: whole programs, every register and byte compared. */
 #include "tests/cpu-x86/guest-cpu.h"
 #include "tests/suite.h"
+#include "tests/translator/programs.h"
 #include "translator/engine.h"
-#include "translator/policy.h"
 
 #include <stdio.h>
-
-#define PROGRAM(name)                                                                              \
-    extern const uint8_t prog_##name[], prog_##name##_end[];
-#include "tests/translator/programs.def"
-#undef PROGRAM
-
-static const struct {
-    const char *name;
-    const uint8_t *start, *end;
-} programs[] = {
-#define PROGRAM(name) {#name, prog_##name, prog_##name##_end},
-#include "tests/translator/programs.def"
-#undef PROGRAM
-};
 
 /* Code, tables, data and stack all lie below this. */
 enum { COMPARED = 0x240000 };
 
-/* Load program i at GUEST_CODE + shift and run it until it halts or enters an exception handler. */
+/* Run program i at GUEST_CODE + shift until it halts or enters an exception handler. */
 static void run_program(GuestCpu *g, const EngineClass *engine, const TransConfig *config, unsigned i,
                         unsigned shift)
 {
     uint64_t limit = 4000000;
 
-    guest_cpu_init(g, GUEST_LONG64);
-    guest_write(g, GUEST_CODE + shift, programs[i].start, programs[i].end - programs[i].start);
-    for (unsigned v = 0; v < 32; v++) {
-        guest_write(g, GUEST_HANDLERS + 16 * v, "\xf4", 1); /* handlers halt */
-    }
-    g->cpu->rip = GUEST_CODE + shift;
-    for (unsigned r = 0; r < GPR_COUNT; r++) {
-        g->cpu->gpr[r] = UINT64_C(0x1234567890abcdef) * (r + 1);
-    }
-    g->cpu->gpr[GPR_RDI] = GUEST_BIG_DATA;
-    g->cpu->gpr[GPR_RSP] = GUEST_BIG_DATA + 0x20000;
-    g->cpu->engine = engine;
-    g->cpu->engine_config = config;
-    ck_assert(engine->attach(g->cpu, NULL));
+    program_load(g, engine, config, &programs[i], shift);
     while (limit > 0 && g->cpu->activity == CPU_RUNNING) {
         CpuExit e = engine->run(g->cpu, 2000);
         ck_assert_msg(e == CPU_EXIT_BUDGET || e == CPU_EXIT_HALT, "exit %s", cpu_exit_info[e].name);
@@ -53,12 +26,6 @@ static void run_program(GuestCpu *g, const EngineClass *engine, const TransConfi
         limit -= 2000;
     }
     ck_assert_msg(limit > 0, "%s does not end", programs[i].name);
-}
-
-static void finish(GuestCpu *g)
-{
-    g->cpu->engine->detach(g->cpu);
-    guest_cpu_clear(g);
 }
 
 static void compare(unsigned i, GuestCpu *a, GuestCpu *b)
@@ -114,9 +81,9 @@ START_TEST(programs_end_the_same_translated_and_interpreted)
         run_program(&b, &translate_engine, &c, i, s);
         compare(i, &a, &b);
         ck_assert_msg(k == 6 || b.cpu->stats[STAT_TRANS_BLOCKS] > 0, "nothing was translated");
-        finish(&b);
+        program_finish(&b);
     }
-    finish(&a);
+    program_finish(&a);
 }
 END_TEST
 
@@ -125,6 +92,7 @@ Suite *test_suite(void)
     Suite *s = suite_create("translator");
     TCase *t = tcase_create("programs");
 
+    tcase_set_timeout(t, 0);
     tcase_add_loop_test(t, programs_end_the_same_translated_and_interpreted, 0,
                         (int)(ARRAY_LEN(programs) * ARRAY_LEN(shifts)));
     suite_add_tcase(s, t);

@@ -1,0 +1,51 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""stress.py CASE: the translator's rare paths made common; Linux boots to a shell, works and powers off."""
+import sys
+
+import guest as g
+from guest import check, check_equal, linux, start
+
+# What each case adds to the command line.
+OPTIONS = {
+    # state recreated at any host instruction: the host single-steps, the CPU is kicked somewhere
+    "recreate": ["--stress", "recreate=4999"],
+    # a kick on the way into translated code
+    "kick": ["--stress", "kick_entry=53"],
+    # code memory evicted all the time
+    "evict": ["--stress", "evict=997", "-accel", "translate,tb-size=4"],
+    # memory operands that never take the fast path; the TLB at its smallest, with holes
+    "slow-path": ["--stress", "slow_path=61", "--stress", "tlb_small=1", "--stress", "tlb_miss=41"],
+    # pages of code that are written all the time
+    "code-write": ["--stress", "code_write=1999"],
+    # blocks never linked, one entry in the jump cache, short blocks: minutes
+    "no-links": ["-accel", "translate,chain=off,jump-cache=1,block-insns=3"],
+    # a small jump cache
+    "jump-cache": ["-accel", "translate,jump-cache=128"],
+    # everything translated at its first visit
+    "hot": ["-accel", "translate,tiers=1"],
+    # all of it at once
+    "all": ["--stress", "recreate=9973", "--stress", "kick_entry=211", "--stress", "evict=1999",
+            "--stress", "slow_path=101", "--stress", "tlb_small=1", "--stress", "code_write=4999",
+            "-accel", "translate,jump-cache=64,tb-size=2"],
+}
+
+
+def case(name, cpus):
+    def boot():
+        machine = start(*linux("-smp", str(cpus), "-m", "256", *OPTIONS[name]), "-no-reboot")
+        machine.shell()
+        check_equal(machine.run("echo $((6*7))").strip(), "42", "arithmetic")
+        sums = machine.run("for n in 1 2 3; do seq 1 300 | sha256sum; done")
+        check(len(sums.split()) == 6 and len(set(sums.split())) == 2, f"sums differ: {sums}")
+        machine.run("(echo a; sleep 0; echo b) | cat > /tmp/x && grep -q b /tmp/x")
+        machine.poweroff()
+        check("reboot: Power down" in machine.text, "the kernel powered off")
+        check_equal(machine.errors(), "", "standard error")
+    return boot
+
+
+CASES = {name: case(name, 1) for name in OPTIONS} | {name + "-smp": case(name, 2) for name in OPTIONS}
+
+if __name__ == "__main__":
+    sys.exit(g.main(CASES))
