@@ -24,6 +24,7 @@ static void decoder_init_one(ZydisDecoder *d, const CpuState *cpu, ZydisMachineM
     ZydisDecoderEnableMode(d, ZYDIS_DECODER_MODE_LZCNT,
                            cpu_isa_allowed(cpu, ZYDIS_ISA_SET_LZCNT));
     ZydisDecoderEnableMode(d, ZYDIS_DECODER_MODE_TZCNT, cpu_isa_allowed(cpu, ZYDIS_ISA_SET_BMI1));
+    ZydisDecoderEnableMode(d, ZYDIS_DECODER_MODE_AMD_BRANCHES, cpu_model_is_amd(cpu->model));
 }
 
 void insn_decoder_init(InsnDecoder *d, const CpuState *cpu)
@@ -213,6 +214,23 @@ static void set_raising(X86Insn *in, X86Exec exec, const uint8_t *bytes, unsigne
     memcpy(in->bytes, bytes, avail);
 }
 
+/* Near branches of 64-bit code are 64 bits wide; 66h makes them 16 on AMD's (APM vol. 3, 1.2.4) and is
+ * ignored by Intel's. */
+static void set_branch_size(X86Insn *in, const CpuState *cpu, const ZydisDecodedInstruction *zi)
+{
+    bool narrow = (zi->attributes & ZYDIS_ATTRIB_HAS_OPERANDSIZE) != 0 && zi->raw.rex.W == 0 &&
+                  cpu_model_is_amd(cpu->model);
+
+    if ((cpu->mode & MODE_CS64) == 0 || (zi->meta.branch_type != ZYDIS_BRANCH_TYPE_NEAR &&
+                                         zi->meta.branch_type != ZYDIS_BRANCH_TYPE_SHORT)) {
+        return;
+    }
+    in->op_size = narrow ? 2 : 8;
+    if (in->op[0].kind == OPERAND_MEM) {
+        in->op[0].size = in->op_size;
+    }
+}
+
 static void set_shape(X86Insn *in, uint32_t mode, const ZydisDecodedInstruction *zi,
                       const ZydisDecodedOperand *ops)
 {
@@ -310,6 +328,7 @@ bool insn_decode(const InsnDecoder *d, CpuState *cpu, const uint8_t *bytes, unsi
     }
     memcpy(in->bytes, bytes, zi.length);
     set_shape(in, cpu->mode, &zi, ops);
+    set_branch_size(in, cpu, &zi);
     choose_exec(cpu, in, &zi, ops);
     return true;
 }

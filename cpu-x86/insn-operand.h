@@ -345,6 +345,9 @@ static inline bool flags_test(uint64_t f, unsigned cc)
 static inline void branch_near(CpuState *cpu, unsigned op_size, uint64_t target)
 {
     if (likely((cpu->mode & MODE_CS64) != 0)) {
+        if (unlikely(op_size == 2)) { /* AMD's only */
+            target = (uint16_t)target;
+        }
         if (unlikely((int64_t)(target << 16) >> 16 != (int64_t)target)) {
             cpu_raise_gp(cpu, 0);
         }

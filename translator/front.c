@@ -70,6 +70,9 @@ static PlanClass class_of_branch(const PlanInsn *in)
     if (in->zi.operand_width != 64 && in->zi.mnemonic != ZYDIS_MNEMONIC_RET && !relative) {
         return PLAN_INTERP_END;
     }
+    if ((in->zi.attributes & ZYDIS_ATTRIB_HAS_OPERANDSIZE) != 0) {
+        return PLAN_INTERP_END; /* even how long it is depends on the vendor */
+    }
     switch (in->zi.mnemonic) {
     case ZYDIS_MNEMONIC_JMP:
         return in->zi.meta.branch_type == ZYDIS_BRANCH_TYPE_FAR ? PLAN_INTERP_END

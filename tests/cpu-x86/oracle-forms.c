@@ -207,6 +207,7 @@ void oracle_each_form(OracleMode mode, unsigned encodings, OracleRandom *r, Orac
                                                : ZYDIS_MACHINE_MODE_LONG_COMPAT_16,
                      mode == ORACLE_64 ? ZYDIS_STACK_WIDTH_64
                      : mode == ORACLE_32 ? ZYDIS_STACK_WIDTH_32 : ZYDIS_STACK_WIDTH_16);
+    ZydisDecoderEnableMode(&w.d, ZYDIS_DECODER_MODE_AMD_BRANCHES, oracle_host_is_amd());
     if ((encodings & ORACLE_LEGACY) != 0) {
         each_legacy(&w);
     }
@@ -260,8 +261,8 @@ static bool mnemonic_is_host_bound(ZydisMnemonic m)
     }
 }
 
-/* What AMD's do otherwise than Intel's, after whom the interpreter is made: operand-size prefixes of near
- * branches and MOVSXD count, SHA wants no alignment, PREFETCH wants memory, VEX.W of VPINSR counts, SVM is
+/* What AMD's do otherwise than Intel's, after whom the interpreter is made: operand-size prefixes of
+ * MOVSXD count, SHA wants no alignment, PREFETCH wants memory, VEX.W of VPINSR counts, SVM is
  * there; flags of BCD instructions and of a string comparison that is interrupted, x87 state in
  * memory, masks of a gather and MXCSR of a conversion that faults. */
 static bool form_is_amds_own(const ZydisDecodedInstruction *zi)
@@ -286,10 +287,7 @@ static bool form_is_amds_own(const ZydisDecodedInstruction *zi)
         return zi->raw.prefix_count > 0 + (zi->mnemonic == ZYDIS_MNEMONIC_PAUSE);
     default:
         return zi->meta.isa_set == ZYDIS_ISA_SET_SHA || zi->meta.isa_set == ZYDIS_ISA_SET_SVM ||
-               zi->meta.category == ZYDIS_CATEGORY_AVX2GATHER ||
-               ((zi->meta.branch_type != ZYDIS_BRANCH_TYPE_NONE ||
-                 zi->meta.category == ZYDIS_CATEGORY_RET) &&
-                (zi->attributes & ZYDIS_ATTRIB_HAS_OPERANDSIZE) != 0);
+               zi->meta.category == ZYDIS_CATEGORY_AVX2GATHER;
     }
 }
 
