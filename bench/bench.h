@@ -14,6 +14,7 @@
 typedef struct {
     const char *name;
     const char *missing;       /* why this host cannot run it, or NULL */
+    const char *drawback;      /* why it is a column only where it is named, or NULL */
     bool alias;                /* another name of one before: only when asked for */
 } BenchEngine;
 

@@ -169,7 +169,7 @@ GPtrArray *bench_columns(const BenchColumnChoice *choice, const BenchEngine *eng
         add(columns, "native", COLUMN_NATIVE);
     }
     for (size_t i = 0; i < n_engines && choice->accel == NULL; i++) {
-        if (engines[i].missing == NULL && !engines[i].alias) {
+        if (engines[i].missing == NULL && engines[i].drawback == NULL && !engines[i].alias) {
             good = good && add_engine(columns, engines[i].name, engines, n_engines, error);
         }
     }

@@ -136,6 +136,7 @@ static int run_bench(const BenchCommand *command, int argc, char **argv)
         }
         if (e->engine != NULL) {
             b.missing = e->engine->missing != NULL ? e->engine->missing() : NULL;
+            b.drawback = b.missing == NULL && e->engine->drawback != NULL ? e->engine->drawback() : NULL;
             g_array_append_val(engines, b);
         }
     }

@@ -1,0 +1,241 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""svm.py METAPHRASE GUESTS-DIR [PART...]: the KVM engine on SVM, wherever QEMU runs.
+
+QEMU's TCG emulates a processor with SVM and boots Debian's cloud kernel with kvm-amd; inside runs this very
+program with -accel kvm: bare-metal guests, the nanobenchmarks, changes of engine, and the cloud kernel again on
+one and two CPUs.  Skipped (77) where QEMU, the kernel or a program is missing."""
+import ast
+import glob
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+TOP = os.path.dirname(os.path.dirname(HERE))
+CACHE = os.environ.get("METAPHRASE_CACHE", os.path.join(TOP, ".cache"))
+TIMEOUT = 1500 * float(os.environ.get("METAPHRASE_TEST_SLOWNESS", "1"))
+# (Not paging32: TCG sets the accessed bit in PDPTEs, where it is reserved, and KVM rightly answers #GP.)
+GUESTS = ["system64", "paging64", "protect32", "interrupts", "smc", "smp", "reserved64", "triple"]
+
+# As in run-guest.py: what is wrong because the processor is TCG's.
+NESTED = {
+    ("system64", "xcr0_decides_what_works"): "XSETBV does not exit, so KVM does not know of it",
+    ("reserved64", "control_registers_refuse_reserved_bits"): "takes bits above 31 of CR4",
+}
+
+
+def skip(why):
+    print("skipped:", why)
+    sys.exit(77)
+
+
+def deviations():
+    with open(os.path.join(TOP, "tests", "guest", "run-guest.py"), encoding="utf-8") as f:
+        tree = ast.parse(f.read())
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and node.targets[0].id == "DEVIATIONS":
+            return {**ast.literal_eval(node.value), **NESTED}
+    raise AssertionError("run-guest.py has no DEVIATIONS")
+
+
+# -- What is inside ----------------------------------------------------------------------------------
+
+INSIDE = r"""#!/bin/sh
+for m in irqbypass kvm kvm-amd; do insmod /lib/kvm/$m.ko; done
+grep -o -m1 -w svm /proc/cpuinfo
+cd /mp
+mp() { echo "== $name"; timeout $limit ./metaphrase -display none -monitor none -no-reboot "$@" 2>&1; echo "== status $?"; }
+exit_device="-device isa-debug-exit,iobase=0xf4,iosize=4"
+has() { case " $parts " in *" $1 "*) return 0;; esac; return 1; }
+parts="@PARTS@"
+has info && { echo "== info"; printf 'info accel\nquit\n' | ./metaphrase -M none -accel auto -display none -monitor stdio; }
+limit=300
+if has guests; then
+    for name in @GUESTS@; do
+        case $name in smp) smp=2;; *) smp=1;; esac
+        mp -accel kvm -m 64 -smp $smp -kernel $name.elf -serial stdio $exit_device </dev/null
+    done
+fi
+if has switch; then
+    name=switch
+    change() { printf '\001caccel-set %s\n\001c' $1; sleep 3; printf p; sleep 3; }
+    { sleep 8; printf p; sleep 2; for e in translate kvm interpret kvm translate interpret kvm; do change $e; done; printf q; sleep 20; } |
+        { echo "== switch"; timeout $limit ./metaphrase -accel kvm -display none -no-reboot -m 64 -kernel switch.elf -serial mon:stdio $exit_device 2>&1; echo "== status $?"; }
+fi
+if has nanobench; then
+    name=nanobench
+    echo "== nanobench"
+    timeout 400 ./metaphrase nanobench --accel kvm,translate --peer none --no-native --repeat 1 --samples 5 --smp 1 \
+        --timeout 60 --only syscall,in,out,cr8wr,callret,pgfault,divzero,ptemod,rdtsc,load,store 2>&1
+    echo "== status $?"
+fi
+linux() {
+    limit=500
+    mp -accel kvm -smp $1 -m 220 -nographic -kernel vmlinuz -initrd initrd.gz \
+        -append "console=ttyS0 quiet metaphrase.run=inner" -d stats
+}
+has linux1 && { name=linux1; linux 1 </dev/null; }
+if has linux2; then            # its engine changes while it boots and works
+    name=linux2
+    { while :; do for e in translate kvm interpret kvm; do sleep 8; printf '\001caccel-set %s\n\001c' $e || exit; done; done; } |
+        linux 2
+fi
+"""
+
+INNER = """#!/bin/sh
+cat /sys/devices/system/cpu/online
+for n in 1 2; do seq 1 2000 | sha256sum & done; wait
+dmesg | grep -i -E "hypervisor detected|kvm-clock: using|WARNING|BUG" | cut -c1-100
+"""
+
+
+def libraries(program):
+    out = subprocess.run(["ldd", program], capture_output=True, text=True, check=True).stdout
+    return re.findall(r"(/\S+) \(0x", out)
+
+
+def put(root, path, source):
+    target = root + path
+    os.makedirs(os.path.dirname(target), exist_ok=True)
+    shutil.copy(source, target)
+
+
+def script(root, name, text):
+    path = os.path.join(root, "init.d", name)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "w", encoding="utf-8") as f:
+        f.write(text)
+    os.chmod(path, 0o755)
+
+
+def make_initramfs(scratch, *adds):
+    image = os.path.join(scratch, f"initramfs{len(os.listdir(scratch))}.gz")
+    subprocess.run(["sh", os.path.join(TOP, "scripts", "make-initramfs.sh"),
+                    *(w for a in adds for w in a), image], check=True, stdout=subprocess.DEVNULL)
+    return image
+
+
+def build(scratch, metaphrase, guests, parts):
+    kernel = os.path.join(CACHE, "cloud-amd64")
+    modules = [glob.glob(f"{kernel}/root/lib/modules/*/kernel/{m}.ko*")
+               for m in ("virt/lib/irqbypass", "arch/x86/kvm/kvm", "arch/x86/kvm/kvm-amd")]
+    if not all(modules) or not modules[0][0].endswith(".ko"):
+        skip("the cloud kernel has no (uncompressed) kvm-amd")
+    inner = os.path.join(scratch, "inner")
+    script(inner, "inner", INNER)
+    inner_image = make_initramfs(scratch, ("-m", f"{kernel}/root"), ("-a", inner))
+    outer = os.path.join(scratch, "outer")
+    put(outer, "/mp/metaphrase", metaphrase)
+    for library in libraries(metaphrase):
+        put(outer, library, library)
+    for m in modules:
+        put(outer, "/lib/kvm/" + os.path.basename(m[0]), m[0])
+    put(outer, "/mp/vmlinuz", f"{kernel}/vmlinuz")
+    put(outer, "/mp/initrd.gz", inner_image)
+    for g in [*GUESTS, "switch"]:
+        put(outer, f"/mp/{g}.elf", os.path.join(guests, g + ".elf"))
+    put(outer, "/mp/tests/guest/nanobench/nanobench64.elf", os.path.join(guests, "nanobench", "nanobench64.elf"))
+    script(outer, "nested", INSIDE.replace("@GUESTS@", " ".join(GUESTS)).replace("@PARTS@", " ".join(parts)))
+    return f"{kernel}/vmlinuz", make_initramfs(scratch, ("-a", outer))
+
+
+# -- Judging -----------------------------------------------------------------------------------------
+
+problems = []
+
+
+def check(ok, what):
+    if not ok:
+        problems.append(what)
+
+
+def section(text, name):
+    match = re.search(rf"^== {name}\n(.*?)(?=^== (?!status)|\Z)", text, re.M | re.S)
+    return match.group(1) if match else ""
+
+
+def judge_guest(text, name, known):
+    said = section(text, name)
+    fails = re.findall(r"^FAIL (\S+)(.*)$", said, re.M)
+    oks = len(re.findall(r"^ok ", said, re.M))
+    unknown = [f"{n}{rest}" for n, rest in fails if (name, n) not in known]
+    check(not unknown, f"{name}: {unknown}")
+    check(oks >= 1 or name == "triple", f"{name}: nothing passed: {said[-300:]}")
+    if name != "triple":
+        check("\ndone" in said, f"{name}: it did not come to its end: {said[-300:]}")
+    status = re.search(r"== status (\d+)", said)
+    wanted = ("0",) if name == "triple" else ("33", "35") if fails else ("33",)
+    check(status and status.group(1) in wanted, f"{name}: {status and status.group(0)}")
+    print(f"{name}: {oks} ok, {len(fails)} known deviations of TCG")
+
+
+def judge_linux(text, n):
+    said = section(text, f"linux{n}")
+    sums = re.findall(r"\b([0-9a-f]{64})\b", said)
+    wanted = subprocess.run("seq 1 2000 | sha256sum", shell=True, capture_output=True, text=True,
+                            check=True).stdout.split()[0]
+    check(sums == [wanted] * 2, f"linux{n}: sums {sums}: {said[-1500:]}")
+    check(re.search(r"^0$" if n == 1 else r"0-1$", said, re.M), f"linux{n}: CPUs")
+    check("Power down" in said and "== status 0" in said, f"linux{n}: {said[-500:]}")
+    if n == 2:
+        check(said.count("accel-set") >= 3 and "Error:" not in said, f"linux2: {said[-800:]}")
+    check(not re.search(r"WARNING|BUG", said), f"linux{n}: the kernel complains")
+    stats = re.search(r"^engine (kvm|translate|interpret).*", said, re.M | re.S)
+    check(stats and (n == 2 or stats.group(1) == "kvm"), f"linux{n}: it did not run under KVM")
+    print(f"linux{n}:", stats.group(0).partition("\n== status")[0] if stats else "")
+
+
+def judge_switch(text):
+    said = section(text, "switch")
+    check(len(re.findall(r"pong", said)) >= 8, f"switch: {said[-600:]}")
+    check("ok rounds" in said and "FAIL" not in said, f"switch: {said[-600:]}")
+    print("switch:", re.findall(r"pong.*", said)[-1:])
+
+
+def judge_nanobench(text):
+    said = section(text, "nanobench")
+    check(re.search(r"^syscall +\d", said, re.M) and "== status 0" in said, f"nanobench: {said[-800:]}")
+    print(said)
+
+
+def main(metaphrase, guests, *parts):
+    parts = parts or ("info", "guests", "switch", "nanobench", "linux1", "linux2")
+    qemu = shutil.which("qemu-system-x86_64")
+    if qemu is None:
+        skip("qemu-system-x86_64 is not installed")
+    if not os.path.exists(os.path.join(CACHE, "cloud-amd64", "vmlinuz")):
+        skip("there is no cloud kernel (scripts/fetch-guest.sh cloud-amd64)")
+    with tempfile.TemporaryDirectory(prefix="metaphrase-svm-") as scratch:
+        kernel, initrd = build(scratch, os.path.abspath(metaphrase), guests, parts)
+        done = subprocess.run(
+            [qemu, "-accel", "tcg", "-cpu", "EPYC,+svm,+npt", "-m", "1500", "-nographic", "-no-reboot", "-kernel",
+             kernel, "-initrd", initrd, "-append", "console=ttyS0 quiet metaphrase.run=nested"],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=TIMEOUT, check=False)
+    text = done.stdout.decode("latin-1").replace("\r", "")
+    log = os.environ.get("METAPHRASE_NESTED_LOG")
+    if log:
+        with open(log, "w", encoding="latin-1") as f:
+            f.write(text)
+    check("\nsvm\n" in text, f"SVM does not show inside: {text[-500:]}")
+    if "info" in parts:
+        check(re.search(r"^\* kvm .*\n    KVM API 12 on SVM", section(text, "info"), re.M),
+              f"auto did not take KVM: {section(text, 'info')}")
+    for name in GUESTS if "guests" in parts else []:
+        judge_guest(text, name, deviations())
+    if "switch" in parts:
+        judge_switch(text)
+    if "nanobench" in parts:
+        judge_nanobench(text)
+    for n in (1, 2):
+        if f"linux{n}" in parts:
+            judge_linux(text, n)
+    for p in problems:
+        print("FAILED:", p)
+    sys.exit(1 if problems else 0)
+
+
+main(*sys.argv[1:])
