@@ -97,6 +97,7 @@ parser.add_argument("--peer-only", action="store_true")
 parser.add_argument("--no-peer", action="store_true")   # a guest on which TCG hangs
 args = parser.parse_args()
 options_smp = args.smp
+SLOWNESS = float(os.environ.get("METAPHRASE_TEST_SLOWNESS", "1"))
 name = os.path.basename(args.guest).removesuffix(".elf")
 qemu = None if args.no_peer else shutil.which("qemu-system-x86_64")
 have_ours = os.path.exists(args.metaphrase) and not args.peer_only
@@ -108,7 +109,8 @@ ours = None
 if have_ours:
     more = ["-cpu", args.cpu] if args.cpu else []
     more += ["-machine", args.machine] if args.machine else []
-    ours, status, text = run(args.metaphrase, args.guest, ["-accel", args.accel, *more], args.timeout)
+    ours, status, text = run(args.metaphrase, args.guest, ["-accel", args.accel, *more],
+                            args.timeout * SLOWNESS)
     problems = judge(ours, status, text, args.ends)
     skipped = [name for name, (verdict, _) in ours.items() if verdict == "skip"]
     if (args.no_skips and skipped) or (args.skips and args.skips not in skipped):
@@ -120,7 +122,7 @@ if have_ours:
           f"{sum(v == 'skip' for v, _ in ours.values())} skipped, "
           f"{sum(v == 'FAIL' for v, _ in ours.values())} failed")
 if qemu:
-    peer, status, text = run(qemu, args.guest, ["-accel", "tcg", "-cpu", "max"], args.timeout)
+    peer, status, text = run(qemu, args.guest, ["-accel", "tcg", "-cpu", "max"], args.timeout * SLOWNESS)
     if ours is not None:
         differences = list(compare(name, ours, peer))
     else:

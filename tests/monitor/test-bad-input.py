@@ -10,6 +10,7 @@ import sys
 import tempfile
 
 metaphrase = os.path.abspath(sys.argv[1])
+SLOWNESS = float(os.environ.get("METAPHRASE_TEST_SLOWNESS", "1"))
 
 # Arguments, and what the message must hold.  Files are those of make_files().
 CASES = [
@@ -195,7 +196,7 @@ def check(path, args, expected):
     before = snapshot(path)
     run = subprocess.run([metaphrase, "-display", "none", *args] if "-display" not in args
                          else [metaphrase, *args], cwd=path, stdin=subprocess.DEVNULL,
-                         capture_output=True, text=True, timeout=20, check=False)
+                         capture_output=True, text=True, timeout=20 * SLOWNESS, check=False)
     lines = run.stderr.splitlines()
     problems = []
     if run.returncode != 1:

@@ -15,7 +15,7 @@ import tempfile
 import time
 import traceback
 
-TIMEOUT = 30
+TIMEOUT = 30 * float(os.environ.get("METAPHRASE_TEST_SLOWNESS", "1"))
 metaphrase, debuggee = (os.path.abspath(a) for a in sys.argv[1:3])
 cases = []
 

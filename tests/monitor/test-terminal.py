@@ -13,6 +13,7 @@ import termios
 import time
 
 metaphrase = sys.argv[1]
+TIMEOUT = 20 * float(os.environ.get("METAPHRASE_TEST_SLOWNESS", "1"))
 
 
 def session(act, expected_status):
@@ -24,7 +25,7 @@ def session(act, expected_status):
     seen = bytearray()
 
     def expect(text):
-        end = time.monotonic() + 20
+        end = time.monotonic() + TIMEOUT
         while text not in seen:
             ready, _, _ = select.select([leader], [], [], max(0, end - time.monotonic()))
             if not ready:
@@ -35,7 +36,7 @@ def session(act, expected_status):
     expect(b"(qemu) ")
     assert not termios.tcgetattr(side)[3] & termios.ICANON, "the terminal is not raw"
     act(process, lambda text: os.write(leader, text), expect)
-    status = process.wait(timeout=20)
+    status = process.wait(timeout=TIMEOUT)
     assert status == expected_status, f"status {status}, not {expected_status}"
     assert termios.tcgetattr(side) == before, "the terminal is not restored"
     os.close(leader)
