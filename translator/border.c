@@ -52,13 +52,13 @@ static const uint8_t *find_far(TransCpu *tc, uint64_t rip)
     return f->code;
 }
 
-/* To the block at rip, with nothing borrowed. */
-static bool quick_way(TransCpu *tc)
+/* To the block at rip, in environment env. */
+static bool quick_way(TransCpu *tc, uint32_t env)
 {
     uint64_t rip = tc->cpu->rip;
     const uint8_t *code = find_far(tc, rip);
 
-    return code != NULL && go_on(tc, code, rip, 0, 0, 0);
+    return code != NULL && go_on(tc, code, rip, env_own_regs(env), 0, 0);
 }
 
 /* -- Look-ups --------------------------------------------------------------------------------- */
@@ -117,7 +117,7 @@ static bool look_up(TransCpu *tc, Block *b, const Site *s)
     TlbAccess a = s->write ? TLB_STORE : TLB_LOAD;
     uint64_t rip = b->lin + b->insns[s->insn].guest_off;
 
-    if (!is_canonical(lin) || !is_canonical(last)) {
+    if (!is_canonical(lin) || !is_canonical(last) || ((b->env & ENV_CODE32) != 0 && last > UINT32_MAX)) {
         return false;
     }
     if (unlikely(tc->plain_libc)) {
@@ -160,6 +160,8 @@ static bool interpret_insn(TransCpu *tc, Block *b, const BlockInsn *in)
     CpuState *cpu = tc->cpu;
     uint64_t next = b->lin + in->guest_off + in->guest_len;
     uint32_t env = b->env;
+
+    next = (env & ENV_CODE32) != 0 ? (uint32_t)next : next;
 
     trans_vec_spill();
     cpu->stats[STAT_TRANS_SLOW]++;
@@ -214,7 +216,7 @@ static bool arrive_other(TransCpu *tc, Block *b, unsigned number)
 
     switch (number) {
     case SITE_VEC:
-        return go_on(tc, b->code + b->vec_off, b->lin, 1u << GPR_RCX, 0, b->vec);
+        return go_on(tc, b->code + b->vec_off, b->lin, env_own_regs(b->env) | 1u << GPR_RCX, 0, b->vec);
     default: /* SITE_ENTRY */
         state_from_host(tc, tc->enter_borrowed, tc->enter_bits);
         cpu->rip = tc->enter_rip;
@@ -241,10 +243,10 @@ static bool arrive(TransCpu *tc, uint32_t site)
         cpu->rip = number < BLOCK_EXITS ? b->exit[number].target : b->lin;
         if (number == BLOCK_EXITS) { /* dead */
             tc->far[(cpu->rip >> 1) & (FAR_SIZE - 1)].epoch = 0;
-        } else if (b->exit[number].rel32 == NULL && quick_way(tc)) {
+        } else if (b->exit[number].rel32 == NULL && quick_way(tc, b->env)) {
             return true;
         }
-        state_from_host(tc, 0, 0);
+        state_from_host(tc, env_own_regs(b->env), 0);
         if (number < BLOCK_EXITS) {
             tc->link_block = b;
             tc->link_exit = number;

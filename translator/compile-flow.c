@@ -9,6 +9,15 @@ static bool same_page(const Gen *g, uint64_t target)
     return ((g->p->lin ^ target) & GUEST_PAGE_MASK) == 0;
 }
 
+static void gen_borrow_at_exit(Gen *g, unsigned k, unsigned reg)
+{
+    if ((g->borrowed & 1u << reg) == 0) {
+        emit_fs_store(g->e, gen_saved_slot(g, reg), reg);
+        g->borrowed |= (uint16_t)(1u << reg);
+        gen_mark_as(g, k, MARK_EXIT);
+    }
+}
+
 /*
  * Leave for a constant rip; flags are in the host, nothing is borrowed.
  *
@@ -32,10 +41,8 @@ void gen_exit(Gen *g, unsigned k, uint64_t target)
         unsigned t = g->scratch[0];
         uint16_t was = g->borrowed;
         /* rcx = ntag + target + key, 0 on a hit */
-        emit_fs_store(e, gen_saved_slot(g, GPR_RCX), GPR_RCX);
-        emit_fs_store(e, gen_saved_slot(g, t), t);
-        g->borrowed |= (uint16_t)(1u << GPR_RCX | 1u << t);
-        gen_mark_as(g, k, MARK_EXIT);
+        gen_borrow_at_exit(g, k, GPR_RCX);
+        gen_borrow_at_exit(g, k, t);
         emit_fs_load(e, GPR_RCX, gen_field(g, VCB_JC_NTAG + 8 * (int)slot));
         emit_fs_load(e, t, gen_field(g, VCB_JC_KEY));
         emit_lea_sum(e, GPR_RCX, GPR_RCX, t);
@@ -44,12 +51,10 @@ void gen_exit(Gen *g, unsigned k, uint64_t target)
         uint8_t *hit = emit_jrcxz(e);
         uint8_t *miss = emit_jmp(e, emit_here(e));
         emit_patch8(e, hit);
-        emit_fs_load(e, GPR_RCX, gen_saved_slot(g, GPR_RCX));
-        emit_fs_load(e, t, gen_saved_slot(g, t));
+        gen_give_back(g);
         emit_fs_jmp(e, gen_field(g, VCB_JC_CODE + 8 * (int)slot));
         emit_patch32(e, miss);
-        emit_fs_load(e, GPR_RCX, gen_saved_slot(g, GPR_RCX));
-        emit_fs_load(e, t, gen_saved_slot(g, t));
+        gen_give_back(g);
         g->borrowed = was;
     }
     x->stub_off = emit_offset(e);
@@ -88,7 +93,7 @@ static void emit_exit_indirect(Gen *g, unsigned target, int32_t pop)
     emit_fs_store(e, gen_field(g, VCB_RESUME), t);
     emit_fs_store(e, gen_field(g, VCB_RIP), target);
     if (pop != 0) {
-        emit_lea(e, GPR_RSP, GPR_RSP, pop);
+        gen_word_lea(g, GPR_RSP, GPR_RSP, pop);
     }
     g->bits |= MARK_POST;
     gen_mark(g);
@@ -103,10 +108,12 @@ static void emit_exit_indirect(Gen *g, unsigned target, int32_t pop)
 /* Store the return address below the stack pointer. */
 static void emit_push_return(Gen *g)
 {
-    uint64_t ret = g->p->lin + g->in->off + g->in->len;
-    unsigned a = gen_stack(g, GPR_RSP, -8, true);
+    uint64_t ret = gen_rip_at(g, g->in->off + g->in->len);
+    unsigned a = gen_stack(g, GPR_RSP, -(int32_t)gen_word(g), true);
 
-    if ((int64_t)ret == (int32_t)ret) {
+    if (g->p->code32) {
+        emit_store32_imm(g->e, a, (uint32_t)ret);
+    } else if ((int64_t)ret == (int32_t)ret) {
         emit_store_imm32(g->e, a, (int32_t)ret);
     } else {
         unsigned t = gen_scratch(g, 1);
@@ -119,18 +126,18 @@ void gen_call(Gen *g)
 {
     emit_push_return(g);
     gen_flags_to_host(g);
-    emit_lea(g->e, GPR_RSP, GPR_RSP, -8);
+    gen_word_lea(g, GPR_RSP, GPR_RSP, -(int32_t)gen_word(g));
     gen_mark_as(g, 0, MARK_EXIT);
     g->b->exit[0].target = g->in->target;
     gen_give_back(g);
-    g->borrowed = 0;
+    g->borrowed = g->own;
     g->flags = FLAGS_IN_HOST;
     gen_exit(g, 0, g->in->target);
 }
 
 void gen_jcc(Gen *g)
 {
-    uint64_t next = g->p->lin + g->in->off + g->in->len;
+    uint64_t next = gen_rip_at(g, g->in->off + g->in->len);
     uint8_t *taken;
 
     gen_come_home(g);
@@ -148,10 +155,10 @@ static unsigned emit_indirect_target(Gen *g)
 
     if (g->in->mem == 0xff) {
         a = gen_scratch(g, 0);
-        emit_mov_rr(g->e, a, gen_reg_of(g->in->op[0].reg.value));
+        (g->p->code32 ? emit_mov32_rr : emit_mov_rr)(g->e, a, gen_reg_of(g->in->op[0].reg.value));
     } else {
         a = gen_operand_address(g);
-        emit_load(g->e, a, a, 0);
+        gen_word_load(g, a, a);
     }
     return a;
 }
@@ -169,7 +176,7 @@ void gen_call_ind(Gen *g)
     emit_fs_store(g->e, gen_field(g, VCB_RIP), a);
     emit_push_return(g);
     emit_fs_load(g->e, a, gen_field(g, VCB_RIP));
-    emit_exit_indirect(g, a, -8);
+    emit_exit_indirect(g, a, -(int32_t)gen_word(g));
 }
 
 void gen_ret(Gen *g)
@@ -179,7 +186,7 @@ void gen_ret(Gen *g)
                       ? (int32_t)(g->in->op[0].imm.value.u & 0xffff) : 0;
 
     a = gen_stack(g, GPR_RSP, 0, false);
-    emit_load(g->e, a, a, 0);
-    emit_exit_indirect(g, a, 8 + pop);
+    gen_word_load(g, a, a);
+    emit_exit_indirect(g, a, (int32_t)gen_word(g) + pop);
 }
 

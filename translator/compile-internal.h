@@ -23,6 +23,7 @@ typedef struct {
     unsigned insn;             /* its number               */
     int32_t fs;                /* vcb's offset from fs     */
 
+    uint16_t own;              /* env_own_regs(): always among the borrowed */
     uint16_t borrowed;
     FlagsAt flags;
     uint8_t bits;              /* MARK_* besides the flags */
@@ -42,6 +43,8 @@ typedef struct {
 void gen_mark_as(Gen *g, unsigned index, unsigned bits);
 void gen_mark(Gen *g);
 unsigned gen_flag_bits(const Gen *g);
+/* The current instruction, which ends no block, is complete: it may not be executed anew. */
+void gen_mark_done(Gen *g);
 
 /* Offset from fs of a field of the vCPU block (VCB_*). */
 static inline int32_t gen_field(const Gen *g, int off)
@@ -80,10 +83,27 @@ Site *gen_slow_jmp(Gen *g, TransHelper helper);
 /* mov dword site, imm; jmp [thunk] */
 void gen_leave(Gen *g, unsigned number, unsigned kind);
 
+/* -- Words: pointers and stack slots, of 8 bytes in 64-bit code, of 4 in 32-bit code ------------------- */
+
+static inline unsigned gen_word(const Gen *g)
+{
+    return g->p->code32 ? 4 : 8;
+}
+
+/* The guest address behind the first `len` bytes of the block. */
+static inline uint64_t gen_rip_at(const Gen *g, unsigned len)
+{
+    return g->p->code32 ? (uint32_t)(g->p->lin + len) : g->p->lin + len;
+}
+
+void gen_word_lea(Gen *g, unsigned dst, unsigned base, int32_t disp); /* dst = base + disp, wrapping */
+void gen_word_load(Gen *g, unsigned dst, unsigned base);
+void gen_word_store(Gen *g, unsigned base, unsigned src);
+
 /* -- compile-mem.c ------------------------------------------------------------------------------------- */
 
 unsigned gen_reg_of(ZydisRegister r);
-/* Scratch 0 = host address of [base + disp] for an 8-byte stack access. */
+/* Scratch 0 = host address of the word at [base + disp] on the stack. */
 unsigned gen_stack(Gen *g, unsigned base, int32_t disp, bool write);
 /* Scratch 0 = host address of the current instruction's memory operand. */
 unsigned gen_operand_address(Gen *g);
@@ -92,6 +112,7 @@ void gen_rebased(Gen *g, unsigned base);
 
 void gen_mem(Gen *g);
 void gen_push(Gen *g);
+void gen_push_mem(Gen *g);
 void gen_pop(Gen *g);
 void gen_leave_insn(Gen *g);
 

@@ -15,7 +15,7 @@ unsigned gen_reg_of(ZydisRegister r)
                       ZYDIS_REGISTER_RAX);
 }
 
-/* dst = linear address of the operand (plus `bump`, for pop [rsp+..] and the like). */
+/* dst = linear address of the operand; flags may be clobbered. */
 static void emit_linear(Gen *g, unsigned dst, unsigned tmp, const ZydisDecodedOperand *m)
 {
     int64_t disp = m->mem.disp.has_displacement ? m->mem.disp.value : 0;
@@ -23,13 +23,20 @@ static void emit_linear(Gen *g, unsigned dst, unsigned tmp, const ZydisDecodedOp
 
     if (m->mem.base == ZYDIS_REGISTER_RIP) {
         emit_mov_ri(g->e, dst, g->p->lin + g->in->off + g->in->len + (uint64_t)disp);
+    } else if (g->p->code32) {
+        emit_lea32_full(g->e, dst, gen_reg_of(m->mem.base), gen_reg_of(m->mem.index), scale, (int32_t)disp);
     } else {
         emit_lea_full(g->e, dst, gen_reg_of(m->mem.base), gen_reg_of(m->mem.index), scale, (int32_t)disp);
     }
     if (m->mem.segment == ZYDIS_REGISTER_FS || m->mem.segment == ZYDIS_REGISTER_GS) {
-        emit_fs_load(g->e, tmp, gen_field(g, m->mem.segment == ZYDIS_REGISTER_FS ? VCB_FS_BASE
-                                                                             : VCB_GS_BASE));
-        emit_lea_sum(g->e, dst, dst, tmp);
+        int32_t base = gen_field(g, m->mem.segment == ZYDIS_REGISTER_FS ? VCB_FS_BASE : VCB_GS_BASE);
+        if (g->p->code32) { /* VCB_SEG_ODD survives the truncation and misses */
+            emit_fs_op(g->e, 0x03, dst, base);
+            emit_btr_ri(g->e, dst, 32);
+        } else {
+            emit_fs_load(g->e, tmp, base);
+            emit_lea_sum(g->e, dst, dst, tmp);
+        }
     }
 }
 
@@ -68,13 +75,28 @@ static void emit_tlb(Gen *g, unsigned a, unsigned t, unsigned u, unsigned size, 
     s->hit_off = (uint16_t)emit_offset(g->e);
 }
 
+void gen_word_lea(Gen *g, unsigned dst, unsigned base, int32_t disp)
+{
+    (g->p->code32 ? emit_lea32 : emit_lea)(g->e, dst, base, disp);
+}
+
+void gen_word_load(Gen *g, unsigned dst, unsigned base)
+{
+    (g->p->code32 ? emit_load32 : emit_load)(g->e, dst, base, 0);
+}
+
+void gen_word_store(Gen *g, unsigned base, unsigned src)
+{
+    (g->p->code32 ? emit_store32 : emit_store)(g->e, base, 0, src);
+}
+
 unsigned gen_stack(Gen *g, unsigned base, int32_t disp, bool write)
 {
     unsigned a = gen_scratch(g, 0), t = gen_scratch(g, 1), u = gen_scratch(g, 2);
 
     gen_free_flags(g);
-    emit_lea(g->e, a, base, disp);
-    emit_tlb(g, a, t, u, 8, write);
+    gen_word_lea(g, a, base, disp);
+    emit_tlb(g, a, t, u, gen_word(g), write);
     return a;
 }
 
@@ -101,6 +123,23 @@ static bool is_dropped_prefix(uint8_t p)
     }
 }
 
+/* mov between eax and an address, a0 to a3, by the forms with ModRM. */
+static void put_moffs(Gen *g, unsigned base)
+{
+    static const uint8_t opcodes[] = {0x8a, 0x8b, 0x88, 0x89};
+
+    if (base >= 8) {
+        emit8(g->e, 0x41);
+    }
+    emit8(g->e, opcodes[g->in->zi.opcode & 3]);
+    emit8(g->e, (uint8_t)((base & 7) == GPR_RBP ? 0x45 : base & 7));
+    if ((base & 7) == GPR_RSP) {
+        emit8(g->e, 0x24);
+    } else if ((base & 7) == GPR_RBP) {
+        emit8(g->e, 0);
+    }
+}
+
 void gen_rebased(Gen *g, unsigned base)
 {
     const ZydisDecodedInstruction *zi = &g->in->zi;
@@ -114,6 +153,10 @@ void gen_rebased(Gen *g, unsigned base)
         }
     }
     at = zi->raw.prefix_count;
+    if (zi->raw.modrm.offset == 0) {
+        put_moffs(g, base);
+        return;
+    }
     if (zi->encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY) {
         if ((zi->attributes & ZYDIS_ATTRIB_HAS_REX) != 0) {
             rex = 0x40u | (zi->raw.rex.W ? 8u : 0) | (zi->raw.rex.R ? 4u : 0);
@@ -153,36 +196,79 @@ void gen_rebased(Gen *g, unsigned base)
 
 /* -- Instructions ----------------------------------------------------------------------------- */
 
+/* The same, by a register that goes with AH, BH, CH, DH: one that the instruction does not use. */
+static void gen_rebased_low(Gen *g, unsigned a)
+{
+    static const uint8_t low[] = {GPR_RDX, GPR_RSI, GPR_RDI, GPR_RBX, GPR_RBP, GPR_RCX};
+    uint16_t was = g->borrowed;
+    unsigned r = 0;
+
+    while ((g->in->regs & 1u << low[r]) != 0) {
+        r++;
+        g_assert(r < ARRAY_LEN(low));
+    }
+    gen_borrow(g, low[r]);
+    emit_mov_rr(g->e, low[r], a);
+    gen_rebased(g, low[r]);
+    gen_flags_after_insn(g);
+    if (was != g->borrowed) {
+        gen_mark_done(g);
+        emit_fs_load(g->e, low[r], gen_saved_slot(g, low[r]));
+        g->borrowed = was;
+    }
+}
+
 void gen_mem(Gen *g)
 {
     unsigned a;
 
     a = gen_operand_address(g);
     gen_flags_for_insn(g);
-    gen_rebased(g, a);
+    if (g->in->high_byte && a >= 8) {
+        gen_rebased_low(g, a);
+    } else {
+        gen_rebased(g, a);
+    }
     gen_flags_after_insn(g);
 }
 
 void gen_push(Gen *g)
 {
     const ZydisDecodedOperand *o = &g->in->op[0];
-    unsigned a = gen_stack(g, GPR_RSP, -8, true);
+    int32_t word = (int32_t)gen_word(g);
+    unsigned a = gen_stack(g, GPR_RSP, -word, true);
 
     if (o->type == ZYDIS_OPERAND_TYPE_REGISTER) {
-        emit_store(g->e, a, 0, gen_reg_of(o->reg.value));
+        gen_word_store(g, a, gen_reg_of(o->reg.value));
+    } else if (word == 4) {
+        emit_store32_imm(g->e, a, (uint32_t)o->imm.value.s);
     } else {
         emit_store_imm32(g->e, a, (int32_t)o->imm.value.s);
     }
-    emit_lea(g->e, GPR_RSP, GPR_RSP, -8);
+    gen_word_lea(g, GPR_RSP, GPR_RSP, -word);
+}
+
+/* The value waits in vcb.rip, which matters only behind an indirect branch. */
+void gen_push_mem(Gen *g)
+{
+    int32_t word = (int32_t)gen_word(g);
+    unsigned a = gen_operand_address(g), t = gen_scratch(g, 1);
+
+    gen_word_load(g, a, a);
+    emit_fs_store(g->e, gen_field(g, VCB_RIP), a);
+    gen_stack(g, GPR_RSP, -word, true);
+    emit_fs_load(g->e, t, gen_field(g, VCB_RIP));
+    gen_word_store(g, a, t);
+    gen_word_lea(g, GPR_RSP, GPR_RSP, -word);
 }
 
 void gen_pop(Gen *g)
 {
     unsigned dst = gen_reg_of(g->in->op[0].reg.value), a = gen_stack(g, GPR_RSP, 0, false);
 
-    emit_load(g->e, dst, a, 0);
+    gen_word_load(g, dst, a);
     if (dst != GPR_RSP) {
-        emit_lea(g->e, GPR_RSP, GPR_RSP, 8);
+        gen_word_lea(g, GPR_RSP, GPR_RSP, (int32_t)gen_word(g));
     }
 }
 
@@ -191,8 +277,8 @@ void gen_leave_insn(Gen *g)
     unsigned a = gen_stack(g, GPR_RBP, 0, false);
 
     /* rsp first: rbp is the only register that says where the frame was. */
-    emit_load(g->e, a, a, 0);
-    emit_lea(g->e, GPR_RSP, GPR_RBP, 8);
+    gen_word_load(g, a, a);
+    gen_word_lea(g, GPR_RSP, GPR_RBP, (int32_t)gen_word(g));
     emit_mov_rr(g->e, GPR_RBP, a);
 }
 

@@ -28,6 +28,16 @@ void gen_mark(Gen *g)
     gen_mark_as(g, g->insn, gen_flag_bits(g));
 }
 
+void gen_mark_done(Gen *g)
+{
+    if (g->insn + 1 < g->p->n) {
+        gen_mark_as(g, g->insn + 1, gen_flag_bits(g));
+    } else {
+        g->b->exit[0].target = gen_rip_at(g, g->p->len);
+        gen_mark_as(g, 0, gen_flag_bits(g) | MARK_EXIT);
+    }
+}
+
 /* -- Borrowing -------------------------------------------------------------------------------- */
 
 void gen_borrow(Gen *g, unsigned reg)
@@ -51,7 +61,7 @@ unsigned gen_scratch(Gen *g, unsigned n)
 void gen_give_back(Gen *g)
 {
     for (unsigned r = 0; r < 16; r++) {
-        if ((g->borrowed & 1u << r) != 0) {
+        if ((g->borrowed & ~g->own & 1u << r) != 0) {
             emit_fs_load(g->e, r, gen_saved_slot(g, r));
         }
     }
@@ -66,7 +76,12 @@ static void find_scratch(Gen *g)
                                     GPR_RAX};
 
     for (unsigned i = 0; i < ARRAY_LEN(order); i++) {
-        if ((g->p->regs & 1u << order[i]) == 0) {
+        if ((g->own & 1u << order[i]) != 0) {
+            g->scratch[g->n_scratch++] = order[i];
+        }
+    }
+    for (unsigned i = 0; i < ARRAY_LEN(order); i++) {
+        if (((g->p->regs | g->own) & 1u << order[i]) == 0) {
             g->scratch[g->n_scratch++] = order[i];
         }
     }
@@ -197,7 +212,7 @@ void gen_come_home(Gen *g)
 {
     gen_flags_to_host(g);
     gen_give_back(g);
-    g->borrowed = 0;
+    g->borrowed = g->own;
     g->flags = FLAGS_IN_HOST;
 }
 
@@ -205,8 +220,18 @@ void gen_come_home(Gen *g)
 
 static void gen_copy(Gen *g)
 {
+    const ZydisDecodedInstruction *zi = &g->in->zi;
+    const uint8_t *bytes = g->p->bytes + g->in->off;
+
     gen_flags_for_insn(g);
-    emit_bytes(g->e, g->p->bytes + g->in->off, g->in->len);
+    if (g->p->code32 && zi->opcode_map == ZYDIS_OPCODE_MAP_DEFAULT && (zi->opcode & 0xf0) == 0x40) {
+        /* inc and dec of one byte, by the form with ModRM */
+        emit_bytes(g->e, bytes, g->in->len - 1u);
+        emit8(g->e, 0xff);
+        emit8(g->e, (uint8_t)(0xc0 | (zi->opcode & 15)));
+    } else {
+        emit_bytes(g->e, bytes, g->in->len);
+    }
     gen_flags_after_insn(g);
 }
 
@@ -221,17 +246,12 @@ static void gen_insn(Gen *g)
     switch (g->in->plan) {
     case PLAN_COPY: gen_copy(g); break;
     case PLAN_NOTHING: break;
-    case PLAN_MEM:
-        if (g->in->high_byte && g->scratch[0] >= 8) {
-            gen_interp(g);
-        } else {
-            gen_mem(g);
-        }
-        break;
+    case PLAN_MEM: gen_mem(g); break;
     case PLAN_LEA_RIP:
         emit_mov_ri(g->e, gen_reg_of(g->in->op[0].reg.value), g->in->target);
         break;
     case PLAN_PUSH: gen_push(g); break;
+    case PLAN_PUSH_MEM: gen_push_mem(g); break;
     case PLAN_POP: gen_pop(g); break;
     case PLAN_LEAVE: gen_leave_insn(g); break;
     case PLAN_INTERP:
@@ -294,7 +314,7 @@ static void gen_prologue(Gen *g)
     }
     g->b->vec_off = (uint16_t)emit_offset(g->e);
     gen_give_back(g);
-    g->borrowed = 0;
+    g->borrowed = g->own;
     gen_mark_as(g, BLOCK_EXITS, MARK_EXIT);
     emit_align(g->e, 8, 0);
     g->b->live_off = (uint16_t)emit_offset(g->e);
@@ -304,7 +324,7 @@ static void gen_prologue(Gen *g)
 /* Behind the last instruction, where that does not end the block itself. */
 static void gen_fall_through(Gen *g)
 {
-    uint64_t next = g->p->lin + g->p->len;
+    uint64_t next = gen_rip_at(g, g->p->len);
 
     g->insn = 0; /* marks from here on name exit 0 */
     g->bits = MARK_EXIT;
@@ -355,7 +375,8 @@ bool compile_block(Block *b, const Plan *p, Emit *e)
     g->b = b;
     g->p = p;
     g->fs = vcb_fs_offset();
-    g->borrowed = 0;
+    g->own = env_own_regs(b->env);
+    g->borrowed = g->own;
     g->flags = FLAGS_IN_HOST;
     g->bits = 0;
     g->n_scratch = g->n_marks = g->n_sites = 0;
@@ -365,7 +386,7 @@ bool compile_block(Block *b, const Plan *p, Emit *e)
     find_scratch(g);
     gen_body(g);
     gen_site_stubs(g);
-    g->borrowed = 0;
+    g->borrowed = g->own;
     gen_mark_as(g, BLOCK_EXITS, MARK_EXIT);
     b->dead_off = emit_offset(e);
     gen_leave(g, BLOCK_EXITS, SITE_EXIT);

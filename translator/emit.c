@@ -85,9 +85,10 @@ static void put_mem(Emit *e, unsigned reg, unsigned base, int32_t disp)
     }
 }
 
-static void put_op_mem(Emit *e, uint8_t opcode, unsigned reg, unsigned base, int32_t disp)
+/* w: REX_W, or 0 for 32-bit operands */
+static void put_op_mem(Emit *e, unsigned w, uint8_t opcode, unsigned reg, unsigned base, int32_t disp)
 {
-    put_rex(e, REX_W, reg, 0, base);
+    put_rex(e, w, reg, 0, base);
     emit8(e, opcode);
     put_mem(e, reg, base, disp);
 }
@@ -129,23 +130,23 @@ void emit_mov_ri(Emit *e, unsigned dst, uint64_t val)
 
 void emit_load(Emit *e, unsigned dst, unsigned base, int32_t disp)
 {
-    put_op_mem(e, 0x8b, dst, base, disp);
+    put_op_mem(e, REX_W, 0x8b, dst, base, disp);
 }
 
 void emit_store(Emit *e, unsigned base, int32_t disp, unsigned src)
 {
-    put_op_mem(e, 0x89, src, base, disp);
+    put_op_mem(e, REX_W, 0x89, src, base, disp);
 }
 
 void emit_store_imm32(Emit *e, unsigned base, int32_t imm)
 {
-    put_op_mem(e, 0xc7, 0, base, 0);
+    put_op_mem(e, REX_W, 0xc7, 0, base, 0);
     emit32(e, (uint32_t)imm);
 }
 
 void emit_lea(Emit *e, unsigned dst, unsigned base, int32_t disp)
 {
-    put_op_mem(e, 0x8d, dst, base, disp);
+    put_op_mem(e, REX_W, 0x8d, dst, base, disp);
 }
 
 void emit_lea_sum(Emit *e, unsigned dst, unsigned base, unsigned index)
@@ -153,16 +154,17 @@ void emit_lea_sum(Emit *e, unsigned dst, unsigned base, unsigned index)
     emit_lea_full(e, dst, base, index, 0, 0);
 }
 
-void emit_lea_full(Emit *e, unsigned dst, unsigned base, unsigned index, unsigned scale, int32_t disp)
+static void put_lea(Emit *e, unsigned w, unsigned dst, unsigned base, unsigned index, unsigned scale,
+                    int32_t disp)
 {
     unsigned b = base == EMIT_NO_REG ? 0 : base, i = index == EMIT_NO_REG ? 0 : index;
     unsigned mod = base == EMIT_NO_REG ? 0 : disp == (int8_t)disp ? 0x40 : 0x80;
 
     if (index == EMIT_NO_REG && base != EMIT_NO_REG) {
-        emit_lea(e, dst, base, disp);
+        put_op_mem(e, w, 0x8d, dst, base, disp);
         return;
     }
-    put_rex(e, REX_W, dst, i, b);
+    put_rex(e, w, dst, i, b);
     emit8(e, 0x8d);
     emit8(e, (uint8_t)(mod | (dst & 7) << 3 | 4));
     emit8(e, (uint8_t)(scale << 6 | (index == EMIT_NO_REG ? 4 : (i & 7)) << 3 |
@@ -172,6 +174,46 @@ void emit_lea_full(Emit *e, unsigned dst, unsigned base, unsigned index, unsigne
     } else {
         emit32(e, (uint32_t)disp);
     }
+}
+
+void emit_lea_full(Emit *e, unsigned dst, unsigned base, unsigned index, unsigned scale, int32_t disp)
+{
+    put_lea(e, REX_W, dst, base, index, scale, disp);
+}
+
+/* -- 32-bit moves ----------------------------------------------------------------------------- */
+
+void emit_mov32_rr(Emit *e, unsigned dst, unsigned src)
+{
+    put_rex(e, 0, src, 0, dst);
+    emit8(e, 0x89);
+    emit8(e, (uint8_t)(0xc0 | (src & 7) << 3 | (dst & 7)));
+}
+
+void emit_load32(Emit *e, unsigned dst, unsigned base, int32_t disp)
+{
+    put_op_mem(e, 0, 0x8b, dst, base, disp);
+}
+
+void emit_store32(Emit *e, unsigned base, int32_t disp, unsigned src)
+{
+    put_op_mem(e, 0, 0x89, src, base, disp);
+}
+
+void emit_store32_imm(Emit *e, unsigned base, uint32_t imm)
+{
+    put_op_mem(e, 0, 0xc7, 0, base, 0);
+    emit32(e, imm);
+}
+
+void emit_lea32(Emit *e, unsigned dst, unsigned base, int32_t disp)
+{
+    put_op_mem(e, 0, 0x8d, dst, base, disp);
+}
+
+void emit_lea32_full(Emit *e, unsigned dst, unsigned base, unsigned index, unsigned scale, int32_t disp)
+{
+    put_lea(e, 0, dst, base, index, scale, disp);
 }
 
 /* -- The vCPU block --------------------------------------------------------------------------- */
@@ -264,9 +306,18 @@ void emit_and_ri(Emit *e, unsigned reg, int32_t imm)
     emit32(e, (uint32_t)imm);
 }
 
+void emit_btr_ri(Emit *e, unsigned reg, unsigned bit)
+{
+    put_rex(e, REX_W, 0, 0, reg);
+    emit8(e, 0x0f);
+    emit8(e, 0xba);
+    emit8(e, (uint8_t)(0xf0 | (reg & 7)));
+    emit8(e, (uint8_t)bit);
+}
+
 void emit_op_load(Emit *e, uint8_t opcode, unsigned reg, unsigned base, int32_t disp)
 {
-    put_op_mem(e, opcode, reg, base, disp);
+    put_op_mem(e, REX_W, opcode, reg, base, disp);
 }
 
 /* -- Jumps ------------------------------------------------------------------------------------ */

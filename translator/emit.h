@@ -55,6 +55,14 @@ void emit_lea_sum(Emit *e, unsigned dst, unsigned base, unsigned index); /* lea 
 /* lea dst, [base + (index << scale) + disp]; base and index may be EMIT_NO_REG. */
 void emit_lea_full(Emit *e, unsigned dst, unsigned base, unsigned index, unsigned scale, int32_t disp);
 
+/* The same with 32-bit operands: what is written to a register is zero-extended. */
+void emit_mov32_rr(Emit *e, unsigned dst, unsigned src);
+void emit_load32(Emit *e, unsigned dst, unsigned base, int32_t disp);
+void emit_store32(Emit *e, unsigned base, int32_t disp, unsigned src);
+void emit_store32_imm(Emit *e, unsigned base, uint32_t imm);
+void emit_lea32(Emit *e, unsigned dst, unsigned base, int32_t disp);
+void emit_lea32_full(Emit *e, unsigned dst, unsigned base, unsigned index, unsigned scale, int32_t disp);
+
 /* -- The vCPU block: fs:[off] --------------------------------------------------------------------- */
 
 void emit_fs_load(Emit *e, unsigned dst, int32_t off);              /* mov dst, fs:[off]       */
@@ -71,6 +79,7 @@ void emit_fs_pext(Emit *e, unsigned dst, unsigned src, int32_t off);/* pext dst,
 
 void emit_shr_ri(Emit *e, unsigned reg, unsigned count);            /* shr reg, count          */
 void emit_and_ri(Emit *e, unsigned reg, int32_t imm);               /* and reg, imm32          */
+void emit_btr_ri(Emit *e, unsigned reg, unsigned bit);              /* btr reg, bit            */
 void emit_op_load(Emit *e, uint8_t opcode, unsigned reg, unsigned base, int32_t disp);
                                                                     /* op reg, [base+disp]     */
 

@@ -51,7 +51,9 @@ bool trans_needs_single_steps(const CpuState *cpu)
 
 bool trans_mode_is_translated(const CpuState *cpu)
 {
-    return (cpu->mode & MODE_CS64) != 0 &&
+    const uint32_t code32 = MODE_CS32 | MODE_SS32 | MODE_FLAT;
+
+    return ((cpu->mode & MODE_CS64) != 0 || (cpu->mode & code32) == code32) &&
            !(cpu->cpl == 3 && (cpu->rflags & FLAG_AC) != 0 && (cpu->cr0 & CR0_AM) != 0);
 }
 
@@ -197,7 +199,7 @@ void trans_set_inside(TransCpu *tc, bool inside)
 void trans_aim(TransCpu *tc, const uint8_t *resume, uint8_t vec)
 {
     tc->enter_rip = tc->cpu->rip;
-    tc->enter_borrowed = 0;
+    tc->enter_borrowed = env_own_regs(trans_env(tc->cpu));
     tc->enter_bits = 0;
     tc->vcb->vec_wanted = vec;
     state_to_host(tc);

@@ -60,14 +60,15 @@ static void find_flags(PlanInsn *in)
 
 /* -- Classes ---------------------------------------------------------------------------------- */
 
-static PlanClass class_of_branch(const PlanInsn *in)
+static PlanClass class_of_branch(const PlanInsn *in, bool code32)
 {
+    unsigned width = code32 ? 32 : 64;
     bool relative = in->zi.raw.imm[0].is_relative; /* not the attribute: RIP-relative memory too */
 
     if (in->zi.encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY) {
         return PLAN_INTERP_END; /* Zydis knows branches of Xeon Phi */
     }
-    if (in->zi.operand_width != 64 && in->zi.mnemonic != ZYDIS_MNEMONIC_RET && !relative) {
+    if (in->zi.operand_width != width && in->zi.mnemonic != ZYDIS_MNEMONIC_RET && (code32 || !relative)) {
         return PLAN_INTERP_END;
     }
     if ((in->zi.attributes & ZYDIS_ATTRIB_HAS_OPERANDSIZE) != 0) {
@@ -81,7 +82,7 @@ static PlanClass class_of_branch(const PlanInsn *in)
         return in->zi.meta.branch_type == ZYDIS_BRANCH_TYPE_FAR ? PLAN_INTERP_END
                : relative ? PLAN_CALL : PLAN_CALL_IND;
     case ZYDIS_MNEMONIC_RET:
-        return in->zi.meta.branch_type == ZYDIS_BRANCH_TYPE_FAR || in->zi.operand_width != 64
+        return in->zi.meta.branch_type == ZYDIS_BRANCH_TYPE_FAR || in->zi.operand_width != width
                ? PLAN_INTERP_END : PLAN_RET;
     default:
         break;
@@ -113,7 +114,7 @@ static bool is_plain(ZydisMnemonic m)
     case ZYDIS_MNEMONIC_CMOVNLE: case ZYDIS_MNEMONIC_CMOVNO: case ZYDIS_MNEMONIC_CMOVNP:
     case ZYDIS_MNEMONIC_CMOVNS: case ZYDIS_MNEMONIC_CMOVNZ: case ZYDIS_MNEMONIC_CMOVO:
     case ZYDIS_MNEMONIC_CMOVP: case ZYDIS_MNEMONIC_CMOVS: case ZYDIS_MNEMONIC_CMOVZ:
-    case ZYDIS_MNEMONIC_CMP: case ZYDIS_MNEMONIC_CMPXCHG: case ZYDIS_MNEMONIC_CQO:
+    case ZYDIS_MNEMONIC_CMP: case ZYDIS_MNEMONIC_CMPXCHG: case ZYDIS_MNEMONIC_CMPXCHG8B: case ZYDIS_MNEMONIC_CQO:
     case ZYDIS_MNEMONIC_CRC32: case ZYDIS_MNEMONIC_CWD: case ZYDIS_MNEMONIC_CWDE:
     case ZYDIS_MNEMONIC_DEC: case ZYDIS_MNEMONIC_DIV: case ZYDIS_MNEMONIC_IDIV:
     case ZYDIS_MNEMONIC_IMUL: case ZYDIS_MNEMONIC_INC: case ZYDIS_MNEMONIC_LAHF:
@@ -172,7 +173,8 @@ static bool goes_on_after_interp(const PlanInsn *in)
     case ZYDIS_MNEMONIC_MFENCE: case ZYDIS_MNEMONIC_SFENCE: case ZYDIS_MNEMONIC_CLFLUSH:
     case ZYDIS_MNEMONIC_SWAPGS: case ZYDIS_MNEMONIC_RDRAND: case ZYDIS_MNEMONIC_RDSEED:
     case ZYDIS_MNEMONIC_RDFSBASE: case ZYDIS_MNEMONIC_RDGSBASE: case ZYDIS_MNEMONIC_WRFSBASE:
-    case ZYDIS_MNEMONIC_WRGSBASE: case ZYDIS_MNEMONIC_CMPXCHG16B: case ZYDIS_MNEMONIC_CMPXCHG8B:
+    case ZYDIS_MNEMONIC_WRGSBASE: case ZYDIS_MNEMONIC_CMPXCHG16B: case ZYDIS_MNEMONIC_PUSHFD:
+    case ZYDIS_MNEMONIC_PUSHAD: case ZYDIS_MNEMONIC_POPAD:
         return true;
     default:
         return false;
@@ -196,11 +198,61 @@ static PlanClass interp_class(const PlanInsn *in)
     return goes_on_after_interp(in) ? PLAN_INTERP : PLAN_INTERP_END;
 }
 
-/* A memory operand that the address path can compute: flat 64-bit addressing, not gathered. */
+/* A memory operand that the address path can compute: flat addressing of the code's width, not
+ * gathered.  Without ModRM (mov to and from eax) only in 32-bit code, where it is common. */
 static bool mem_is_plain(const ZydisDecodedInstruction *zi, const ZydisDecodedOperand *m)
 {
-    return m->mem.type == ZYDIS_MEMOP_TYPE_MEM && zi->address_width == 64 &&
-           m->size >= 8 && m->size <= 512 && zi->raw.modrm.offset != 0;
+    bool code32 = zi->machine_mode != ZYDIS_MACHINE_MODE_LONG_64;
+
+    return m->mem.type == ZYDIS_MEMOP_TYPE_MEM && zi->address_width == (code32 ? 32 : 64) &&
+           !(code32 && m->mem.segment == ZYDIS_REGISTER_CS) &&
+           m->size >= 8 && m->size <= 512 && (code32 || zi->raw.modrm.offset != 0);
+}
+
+/* -- 32-bit code on a host in 64-bit mode ------------------------------------------------------- */
+
+/*
+ * VEX and EVEX: bits that name more registers in 64-bit mode and mean nothing in 32-bit mode must be as
+ * compilers leave them, and W must not widen a general register or what is loaded for one.
+ */
+static bool vex_means_the_same(const PlanInsn *in, const uint8_t *bytes)
+{
+    const ZydisDecodedInstruction *zi = &in->zi;
+    bool evex = zi->encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX;
+    const uint8_t *p = bytes + (evex ? zi->raw.evex.offset : zi->raw.vex.offset);
+    bool wide = p[0] != 0xc5 && (p[2] & 0x80) != 0;
+
+    if ((p[0] == 0xc4 && ((p[1] & 0x20) == 0 || (p[2] & 0x40) == 0)) ||
+        (evex && ((p[1] & 0x30) != 0x30 || (p[2] & 0x40) == 0 || (p[3] & 0x08) == 0))) {
+        return false;
+    }
+    for (unsigned i = 0; i < zi->operand_count; i++) {
+        if (in->op[i].encoding == ZYDIS_OPERAND_ENCODING_IS4 && (bytes[in->len - 1] & 0x80) != 0) {
+            return false;
+        }
+        if (wide && (in->op[i].type == ZYDIS_OPERAND_TYPE_MEMORY
+                         ? in->op[i].size <= 64
+                         : in->op[i].type == ZYDIS_OPERAND_TYPE_REGISTER && gpr_of(in->op[i].reg.value) >= 0)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Does the host execute these bytes, but for the memory operand, as 32-bit code does?  (inc and dec of
+ * one byte, mov without ModRM: no, but compile.c makes them anew.) */
+static bool means_the_same(const PlanInsn *in, const uint8_t *bytes)
+{
+    switch (in->zi.encoding) {
+    case ZYDIS_INSTRUCTION_ENCODING_LEGACY:
+        return !(in->zi.opcode_map == ZYDIS_OPCODE_MAP_DEFAULT && in->zi.opcode == 0x82);
+    case ZYDIS_INSTRUCTION_ENCODING_VEX:
+    case ZYDIS_INSTRUCTION_ENCODING_EVEX:
+        return in->zi.mnemonic != ZYDIS_MNEMONIC_VZEROUPPER && in->zi.mnemonic != ZYDIS_MNEMONIC_VZEROALL &&
+               vex_means_the_same(in, bytes);
+    default:
+        return false;
+    }
 }
 
 /* -- Vector and x87 instructions --------------------------------------------------------------- */
@@ -258,12 +310,42 @@ static PlanClass class_of_vector(PlanInsn *in, uint32_t env)
     return in->mem == 0xff ? PLAN_COPY : PLAN_MEM;
 }
 
-static PlanClass class_of(PlanInsn *in, uint32_t env)
+static PlanClass class_of_push_pop(const PlanInsn *in, bool code32)
+{
+    const ZydisDecodedOperand *o = &in->op[0];
+    bool push = in->zi.mnemonic == ZYDIS_MNEMONIC_PUSH;
+
+    if (in->zi.operand_width != (code32 ? 32 : 64)) {
+        return PLAN_INTERP;
+    }
+    switch (o->type) {
+    case ZYDIS_OPERAND_TYPE_MEMORY: return push && mem_is_plain(&in->zi, o) ? PLAN_PUSH_MEM : PLAN_INTERP;
+    case ZYDIS_OPERAND_TYPE_REGISTER:
+        return gpr_of(o->reg.value) < 0 ? PLAN_INTERP /* segment */ : push ? PLAN_PUSH : PLAN_POP;
+    default: return PLAN_PUSH;
+    }
+}
+
+static PlanClass class_of_lea(const PlanInsn *in, bool code32)
+{
+    const ZydisDecodedOperand *o = &in->op[1];
+
+    if (in->zi.address_width != (code32 ? 32 : 64)) {
+        return in->zi.address_width == 32 && o->mem.base != ZYDIS_REGISTER_EIP &&
+                       o->mem.base != ZYDIS_REGISTER_RIP ? PLAN_COPY : PLAN_INTERP;
+    }
+    return o->mem.base == ZYDIS_REGISTER_RIP ||
+                   (code32 && o->mem.base == ZYDIS_REGISTER_NONE && o->mem.index == ZYDIS_REGISTER_NONE)
+               ? PLAN_LEA_RIP : PLAN_COPY;
+}
+
+static PlanClass class_of(PlanInsn *in, const uint8_t *bytes, uint32_t env)
 {
     const ZydisDecodedInstruction *zi = &in->zi;
+    bool code32 = (env & ENV_CODE32) != 0;
 
     if (zi->meta.branch_type != ZYDIS_BRANCH_TYPE_NONE || zi->meta.category == ZYDIS_CATEGORY_RET) {
-        PlanClass c = class_of_branch(in);
+        PlanClass c = class_of_branch(in, code32);
         if ((c == PLAN_JMP_IND || c == PLAN_CALL_IND) && in->mem != 0xff &&
             !mem_is_plain(zi, &in->op[in->mem])) {
             return PLAN_INTERP_END;
@@ -276,15 +358,14 @@ static PlanClass class_of(PlanInsn *in, uint32_t env)
     switch (zi->mnemonic) {
     case ZYDIS_MNEMONIC_PUSH:
     case ZYDIS_MNEMONIC_POP:
-        if (zi->operand_width != 64 || in->op[0].type == ZYDIS_OPERAND_TYPE_MEMORY ||
-            (in->op[0].type == ZYDIS_OPERAND_TYPE_REGISTER && gpr_of(in->op[0].reg.value) < 0)) {
-            return PLAN_INTERP_END;
-        }
-        return zi->mnemonic == ZYDIS_MNEMONIC_PUSH ? PLAN_PUSH : PLAN_POP;
+        return class_of_push_pop(in, code32);
     case ZYDIS_MNEMONIC_LEAVE:
-        return zi->operand_width == 64 ? PLAN_LEAVE : PLAN_INTERP_END;
+        return zi->operand_width == (code32 ? 32 : 64) ? PLAN_LEAVE : PLAN_INTERP;
     default:
         break;
+    }
+    if (code32 && !means_the_same(in, bytes)) {
+        return interp_class(in);
     }
     if (is_vector_insn(in)) {
         return class_of_vector(in, env);
@@ -296,12 +377,13 @@ static PlanClass class_of(PlanInsn *in, uint32_t env)
         const ZydisDecodedOperand *o = &in->op[i];
         if (o->type == ZYDIS_OPERAND_TYPE_REGISTER && gpr_of(o->reg.value) < 0 &&
             ZydisRegisterGetClass(o->reg.value) != ZYDIS_REGCLASS_FLAGS) {
-            return PLAN_INTERP_END; /* mov to or from segment, control, debug registers */
+            return ZydisRegisterGetClass(o->reg.value) == ZYDIS_REGCLASS_SEGMENT
+                       ? PLAN_INTERP
+                       : PLAN_INTERP_END; /* control, debug registers */
         }
     }
     if (zi->mnemonic == ZYDIS_MNEMONIC_LEA) {
-        return zi->address_width != 64 && in->op[1].mem.base == ZYDIS_REGISTER_RIP ? PLAN_INTERP
-               : in->op[1].mem.base == ZYDIS_REGISTER_RIP ? PLAN_LEA_RIP : PLAN_COPY;
+        return class_of_lea(in, code32);
     }
     if (in->mem == 0xff) {
         return PLAN_COPY;
@@ -338,15 +420,16 @@ static void find_operands(PlanInsn *in)
     }
 }
 
-static uint64_t target_of(const PlanInsn *in, uint64_t lin)
+static uint64_t target_of(const PlanInsn *in, uint64_t lin, bool code32)
 {
-    uint64_t next = lin + in->off + in->len;
+    uint64_t next = lin + in->off + in->len, v;
 
     if (in->plan == PLAN_LEA_RIP) {
-        uint64_t v = next + (uint64_t)in->op[1].mem.disp.value;
+        v = (code32 ? 0 : next) + (uint64_t)in->op[1].mem.disp.value;
         return in->op[0].size == 64 ? v : in->op[0].size == 32 ? (uint32_t)v : (uint16_t)v;
     }
-    return next + (uint64_t)in->zi.raw.imm[0].value.s;
+    v = next + (uint64_t)in->zi.raw.imm[0].value.s;
+    return code32 ? (uint32_t)v : v;
 }
 
 static void make_interp(PlanInsn *in, PlanClass c)
@@ -356,20 +439,20 @@ static void make_interp(PlanInsn *in, PlanClass c)
     in->flags_kill = 0;
 }
 
-static void classify(PlanInsn *in, uint64_t lin, uint32_t env)
+static void classify(const Plan *p, PlanInsn *in, uint32_t env)
 {
     find_operands(in);
     find_flags(in);
-    in->plan = (uint8_t)class_of(in, env);
+    in->plan = (uint8_t)class_of(in, p->bytes + in->off, env);
     if (in->plan == PLAN_LEA_RIP && in->op[0].size == 16) {
         in->plan = PLAN_INTERP;
     }
     switch (in->plan) {
     case PLAN_LEA_RIP: case PLAN_JMP: case PLAN_CALL:
-        in->target = target_of(in, lin);
+        in->target = target_of(in, p->lin, p->code32);
         break;
     case PLAN_JCC:
-        in->target = target_of(in, lin);
+        in->target = target_of(in, p->lin, p->code32);
         in->cc = in->zi.opcode & 15;
         break;
     default:
@@ -406,7 +489,12 @@ bool front_plan(Plan *p, uint64_t lin, const uint8_t *bytes, unsigned avail, uns
 
     avail = MIN(avail, sizeof p->bytes);
     memcpy(p->bytes, bytes, avail);
-    ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
+    p->code32 = (env & ENV_CODE32) != 0;
+    if (p->code32) {
+        ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LEGACY_32, ZYDIS_STACK_WIDTH_32);
+    } else {
+        ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
+    }
     p->lin = lin;
     p->n = p->len = 0;
     p->regs = regs;
@@ -419,7 +507,7 @@ bool front_plan(Plan *p, uint64_t lin, const uint8_t *bytes, unsigned avail, uns
             break; /* undecodable, or more bytes on the next page: the interpreter knows */
         }
         in->len = in->zi.length;
-        classify(in, lin, env);
+        classify(p, in, env);
         if (in->plan < PLAN_INTERP && !isa_allowed(arg, in->zi.meta.isa_set)) {
             make_interp(in, PLAN_INTERP_END);
         }
@@ -443,8 +531,8 @@ const char *front_class_name(unsigned plan_class)
 {
     static const char *const names[] = {
         [PLAN_COPY] = "copy", [PLAN_NOTHING] = "nothing", [PLAN_MEM] = "mem",
-        [PLAN_LEA_RIP] = "lea-rip", [PLAN_PUSH] = "push", [PLAN_POP] = "pop",
-        [PLAN_LEAVE] = "leave", [PLAN_INTERP] = "interp", [PLAN_INTERP_END] = "interp-end",
+        [PLAN_LEA_RIP] = "lea-rip", [PLAN_PUSH] = "push", [PLAN_PUSH_MEM] = "push-mem",
+        [PLAN_POP] = "pop", [PLAN_LEAVE] = "leave", [PLAN_INTERP] = "interp", [PLAN_INTERP_END] = "interp-end",
         [PLAN_JMP] = "jmp", [PLAN_JCC] = "jcc", [PLAN_CALL] = "call", [PLAN_JMP_IND] = "jmp-ind",
         [PLAN_CALL_IND] = "call-ind", [PLAN_RET] = "ret",
     };

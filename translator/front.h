@@ -21,8 +21,8 @@ typedef enum {
     PLAN_COPY,                 /* the same bytes                                               */
     PLAN_NOTHING,              /* nop, endbr, prefetch: no code                                */
     PLAN_MEM,                  /* the same instruction on the host address of its operand      */
-    PLAN_LEA_RIP,              /* lea reg, [rip+disp]: a constant                              */
-    PLAN_PUSH, PLAN_POP, PLAN_LEAVE,
+    PLAN_LEA_RIP,              /* lea reg, [rip+disp] or [disp]: a constant                    */
+    PLAN_PUSH, PLAN_PUSH_MEM, PLAN_POP, PLAN_LEAVE,
     PLAN_INTERP,               /* by the interpreter, then on behind it                        */
     PLAN_INTERP_END,           /* by the interpreter; ends the block                           */
     PLAN_JMP, PLAN_JCC, PLAN_CALL,
@@ -48,6 +48,7 @@ typedef struct {
 typedef struct {
     const TransConfig *config; /* set once by the owner                                        */
     uint64_t lin;
+    bool code32;               /* else 64-bit code                                             */
     uint8_t bytes[256];        /* a copy of the guest's code                                   */
     unsigned n, len;           /* instructions, guest bytes                                    */
     uint16_t regs;             /* of all instructions                                          */
@@ -65,10 +66,20 @@ enum {
     ENV_SSE = 1 << 2,          /* CR0.EM, .TS clear, CR4.OSFXSR                                */
     ENV_AVX = 1 << 3,          /* ... CR4.OSXSAVE, XCR0                                        */
     ENV_AVX512 = 1 << 4,
+    ENV_CODE32 = 1 << 5,       /* 32-bit code and stack in flat segments; else 64-bit code     */
 };
 
+/*
+ * Host registers that are the translator's own while code of this environment runs: 32-bit code knows
+ * eight.  What the guest has in the others waits in vcb.saved from state_to_host() on.
+ */
+static inline uint16_t env_own_regs(uint32_t env)
+{
+    return (env & ENV_CODE32) != 0 ? 0xff00 : 0;
+}
+
 /* Plan the block at linear address `lin`, whose `avail` bytes (to the page's end) are at `bytes`, for
- * 64-bit code in environment env, of at most max instructions.  isa_allowed says whether the guest's CPU has a
+ * code in environment env, of at most max instructions.  isa_allowed says whether the guest's CPU has a
  * ZydisISASet; what it has not is left to the interpreter.  False: not even one instruction can be planned (it
  * crosses the page's end or does not decode): interpret it. */
 bool front_plan(Plan *p, uint64_t lin, const uint8_t *bytes, unsigned avail, unsigned max, uint32_t env,

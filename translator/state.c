@@ -100,6 +100,19 @@ void tlb_to_host(TransCpu *tc)
     v->tlb_space = tlb->space;
 }
 
+/* What generated code adds to an address in segment FS or GS. */
+static uint64_t segment_base(const CpuState *cpu, unsigned seg)
+{
+    const Segment *s = &cpu->seg[seg];
+
+    if ((cpu->mode & MODE_CS64) != 0) {
+        return s->base;
+    }
+    return s->limit == UINT32_MAX && (s->attr & (SEG_NULL | SEG_P)) == SEG_P &&
+                   (s->attr & (SEG_CODE | SEG_DC | SEG_RW)) == SEG_RW
+               ? (uint32_t)s->base : VCB_SEG_ODD;
+}
+
 void state_to_host(TransCpu *tc)
 {
     Vcb *v = tc->vcb;
@@ -110,8 +123,8 @@ void state_to_host(TransCpu *tc)
     memcpy(v->saved, cpu->gpr, sizeof v->saved);
     v->flags = v->flags_slot = state_flags_image(cpu->rflags);
     tlb_to_host(tc);
-    v->fs_base = cpu->seg[SEG_FS].base;
-    v->gs_base = cpu->seg[SEG_GS].base;
+    v->fs_base = segment_base(cpu, SEG_FS);
+    v->gs_base = segment_base(cpu, SEG_GS);
     v->jc_key = jump_cache_key(tc, (uint64_t)tlb->space << 2 | env_number(tc, trans_env(cpu)));
     if (tc->seen_epoch != tlb->code_epoch || tc->seen_evictions != tc->cache->evictions) {
         jump_cache_clear(tc);
@@ -123,7 +136,7 @@ void state_to_host(TransCpu *tc)
 uint32_t trans_env(const CpuState *cpu)
 {
     const uint64_t avx = XCR0_SSE | XCR0_AVX, avx512 = avx | XCR0_AVX512;
-    uint32_t env = cpu->cpl == 3 ? ENV_CPL3 : 0;
+    uint32_t env = (cpu->cpl == 3 ? ENV_CPL3 : 0) | ((cpu->mode & MODE_CS64) == 0 ? ENV_CODE32 : 0);
 
     if ((cpu->cr0 & (CR0_EM | CR0_TS)) != 0) {
         return env;

@@ -21,6 +21,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Added to a 32-bit address: one that no TLB holds. */
+#define VCB_SEG_ODD (UINT64_C(1) << 62)
+
 enum { JC_SIZE = 4096 };     /* entries of the jump cache */
 
 typedef struct TransCpu TransCpu;
@@ -38,7 +41,7 @@ typedef struct {
     uint64_t tlb_mask;       /* index mask of the current class's table, times 32        */
     uint64_t tlb_entry;      /* its entries                                              */
     uint64_t tlb_space;      /* current space tag                                        */
-    uint64_t fs_base, gs_base;
+    uint64_t fs_base, gs_base; /* in 32-bit code VCB_SEG_ODD, unless it is data of 4 GiB    */
     uint64_t jc_key;         /* added to a rip: tag of the jump cache                    */
     uint64_t jc_mask;        /* pext mask that makes the jump cache's index              */
     TransCpu *tc;

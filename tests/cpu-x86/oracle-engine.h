@@ -24,7 +24,7 @@ static inline OracleGuest *oracle_engine_guest(void)
 /* Code sizes that are translated: other cases run as well, by whatever the engine makes of them. */
 static inline bool oracle_engine_translates(OracleMode mode)
 {
-    return mode == ORACLE_64;
+    return mode != ORACLE_16;
 }
 
 static inline OraclePlace oracle_engine_place(OracleRandom *r)
