@@ -32,7 +32,6 @@ typedef struct {
     char *guest;               /* --guest: directory of kernel, initramfs, tools */
     char *workloads;           /* the program */
     char *kernel, *initrd, *tools, *tools_disk, *scratch;
-    int scratch_fd;
     GPtrArray *columns;
     BenchTable *table;
     /* of the run */
@@ -145,29 +144,26 @@ static char *make_guest(const LinuxBench *b, GError **error)
     return NULL;
 }
 
-/* The disk that is written to: whole, so that no file system fills holes while it is measured.  It
- * stays locked: two benches at a time measure each other. */
-static bool make_scratch(LinuxBench *b, const char *dir, GError **error)
+/* Only one bench at a time: two measure each other.  The descriptor stays open until we end. */
+static bool lock_guest(const LinuxBench *b, GError **error)
 {
-    g_autofree char *block = g_malloc(1 << 20);
+    g_autofree char *path = g_build_filename(b->guest, "bench.lock", NULL);
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
 
-    b->scratch = g_build_filename(dir, "scratch.raw", NULL);
-    b->scratch_fd = open(b->scratch, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-    if (b->scratch_fd < 0) {
-        return bench_fail(error, "%s: %s", b->scratch, g_strerror(errno));
+    if (fd < 0) {
+        return bench_fail(error, "%s: %s", path, g_strerror(errno));
     }
-    g_autofree char *lock = g_strconcat(b->scratch, ".lock", NULL);
-    int lock_fd = open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-    if (lock_fd < 0 || flock(lock_fd, LOCK_EX | LOCK_NB) != 0) {
-        return bench_fail(error, "%s: another bench is running", lock);
-    }
-    memset(block, 0x5a, 1 << 20);
-    for (off_t at = 0; at < DISK_LEN; at += 1 << 20) {
-        if (pwrite(b->scratch_fd, block, 1 << 20, at) != 1 << 20) {
-            return bench_fail(error, "%s: %s", b->scratch, g_strerror(errno));
-        }
-    }
-    return fsync(b->scratch_fd) == 0 || bench_fail(error, "%s: %s", b->scratch, g_strerror(errno));
+    return flock(fd, LOCK_EX | LOCK_NB) == 0 || bench_fail(error, "%s: another bench is running", path);
+}
+
+/* The disk that is written to: whole, so that no file system fills holes while it is measured. */
+static bool make_scratch(LinuxBench *b, GError **error)
+{
+    g_autofree char *data = g_malloc(DISK_LEN);
+
+    b->scratch = g_build_filename(b->guest, "scratch.raw", NULL);
+    memset(data, 0x5a, DISK_LEN);
+    return g_file_set_contents_full(b->scratch, data, DISK_LEN, G_FILE_SET_CONTENTS_DURABLE, 0666, error);
 }
 
 static bool prepare(LinuxBench *b, GError **error)
@@ -183,7 +179,7 @@ static bool prepare(LinuxBench *b, GError **error)
     b->initrd = b->kernel != NULL ? part(b->guest, "initrd.gz", true, error) : NULL;
     b->tools = part(b->guest, "tools", false, NULL);
     b->tools_disk = part(b->guest, "tools.ext4", false, NULL);
-    return b->initrd != NULL && make_scratch(b, b->guest, error);
+    return b->initrd != NULL && lock_guest(b, error) && make_scratch(b, error);
 }
 
 /* -- Runs ------------------------------------------------------------------------------------------ */

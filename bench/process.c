@@ -33,7 +33,8 @@ static bool drain(Stream *s, bool (*take)(void *arg, const char *line), void *ar
         if (buf[i] == '\n' || s->line->len >= LINE_MAX_LEN) {
             more = take(arg, s->line->str);
             g_string_truncate(s->line, 0);
-        } else if (buf[i] != '\r' && buf[i] != 0) {
+        }
+        if (buf[i] != '\n' && buf[i] != '\r' && buf[i] != 0) {
             g_string_append_c(s->line, buf[i]);
         }
     }
