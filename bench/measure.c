@@ -155,7 +155,7 @@ static void run_column(const BenchMeasure *m, guint column, Progress *progress)
             return;
         }
     }
-    c->failed = g_strdup("it failed in too many operations");
+    c->failed = g_strdup("partial: it failed in several operations, the rest was not run");
 }
 
 void bench_measure(const BenchMeasure *m)

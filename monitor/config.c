@@ -62,6 +62,7 @@ static void print_indented(const char *text, int indent)
 ConfigResult option_help(MachineConfig *c, const OptUse *use, GError **error)
 {
     printf("usage: %s [options] [disk image]\n", g_get_prgname());
+    printf("       %s nanobench|bench [options]      (measure engines and peers: --help)\n", g_get_prgname());
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         const OptRow *r = &rows[i];
         if (r->name == NULL) {

@@ -5,7 +5,8 @@
 #include <string.h>
 
 static const BenchEngine engines[] = {
-    {"interpret", NULL, false}, {"translate", NULL, false}, {"tcg", NULL, true}, {"kvm", "no /dev/kvm", false},
+    {.name = "interpret"}, {.name = "translate"}, {.name = "tcg", .alias = true},
+    {.name = "kvm", .missing = "no /dev/kvm"}, {.name = "slow", .drawback = "it is slow here"},
 };
 
 /* The columns' names, blank-separated, or "error: MESSAGE". */
@@ -35,6 +36,7 @@ static const struct {
     {NULL, "none", true, "native interpret translate"},       /* no alias, nothing that cannot run */
     {NULL, "none", false, "interpret translate"},
     {"tcg", "none", false, "tcg"},
+    {"slow", "none", false, "slow"},
     {"translate:interpret", "none", false, "translate interpret"},
     {"translate,interpret", "none", false, "translate interpret"},
     {"translate,chain=off,tiers=2:translate", "none", false, "translate,chain=off,tiers=2 translate"},
