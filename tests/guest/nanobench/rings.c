@@ -39,7 +39,11 @@ u64 nano_user_loop(const u8 *code, u32 n)
     u64 begin = rdtsc();
     int vector = TRY(enter_user(USER(code), n, 0));
 
-    return vector == VECTOR_USER_EXIT ? rdtsc() - begin : NANO_BAD;
+    if (vector != VECTOR_USER_EXIT) {
+        print("vector %u at 0x%x in ring 3\n", (word)vector, trap.frame.ip);
+        return NANO_BAD;
+    }
+    return rdtsc() - begin;
 }
 
 u64 nano_user_base(u32 n)
