@@ -14,13 +14,14 @@ import tempfile
 metaphrase = os.path.abspath(sys.argv[1])
 workloads = os.path.join(os.path.dirname(metaphrase), "bench", "workloads", "workloads")
 top = pathlib.Path(__file__).resolve().parents[2]
+SLOWNESS = float(os.environ.get("METAPHRASE_TEST_SLOWNESS", "1"))
 scratch = tempfile.TemporaryDirectory()
 tmp = pathlib.Path(scratch.name)
 
 
-def bench(*options, status=0, timeout=300):
+def bench(*options, status=0):
     done = subprocess.run([metaphrase, "bench", *options], stdin=subprocess.DEVNULL, cwd=tmp,
-                          capture_output=True, text=True, timeout=timeout, check=False)
+                          capture_output=True, text=True, timeout=400 * SLOWNESS, check=False)
     assert done.returncode == status, f"{options}: status {done.returncode}\n{done.stdout}{done.stderr}"
     return done
 
@@ -41,7 +42,7 @@ def native():
     disk = tmp / "disk"
     disk.write_bytes(b"\0" * (64 << 20))
     done = subprocess.run([workloads, "ms=1", "samples=2", f"tmp={tmp}", f"disk={disk}"], stdin=subprocess.DEVNULL,
-                          capture_output=True, text=True, timeout=280, check=True)
+                          capture_output=True, text=True, timeout=280 * SLOWNESS, check=True)
     lines = [line.split(maxsplit=2) for line in done.stdout.splitlines()]
     assert lines[0][:2] == ["workloads", "1"] and lines[-1] == ["end"], done.stdout
     assert [line for line in lines if line[0] == "bad"] == [], done.stdout
@@ -75,13 +76,14 @@ def fake_peer(name, text):
 def runner():
     """Boot, idle time, memory, the clock's check, units and failures, with scripts for guests."""
     guest = fake_guest()
-    common = ["--guest", guest, "--accel", "none", "--no-native", "--repeat", "2", "--timeout", "3"]
+    common = ["--guest", guest, "--accel", "none", "--no-native", "--repeat", "2", "--timeout"]
+    patient, impatient = [*common, str(int(60 * SLOWNESS))], [*common, str(int(4 * SLOWNESS))]
     good = fake_peer("good", "sleep 0.2; echo metaphrase: init reached; echo workloads 1 cpus=1\n"
                      "echo run int_hash; echo op int_hash unit=ns min=1 median=2 p95=3\n"
                      'case "$*" in *workloads.only=int_hash*) ;; *) exit 9;; esac\n'
-                     "echo clock elapsed_s=0.1; echo run idle_cpu\n"
+                     "echo run idle_cpu\n"
                      "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; sleep 0.2; echo idle end; echo end\n")
-    got, document, _ = rows(*common, "--peer", good, "--only", "int_hash,boot,idle_cpu,memory_peak")
+    got, document, _ = rows(*patient, "--peer", good, "--only", "int_hash,boot,idle_cpu,memory_peak")
     assert got["int_hash"]["good:auto"]["runs"] == [2, 2]
     assert got["boot"]["good:auto"]["min"] >= 0.2, got
     assert 0 < got["idle_cpu"]["good:auto"]["median"] <= 110, got
@@ -91,19 +93,19 @@ def runner():
 
     slow_clock = fake_peer("clock", "echo metaphrase: init reached; echo workloads 1 cpus=1; sleep 1.5\n"
                            "echo op int_hash min=1 median=2 p95=3; echo clock elapsed_s=0.7; echo end\n")
-    _, document, done = rows(*common, "--peer", slow_clock, "--only", "int_hash", "--repeat", "1")
+    _, document, done = rows(*patient, "--peer", slow_clock, "--only", "int_hash", "--repeat", "1")
     assert "its clock counted 0.7 s" in document["columns"][0]["note"], document
     assert "not comparable" in done.stdout
 
     hang = fake_peer("hang", 'case "$*" in *workloads.skip=int_div*) ;; *) hang=1;; esac\n'
                      "echo workloads 1 cpus=1; echo op int_hash min=1 median=2 p95=3; echo run int_div\n"
                      'if [ "$hang" ]; then exec sleep 60; fi; echo end\n')
-    got, _, _ = rows(*common, "--peer", hang, "--only", "int_hash,int_div", status=1)
+    got, _, _ = rows(*impatient, "--peer", hang, "--only", "int_hash,int_div", status=1)
     assert got["int_div"]["hang:auto"]["reason"].startswith("failed: hung"), got
     assert got["int_hash"]["hang:auto"]["median"] == 2, got
 
     panics = fake_peer("panics", "echo 'Kernel panic - not syncing'; exit 1\n")
-    _, document, _ = rows(*common, "--peer", panics, "--only", "int_hash", status=1)
+    _, document, _ = rows(*patient, "--peer", panics, "--only", "int_hash", status=1)
     assert document["columns"][0]["failed"] == \
         "nothing ran: exit status 1 (last said: Kernel panic - not syncing)", document
 
@@ -126,7 +128,7 @@ def boot():
         sys.exit(77)
     wanted = "boot,idle_cpu,int_hash,sys_getppid,fork_exec,page_fault,shell_loop,disk_iops,memory_peak"
     got, document, _ = rows("--accel", "translate", "--peer", "none", "--repeat", "1", "--samples", "2", "--ms", "1",
-                            "--only", wanted, "--timeout", "200", timeout=400)
+                            "--only", wanted, "--timeout", str(int(200 * SLOWNESS)))
     for name in wanted.split(","):
         assert got[name]["translate"]["median"] > 0, (name, got[name])
     assert got["int_hash"]["native"]["median"] > 0

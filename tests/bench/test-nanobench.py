@@ -15,16 +15,18 @@ import xml.etree.ElementTree
 
 metaphrase = os.path.abspath(sys.argv[1])
 images = os.path.abspath(sys.argv[2])
+SLOWNESS = float(os.environ.get("METAPHRASE_TEST_SLOWNESS", "1"))
 scratch = tempfile.TemporaryDirectory()
 tmp = pathlib.Path(scratch.name)
-SHORT = ["--repeat", "1", "--samples", "3", "--cycles", "2000", "--peer", "none", "--timeout", "60"]
+SHORT = ["--repeat", "1", "--samples", "3", "--cycles", "2000", "--peer", "none",
+         "--timeout", str(int(60 * SLOWNESS))]
 # Waiting for another CPU or for the clock takes time: once is enough.
 SLOW = {"ipi_running", "ipi_halted", "deadline_running", "deadline_halted"}
 
 
 def nanobench(*options, status=0):
     done = subprocess.run([metaphrase, "nanobench", *options], stdin=subprocess.DEVNULL, cwd=tmp,
-                          capture_output=True, text=True, timeout=200, check=False)
+                          capture_output=True, text=True, timeout=200 * SLOWNESS, check=False)
     assert done.returncode == status, f"{options}: status {done.returncode}\n{done.stdout}{done.stderr}"
     return done
 
@@ -98,42 +100,43 @@ def failures():
     """Peers that hang, die, lie or say nothing cost their own cells only."""
     head = "echo nanobench 1 bits=64 cpus=1 tsc_khz=1000000\n"
     good = "echo op syscall n=1 samples=1 min=1.0 median=2.0 p95=3.0\n"
-    common = [*SHORT[:-2], "--no-native", "--accel", "none", "--only", "syscall,in,rdtsc", "--timeout", "2"]
+    common = [*SHORT[:-2], "--no-native", "--accel", "none", "--only", "syscall,in,rdtsc"]
+    patient, impatient = ["--timeout", str(int(60 * SLOWNESS))], ["--timeout", str(int(4 * SLOWNESS))]
 
     # It hangs in `in`, and is run again without.
     hang = fake_peer("hang", head + good + 'case "$*" in *skip=in*) echo run rdtsc; '
                      "echo op rdtsc min=1 median=1 p95=1; echo end; exit 33;; esac\necho run in\nexec sleep 100\n")
-    got, _, done = rows(*common, "--peer", hang, status=1)
+    got, _, done = rows(*common, *impatient, "--peer", hang, status=1)
     assert got["in"]["hang:auto"]["reason"].startswith("failed: hung"), got
     assert got["syscall"]["hang:auto"]["runs"] == [2, 2], got
     assert got["rdtsc"]["hang:auto"]["median"] == 1
     assert "hang:auto: failed: hung" in done.stdout
 
     dies = fake_peer("dies", head + "echo run in\necho panic: oops\nkill -SEGV $$\n")
-    got, _, _ = rows(*common, "--peer", dies, status=1)
+    got, _, _ = rows(*common, *patient, "--peer", dies, status=1)
     assert got["in"]["dies:auto"]["reason"] == "failed: killed by signal 11 (last said: panic: oops)", got
 
     silent = fake_peer("silent", "echo no such machine >&2\nexit 1\n")
-    got, document, _ = rows(*common, "--peer", silent, status=1)
+    got, document, _ = rows(*common, *patient, "--peer", silent, status=1)
     assert document["columns"][0]["failed"] == "nothing ran: exit status 1: no such machine", document
 
     never = fake_peer("never", "exec sleep 100\n")
-    _, document, _ = rows(*common, "--peer", never, status=1)
+    _, document, _ = rows(*common, *impatient, "--peer", never, status=1)
     assert document["columns"][0]["failed"] == "nothing ran: hung", document
 
     wrong = fake_peer("wrong", head + good + "echo bad rdtsc wrong result\necho na in no such port\necho end\nexit 33\n")
-    got, _, _ = rows(*common, "--peer", wrong, status=1)
+    got, _, _ = rows(*common, *patient, "--peer", wrong, status=1)
     assert got["rdtsc"]["wrong:auto"]["reason"] == "wrong: wrong result", got
     assert got["in"]["wrong:auto"]["reason"] == "n/a: no such port", got
 
     early = fake_peer("early", head + good + "exit 33\n")
-    _, document, _ = rows(*common, "--peer", early, status=1)
+    _, document, _ = rows(*common, *patient, "--peer", early, status=1)
     assert document["columns"][0]["failed"] == "it ended early", document
 
     noise = fake_peer("noise", "echo booting; echo op syscall median=5\n" + head +
                       "echo op syscall min=x median=1 p95=1; echo op nothing min=1 median=1 p95=1\n" + good +
                       "echo op rdtsc min=-1 median=1 p95=1\necho end\nexit 33\n")
-    got, _, _ = rows(*common, "--peer", noise)
+    got, _, _ = rows(*common, *patient, "--peer", noise)
     assert got["syscall"]["noise:auto"]["runs"] == [2], got
     assert "median" not in got["rdtsc"]["noise:auto"], got
 
@@ -165,7 +168,7 @@ def pvh():
     done = subprocess.run([metaphrase, "-accel", "interpret", "-kernel", tmp / "pvh.elf", "-m", "64", "-append",
                            "samples=3 cycles=1000 only=rdtsc", "-display", "none", "-serial", "stdio", "-no-reboot",
                            "-monitor", "none", "-device", "isa-debug-exit,iobase=0xf4,iosize=4"],
-                          stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False)
+                          stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60 * SLOWNESS, check=False)
     ops = [line.split()[1] for line in done.stdout.splitlines() if line.startswith("op ")]
     assert done.returncode == 33 and ops == ["rdtsc"], (done.returncode, done.stdout, done.stderr)
 

@@ -39,7 +39,7 @@ static const struct {
     {"echo a; echo; printf 'b\\r\\nc'", 0, 0, NULL, "a||b|c|", BENCH_EXITED, 0, NULL},
     {"echo a; echo no >&2; echo more >&2; exit 3", 0, 0, NULL, "a|", BENCH_EXITED, 3, "exit status 3: more"},
     {"kill -9 $$", 0, 0, NULL, "", BENCH_KILLED, 9, "killed by signal 9"},
-    {"echo a; exec sleep 60", 1, 0, NULL, "a|", BENCH_SILENT, 9, "hung"},
+    {"echo a; exec sleep 60", 2, 0, NULL, "a|", BENCH_SILENT, 9, "hung"},
     {"while :; do echo x; sleep 0.3; done | head -c 7; exec sleep 60", 0, 1, NULL, NULL, BENCH_TOO_LONG, 9,
      "took too long"},
     {"echo a; echo b; echo c; exec sleep 60", 0, 0, "b", "a|b|", BENCH_ENOUGH, 9, NULL},
