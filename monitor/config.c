@@ -289,8 +289,8 @@ static bool check_whole(MachineConfig *c, GError **error)
         return fail(error, "-machine dumpdtb=%s: only machine microvm has a device tree",
                     c->dumpdtb);
     }
-    return trans_config_check(&c->translate, c->n_cpus, error) && config_check_memory(c, error) && config_check_drives(c, error) && config_default_lines(c, error) &&
-           check_background(c, error);
+    return trans_config_check(&c->translate, c->n_cpus, error) && config_check_memory(c, error) &&
+           config_check_drives(c, error) && config_default_lines(c, error) && check_background(c, error);
 }
 
 ConfigResult config_parse(MachineConfig *c, int argc, char **argv, GError **error)
