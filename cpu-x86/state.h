@@ -281,6 +281,9 @@ struct CpuState {
      * is stopped; an engine may keep the answers for as long as the epoch and the mode stay the same. */
     bool (*breakpoint_at)(void *arg, uint64_t rip);
     void *breakpoint_arg;
+    /* The same as a list of different linear addresses, for engines that have the processor watch: writes up
+     * to `max` of them, returns how many there are.  Set exactly while breakpoint_at is. */
+    unsigned (*breakpoints)(void *arg, uint64_t *lin, unsigned max);
     uint32_t breakpoint_epoch;
     /* gdb: data watchpoints beside DR0-DR3, borrowed.  Changed while the CPU is stopped, followed by
      * CPU_REQ_FLUSH. */

@@ -207,11 +207,10 @@ static CpuExit enter_and_handle(KvmCpu *k)
 
 /* -- run() ------------------------------------------------------------------------------------------------- */
 
-/* Single steps and a debugger's points are the interpreter's: KVM can hold but four, and none in every
- * mode. */
-static bool is_debugged(const CpuState *cpu, uint64_t budget)
+/* Single steps are the interpreter's, and what KVM cannot watch for. */
+static bool is_debugged(KvmCpu *k, uint64_t budget)
 {
-    return budget <= 16 || cpu->breakpoint_at != NULL || cpu->n_watch != 0;
+    return budget <= 16 || !kvm_watch_for_debugger(k);
 }
 
 static CpuExit run_by_kvm(KvmCpu *k)
@@ -227,6 +226,9 @@ static CpuExit run_by_kvm(KvmCpu *k)
         }
         if ((cpu_requests(cpu) & LEAVE) != 0) {
             return CPU_EXIT_REQUEST;
+        }
+        if (cpu->activity == CPU_SHUTDOWN) { /* an event delivered here ended so */
+            return CPU_EXIT_SHUTDOWN;
         }
         if (k->vm->problem != NULL) {
             g_free(k->why);
@@ -251,7 +253,7 @@ static CpuExit engine_run(CpuState *cpu, uint64_t budget)
     if (k->why != NULL) {
         return CPU_EXIT_FAILED;
     }
-    if (is_debugged(cpu, budget)) {
+    if (is_debugged(k, budget)) {
         CpuExit exit = kvm_pull(k) ? kvm_interpret(k, budget) : CPU_EXIT_FAILED;
         kvm_vm_forget_tables(k->vm);
         return exit;

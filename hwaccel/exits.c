@@ -186,11 +186,6 @@ static CpuExit shutdown(KvmCpu *k)
     return CPU_EXIT_SHUTDOWN;
 }
 
-static CpuExit debug(KvmCpu *k)
-{
-    return kvm_pull(k) ? CPU_EXIT_DEBUG : CPU_EXIT_FAILED;
-}
-
 CpuExit kvm_handle_exit(KvmCpu *k, KvmExitRow row)
 {
     switch (row) {
@@ -209,7 +204,7 @@ CpuExit kvm_handle_exit(KvmCpu *k, KvmExitRow row)
     case KVM_ROW_SHUTDOWN: case KVM_ROW_EVENT:
         return shutdown(k);
     case KVM_ROW_DEBUG:
-        return debug(k);
+        return kvm_debug_exit(k);
     case KVM_ROW_INTERNAL:
         return internal_error(k);
     case KVM_ROW_FAIL_ENTRY:

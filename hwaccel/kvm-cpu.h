@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * One CPU in KVM, between engine.c, exits.c, sync.c and cpuid.c.
+ * One CPU in KVM, between engine.c, exits.c, sync.c, debug.c and cpuid.c.
  *
  * Its state is in one of two places: in the CpuState, or (`loaded`) in KVM.  It goes to KVM before the
  * guest runs there, and comes back when somebody wants to see it (EngineClass.sync), an instruction is to be
@@ -44,6 +44,8 @@ typedef struct KvmCpu {
     GArray *msrs;              /* uint32_t: those kept in step                             */
     GArray *refused;           /* uint32_t: those KVM did not take                         */
     char *why;                 /* it failed: one line                                      */
+    unsigned n_points;         /* debugger's breakpoints that KVM watches for, as of...    */
+    uint32_t points_epoch;     /* ...this CpuState.breakpoint_epoch                        */
 
     /* Phases that KVM is bad at are left to the interpreter, longer each time they come back soon. */
     uint64_t burst;            /* instructions the next time                               */
@@ -77,6 +79,13 @@ bool kvm_pull(KvmCpu *k);
 bool kvm_push_tsc(KvmCpu *k);
 /* Note why it failed (the first reason counts); returns false. */
 bool kvm_cpu_failed(KvmCpu *k, unsigned long request, int negative_errno);
+
+/* -- debug.c ---- */
+
+/* Have KVM stop at the debugger's points; false: it cannot at all of them, only the interpreter can. */
+bool kvm_watch_for_debugger(KvmCpu *k);
+/* KVM stopped for them, or for a trap of the guest's own. */
+CpuExit kvm_debug_exit(KvmCpu *k);
 
 /* -- exits.c ---- */
 

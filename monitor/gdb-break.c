@@ -35,6 +35,24 @@ static bool breakpoint_at(void *arg, uint64_t rip)
     return find_exec(c->stub, code_address(c->cpu, rip)) != NULL;
 }
 
+/* CpuState.breakpoints. */
+static unsigned list_breakpoints(void *arg, uint64_t *lin, unsigned max)
+{
+    const GdbStub *g = ((const GdbCpu *)arg)->stub;
+    unsigned n = 0;
+
+    for (guint i = 0; i < g->breaks->len; i++) {
+        const GdbBreak *b = &g_array_index(g->breaks, GdbBreak, i);
+        if (b->kind <= GDB_BREAK_HARD && find_exec(g, b->addr) == b) { /* the first at its address */
+            if (n < max) {
+                lin[n] = b->addr;
+            }
+            n++;
+        }
+    }
+    return n;
+}
+
 const GdbBreak *gdb_break_at(const GdbStub *g, const CpuState *cpu)
 {
     return find_exec(g, code_address(cpu, cpu->rip));
@@ -141,6 +159,7 @@ void gdb_break_arm(GdbStub *g, const GoMode *modes)
 
         /* Watchpoints too: engines then stop right after the access. */
         cpu->breakpoint_at = !steps && g->breaks->len > 0 ? breakpoint_at : NULL;
+        cpu->breakpoints = cpu->breakpoint_at != NULL ? list_breakpoints : NULL;
         cpu->breakpoint_arg = &g->cpus[i];
     }
 }

@@ -387,6 +387,7 @@ void gdb_free(GdbStub *g)
     }
     for (unsigned i = 0; i < g->machine->n_cpus; i++) {
         g->machine->cpus[i]->breakpoint_at = NULL;
+        g->machine->cpus[i]->breakpoints = NULL;
         g->machine->cpus[i]->n_watch = 0;
     }
     g->machine->gdb = NULL;

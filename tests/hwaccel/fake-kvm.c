@@ -143,6 +143,7 @@ static int answer_cpu(FakeKvm *f, unsigned long request, uintptr_t arg)
     case KVM_SET_DEBUGREGS: return COPY_IN(debug);
     case KVM_GET_VCPU_EVENTS: return COPY_OUT(events);
     case KVM_SET_VCPU_EVENTS: return COPY_IN(events);
+    case KVM_SET_GUEST_DEBUG: return COPY_IN(guest_debug);
     case KVM_GET_XCRS: return COPY_OUT(xcrs);
     case KVM_SET_XCRS: return COPY_IN(xcrs);
     case KVM_GET_XSAVE: case KVM_GET_XSAVE2: return COPY_OUT(xsave);

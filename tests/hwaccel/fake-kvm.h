@@ -37,6 +37,7 @@ struct FakeKvm {
     GHashTable *msrs;          /* number -> value */
     int64_t tsc_offset;
     struct kvm_userspace_memory_region slot[64];
+    struct kvm_guest_debug guest_debug;
     unsigned interrupts, nmis;
     uint32_t last_interrupt;
     struct kvm_run *run;       /* of the CPU made last */

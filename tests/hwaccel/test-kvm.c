@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The engine on a KVM made of memory: every error path, the state's way there and back, exits, slots. */
+#include "cpu-x86/debug.h"
 #include "hwaccel/engine.h"
 #include "hwaccel/kvm-cpu.h"
 #include "tests/hwaccel/fake-kvm.h"
@@ -613,6 +614,90 @@ START_TEST(a_kick_brings_it_back)
 }
 END_TEST
 
+/* -- A debugger ---------------------------------------------------------------------------------------------------- */
+
+typedef struct {
+    uint64_t lin[8];
+    unsigned n;
+} Points;
+
+static Points points;
+
+static bool is_point(void *arg, uint64_t rip)
+{
+    for (unsigned i = 0; i < points.n; i++) {
+        if (points.lin[i] == rip) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static unsigned list_points(void *arg, uint64_t *lin, unsigned max)
+{
+    memcpy(lin, points.lin, MIN(points.n, max) * sizeof *lin);
+    return points.n;
+}
+
+static bool own_step;
+
+static int stop_at_point(FakeKvm *f)
+{
+    if (f->entries > 1) {
+        f->run->exit_reason = KVM_EXIT_HLT;
+        return 0;
+    }
+    f->regs.rip = GUEST_CODE + 3;
+    f->run->exit_reason = KVM_EXIT_DEBUG;
+    f->run->debug.arch.exception = EXC_DB;
+    f->run->debug.arch.dr6 = own_step ? DR6_BS : 1;
+    return 0;
+}
+
+/* 0: at a point; 1: the guest's own single step; 2: more points than the processor has; 3: KVM refuses. */
+START_TEST(a_debuggers_points_are_the_processors_where_they_fit)
+{
+    Bed b;
+    KvmCpu *k;
+
+    bed_init(&b, GUEST_LONG64);
+    guest_code(&b.g, (const uint8_t *)"\x48\xff\xc0\x48\xff\xc0\xf4", 7);   /* inc %rax twice; hlt */
+    k = bed_attach(&b);
+    k->vm->host->hardware = "SVM";
+    points = (Points){.lin = {GUEST_CODE + (_i == 1 ? 0x100 : 3), 0x1000, 0x2000, 0x3000, 0x4000}, .n = _i == 2 ? 5 : 2};
+    b.g.cpu->breakpoint_at = is_point;
+    b.g.cpu->breakpoints = list_points;
+    b.g.cpu->breakpoint_epoch = 7;
+    b.f.guest = stop_at_point;
+    own_step = _i == 1;
+    if (_i == 3) {
+        b.f.fail_at = b.f.n_requests + 1;
+        b.f.fail_with = -EINVAL;
+    }
+    ck_assert_int_eq(bed_run(&b), _i == 1 ? CPU_EXIT_HALT : CPU_EXIT_DEBUG);
+    if (_i < 2) {
+        ck_assert_uint_eq(b.f.guest_debug.arch.debugreg[0], points.lin[0]);
+        ck_assert_uint_eq(b.f.guest_debug.arch.debugreg[1], 0x1000);
+        ck_assert_uint_eq(b.f.guest_debug.arch.debugreg[7], 0x40a);
+    } else {
+        ck_assert_uint_eq(b.f.entries, 0);         /* interpreted */
+        ck_assert_uint_eq(b.g.cpu->gpr[GPR_RAX], 1);
+    }
+    if (_i == 1) {
+        ck_assert_uint_eq(b.f.regs.rip, GUEST_HANDLERS + EXC_DB * 16);
+    } else {
+        ck_assert_uint_eq(b.g.cpu->rip, GUEST_CODE + 3);
+    }
+    b.g.cpu->breakpoint_at = NULL;
+    b.g.cpu->breakpoints = NULL;
+    if (_i == 0) {
+        ck_assert_int_eq(bed_run(&b), CPU_EXIT_HALT);
+        ck_assert_uint_eq(b.f.guest_debug.control, 0);
+    }
+    bed_clear(&b);
+}
+END_TEST
+
 /* -- Slots -------------------------------------------------------------------------------------------------------- */
 
 /* The slot that shows `gpa`; NULL: none. */
@@ -711,6 +796,7 @@ Suite *test_suite(void)
     tcase_add_test(c, msrs_that_exit_are_ours_or_fault);
     tcase_add_test(c, an_interrupt_waits_for_its_window);
     tcase_add_test(c, a_kick_brings_it_back);
+    tcase_add_loop_test(c, a_debuggers_points_are_the_processors_where_they_fit, 0, 4);
     tcase_add_test(c, slots_follow_the_map);
     tcase_add_test(c, a_map_that_cannot_be_followed_stops_the_cpu);
     suite_add_tcase(s, c);

@@ -66,6 +66,10 @@ if has switch; then
     { sleep 8; printf p; sleep 2; for e in translate kvm interpret kvm translate interpret kvm; do change $e; done; printf q; sleep 20; } |
         { echo "== switch"; timeout $limit ./metaphrase -accel kvm -display none -no-reboot -m 64 -kernel switch.elf -serial mon:stdio $exit_device 2>&1; echo "== status $?"; }
 fi
+if has gdb; then
+    { sleep 6; printf '%s' '@START@'; sleep 2; for n in 1 2 3; do printf '%s' '@CONTINUE@'; sleep 5; printf '%s' '@WHERE@'; sleep 1; printf '%s' '@STEP@'; sleep 1; done; printf '%s' '@KILL@'; } |
+        { echo "== gdb"; timeout $limit ./metaphrase -accel kvm -S -gdb stdio -display none -serial null -monitor none -m 64 -kernel switch.elf -d stats 2>&1; echo; echo "== status $?"; }
+fi
 if has nanobench; then
     name=nanobench
     echo "== nanobench"
@@ -91,6 +95,21 @@ cat /sys/devices/system/cpu/online
 for n in 1 2; do seq 1 2000 | sha256sum & done; wait
 dmesg | grep -i -E "hypervisor detected|kvm-clock: using|WARNING|BUG" | cut -c1-100
 """
+
+
+def packet(text):
+    return f"${text}#{sum(text.encode()) & 0xff:02x}"
+
+
+def symbol(elf, name):
+    lines = subprocess.run(["nm", elf], capture_output=True, text=True, check=True).stdout.splitlines()
+    return next(int(line.split()[0], 16) for line in lines if line.split()[-1] == name)
+
+
+def gdb_packets(address):
+    """What gdb would say: a breakpoint, three times continue, where is it, one step."""
+    return {"@START@": packet("QStartNoAckMode") + "+" + packet(f"Z1,{address:x},1"), "@CONTINUE@": packet("c"),
+            "@WHERE@": packet("p10"), "@STEP@": packet("s"), "@KILL@": packet("k")}
 
 
 def libraries(program):
@@ -139,7 +158,11 @@ def build(scratch, metaphrase, guests, parts):
     for g in [*GUESTS, "switch"]:
         put(outer, f"/mp/{g}.elf", os.path.join(guests, g + ".elf"))
     put(outer, "/mp/tests/guest/nanobench/nanobench64.elf", os.path.join(guests, "nanobench", "nanobench64.elf"))
-    script(outer, "nested", INSIDE.replace("@GUESTS@", " ".join(GUESTS)).replace("@PARTS@", " ".join(parts)))
+    inside = INSIDE
+    for mark, value in {**gdb_packets(symbol(os.path.join(guests, "switch.elf"), "enter_user")),
+                        "@GUESTS@": " ".join(GUESTS), "@PARTS@": " ".join(parts)}.items():
+        inside = inside.replace(mark, value)
+    script(outer, "nested", inside)
     return f"{kernel}/vmlinuz", make_initramfs(scratch, ("-a", outer))
 
 
@@ -196,6 +219,15 @@ def judge_switch(text):
     print("switch:", re.findall(r"pong.*", said)[-1:])
 
 
+def judge_gdb(text, guests):
+    said = section(text, "gdb")
+    address = symbol(os.path.join(guests, "switch.elf"), "enter_user")
+    where = packet(address.to_bytes(8, "little").hex())
+    check(said.count(where) == 3, f"gdb: {said[-800:]}")
+    check(re.search(r"exit: breakpoint +[1-9]", said), f"gdb: not by KVM's breakpoints: {said[-800:]}")
+    print("gdb:", re.findall(r"exit: breakpoint.*", said))
+
+
 def judge_nanobench(text):
     said = section(text, "nanobench")
     check(re.search(r"^syscall +\d", said, re.M) and "== status 0" in said, f"nanobench: {said[-800:]}")
@@ -203,7 +235,7 @@ def judge_nanobench(text):
 
 
 def main(metaphrase, guests, *parts):
-    parts = parts or ("info", "guests", "switch", "nanobench", "linux1", "linux2")
+    parts = parts or ("info", "guests", "switch", "gdb", "nanobench", "linux1", "linux2")
     qemu = shutil.which("qemu-system-x86_64")
     if qemu is None:
         skip("qemu-system-x86_64 is not installed")
@@ -228,6 +260,8 @@ def main(metaphrase, guests, *parts):
         judge_guest(text, name, deviations())
     if "switch" in parts:
         judge_switch(text)
+    if "gdb" in parts:
+        judge_gdb(text, guests)
     if "nanobench" in parts:
         judge_nanobench(text)
     for n in (1, 2):
