@@ -56,11 +56,11 @@ void tlb_clear(Tlb *t)
  * entries since the last look says the working set does not fit; small tables are cheap to clear
  * and stay in the host's caches, so growth waits for that.
  */
-static void grow_if_thrashing(Tlb *t, TlbTable *tt)
+static void grow_if_thrashing(Tlb *t, TlbClass c)
 {
-    TlbTable old = *tt, bigger;
+    TlbTable *tt = &t->table[c], old = *tt, bigger;
 
-    if (tt->evictions < 2 * (tt->index_mask + 1)) {
+    if (!tlb_is_thrashing(t, c)) {
         return;
     }
     tt->evictions = 0;
@@ -146,7 +146,7 @@ TlbSide *tlb_insert(Tlb *t, TlbClass c, GuestLin lin, GuestPhys phys, unsigned r
     TlbEntry *e;
     TlbSide *s;
 
-    grow_if_thrashing(t, tt);
+    grow_if_thrashing(t, c);
     slot = (lin.v >> GUEST_PAGE_SHIFT) & tt->index_mask;
     e = &tt->entry[slot];
     s = &tt->side[slot];

@@ -105,6 +105,13 @@ typedef struct {
 void tlb_init(Tlb *t, PhysMem *mem);
 void tlb_clear(Tlb *t);
 
+/* A table that keeps evicting live entries doubles at the next tlb_insert(), which then allocates: the
+ * C library may use vector registers. */
+static inline bool tlb_is_thrashing(const Tlb *t, TlbClass c)
+{
+    return t->table[c].evictions >= 2 * (t->table[c].index_mask + 1);
+}
+
 static inline TlbEntry *tlb_entry(Tlb *t, TlbClass c, uint64_t lin)
 {
     TlbTable *tt = &t->table[c];

@@ -82,6 +82,9 @@ static bool fill(TransCpu *tc, uint64_t lin, TlbAccess a)
         TlbSide *s = tlb_probe(&cpu->mmu.tlb, cpu->tlb_class, guest_lin(lin));
         uint8_t right = a == TLB_LOAD ? TLB_R_READ : TLB_R_WRITE;
         if (s == NULL || (s->rights & right) == 0) {
+            if (unlikely(tlb_is_thrashing(&cpu->mmu.tlb, cpu->tlb_class))) {
+                trans_vec_spill();
+            }
             cpu->mmu.fill(cpu->mmu.arg, guest_lin(lin), a, cpu->tlb_class);
         } else if (a == TLB_STORE) {
             tlb_refresh_store(&cpu->mmu.tlb, cpu->tlb_class, guest_lin(lin));

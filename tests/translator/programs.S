@@ -221,4 +221,41 @@ PROGRAM divide
     div %rcx                         /* #DE */
 END divide
 
+/* Two pages fight for a slot of the TLB until its table grows: the guest's registers are in the host's
+ * meanwhile, and the C library's memset() uses the first ones. */
+PROGRAM vectors_kept
+    pcmpeqd %xmm0, %xmm0
+    movdqa %xmm0, %xmm1
+    pslld $3, %xmm1
+    lea 0x400000(%rdi), %rbx
+    mov $6000, %ecx
+1:  movdqu (%rdi), %xmm2
+    paddd %xmm1, %xmm2
+    paddd (%rbx), %xmm2
+    dec %ecx
+    jnz 1b
+    movdqu %xmm0, (%rdi)
+    movdqu %xmm1, 16(%rdi)
+    movdqu %xmm2, 32(%rdi)
+END vectors_kept
+
+PROGRAM high_vectors_kept            /* #UD without AVX-512 */
+    mov $0x5a5aa5a5, %eax
+    .irp n, 16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31
+    vpbroadcastd %eax, %zmm\n
+    inc %eax
+    .endr
+    kmovd %eax, %k1
+    lea 0x400000(%rdi), %rbx
+    mov $6000, %ecx
+1:  vmovdqu32 (%rdi), %zmm0
+    vpaddd (%rbx), %zmm0, %zmm0
+    dec %ecx
+    jnz 1b
+    .irp n, 16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31
+    vmovdqu32 %zmm\n, 64 * (\n - 16)(%rdi)
+    .endr
+    kmovd %k1, 64 * 16(%rdi)
+END high_vectors_kept
+
     .section .note.GNU-stack, "", @progbits
