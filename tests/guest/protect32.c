@@ -93,6 +93,42 @@ static void segment_limits_and_types(void)
     __asm__ volatile("mov %0, %%ss" : : "r"(SEL_KDATA));
 }
 
+/*
+ * Segments of 4 GiB with a base, as kernels and thread libraries use them: offsets wrap, prefixes go
+ * with every kind of operand, a new base counts at once.  Often enough to be translated.
+ */
+static u32 through_segments(u32 at, u32 neg)
+{
+    u32 a, b, c, d, kept;
+
+    __asm__ volatile("movl %%fs:(%5), %0; movl %%gs:(%6), %1; movl %%fs:0xfffffff0, %2\n\t"
+                     "cmpl %5, %5; movzbl %%fs:2(%5), %3; setz %b4; movzbl %b4, %4\n\t"
+                     "incl %%fs:(%5); pushl %%gs:(%6); popl %1"
+                     : "=&r"(a), "=&r"(b), "=&r"(c), "=&q"(d), "=&q"(kept)
+                     : "r"(at), "r"(neg) : "memory", "cc");
+    return a ^ b ^ c ^ d ^ kept << 31;
+}
+
+static void segments_with_bases_wrap(void)
+{
+    u32 *words = (u32 *)window;
+
+    for (unsigned i = 0; i < 12; i++) {
+        u32 base = (u32)window + 64 * (i % 3 + 1), first = 0x01020304 * (i + 1);
+
+        gdt_set(SEL_A, base, 0xfffff, 0xcf9300);
+        gdt_set(SEL_B, base + 0x1000, 0xfffff, i % 4 == 3 ? 0xcf9100 : 0xcf9300); /* read-only: slow */
+        words[16 * (i % 3 + 1) + 2] = first;
+        words[16 * (i % 3 + 1) - 4] = 0xa5a5a5a5;
+        words[0x400 + 16 * (i % 3 + 1) - 8] = 0x5a5a1234;
+        __asm__ volatile("mov %0, %%fs; mov %1, %%gs" : : "r"(SEL_A), "r"(SEL_B));
+        EXPECT_EQ(through_segments(8, -32u),
+                  first ^ 0x5a5a1234 ^ 0xa5a5a5a5 ^ ((first >> 16) & 0xff) ^ 1u << 31);
+        EXPECT_EQ(words[16 * (i % 3 + 1) + 2], first + 1);
+    }
+    __asm__ volatile("mov %0, %%fs; mov %0, %%gs" : : "r"(SEL_KDATA));
+}
+
 /* -- Gates ------------------------------------------------------------------------------------------------ */
 
 /* A call gate's two words; type 12: 32 bits, 4: 16 bits. */
@@ -559,6 +595,7 @@ static void real_mode_and_back(void)
 const GuestTest guest_tests[] = {
     {"segment_loads_check_descriptors", segment_loads_check_descriptors},
     {"segment_limits_and_types", segment_limits_and_types},
+    {"segments_with_bases_wrap", segments_with_bases_wrap},
     {"call_gates_switch_stacks_and_copy_parameters", call_gates_switch_stacks_and_copy_parameters},
     {"call_gates_of_16_bits_push_words", call_gates_of_16_bits_push_words},
     {"interrupt_gates_clear_if_and_trap_gates_do_not",

@@ -2,7 +2,7 @@
 /*
  * Memory operands through the translator, with the host as oracle: each kind of instruction with every
  * register as base and as index, the flags of an instruction before it live across it, where the page
- * is there, where the operand crosses pages, where it faults.
+ * is there, where the operand crosses pages, where it faults.  In 64-bit and in 32-bit code.
  */
 #include "tests/cpu-x86/oracle-engine.h"
 #include "tests/suite.h"
@@ -20,6 +20,7 @@ typedef struct {
     uint8_t imm;               /* bytes                                */
     bool wide;                 /* also with REX.W                      */
     bool locked;               /* not across pages: slow on hosts      */
+    bool only64;
 } Template;
 
 static const Template templates[] = {
@@ -32,7 +33,9 @@ static const Template templates[] = {
     {"mov8 m,i", 0, {0xc6}, 1, 0, 1},
     {"movzx", 0, {0x0f, 0xb6}, 2, -1, 0, true},
     {"movsx", 0, {0x0f, 0xbf}, 2, -1, 0, true},
-    {"movsxd", 0, {0x63}, 1, -1, 0, true},
+    {"movsxd", 0, {0x63}, 1, -1, 0, true, .only64 = true},
+    {"mov8 r,m (ah)", 0, {0x8a}, 1, 4, 0},
+    {"add8 m,r (ch)", 0, {0x00}, 1, 5, 0},
     {"lea", 0, {0x8d}, 1, -1, 0, true},
     {"add r,m", 0, {0x03}, 1, -1, 0, true},
     {"add m,r", 0, {0x01}, 1, -1, 0, true},
@@ -86,7 +89,9 @@ static unsigned put(OracleCase *c, const Template *t, bool wide, unsigned reg, u
     if (t->prefix != 0) {
         *p++ = t->prefix;
     }
-    *p++ = (uint8_t)(0x40 | (wide ? 8 : 0) | (reg & 8) >> 1 | (index & 8) >> 2 | (base & 8) >> 3);
+    if (c->mode == ORACLE_64 && (wide || ((reg | index | base) & 8) != 0 || oracle_below(r, 2) != 0)) {
+        *p++ = (uint8_t)(0x40 | (wide ? 8 : 0) | (reg & 8) >> 1 | (index & 8) >> 2 | (base & 8) >> 3);
+    }
     memcpy(p, t->opcode, t->n);
     p += t->n;
     *p++ = (uint8_t)(0x44 | (t->digit >= 0 ? (unsigned)t->digit : reg & 7) << 3); /* SIB, disp8 */
@@ -98,48 +103,50 @@ static unsigned put(OracleCase *c, const Template *t, bool wide, unsigned reg, u
     return (unsigned)(p - start);
 }
 
-static bool check(OracleGuest *g, OracleRandom *r, const Template *t, unsigned base, unsigned index,
-                  int place)
+static bool check(OracleGuest *g, OracleRandom *r, OracleMode mode, const Template *t, unsigned base,
+                  unsigned index, int place)
 {
-    unsigned reg = oracle_below(r, 16), scale = oracle_below(r, 4);
-    bool wide = t->wide && oracle_below(r, 2) != 0, same = base == index && index != NO_INDEX;
+    unsigned reg = oracle_below(r, mode == ORACLE_64 ? 16 : 8), scale = oracle_below(r, 4);
+    unsigned twice = mode == ORACLE_64 ? 15 : GPR_RDI; /* doubled first, for its flags */
+    bool wide = mode == ORACLE_64 && t->wide && oracle_below(r, 2) != 0, same = base == index && index != NO_INDEX;
     uint64_t seed = r->s, want;
-    OracleCase c = {.mode = ORACLE_64};
+    OracleCase c = {.mode = mode};
 
     if (t->digit >= 0) {
         reg &= 8;              /* REX.R means nothing */
     }
-    oracle_random_state(r, ORACLE_64, &c.in);
+    oracle_random_state(r, mode, &c.in);
     c.in.rflags &= ~UINT64_C(0x40400); /* DF, AC */
-    memcpy(c.code, "\x4d\x01\xff", 3);          /* add r15, r15: flags that stay live */
-    c.len = 3;
+    c.len = mode == ORACLE_64 ? 3 : 2; /* add r15, r15 or edi, edi: flags that stay live */
+    memcpy(c.code, "\x4d\x01\xff" + 3 - c.len, c.len);
     c.len += put(&c, t, wide, reg, base, index, scale, r);
     oracle_place_code(&c, oracle_engine_place(r));
-    want = oracle_data_addr(ORACLE_64, 0) + (uint64_t)(int64_t)place - 0x11;
+    want = oracle_data_addr(mode, 0) + (uint64_t)(int64_t)place - 0x11;
     if (same) {
         c.in.gpr[base] = want / ((1u << scale) + 1);
     } else {
         c.in.gpr[index] = index == NO_INDEX ? c.in.gpr[index] : oracle_below(r, 64);
         c.in.gpr[base] = want - (index == NO_INDEX ? 0 : c.in.gpr[index] << scale);
     }
-    /* r15 is doubled before it is used. */
-    c.in.gpr[15] = base == 15 || (index == 15 && index != NO_INDEX) ? c.in.gpr[15] / 2 : c.in.gpr[15];
+    if (base == twice || index == twice) {
+        c.in.gpr[twice] /= 2;
+    }
     return oracle_check(g, &c, (OracleLeave){.x87_on_fault = true}, seed);
 }
 
-START_TEST(every_register_addresses_every_kind_of_operand)
+static void try_template(OracleMode mode, int i)
 {
-    const Template *t = &templates[_i];
-    OracleRandom r = {.s = (uint64_t)_i};
+    const Template *t = &templates[i];
+    OracleRandom r = {.s = (uint64_t)i};
     OracleGuest *g = oracle_engine_guest();
     const char *why = oracle_native_init();
-    unsigned failures = 0;
+    unsigned failures = 0, n_regs = mode == ORACLE_64 ? 16 : 8;
 
-    for (unsigned base = 0; base < 16 && why == NULL; base++) {
-        for (unsigned index = 0; index < 16; index++) {
+    for (unsigned base = 0; base < n_regs && why == NULL; base++) {
+        for (unsigned index = 0; index < n_regs; index++) {
             for (unsigned k = 0; k < G_N_ELEMENTS(places); k++) {
                 if (!(t->locked && (k & 1) != 0) && failures < 5) {
-                    failures += !check(g, &r, t, base, index, places[k]);
+                    failures += !check(g, &r, mode, t, base, index, places[k]);
                 }
             }
         }
@@ -148,6 +155,19 @@ START_TEST(every_register_addresses_every_kind_of_operand)
     ck_assert(why != NULL || oracle_guest_translated(g) > 0);
     oracle_guest_free(g);
     ck_assert_msg(failures == 0, "%s", t->name);
+}
+
+START_TEST(every_register_addresses_every_kind_of_operand)
+{
+    try_template(ORACLE_64, _i);
+}
+END_TEST
+
+START_TEST(every_register_addresses_every_kind_of_operand_32)
+{
+    if (!templates[_i].only64) {
+        try_template(ORACLE_32, _i);
+    }
 }
 END_TEST
 
@@ -158,6 +178,8 @@ Suite *test_suite(void)
 
     tcase_set_timeout(t, 0);
     tcase_add_loop_test(t, every_register_addresses_every_kind_of_operand, 0,
+                        (int)G_N_ELEMENTS(templates));
+    tcase_add_loop_test(t, every_register_addresses_every_kind_of_operand_32, 0,
                         (int)G_N_ELEMENTS(templates));
     suite_add_tcase(s, t);
     return s;
