@@ -6,7 +6,7 @@ import subprocess
 import tempfile
 import time
 
-TIMEOUT = 60 * float(os.environ.get("METAPHRASE_TEST_SLOWNESS", "1"))  # seconds for anything
+TIMEOUT = int(60 * float(os.environ.get("METAPHRASE_TEST_SLOWNESS", "1")))  # seconds for anything
 
 
 def symbols(elf):
