@@ -20,6 +20,7 @@ typedef struct {
     char *only;
     gboolean list;
     char *image, *native;      /* the programs */
+    double tsc_khz;            /* of the host */
     GPtrArray *columns;
     BenchTable *table;
 } Nanobench;
@@ -103,6 +104,32 @@ static GPtrArray *command_line(void *arg, guint column, const char *skip)
     return argv;
 }
 
+/* -- Clocks ---------------------------------------------------------------------------------------- */
+
+static double host_tsc_khz(void)
+{
+    int64_t begin_us = g_get_monotonic_time(), took_us;
+    uint64_t begin = __builtin_ia32_rdtsc();
+
+    g_usleep(50000);
+    took_us = g_get_monotonic_time() - begin_us;
+    return (double)(__builtin_ia32_rdtsc() - begin) * 1000 / (double)MAX(took_us, 1);
+}
+
+/* Cycles compare only where the TSC runs as it does here.  A guest on a busy host finds its rate
+ * roughly: only what cannot be an error of measurement counts. */
+static void take_line(void *arg, BenchRun *run, pid_t pid, const char *line)
+{
+    const Nanobench *n = arg;
+    BenchColumn *c = g_ptr_array_index(n->columns, run->column);
+
+    if (strcmp(line, "end") == 0 && run->tsc_khz > 0 && c->note == NULL &&
+        (run->tsc_khz > n->tsc_khz * 1.5 || run->tsc_khz * 1.5 < n->tsc_khz)) {
+        c->note = g_strdup_printf("its TSC counts %.0f MHz, the host's %.0f: its cycles are not comparable",
+                                  run->tsc_khz / 1000, n->tsc_khz / 1000);
+    }
+}
+
 enum { GUEST_GOOD = 0x10 << 1 | 1 }; /* debug-exit's status for a good end */
 
 static void make_table(Nanobench *n)
@@ -151,7 +178,8 @@ static int measure(Nanobench *n, const BenchEngine *engines, size_t n_engines, G
     }
     make_table(n);
     BenchMeasure m = {.table = n->table, .program = "nanobench", .repeat = n->repeat, .timeout_s = n->timeout_s,
-                      .guest_status = GUEST_GOOD, .arg = n, .command = command_line};
+                      .guest_status = GUEST_GOOD, .arg = n, .command = command_line, .line = take_line};
+    n->tsc_khz = host_tsc_khz();
     bench_measure(&m);
     explain_holes(n);
     g_autofree char *options = g_strdup_printf("bits=%d smp=%d samples=%d cycles=%d repeat=%d", n->bits,

@@ -116,6 +116,12 @@ def failures():
     got, _, _ = rows(*common, *patient, "--peer", dies, status=1)
     assert got["in"]["dies:auto"]["reason"] == "failed: killed by signal 11 (last said: panic: oops)", got
 
+    # No host's TSC counts 100 GHz.
+    other_clock = fake_peer("clock", head.replace("=1000000", "=100000000") + good + "echo end\nexit 33\n")
+    _, document, done = rows(*common, *patient, "--peer", other_clock)
+    assert "its TSC counts 100000 MHz" in document["columns"][0]["note"], document
+    assert "clock:auto: note: its TSC" in done.stdout
+
     silent = fake_peer("silent", "echo no such machine >&2\nexit 1\n")
     got, document, _ = rows(*common, *patient, "--peer", silent, status=1)
     assert document["columns"][0]["failed"] == "nothing ran: exit status 1: no such machine", document
