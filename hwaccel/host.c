@@ -51,11 +51,8 @@ static void ask_extensions(KvmHost *h)
     h->msr_filter = h->msr_exits && extension(h, KVM_CAP_X86_MSR_FILTER) > 0;
     h->sregs2 = extension(h, KVM_CAP_SREGS2) > 0;
     h->stats_fd = extension(h, KVM_CAP_BINARY_STATS_FD) > 0;
-    h->triple_fault_event = extension(h, KVM_CAP_X86_TRIPLE_FAULT_EVENT) > 0;
     h->guest_debug = extension(h, KVM_CAP_SET_GUEST_DEBUG) > 0;
     h->emulation_exits = extension(h, KVM_CAP_EXIT_ON_EMULATION_FAILURE) > 0;
-    h->sync_regs = (uint32_t)extension(h, KVM_CAP_SYNC_REGS);
-    h->coalesced_page = (unsigned)extension(h, KVM_CAP_COALESCED_MMIO);
     h->xsave_size = (size_t)extension(h, KVM_CAP_XSAVE2);
 }
 

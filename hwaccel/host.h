@@ -23,12 +23,10 @@ typedef struct {
     uint32_t *msrs;            /* what KVM saves and restores; owned                */
     unsigned n_msrs;
     size_t xsave_size;         /* of KVM_GET_XSAVE2; 0: 4096 bytes by KVM_GET_XSAVE */
-    uint32_t sync_regs;        /* KVM_SYNC_X86_*                                    */
     const char *hardware;      /* "VT-x", "SVM"; NULL: the processor shows neither  */
     bool nested_paging;        /* it walks the guest's page tables (EPT, NPT); else KVM shadows them */
     bool readonly_mem, set_tss, set_identity, user_nmi, immediate_exit, msr_exits, msr_filter, sregs2,
-        stats_fd, triple_fault_event, guest_debug, emulation_exits;
-    unsigned coalesced_page;   /* of the ring, in the shared page's file; 0: none   */
+        stats_fd, guest_debug, emulation_exits;
 } KvmHost;
 
 /* Open and ask.  NULL with one line in `error`: not there, forbidden (and what to do about it), too old. */

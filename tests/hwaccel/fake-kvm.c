@@ -29,8 +29,6 @@ static int extension(FakeKvm *f, long cap)
 {
     return cap == f->absent            ? 0
            : cap == KVM_CAP_XSAVE2     ? (int)sizeof f->xsave
-           : cap == KVM_CAP_SYNC_REGS  ? 7
-           : cap == KVM_CAP_COALESCED_MMIO ? 2
                                        : 1;
 }
 
