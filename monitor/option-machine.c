@@ -195,15 +195,15 @@ const ConfigMachine *config_machine_of(const MachineConfig *c)
     g_assert_not_reached();
 }
 
-/* QEMU's versions of pc: their differences are not modelled, the names of 1.4 to 7.2 are known. */
+/* QEMU's versions of pc, 1.4 to 7.2: their differences are not modelled, their names are known. */
 static bool is_pc_version(const char *name)
 {
+    static const unsigned char last_minor[] = {[1] = 7, [2] = 12, [3] = 1, [4] = 2, [5] = 2, [6] = 2, [7] = 2};
     unsigned major, minor;
     char end;
 
-    return sscanf(name, "pc-i440fx-%2u.%2u%c", &major, &minor, &end) == 2 &&
-           ((major == 1 && minor >= 4 && minor <= 7) || (major >= 2 && major <= 6) ||
-            (major == 7 && minor <= 2)) && minor <= 12;
+    return sscanf(name, "pc-i440fx-%1u.%2u%c", &major, &minor, &end) == 2 && major >= 1 &&
+           major < ARRAY_LEN(last_minor) && minor <= last_minor[major] && (major > 1 || minor >= 4);
 }
 
 static bool choose_machine(MachineConfig *c, const char *name, GError **error)

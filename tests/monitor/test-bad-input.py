@@ -117,6 +117,7 @@ CASES = [
     (["-netdev", '{"type":"user","id":"n"}'], "-netdev: not supported: networking"),
     (["-incoming", "tcp:0:4444"], "-incoming: not supported: migration"),
     (["-loadvm", "x"], "-loadvm: not supported: snapshots of the machine"),
+    (["-M", "pc-i440fx-3.2"], "did you mean 'pc-i440fx-7.2'?"),
     (["-M", "pc-i440fx-99.1"], "did you mean 'pc-i440fx-"),
     (["-M", "pc,memory-backend=x"], "there is no such memory backend"),
     (["-M", "pc,memory-backend=x", "-object", "memory-backend-ram,id=x,size=1M"], "its size is 1048576"),

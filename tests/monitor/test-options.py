@@ -147,7 +147,9 @@ def order_does_not_matter():
 
 
 @case
-def the_first_engine_that_can_be_used_is():
+def machines_have_names_and_the_first_engine_that_can_be_used_is():
+    for machine in ("pc", "pc-i440fx-7.2", "pc-i440fx-2.12", "pc-i440fx-1.4", "pc-i440fx-6.0", "microvm", "none"):
+        ask(["info status"], "-M", machine, *(["-kernel", debuggee] if machine == "microvm" else []))
     for options, engine in (((), "translate"), (("-accel", "tcg"), "translate"), (("-accel", "interpret"), "interpret"),
                             (("-machine", "accel=interpret:tcg"), "interpret"), (("-M", "pc,accel=tcg"), "translate"),
                             (("-accel", "interpret", "-accel", "tcg"), "interpret"),
