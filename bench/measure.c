@@ -95,14 +95,12 @@ static char *judge(const BenchMeasure *m, const BenchRun *run, const BenchProces
 {
     bool good = p->end == BENCH_EXITED &&
                 p->status == (c->kind == COLUMN_NATIVE ? 0 : m->guest_status);
-    g_autofree char *complaint = good ? NULL : bench_process_complaint(p);
+    char *complaint = good ? NULL : bench_process_complaint(p, run->last);
 
-    if (run->ended && good) {
-        return NULL;
+    if (complaint == NULL && !(run->ended && good)) {
+        complaint = g_strdup("it ended early");
     }
-    return g_strdup_printf("%s%s%s%s", complaint != NULL ? complaint : "it ended early",
-                           run->last[0] != 0 ? " (last said: " : "", run->last,
-                           run->last[0] != 0 ? ")" : "");
+    return complaint;
 }
 
 /* The run failed: its operation's cell says why, or the column does.  True: try without it. */

@@ -172,18 +172,17 @@ void bench_process_clear(BenchProcess *p)
     *p = (BenchProcess){0};
 }
 
-char *bench_process_complaint(const BenchProcess *p)
+char *bench_process_complaint(const BenchProcess *p, const char *said)
 {
-    const char *said = p->last_error != NULL ? p->last_error : "";
-    const char *colon = *said != 0 ? ": " : "";
+    g_autofree char *status = g_strdup_printf("%d", p->status);
+    const char *what = p->end == BENCH_EXITED ? "exit status " : p->end == BENCH_KILLED ? "killed by signal "
+                       : p->end == BENCH_SILENT ? "hung" : "took too long";
+    bool counts = p->end == BENCH_EXITED || p->end == BENCH_KILLED, spoke = said != NULL && *said != 0;
 
-    switch (p->end) {
-    case BENCH_EXITED:
-        return p->status == 0 ? NULL : g_strdup_printf("exit status %d%s%s", p->status, colon, said);
-    case BENCH_KILLED: return g_strdup_printf("killed by signal %d%s%s", p->status, colon, said);
-    case BENCH_SILENT: return g_strdup_printf("hung%s%s", colon, said);
-    case BENCH_TOO_LONG: return g_strdup_printf("took too long%s%s", colon, said);
-    case BENCH_ENOUGH: return NULL;
+    if ((p->end == BENCH_EXITED && p->status == 0) || p->end == BENCH_ENOUGH) {
+        return NULL;
     }
-    g_assert_not_reached();
+    return g_strconcat(what, counts ? status : "", spoke ? " (last said: " : "", spoke ? said : "",
+                       spoke ? ")" : "", p->last_error != NULL ? ": " : "",
+                       p->last_error != NULL ? p->last_error : "", NULL);
 }

@@ -35,7 +35,8 @@ bool bench_process_run(const char *const *argv, const BenchWatch *watch, BenchPr
                        GError **error);
 void bench_process_clear(BenchProcess *p);
 
-/* Why a run did not end by itself with status 0, one clause; NULL when it did.  Free it. */
-char *bench_process_complaint(const BenchProcess *p);
+/* Why a run did not end by itself with status 0, one clause with what the guest `said` last (may be
+ * NULL or empty); NULL when it did.  Free it. */
+char *bench_process_complaint(const BenchProcess *p, const char *said);
 
 #endif /* BENCH_PROCESS_H */

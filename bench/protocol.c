@@ -123,9 +123,9 @@ bool bench_run_line(void *arg, const char *line)
         }
         break;
     case ITEM_RESULT: take_result(r, &item); break;
-    case ITEM_MISSING: explain(r, &item, "n/a"); break;
+    case ITEM_MISSING:
     case ITEM_BAD:
-        explain(r, &item, "wrong");
+        explain(r, &item, item.kind == ITEM_BAD ? "wrong" : "n/a");
         r->running[0] = 0;
         break;
     case ITEM_END: r->ended = true; break;

@@ -50,12 +50,24 @@ START_TEST(ends_are_told_apart)
 {
     Heard h = {.text = g_string_new(NULL), .enough = cases[_i].enough};
     BenchProcess p = run(cases[_i].script, cases[_i].silence_s, cases[_i].total_s, &h);
-    g_autofree char *complaint = bench_process_complaint(&p);
+    g_autofree char *complaint = bench_process_complaint(&p, NULL);
 
     ck_assert_int_eq(p.end, cases[_i].end);
     ck_assert_int_eq(p.status, cases[_i].status);
     ck_assert(cases[_i].text == NULL || strcmp(h.text->str, cases[_i].text) == 0);
     ck_assert_msg(g_strcmp0(complaint, cases[_i].complaint) == 0, "%s", complaint);
+    bench_process_clear(&p);
+    g_string_free(h.text, TRUE);
+}
+END_TEST
+
+START_TEST(complaints_hold_what_guest_and_program_said_last)
+{
+    Heard h = {.text = g_string_new(NULL)};
+    BenchProcess p = run("echo no kvm >&2; exit 35", 0, 0, &h);
+    g_autofree char *complaint = bench_process_complaint(&p, "panic");
+
+    ck_assert_str_eq(complaint, "exit status 35 (last said: panic): no kvm");
     bench_process_clear(&p);
     g_string_free(h.text, TRUE);
 }
@@ -105,6 +117,7 @@ Suite *test_suite(void)
 
     tcase_set_timeout(t, 60);
     tcase_add_loop_test(t, ends_are_told_apart, 0, G_N_ELEMENTS(cases));
+    tcase_add_test(t, complaints_hold_what_guest_and_program_said_last);
     tcase_add_test(t, cpu_time_and_memory_are_counted);
     tcase_add_test(t, endless_lines_are_cut_up);
     tcase_add_test(t, a_program_that_is_not_there_is_an_error);

@@ -119,6 +119,8 @@ START_TEST(the_operation_under_way_and_the_last_words_are_known)
     ck_assert_str_eq(run.last, "Oops: 0002");
     run = FEED("nanobench 1 a=1", "run one", "op one min=1 median=1 p95=1");
     ck_assert_str_eq(run.running, "");
+    run = FEED("nanobench 1 a=1", "run one", "na one no such thing");
+    ck_assert_str_eq(run.running, "");
 }
 END_TEST
 

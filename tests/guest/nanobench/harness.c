@@ -155,15 +155,16 @@ static u32 choose_n(const NanoOp *op, u32 cycles)
 static void measure(const NanoOp *op, const Options *o)
 {
     static u32 v[SAMPLES_MAX];
-    const char *why = op->missing != NULL ? op->missing() : NULL;
+    const char *why;
     u64 base = ~0ull;
     u32 n;
 
+    put_line("run ", op->name, NULL); /* first: the look for what is missing may end the guest too */
+    why = op->missing != NULL ? op->missing() : NULL;
     if (why != NULL) {
         put_line("na ", op->name, why);
         return;
     }
-    put_line("run ", op->name, NULL);
     n = choose_n(op, o->cycles);
     for (u32 i = 0; n != 0 && i < WARM_UP; i++) {
         op->run(n);
