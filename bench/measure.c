@@ -98,7 +98,8 @@ static char *judge(const BenchMeasure *m, const BenchRun *run, const BenchProces
     char *complaint = good ? NULL : bench_process_complaint(p, run->last);
 
     if (complaint == NULL && !(run->ended && good)) {
-        complaint = g_strdup("it ended early");
+        complaint = run->last[0] != 0 ? g_strdup_printf("it ended early (last said: %s)", run->last)
+                                      : g_strdup("it ended early");
     }
     return complaint;
 }
