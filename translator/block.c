@@ -329,7 +329,7 @@ void cache_next_region(BlockCache *c)
 
 void cache_link(BlockCache *c, Block *b, unsigned k, Block *to)
 {
-    if (c->config->chain && !dump_wants_exec() && b->exit[k].rel32 != NULL &&
+    if (c->config->chain && c->config->verify == 0 && !dump_wants_exec() && b->exit[k].rel32 != NULL &&
         b->state == BLOCK_LIVE && to->state == BLOCK_LIVE) {
         /* Whoever leaves a block has in the host what its instructions wanted there. */
         point_exit(c, &b->exit[k], to->code + ((to->vec & ~b->vec) == 0 ? to->live_off : 0));

@@ -104,6 +104,7 @@ struct Block {
     uint32_t dead_off;         /* host offset of the exit to itself                              */
     BlockExit exit[BLOCK_EXITS];
     Block *hash_next, *page_next;
+    uint8_t n_checks;          /* lockstep.c: first runs that were compared                      */
     void *gdb_jit;             /* handle, or NULL                                                */
 };
 

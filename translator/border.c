@@ -163,15 +163,19 @@ static bool interpret_insn(TransCpu *tc, Block *b, const BlockInsn *in)
     CpuState *cpu = tc->cpu;
     uint64_t next = b->lin + in->guest_off + in->guest_len;
     uint32_t env = b->env;
+    uint64_t events;
 
     next = (env & ENV_CODE32) != 0 ? (uint32_t)next : next;
 
     trans_vec_spill();
     cpu->stats[STAT_TRANS_SLOW]++;
+    events = cpu->stats[STAT_INTERRUPTS] + cpu->stats[STAT_EXCEPTIONS];
     tc->exit = interp_engine.run(cpu, 1);
     if (tc->exit != CPU_EXIT_BUDGET) {
         return false;
     }
+    tc->left_whole = in->resume_off == 0 &&
+                     events == cpu->stats[STAT_INTERRUPTS] + cpu->stats[STAT_EXCEPTIONS];
     if (cpu->rip != next || in->resume_off == 0 || trans_needs_single_steps(cpu) ||
         !trans_mode_is_translated(cpu) || trans_env(cpu) != env ||
         __atomic_load_n(&tc->shared->evicting, __ATOMIC_ACQUIRE) ||
@@ -251,6 +255,7 @@ static bool arrive(TransCpu *tc, uint32_t site)
         }
         state_from_host(tc, env_own_regs(b->env), 0);
         if (number < BLOCK_EXITS) {
+            tc->left_whole = true;
             tc->link_block = b;
             tc->link_exit = number;
             tc->link_evictions = tc->cache->evictions;

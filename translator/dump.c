@@ -31,7 +31,7 @@ static void add_line(GString *out, uint64_t at, const uint8_t *bytes, unsigned l
     g_string_append_printf(out, " %s", text);
 }
 
-static void dump_guest(const CpuState *cpu, const Plan *p)
+void dump_guest(const CpuState *cpu, const Plan *p)
 {
     g_autoptr(GString) out = g_string_new(NULL);
     ZydisFormatter f;

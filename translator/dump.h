@@ -8,6 +8,8 @@
 
 /* A block was made of p: what -d in_asm, op and out_asm show. */
 void dump_block(const CpuState *cpu, const Plan *p, const Block *b);
+/* The guest's code of a plan, to the log. */
+void dump_guest(const CpuState *cpu, const Plan *p);
 /* It is about to run (-d exec).  While that is on, every block is entered by way of the dispatcher. */
 void dump_exec(const CpuState *cpu, const Block *b);
 bool dump_wants_exec(void);

@@ -60,6 +60,10 @@ struct TransCpu {
     unsigned steps_left, traps_left, step_turn;
     void (*on_step)(TransCpu *tc, const void *context);
 
+    struct Lockstep *lockstep; /* NULL: translated code is not checked                   */
+    Block *entering;           /* block that find_way() found                            */
+    bool left_whole;           /* the last block entered came to its end                 */
+
     DirectCpu *direct;         /* NULL: user code never runs directly                    */
     CpuExit exit;              /* why run() returns                                      */
     uint8_t cold[COLD_SLOTS];  /* visits of addresses not translated yet                 */

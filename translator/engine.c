@@ -17,6 +17,7 @@
 #include "translator/dump.h"
 #include "translator/engine-internal.h"
 #include "translator/glue.h"
+#include "translator/lockstep.h"
 #include "translator/verify.h"
 
 #include <cpuid.h>
@@ -111,6 +112,11 @@ static Block *make_block(TransCpu *tc, const uint8_t *code, uint64_t offset, uin
 
     if (!front_plan(&tc->plan, cpu->rip, code, room, max, env, isa_allowed, cpu)) {
         return NULL;
+    }
+    for (unsigned i = 1; tc->lockstep != NULL && i < tc->plan.n; i++) {
+        if (tc->plan.insn[i].plan == PLAN_INTERP || tc->plan.insn[i].plan == PLAN_INTERP_END) {
+            front_plan(&tc->plan, cpu->rip, code, room, i, env, isa_allowed, cpu);
+        }
     }
     if (!cache_room(tc->cache, &e) || stress_hit(STRESS_evict)) {
         evict(tc);
@@ -224,9 +230,10 @@ static bool find_way(TransCpu *tc)
     if (b != NULL) {
         trans_set_inside(tc, true);
         trans_aim(tc, b->code, 0);
+        tc->entering = b;
         if (unlikely(dump_wants_exec())) {
             dump_exec(tc->cpu, b);
-        } else {
+        } else if (tc->lockstep == NULL) {
             trans_jump_cache_add(tc, b->lin, b->code);
             far_add(tc, b->lin, b->code);
         }
@@ -243,6 +250,9 @@ bool trans_dispatch(TransCpu *tc)
     CpuState *cpu = tc->cpu;
 
     trans_vec_spill();
+    if (unlikely(tc->lockstep != NULL)) {
+        lockstep_end(tc);
+    }
     for (;;) {
         uint64_t budget = 1;
         cpu->stats[STAT_TRANS_DISPATCHES]++;
@@ -259,6 +269,10 @@ bool trans_dispatch(TransCpu *tc)
             if (trans_mode_is_translated(cpu)) {
                 budget = tc->config->cold_budget;
                 if (find_way(tc)) {
+                    if (unlikely(tc->lockstep != NULL)) {
+                        lockstep_begin(tc, tc->entering);
+                        trans_aim(tc, tc->entering->code, 0); /* the TLB may have moved */
+                    }
                     if (likely(!trans_wants_attention(cpu))) {
                         verify_before_entry(tc);
                         return true;
@@ -355,6 +369,7 @@ static bool translate_attach(CpuState *cpu, GError **error)
     tc->shared = s;
     tc->cache = s->cache;
     tc->config = tc->plan.config = config;
+    tc->lockstep = lockstep_new(config);
     lock_take(&s->cache->lock);
     g_ptr_array_add(s->cpus, tc);
     lock_release(&s->cache->lock);
@@ -375,6 +390,7 @@ static void translate_detach(CpuState *cpu)
     if (tc->direct != NULL) {
         direct_detach(tc->direct);
     }
+    lockstep_free(tc->lockstep);
     shared_put(cpu->mem, tc->shared);
     g_free(tc);
     cpu->engine_data = NULL;

@@ -21,6 +21,7 @@ typedef struct {
     bool perf_map, gdb_jit;       /* tell perf, a debugger of the host about blocks       */
     bool one_insn;                /* blocks of one instruction                             */
     unsigned direct;              /* DirectMode (direct/direct.h)                          */
+    unsigned verify;              /* compare one block in so many with the interpreter; 0  */
     unsigned thread;              /* TransThread                                           */
     unsigned split_wx;            /* 0: two views, the only way                            */
 } TransConfig;

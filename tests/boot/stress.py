@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """stress.py CASE: the translator's rare paths made common; Linux boots to a shell, works and powers off."""
+import re
 import sys
 
 import guest as g
@@ -45,7 +46,26 @@ def case(name, cpus):
     return boot
 
 
-CASES = {name: case(name, 1) for name in OPTIONS} | {name + "-smp": case(name, 2) for name in OPTIONS}
+def verify(every, until):
+    """Each block's first runs, and one run in `every`, compared with the interpreter."""
+    def boot():
+        machine = start(*linux("-smp", "1", "-m", "256", "-accel", f"translate,verify={every}",
+                               append="loglevel=7"), "-no-reboot")
+        machine.expect(until, g.BOOT)
+        text = machine.monitor("info jit")
+        checks = int(re.search(r"compared with the interpreter\s+(\d+)", text).group(1))
+        differ = int(re.search(r"that differed\s+(\d+)", text).group(1))
+        machine.monitor("quit")
+        machine.wait(0)
+        print(f"{checks} blocks compared, {differ} differ")
+        check(checks > 50000, f"only {checks} blocks were compared")
+        check_equal(machine.errors(), "", "differences")
+        check_equal(differ, 0, "blocks that differ")
+    return boot
+
+
+CASES = {"verify": verify(200, r"Memory: \d+K/"), "verify-boot": verify(50, g.INIT_LINE)}
+CASES |= {name: case(name, 1) for name in OPTIONS} | {name + "-smp": case(name, 2) for name in OPTIONS}
 
 if __name__ == "__main__":
     sys.exit(g.main(CASES))

@@ -39,6 +39,7 @@ CASES = [
     (["-accel", "translate,jump-cache=3"], "jump-cache: a power of two is needed"),
     (["-accel", "tcg,split-wx=off"], "split-wx is one of on, not 'off'"),
     (["-accel", "tcg,thread=single", "-smp", "2"], "thread=single: each CPU has a thread"),
+    (["-accel", "tcg,verify=1", "-smp", "2"], "verify: another CPU would write"),
     (["-accel", "interpret,chain=off"], "unknown parameter 'chain'"),
     (["-accel", "kvm", "-machine", "accel=tcg"], "two ways to say the same"),
     (["-accel", "warp"], "no engine is called 'warp'"),
