@@ -135,5 +135,6 @@ void pv_kvm_call(void *arg, CpuState *cpu)
                            cpu->gpr[GPR_RDX] & mask, cpu->gpr[GPR_RSI] & mask};
     int64_t result = dispatch(arg, cpu, cpu->gpr[GPR_RAX] & mask, a);
 
+    cpu->stats[STAT_HYPERCALLS]++;
     cpu->gpr[GPR_RAX] = (uint64_t)result & mask;
 }

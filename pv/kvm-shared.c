@@ -176,6 +176,7 @@ bool pv_eoi_take_back(Pv *pv, CpuState *cpu)
     uint8_t *p = eoi_byte(pv, &pv->cpu[cpu->index]);
 
     if (p == NULL || (*p & 1) == 0) {
+        cpu->stats[STAT_PV_EOIS]++;
         return true;
     }
     *p &= (uint8_t)~1u;

@@ -126,6 +126,7 @@ static void call_port_write(void *arg, uint64_t off, unsigned size, uint64_t val
         ((uint32_t)cpu->gpr[GPR_RBX] & 0xffffff00) != VMI_MAGIC) {
         return;
     }
+    cpu->stats[STAT_HYPERCALLS]++;
     number = (uint8_t)cpu->gpr[GPR_RBX];
     if (number == VMI_CALL_INIT) {
         vmi_init_call(v, cpu);
