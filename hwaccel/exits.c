@@ -30,21 +30,33 @@ KvmExitRow kvm_exit_row(const struct kvm_run *run)
 
 /* -- Devices ------------------------------------------------------------------------------------------ */
 
-static void port_access(KvmCpu *k)
+/* Registers beside the accumulator may be part of the access (CpuPv): they come here, and go back. */
+static bool port_access(KvmCpu *k)
 {
     struct kvm_run *run = k->run;
+    const CpuPv *pv = &k->cpu->pv;
     uint8_t *data = (uint8_t *)run + run->io.data_offset;
     unsigned size = run->io.size;
+    bool all = pv->port_sees_registers != NULL && pv->port_sees_registers(pv->arg, run->io.port);
 
+    if (all && !kvm_pull_registers(k)) {
+        return false;
+    }
     for (unsigned i = 0; i < run->io.count; i++, data += size) {
         if (run->io.direction == KVM_EXIT_IO_OUT) {
             port_write(k->cpu->ports, run->io.port, size, (uint32_t)load_le(data, size));
         } else {
-            store_le(data, size, port_read(k->cpu->ports, run->io.port, size));
+            uint64_t val = port_read(k->cpu->ports, run->io.port, size);
+
+            store_le(data, size, val);
+            if (all && size == 4) {    /* a KVM that emulates forgets it when registers are set meanwhile */
+                k->cpu->gpr[GPR_RAX] = val;
+            }
         }
     }
     k->cpu->stats[STAT_PORT_IO] += run->io.count;
     k->unfinished = true;
+    return !all || kvm_push_registers(k);
 }
 
 static void memory_access(KvmCpu *k)
@@ -190,7 +202,9 @@ CpuExit kvm_handle_exit(KvmCpu *k, KvmExitRow row)
 {
     switch (row) {
     case KVM_ROW_IO:
-        port_access(k);
+        if (!port_access(k)) {
+            return CPU_EXIT_FAILED;
+        }
         break;
     case KVM_ROW_MMIO:
         memory_access(k);

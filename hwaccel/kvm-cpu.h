@@ -75,6 +75,9 @@ void kvm_sync_prepare(KvmCpu *k);
 /* CpuState -> KVM, KVM -> CpuState; false: k->why. */
 bool kvm_push(KvmCpu *k);
 bool kvm_pull(KvmCpu *k);
+/* General, segment and control registers only, in the middle of an exit; then the general ones back. */
+bool kvm_pull_registers(KvmCpu *k);
+bool kvm_push_registers(KvmCpu *k);
 /* The TSC alone, after the guest wrote it. */
 bool kvm_push_tsc(KvmCpu *k);
 /* Note why it failed (the first reason counts); returns false. */

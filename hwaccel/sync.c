@@ -428,6 +428,20 @@ bool kvm_push(KvmCpu *k)
     return k->loaded;
 }
 
+bool kvm_pull_registers(KvmCpu *k)
+{
+    if (!pull_regs(k) || !pull_sregs(k)) {
+        return false;
+    }
+    cpu_update_mode(k->cpu);
+    return true;
+}
+
+bool kvm_push_registers(KvmCpu *k)
+{
+    return push_regs(k);
+}
+
 /* The last exit's instruction is carried to its end: KVM takes what we answered, and stops at once. */
 static bool finish_exit(KvmCpu *k)
 {

@@ -10,6 +10,8 @@
 #include "cpu-x86/cpuid.h"
 #include "pv/pv-internal.h"
 
+#include <string.h>
+
 enum { SYSTEM_TIME_ON = 1 };
 enum { FLAG_TSC_STABLE = 1 };
 
@@ -103,21 +105,22 @@ static void write_page(Pv *pv, const CpuState *cpu, bool agree)
 {
     PvCpu *c = &pv->cpu[cpu->index];
     bool stable = agree && cpu_model_has(cpu->model, FEAT_KVM_CLOCK_STABLE);
-    TimeInfo *p = pv_ram(pv, c->system_time & ~(uint64_t)SYSTEM_TIME_ON, sizeof *p);
+    uint64_t addr = c->system_time & ~(uint64_t)SYSTEM_TIME_ON;
+    uint32_t *version = (addr & 3) == 0 ? pv_ram(pv, addr, sizeof(TimeInfo)) : NULL;
     TimeInfo t = {.tsc_timestamp = pv->clock_tsc + cpu->msr_tsc_adjust,
                   .system_time = pv->clock_ns, .flags = stable ? FLAG_TSC_STABLE : 0};
 
-    if ((c->system_time & SYSTEM_TIME_ON) == 0 || p == NULL) {
+    if ((c->system_time & SYSTEM_TIME_ON) == 0 || version == NULL) {
         return;
     }
     scale_of(cpu->tsc_hz, &t.tsc_to_system_mul, &t.tsc_shift);
     c->clock_version = (c->clock_version | 1) + 2;
     t.version = c->clock_version;
-    __atomic_store_n(&p->version, t.version, __ATOMIC_SEQ_CST);
-    *p = t;
+    __atomic_store_n(version, t.version, __ATOMIC_SEQ_CST);
+    memcpy(version, &t, sizeof t);     /* aligned to 4 bytes, no more */
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
-    __atomic_store_n(&p->version, ++c->clock_version, __ATOMIC_SEQ_CST);
-    pv_stored(pv, p, sizeof *p);
+    __atomic_store_n(version, ++c->clock_version, __ATOMIC_SEQ_CST);
+    pv_stored(pv, version, sizeof t);
 }
 
 void pv_clock_enable(Pv *pv, CpuState *cpu, uint64_t msr_value)
@@ -142,7 +145,7 @@ void pv_clock_write_wall(Pv *pv, CpuState *cpu, uint64_t addr)
 {
     uint64_t tsc, boot;
     WallClock w;
-    uint32_t *version = pv_ram(pv, addr, sizeof w);
+    uint32_t *version = (addr & 3) == 0 ? pv_ram(pv, addr, sizeof w) : NULL;
 
     if (version == NULL) {
         return;
