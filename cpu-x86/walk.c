@@ -44,7 +44,11 @@ static uint64_t read_entry(CpuState *cpu, uint64_t addr, unsigned size)
 {
     const void *p = phys_mem_host(cpu->mem, guest_phys(addr), size, false);
 
-    return p != NULL ? host_load(p, size) : phys_read(cpu->mem, guest_phys(addr), size);
+    if (likely(p != NULL)) {
+        return host_load(p, size);
+    }
+    mmu_park(&cpu->mmu);
+    return phys_read(cpu->mem, guest_phys(addr), size);
 }
 
 /* Take one entry into the walk; false: not present. */

@@ -42,6 +42,9 @@ static TlbSide *translate(SoftMmu *m, TlbClass c, GuestLin lin, TlbAccess a)
     TlbSide *s = tlb_probe(&m->tlb, c, lin);
 
     if (s == NULL || (s->rights & right_for(a)) == 0 || stress_hit(STRESS_tlb_miss)) {
+        if (unlikely(tlb_is_thrashing(&m->tlb, c))) {
+            mmu_park(m); /* it will grow */
+        }
         m->fill(m->arg, lin, a, c);
         s = tlb_probe(&m->tlb, c, lin);
         g_assert(s != NULL && (s->rights & right_for(a)) != 0);
@@ -101,6 +104,7 @@ static uint64_t part_read(SoftMmu *m, const Part *p, unsigned at, unsigned size)
     if (p->offset != TLB_NO_OFFSET) {
         return host_load(m->mem->base + p->offset + at, size);
     }
+    mmu_park(m);
     return phys_read(m->mem, guest_phys(p->phys.v + at), size);
 }
 
@@ -109,6 +113,7 @@ static void part_write(SoftMmu *m, const Part *p, unsigned at, unsigned size, ui
     if (p->offset != TLB_NO_OFFSET && !p->rom) {
         host_store(m->mem->base + p->offset + at, size, val);
     } else {
+        mmu_park(m);
         phys_write(m->mem, guest_phys(p->phys.v + at), size, val);
     }
 }
@@ -120,6 +125,7 @@ static void part_written(SoftMmu *m, TlbClass c, const Part *p)
         return;
     }
     if ((page_flags_get(m->mem, p->offset) & PAGE_CODE) != 0) {
+        mmu_park(m);
         phys_mem_written(m->mem, p->offset, p->len);
         m->code_written(m->arg);
     } else {
@@ -131,6 +137,7 @@ static void part_written(SoftMmu *m, TlbClass c, const Part *p)
 static void part_copy_from(SoftMmu *m, const Part *p, uint8_t *dst)
 {
     if (p->offset != TLB_NO_OFFSET && p->len > 8) {
+        mmu_park(m);
         memcpy(dst, m->mem->base + p->offset, p->len);
         return;
     }
@@ -144,6 +151,7 @@ static void part_copy_from(SoftMmu *m, const Part *p, uint8_t *dst)
 static void part_copy_to(SoftMmu *m, TlbClass c, const Part *p, const uint8_t *src)
 {
     if (p->offset != TLB_NO_OFFSET && !p->rom && p->len > 8) {
+        mmu_park(m);
         memcpy(m->mem->base + p->offset, src, p->len);
     } else {
         for (unsigned at = 0; at < p->len;) {

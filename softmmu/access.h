@@ -29,9 +29,20 @@ typedef struct {
     /* An access touched a page inserted with TLB_R_WATCH (after permission, before the data moves). */
     void (*watched)(void *arg, GuestLin lin, unsigned size, TlbAccess a);
 
+    /* Before anything that may use the host's vector registers (devices, the C library): the engine
+     * that runs the CPU may have the guest's in there.  NULL: it has not. */
+    void (*park)(void);
+
     /* This CPU just wrote a page that held code (its own decoded code may be stale). */
     void (*code_written)(void *arg);
 } SoftMmu;
+
+static inline void mmu_park(const SoftMmu *m)
+{
+    if (m->park != NULL) {
+        m->park();
+    }
+}
 
 /* -- Single accesses: size 1, 2, 4 or 8 ---------------------------------------------------------- */
 

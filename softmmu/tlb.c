@@ -51,6 +51,27 @@ void tlb_clear(Tlb *t)
     lock_clear(&t->resize_lock);
 }
 
+static void note_local(Tlb *t, uint32_t slot)
+{
+    if (t->n_locals < TLB_LOCALS) {
+        t->local[t->n_locals++] = slot;
+    } else {
+        t->n_locals = TLB_LOCALS + 1;
+    }
+}
+
+static void find_locals(Tlb *t)
+{
+    const TlbTable *tt = &t->table[TLB_KERNEL];
+
+    t->n_locals = 0;
+    for (uint64_t i = 0; i <= tt->index_mask; i++) {
+        if (tt->side[i].tag != TLB_TAG_NONE && !tt->side[i].global) {
+            note_local(t, (uint32_t)i);
+        }
+    }
+}
+
 /*
  * A table that keeps evicting live entries doubles; its contents move.  Twice as many evictions as
  * entries since the last look says the working set does not fit; small tables are cheap to clear
@@ -78,6 +99,9 @@ static void grow_if_thrashing(Tlb *t, TlbClass c)
     }
     *tt = bigger;
     lock_release(&t->resize_lock);
+    if (tt == &t->table[TLB_KERNEL]) {
+        find_locals(t);
+    }
     g_free(old.entry);
     g_free(old.side);
 }
@@ -151,12 +175,12 @@ TlbSide *tlb_insert(Tlb *t, TlbClass c, GuestLin lin, GuestPhys phys, unsigned r
     e = &tt->entry[slot];
     s = &tt->side[slot];
     tt->fills++;
-    tt->evictions += s->tag != TLB_TAG_NONE && s->tag != tlb_tag(t, lin.v);
+    tt->evictions += s->tag != TLB_TAG_NONE && s->tag != tlb_tag(t, c, lin.v);
     t->n_fills++;
     note_large(t, lin.v, page_shift);
 
     *s = (TlbSide){
-        .tag = tlb_tag(t, lin.v),
+        .tag = tlb_tag(t, c, lin.v),
         .phys = guest_phys(page & t->mem->address_mask),
         .offset = memory ? r.offset + ((page & t->mem->address_mask) - r.base) : TLB_NO_OFFSET,
         .rights = (uint8_t)rights,
@@ -170,7 +194,21 @@ TlbSide *tlb_insert(Tlb *t, TlbClass c, GuestLin lin, GuestPhys phys, unsigned r
                      memory ? (uintptr_t)(t->mem->base + s->offset) - (lin.v & GUEST_PAGE_MASK) : 0,
                      __ATOMIC_RELEASE);
     set_fast_tags(t, e, s);
+    if (c == TLB_KERNEL && !global && t->kernel_apart) {
+        note_local(t, (uint32_t)slot);
+    }
     return s;
+}
+
+void tlb_note_code(Tlb *t, TlbClass c, GuestLin lin)
+{
+    const TlbSide *s = &t->table[c].side[(lin.v >> GUEST_PAGE_SHIFT) & t->table[c].index_mask];
+    unsigned bit = bloom_bit(lin.v, GUEST_PAGE_SHIFT);
+
+    t->code_seen[bit / 64] |= BIT64(bit % 64);
+    if (c != TLB_USER && !s->global) {
+        t->n_locals = TLB_LOCALS + 1;
+    }
 }
 
 TlbSide *tlb_probe(Tlb *t, TlbClass c, GuestLin lin)
@@ -179,11 +217,11 @@ TlbSide *tlb_probe(Tlb *t, TlbClass c, GuestLin lin)
     uint64_t slot = (lin.v >> GUEST_PAGE_SHIFT) & tt->index_mask;
     TlbSide *s = &tt->side[slot];
 
-    if (s->tag == tlb_tag(t, lin.v)) {
+    if (s->tag == tlb_tag(t, c, lin.v)) {
         return s;
     }
     if (s->global && s->tag != TLB_TAG_NONE && ((s->tag ^ lin.v) & GUEST_PAGE_MASK) == 0) {
-        s->tag = tlb_tag(t, lin.v);
+        s->tag = tlb_tag(t, c, lin.v);
         set_fast_tags(t, &tt->entry[slot], s);
         t->n_retags++;
         return s;
@@ -197,7 +235,7 @@ void tlb_refresh_store(Tlb *t, TlbClass c, GuestLin lin)
     uint64_t slot = (lin.v >> GUEST_PAGE_SHIFT) & tt->index_mask;
     TlbSide *s = &tt->side[slot];
 
-    if (s->tag == tlb_tag(t, lin.v) && s->offset != TLB_NO_OFFSET && !s->rom &&
+    if (s->tag == tlb_tag(t, c, lin.v) && s->offset != TLB_NO_OFFSET && !s->rom &&
         (s->rights & (TLB_R_WRITE | TLB_R_WATCH)) == TLB_R_WRITE) {
         give_store_tag(t, &tt->entry[slot], s);
     }
@@ -224,9 +262,33 @@ static void new_space(Tlb *t)
     t->space_of[t->pcid] = (uint16_t)t->space;
 }
 
+static void drop_slot(TlbTable *tt, uint64_t slot)
+{
+    TlbEntry *e = &tt->entry[slot];
+
+    e->load = e->fetch = TLB_TAG_NONE;
+    __atomic_store_n(&e->store, TLB_TAG_NONE, __ATOMIC_RELAXED);
+    tt->side[slot].tag = TLB_TAG_NONE;
+}
+
+/* The non-global entries of TLB_KERNEL are no longer valid. */
+static void drop_locals(Tlb *t)
+{
+    TlbTable *tt = &t->table[TLB_KERNEL];
+
+    t->kernel_apart &= t->n_locals <= TLB_LOCALS;
+    for (unsigned i = 0; t->kernel_apart && i < t->n_locals; i++) {
+        if (!tt->side[t->local[i]].global) {
+            drop_slot(tt, t->local[i]);
+        }
+    }
+    t->n_locals = 0;
+}
+
 void tlb_switch(Tlb *t, unsigned pcid, bool flush)
 {
     announce(t);
+    drop_locals(t);
     t->pcid = (uint16_t)(pcid & 0xfff);
     if (flush || t->space_of[t->pcid] == 0) {
         new_space(t);
@@ -236,6 +298,12 @@ void tlb_switch(Tlb *t, unsigned pcid, bool flush)
 }
 
 /* -- Flushes ---------------------------------------------------------------------------------- */
+
+static void new_code_epoch(Tlb *t)
+{
+    memset(t->code_seen, 0, sizeof t->code_seen);
+    t->code_epoch++;
+}
 
 void tlb_flush_all(Tlb *t)
 {
@@ -248,7 +316,10 @@ void tlb_flush_all(Tlb *t)
     memset(t->space_of, 0, sizeof t->space_of);
     memset(t->large_seen, 0, sizeof t->large_seen);
     t->next_space = 1;
-    t->code_epoch++;
+    t->kernel_space = t->next_space++;
+    t->kernel_apart = true;
+    t->n_locals = 0;
+    new_code_epoch(t);
     t->n_flushes++;
     trace(tlb_flush, "all");
     new_space(t);
@@ -258,6 +329,7 @@ void tlb_flush_nonglobal(Tlb *t)
 {
     log_item(MMU, "mmu: TLB flushed but global entries");
     announce(t);
+    drop_locals(t);
     memset(t->space_of, 0, sizeof t->space_of);
     t->n_flushes++;
     new_space(t);
@@ -270,17 +342,9 @@ void tlb_flush_pcid(Tlb *t, unsigned pcid)
     t->n_flushes++;
     t->space_of[pcid & 0xfff] = 0;
     if (pcid == t->pcid) {
+        drop_locals(t);
         new_space(t);
     }
-}
-
-static void drop_slot(TlbTable *tt, uint64_t slot)
-{
-    TlbEntry *e = &tt->entry[slot];
-
-    e->load = e->fetch = TLB_TAG_NONE;
-    __atomic_store_n(&e->store, TLB_TAG_NONE, __ATOMIC_RELAXED);
-    tt->side[slot].tag = TLB_TAG_NONE;
 }
 
 /* Every fragment of large pages of at least 2^shift bytes that lies in the same 2^shift region. */
@@ -300,10 +364,15 @@ static void drop_large(Tlb *t, uint64_t lin, unsigned shift)
 
 void tlb_flush_page(Tlb *t, GuestLin lin)
 {
+    unsigned bit = bloom_bit(lin.v, GUEST_PAGE_SHIFT);
+
     log_item(MMU, "mmu: TLB flushed of page %016" PRIx64, lin.v);
     announce(t);
     t->flushed[t->n_page_flushes++ % TLB_FLUSHED] = lin;
-    t->code_epoch++;
+    if ((t->code_seen[bit / 64] >> (bit % 64) & 1) != 0 || large_seen(t, lin.v, false) ||
+        large_seen(t, lin.v, true)) {
+        new_code_epoch(t);
+    }
     for (int c = 0; c < TLB_CLASS_COUNT; c++) {
         TlbTable *tt = &t->table[c];
         uint64_t slot = (lin.v >> GUEST_PAGE_SHIFT) & tt->index_mask;

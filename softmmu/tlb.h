@@ -67,6 +67,7 @@ enum {
 enum { TLB_FLUSHED = 64 };
 #define TLB_SPACES 4095u /* 0xfff with the last page would be TLB_TAG_NONE */
 
+enum { TLB_LOCALS = 32 };   /* non-global entries of TLB_KERNEL that are dropped one by one */
 enum { TLB_BITS_MIN = 6, TLB_BITS_START = 10, TLB_BITS_MAX = 15 };
 
 typedef struct {
@@ -82,14 +83,23 @@ typedef struct {
     Lock resize_lock;            /* owner while it replaces a table; tlb_revoke_write  */
 
     uint32_t space;              /* the current space tag, below TLB_SPACES            */
+    /* TLB_KERNEL has its own while all but a few of its entries are global and outlive every switch: the
+     * few are dropped at a switch.  When they are more than TLB_LOCALS (no CR4.PGE, page-table isolation,
+     * no SMAP), it shares the others' tags until the next full flush. */
+    bool kernel_apart;
+    uint32_t kernel_space;
+    unsigned n_locals;           /* TLB_LOCALS + 1: too many                           */
+    uint32_t local[TLB_LOCALS];  /* their slots                                        */
     uint32_t next_space;         /* first number never given out since the last clear  */
     uint16_t pcid;               /* the current PCID (0 without CR4.PCIDE)             */
     uint16_t space_of[4096];     /* space tag of each PCID, 0: none                    */
     uint64_t large_seen[2][64];  /* Bloom bits: 4 MiB and 1 GiB regions that hold fragments of
                                     large pages */
 
-    uint64_t code_epoch;         /* changes when a translation of some page was removed whatever its
-                                    tag: caches keyed by (linear address, space) must be dropped  */
+    uint64_t code_epoch;         /* changes when a translation of some page noted by tlb_note_code()
+                                    was removed: caches keyed by (linear address, space) must be
+                                    dropped                                            */
+    uint64_t code_seen[64];      /* Bloom bits of those pages                          */
     uint64_t n_fills, n_flushes, n_page_flushes, n_retags, n_revokes; /* statistics */
 
     /* For whoever keeps translations longer than we do (worlds): a translation made in `space` is as
@@ -118,10 +128,15 @@ static inline TlbEntry *tlb_entry(Tlb *t, TlbClass c, uint64_t lin)
     return &tt->entry[(lin >> GUEST_PAGE_SHIFT) & tt->index_mask];
 }
 
-/* The tag that a hit on `lin` has now. */
-static inline uint64_t tlb_tag(const Tlb *t, uint64_t lin)
+static inline uint32_t tlb_space(const Tlb *t, TlbClass c)
 {
-    return (lin & GUEST_PAGE_MASK) | t->space;
+    return c == TLB_KERNEL && t->kernel_apart ? t->kernel_space : t->space;
+}
+
+/* The tag that a hit on `lin` has now. */
+static inline uint64_t tlb_tag(const Tlb *t, TlbClass c, uint64_t lin)
+{
+    return (lin & GUEST_PAGE_MASK) | tlb_space(t, c);
 }
 
 static inline bool tlb_within_page(uint64_t lin, unsigned size)
@@ -137,7 +152,7 @@ static inline void *tlb_hit(Tlb *t, TlbClass c, uint64_t lin, TlbAccess a)
     uint64_t tag = a == TLB_LOAD    ? e->load
                    : a == TLB_STORE ? __atomic_load_n(&e->store, __ATOMIC_RELAXED)
                                     : e->fetch;
-    return tag == tlb_tag(t, lin) ? (void *)(uintptr_t)(lin + e->addend) : NULL;
+    return tag == tlb_tag(t, c, lin) ? (void *)(uintptr_t)(lin + e->addend) : NULL;
 }
 
 /*
@@ -153,6 +168,9 @@ TlbSide *tlb_insert(Tlb *t, TlbClass c, GuestLin lin, GuestPhys phys, unsigned r
 /* The side entry when the TLB holds a translation for `lin` under the current tag (whatever its
  * fast tags say), re-tagging a global one; else NULL: walk. */
 TlbSide *tlb_probe(Tlb *t, TlbClass c, GuestLin lin);
+
+/* Code at `lin`, which hits for fetches, is about to be remembered by its linear address and space. */
+void tlb_note_code(Tlb *t, TlbClass c, GuestLin lin);
 
 /* -- Flushes and spaces (owner only) -------------------------------------------------------------- */
 

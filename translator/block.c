@@ -75,6 +75,7 @@ static void block_free(BlockCache *c, Block *b)
     }
     g_free(b->marks);
     g_free(b->insns);
+    g_free(b->exec);
     g_free(b->sites);
     g_free(b);
 }

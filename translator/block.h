@@ -27,7 +27,7 @@
 #ifndef TRANSLATOR_BLOCK_H
 #define TRANSLATOR_BLOCK_H
 
-#include "cpu-x86/state.h"
+#include "cpu-x86/insn.h"
 #include "translator/emit.h"
 #include "translator/policy.h"
 
@@ -41,6 +41,7 @@ enum {
     MARK_RAX_TMP = 2,          /* the guest's rax is in vcb.rax_tmp                              */
     MARK_POST = 4,             /* the last instruction is complete; rip is in vcb.rip            */
     MARK_EXIT = 8,             /* ... and rip is that of exit `insn`                             */
+    MARK_SWAPGS = 16,          /* swapgs is half done: vcb.swap_tmp goes to vcb.gs_base          */
 };
 
 typedef struct {
@@ -54,6 +55,7 @@ typedef struct {
 typedef struct {
     uint16_t resume_off;       /* host offset behind it; 0: it ends the block                    */
     uint8_t guest_off, guest_len;
+    bool after_sti;            /* interrupts are held off until it has executed                  */
 } BlockInsn;
 
 /* Where generated code left because an instruction could not go on by itself. */
@@ -66,6 +68,9 @@ typedef struct {
     uint8_t reg, size;
     bool write;
     uint16_t retry_off, hit_off;
+    bool may_raise;            /* a page fault there is the instruction's first                  */
+    uint8_t exec;              /* HELPER_EXEC: number in Block.exec                              */
+    /* HELPER_STRING: size of an element; reg: with rep; write: stos */
 } Site;
 
 /* What the border does about a Site (border.c). */
@@ -95,12 +100,14 @@ struct Block {
     uint16_t live_off;         /* entry for those who have the vector state `vec` in the host    */
     uint16_t vec_off;          /* end of the prologue, rcx still borrowed                        */
     uint8_t n_insns, n_exits, state, region;
+    uint8_t n_exec;
     uint8_t vec;               /* VEC_HALF_* that its instructions want in the host              */
     const uint8_t *code;       /* executable view                                                */
     uint8_t *writable;
     Mark *marks;
     BlockInsn *insns;
     Site *sites;
+    X86Insn *exec;             /* for HELPER_EXEC, n_exec of them                                */
     uint32_t dead_off;         /* host offset of the exit to itself                              */
     BlockExit exit[BLOCK_EXITS];
     Block *hash_next, *page_next;

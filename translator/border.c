@@ -7,7 +7,10 @@
  * before trans_vec_spill(), is compiled without vector instructions (meson.build) and calls nothing
  * of the C library that could use them.
  */
+#include "cpu-x86/debug.h"
 #include "cpu-x86/exception.h"
+#include "cpu-x86/insns.h"
+#include "cpu-x86/segment.h"
 #include "cpu-x86/walk.h"
 #include "softmmu/base/log.h"
 #include "softmmu/base/stress.h"
@@ -17,32 +20,50 @@
 
 /* -- Going back ------------------------------------------------------------------------------- */
 
-/*
- * Go on at `resume` with the host's registers as they left, guest address rip, `borrowed` and `bits`
- * as in a Mark.  False: something wants attention, and the CpuState says where the guest is.
- */
-static bool go_on(TransCpu *tc, const uint8_t *resume, uint64_t rip, uint16_t borrowed, unsigned bits,
-                  uint8_t vec)
+/* At guest instruction `in` of b, which has not been executed. */
+static void set_rip(TransCpu *tc, const Block *b, const BlockInsn *in)
 {
-    tc->enter_rip = rip;
+    tc->cpu->rip = b->lin + in->guest_off;
+    tc->cpu->shadow |= in->after_sti;
+}
+
+/*
+ * Go on at `resume` with the host's registers as they left and `borrowed` and `bits` as in a Mark; the
+ * guest is at the rip that the CpuState says.  False: something wants attention, and the CpuState is
+ * up to date.
+ */
+static bool go_on(TransCpu *tc, const uint8_t *resume, uint16_t borrowed, unsigned bits, uint8_t vec)
+{
+    CpuState *cpu = tc->cpu;
+
+    tc->enter_rip = cpu->rip;
+    tc->enter_shadow = cpu->shadow;
     tc->enter_borrowed = borrowed;
     tc->enter_bits = (uint8_t)bits;
     tc->vcb->vec_wanted = vec;
     tlb_to_host(tc);
     __atomic_store_n(&tc->vcb->resume, (uint64_t)(uintptr_t)resume, __ATOMIC_SEQ_CST);
-    if (likely(!trans_wants_attention(tc->cpu))) {
+    if (likely(!trans_wants_attention(cpu))) {
+        verify_before_entry(tc);
+        cpu->shadow = false; /* generated code sees to it */
         return true;
     }
     state_from_host(tc, borrowed, bits);
-    tc->cpu->rip = rip;
     tc->attention = true;
     return false;
+}
+
+/* To a place within the block where it left, with the state it left with. */
+static bool go_back(TransCpu *tc, Block *b, const Site *s, unsigned host_off)
+{
+    set_rip(tc, b, &b->insns[s->insn]);
+    return go_on(tc, b->code + host_off, s->borrowed, s->bits, b->vec);
 }
 
 /* The block at rip, when this CPU has met it lately, now in the jump cache: no locks. */
 static const uint8_t *find_far(TransCpu *tc, uint64_t rip)
 {
-    const FarEntry *f = &tc->far[(rip >> 1) & (FAR_SIZE - 1)];
+    const FarEntry *f = far_slot(tc, rip);
 
     if (f->tag != rip + tc->vcb->jc_key || f->epoch != tc->far_epoch ||
         __atomic_load_n(&tc->shared->evicting, __ATOMIC_ACQUIRE)) {
@@ -55,10 +76,46 @@ static const uint8_t *find_far(TransCpu *tc, uint64_t rip)
 /* To the block at rip, in environment env. */
 static bool quick_way(TransCpu *tc, uint32_t env)
 {
-    uint64_t rip = tc->cpu->rip;
-    const uint8_t *code = find_far(tc, rip);
+    const uint8_t *code = find_far(tc, tc->cpu->rip);
 
-    return code != NULL && go_on(tc, code, rip, env_own_regs(env), 0, 0);
+    return code != NULL && go_on(tc, code, env_own_regs(env), 0, 0);
+}
+
+/* C has changed the CpuState, rip, mode and all; its registers are up to date.  True: to the block
+ * there. */
+static bool go_anywhere(TransCpu *tc)
+{
+    CpuState *cpu = tc->cpu;
+
+    tc->attention = true;
+    if (trans_wants_attention(cpu) || trans_needs_single_steps(cpu) || !trans_mode_is_translated(cpu) ||
+        (cpu->cpl == 3 && tc->direct != NULL)) {
+        return false;
+    }
+    state_to_host(tc);
+    return quick_way(tc, trans_env(cpu));
+}
+
+/*
+ * Do f(cpu, in), which is what an interpreter's function may do at rip: it may raise, and then the
+ * guest's exception is delivered.  The CpuState is up to date.
+ */
+static void perform(TransCpu *tc, X86Exec f, const X86Insn *in)
+{
+    CpuState *cpu = tc->cpu;
+    jmp_buf env, *outer = cpu->unwind;
+
+    cpu->unwind = &env;
+    cpu->exc.is_soft = false;
+    cpu->shadow = false;
+    if (_setjmp(env) == 0) {
+        f(cpu, in);
+        cpu->rip = cpu->next_rip;
+    } else {
+        cpu_deliver(cpu, cpu->exc.vector, DELIVER_FAULT, cpu->exc.has_code, cpu->exc.code);
+    }
+    cpu->code_stale = false;
+    cpu->unwind = outer;
 }
 
 /* -- Look-ups --------------------------------------------------------------------------------- */
@@ -70,12 +127,14 @@ static bool hits(const TransCpu *tc, uint64_t lin, unsigned size, TlbAccess a)
     return tlb_within_page(lin, size) && tlb_hit(&cpu->mmu.tlb, cpu->tlb_class, lin, a) != NULL;
 }
 
-/* Fill the TLB for `lin`; the guest's fault, if there is one, is left to the interpreter. */
-static bool fill(TransCpu *tc, uint64_t lin, TlbAccess a)
+typedef enum { FILLED, FAULTS } Fill;
+
+/* Fill the TLB for `lin`.  FAULTS: the guest's fault is in cpu->exc. */
+static Fill fill(TransCpu *tc, uint64_t lin, TlbAccess a)
 {
     CpuState *cpu = tc->cpu;
     jmp_buf env, *outer = cpu->unwind;
-    bool ok = false;
+    Fill how = FAULTS;
 
     cpu->unwind = &env;
     if (_setjmp(env) == 0) {
@@ -89,10 +148,10 @@ static bool fill(TransCpu *tc, uint64_t lin, TlbAccess a)
         } else if (a == TLB_STORE) {
             tlb_refresh_store(&cpu->mmu.tlb, cpu->tlb_class, guest_lin(lin));
         }
-        ok = true;
+        how = FILLED;
     }
     cpu->unwind = outer;
-    return ok;
+    return how;
 }
 
 /* An access over a page end whose two pages lie side by side in the host: *host is its place. */
@@ -113,46 +172,152 @@ static bool is_canonical(uint64_t lin)
     return (uint64_t)((int64_t)(lin << 16) >> 16) == lin;
 }
 
+/* Deliver the page fault that fill() found, when it is what the instruction raises first. */
+static bool deliver_fault(TransCpu *tc, Block *b, const Site *s)
+{
+    CpuState *cpu = tc->cpu;
+
+    if (!s->may_raise) {
+        return false;
+    }
+    state_from_host(tc, s->borrowed, s->bits);
+    set_rip(tc, b, &b->insns[s->insn]);
+    cpu->shadow = false;
+    cpu_deliver(cpu, cpu->exc.vector, DELIVER_FAULT, cpu->exc.has_code, cpu->exc.code);
+    return go_anywhere(tc);
+}
+
 static bool look_up(TransCpu *tc, Block *b, const Site *s)
 {
-    Vcb *v = tc->vcb;
-    uint64_t lin = v->host[s->reg], last = lin + s->size - 1;
+    uint64_t lin = tc->vcb->host[s->reg], last = lin + s->size - 1;
     TlbAccess a = s->write ? TLB_STORE : TLB_LOAD;
-    uint64_t rip = b->lin + b->insns[s->insn].guest_off;
 
     if (!is_canonical(lin) || !is_canonical(last) || ((b->env & ENV_CODE32) != 0 && last > UINT32_MAX)) {
         return false;
     }
-    if (unlikely(tc->plain_libc)) {
-        trans_vec_spill(); /* logging or stress: what is called may use vector registers */
-    }
     if (!hits(tc, lin, s->size, a)) {
-        if (!fill(tc, lin, a)) {
-            return false;
+        if (fill(tc, lin, a) == FAULTS) {
+            return deliver_fault(tc, b, s);
         }
         if (((lin ^ last) & GUEST_PAGE_MASK) != 0) {
             uint64_t host;
-            if (!fill(tc, last, a) || !crossing_is_contiguous(tc, lin, s->size, a, &host)) {
+            if (fill(tc, last & GUEST_PAGE_MASK, a) == FAULTS) {
+                return deliver_fault(tc, b, s);
+            }
+            if (!crossing_is_contiguous(tc, lin, s->size, a, &host)) {
                 return false;
             }
-            v->host[s->reg] = host;
-            return go_on(tc, b->code + s->hit_off, rip, s->borrowed, s->bits, b->vec);
+            tc->vcb->host[s->reg] = host;
+            return go_back(tc, b, s, s->hit_off);
         }
         if (!hits(tc, lin, s->size, a)) {
             return false;
         }
     }
-    return go_on(tc, b->code + s->retry_off, rip, s->borrowed, s->bits, b->vec);
+    return go_back(tc, b, s, s->retry_off);
+}
+
+/* -- String instructions ---------------------------------------------------------------------- */
+
+static void move(uint64_t to, uint64_t from, uint64_t n, unsigned size)
+{
+    switch (size) {
+    case 1: __asm__ volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(n) : : "memory"); break;
+    case 2: __asm__ volatile("rep movsw" : "+D"(to), "+S"(from), "+c"(n) : : "memory"); break;
+    case 4: __asm__ volatile("rep movsl" : "+D"(to), "+S"(from), "+c"(n) : : "memory"); break;
+    default: __asm__ volatile("rep movsq" : "+D"(to), "+S"(from), "+c"(n) : : "memory");
+    }
+}
+
+static void store(uint64_t to, uint64_t val, uint64_t n, unsigned size)
+{
+    switch (size) {
+    case 1: __asm__ volatile("rep stosb" : "+D"(to), "+c"(n) : "a"(val) : "memory"); break;
+    case 2: __asm__ volatile("rep stosw" : "+D"(to), "+c"(n) : "a"(val) : "memory"); break;
+    case 4: __asm__ volatile("rep stosl" : "+D"(to), "+c"(n) : "a"(val) : "memory"); break;
+    default: __asm__ volatile("rep stosq" : "+D"(to), "+c"(n) : "a"(val) : "memory");
+    }
+}
+
+/* Host address of plain memory at lin and the bytes to its page's end, or 0. */
+static uint64_t plain_memory(TransCpu *tc, uint64_t lin, TlbAccess a, uint64_t *room)
+{
+    CpuState *cpu = tc->cpu;
+    void *p = tlb_hit(&cpu->mmu.tlb, cpu->tlb_class, lin, a);
+
+    *room = GUEST_PAGE_SIZE - (lin & GUEST_PAGE_OFFSET_MASK);
+    if (p == NULL && is_canonical(lin) && fill(tc, lin, a) == FILLED) {
+        p = tlb_hit(&cpu->mmu.tlb, cpu->tlb_class, lin, a);
+    }
+    return (uint64_t)(uintptr_t)p;
+}
+
+/* Page by page; what cannot be done so (faults, devices, code) is left to the interpreter, which finds
+ * the registers as far as we have come. */
+static bool string_insn(TransCpu *tc, Block *b, const Site *s)
+{
+    uint64_t *r = tc->vcb->host, left = s->reg ? r[GPR_RCX] : 1;
+
+    while (left > 0 && !trans_wants_attention(tc->cpu)) {
+        uint64_t room, room_from = GUEST_PAGE_SIZE, from = 0, n;
+        uint64_t to = plain_memory(tc, r[GPR_RDI], TLB_STORE, &room);
+
+        if (!s->write) {
+            from = plain_memory(tc, r[GPR_RSI], TLB_LOAD, &room_from);
+            /* the second fill may have taken the first one's entry */
+            to = to != 0 ? plain_memory(tc, r[GPR_RDI], TLB_STORE, &room) : 0;
+        }
+        n = MIN(left, MIN(room, room_from) / s->size);
+        if (to == 0 || n == 0 || (!s->write && from == 0)) {
+            return false;
+        }
+        if (s->write) {
+            store(to, r[GPR_RAX], n, s->size);
+        } else {
+            move(to, from, n, s->size);
+            r[GPR_RSI] += n * s->size;
+        }
+        r[GPR_RDI] += n * s->size;
+        left -= n;
+        r[GPR_RCX] = s->reg ? left : r[GPR_RCX];
+    }
+    if (left > 0) {
+        set_rip(tc, b, &b->insns[s->insn]);
+        state_from_host(tc, s->borrowed, s->bits);
+        tc->attention = true;
+        return false;
+    }
+    tc->cpu->rip = b->lin + b->insns[s->insn].guest_off + b->insns[s->insn].guest_len;
+    return go_on(tc, b->code + b->insns[s->insn].resume_off, s->borrowed, s->bits, b->vec);
+}
+
+/* -- System calls and returns ------------------------------------------------------------------- */
+
+static void do_iret(CpuState *cpu, const X86Insn *in)
+{
+    cpu_iret(cpu, in->op_size);
+    if (cpu->breakpoint_at == NULL && !cpu_debug_exec_armed(cpu)) {
+        cpu->rflags &= ~(uint64_t)FLAG_RF; /* there is no breakpoint for it to hold off */
+    }
+}
+
+static bool transfer(TransCpu *tc, Block *b, const Site *s, X86Exec f)
+{
+    const BlockInsn *in = &b->insns[s->insn];
+    CpuState *cpu = tc->cpu;
+
+    state_from_host(tc, s->borrowed, s->bits);
+    set_rip(tc, b, in);
+    cpu->next_rip = cpu->rip + in->guest_len;
+    perform(tc, f, &(const X86Insn){.op_size = 8});
+    return go_anywhere(tc);
 }
 
 /* -- Indirect branches ------------------------------------------------------------------------ */
 
 static bool find_target(TransCpu *tc, Block *b, const Site *s)
 {
-    uint64_t rip = b->lin + b->insns[s->insn].guest_off;
-
-    return find_far(tc, tc->vcb->host[s->reg]) != NULL &&
-           go_on(tc, b->code + s->retry_off, rip, s->borrowed, s->bits, b->vec);
+    return find_far(tc, tc->vcb->host[s->reg]) != NULL && go_back(tc, b, s, s->retry_off);
 }
 
 /* -- The interpreter -------------------------------------------------------------------------- */
@@ -187,17 +352,61 @@ static bool interpret_insn(TransCpu *tc, Block *b, const BlockInsn *in)
     return !trans_wants_attention(cpu);
 }
 
+/* Behind instruction `in` of b, with the CpuState up to date and changed: on in the block, or to the
+ * block where the guest is now. */
+static bool go_behind(TransCpu *tc, Block *b, const BlockInsn *in)
+{
+    CpuState *cpu = tc->cpu;
+    uint64_t next = b->lin + in->guest_off + in->guest_len;
+
+    tc->attention = true;
+    if (cpu->rip != ((b->env & ENV_CODE32) != 0 ? (uint32_t)next : next) || trans_needs_single_steps(cpu) ||
+        __atomic_load_n(&b->state, __ATOMIC_ACQUIRE) != BLOCK_LIVE) {
+        return go_anywhere(tc);
+    }
+    state_to_host(tc);
+    return go_on(tc, b->code + in->resume_off, env_own_regs(b->env), 0, b->vec);
+}
+
+static bool exec_insn(TransCpu *tc, Block *b, const Site *s)
+{
+    const BlockInsn *in = &b->insns[s->insn];
+    CpuState *cpu = tc->cpu;
+
+    state_from_host(tc, s->borrowed, s->bits);
+    set_rip(tc, b, in);
+    cpu->next_rip = cpu->rip + in->guest_len;
+    perform(tc, b->exec[s->exec].exec, &b->exec[s->exec]);
+    return go_behind(tc, b, in);
+}
+
+static bool help(TransCpu *tc, Block *b, const Site *s)
+{
+    switch ((TransHelper)s->helper) {
+    case HELPER_LOOKUP: return look_up(tc, b, s);
+    case HELPER_INDIRECT: return find_target(tc, b, s);
+    case HELPER_EXEC: return exec_insn(tc, b, s);
+    case HELPER_STRING: return string_insn(tc, b, s);
+    case HELPER_SYSCALL: return transfer(tc, b, s, exec_syscall);
+    case HELPER_SYSRET: return transfer(tc, b, s, exec_sysret);
+    case HELPER_IRET: return transfer(tc, b, s, do_iret);
+    default: return false;
+    }
+}
+
 static bool slow(TransCpu *tc, Block *b, const Site *s)
 {
-    if ((s->helper == HELPER_LOOKUP && look_up(tc, b, s)) ||
-        (s->helper == HELPER_INDIRECT && find_target(tc, b, s))) {
+    if (unlikely(tc->plain_libc)) {
+        trans_vec_spill(); /* logging or tracing is on: what is called may use vector registers */
+    }
+    if (help(tc, b, s)) {
         return true;
     }
     if (tc->attention) {
         return false;
     }
     state_from_host(tc, s->borrowed, s->bits);
-    tc->cpu->rip = b->lin + b->insns[s->insn].guest_off;
+    set_rip(tc, b, &b->insns[s->insn]);
     return interpret_insn(tc, b, &b->insns[s->insn]);
 }
 
@@ -223,10 +432,12 @@ static bool arrive_other(TransCpu *tc, Block *b, unsigned number)
 
     switch (number) {
     case SITE_VEC:
-        return go_on(tc, b->code + b->vec_off, b->lin, env_own_regs(b->env) | 1u << GPR_RCX, 0, b->vec);
+        cpu->rip = b->lin;
+        return go_on(tc, b->code + b->vec_off, env_own_regs(b->env) | 1u << GPR_RCX, 0, b->vec);
     default: /* SITE_ENTRY */
         state_from_host(tc, tc->enter_borrowed, tc->enter_bits);
         cpu->rip = tc->enter_rip;
+        cpu->shadow = tc->enter_shadow;
         cpu->stats[STAT_TRANS_KICKS]++;
         if (stress_info[STRESS_kick_entry].one_in != 0) {
             trans_vec_spill();
@@ -249,7 +460,7 @@ static bool arrive(TransCpu *tc, uint32_t site)
     case SITE_EXIT:
         cpu->rip = number < BLOCK_EXITS ? b->exit[number].target : b->lin;
         if (number == BLOCK_EXITS) { /* dead */
-            tc->far[(cpu->rip >> 1) & (FAR_SIZE - 1)].epoch = 0;
+            far_slot(tc, cpu->rip)->epoch = 0;
         } else if (b->exit[number].rel32 == NULL && quick_way(tc, b->env)) {
             return true;
         }
@@ -274,6 +485,7 @@ _Bool trans_left(void)
 
     tc->exit = CPU_EXIT_BUDGET;
     tc->attention = false;
+    system_from_host(tc);
     if (arrive(tc, (uint32_t)tc->vcb->site)) {
         return true;
     }

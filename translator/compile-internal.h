@@ -116,6 +116,11 @@ void gen_push_mem(Gen *g);
 void gen_pop(Gen *g);
 void gen_leave_insn(Gen *g);
 
+/* -- compile-system.c ---------------------------------------------------------------------------------- */
+
+void gen_system(Gen *g);
+void gen_helper(Gen *g);
+
 /* -- compile-flow.c ------------------------------------------------------------------------------------ */
 
 /* Leave by exit k for a constant rip; flags are in the host, nothing is borrowed. */

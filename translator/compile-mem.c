@@ -71,6 +71,7 @@ static void emit_tlb(Gen *g, unsigned a, unsigned t, unsigned u, unsigned size, 
     s->reg = (uint8_t)a;
     s->size = (uint8_t)size;
     s->write = write;
+    s->may_raise = g->in->vec == 0;
     s->retry_off = (uint16_t)retry;
     s->hit_off = (uint16_t)emit_offset(g->e);
 }

@@ -254,6 +254,9 @@ static void gen_insn(Gen *g)
     case PLAN_PUSH_MEM: gen_push_mem(g); break;
     case PLAN_POP: gen_pop(g); break;
     case PLAN_LEAVE: gen_leave_insn(g); break;
+    case PLAN_SYSTEM: gen_system(g); break;
+    case PLAN_HELPER:
+    case PLAN_HELPER_END: gen_helper(g); break;
     case PLAN_INTERP:
     case PLAN_INTERP_END: gen_interp(g); break;
     case PLAN_JMP:
@@ -344,6 +347,8 @@ static void gen_body(Gen *g)
         g->in = &g->p->insn[g->insn];
         bi->guest_off = g->in->off;
         bi->guest_len = g->in->len;
+        bi->after_sti = g->insn > 0 && g->in[-1].plan == PLAN_SYSTEM &&
+                        g->in[-1].zi.mnemonic == ZYDIS_MNEMONIC_STI;
         gen_mark(g);
         gen_insn(g);
         bi->resume_off = g->in->plan >= PLAN_INTERP_END ? 0 : (uint16_t)emit_offset(g->e);

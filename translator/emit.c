@@ -260,6 +260,31 @@ void emit_fs_store_imm32(Emit *e, int32_t off, uint32_t imm)
     emit32(e, imm);
 }
 
+void emit_fs_load8(Emit *e, unsigned dst, int32_t off)
+{
+    emit8(e, 0x64);
+    put_rex(e, 0, dst, 0, 0);
+    emit8(e, 0x0f);
+    emit8(e, 0xb6);
+    put_fs_abs(e, dst, off);
+}
+
+void emit_fs_store8(Emit *e, int32_t off, unsigned src)
+{
+    emit8(e, 0x64);
+    emit8(e, (uint8_t)(REX | (src & 8 ? REX_R : 0))); /* always: sil, not dh */
+    emit8(e, 0x88);
+    put_fs_abs(e, src, off);
+}
+
+void emit_fs_store_imm8(Emit *e, int32_t off, uint8_t imm)
+{
+    emit8(e, 0x64);
+    emit8(e, 0xc6);
+    put_fs_abs(e, 0, off);
+    emit8(e, imm);
+}
+
 void emit_fs_load_indexed(Emit *e, unsigned dst, int32_t off, unsigned index)
 {
     emit8(e, 0x64);
@@ -292,10 +317,7 @@ void emit_fs_pext(Emit *e, unsigned dst, unsigned src, int32_t off)
 
 void emit_shr_ri(Emit *e, unsigned reg, unsigned count)
 {
-    put_rex(e, REX_W, 0, 0, reg);
-    emit8(e, 0xc1);
-    emit8(e, (uint8_t)(0xe8 | (reg & 7)));
-    emit8(e, (uint8_t)count);
+    emit_shift_ri(e, SHIFT_SHR, reg, count);
 }
 
 void emit_and_ri(Emit *e, unsigned reg, int32_t imm)
@@ -318,6 +340,63 @@ void emit_btr_ri(Emit *e, unsigned reg, unsigned bit)
 void emit_op_load(Emit *e, uint8_t opcode, unsigned reg, unsigned base, int32_t disp)
 {
     put_op_mem(e, REX_W, opcode, reg, base, disp);
+}
+
+void emit_shift_ri(Emit *e, unsigned op, unsigned reg, unsigned count)
+{
+    put_rex(e, REX_W, 0, 0, reg);
+    emit8(e, 0xc1);
+    emit8(e, (uint8_t)(0xc0 | op << 3 | (reg & 7)));
+    emit8(e, (uint8_t)count);
+}
+
+static void op_rr(Emit *e, uint8_t opcode, unsigned dst, unsigned src)
+{
+    put_rex(e, REX_W, src, 0, dst);
+    emit8(e, opcode);
+    emit8(e, (uint8_t)(0xc0 | (src & 7) << 3 | (dst & 7)));
+}
+
+void emit_or_rr(Emit *e, unsigned dst, unsigned src)
+{
+    op_rr(e, 0x09, dst, src);
+}
+
+void emit_cmp_rr(Emit *e, unsigned a, unsigned b)
+{
+    op_rr(e, 0x39, a, b);
+}
+
+void emit_test_ri(Emit *e, unsigned reg, uint32_t imm)
+{
+    put_rex(e, 0, 0, 0, reg);
+    emit8(e, 0xf7);
+    emit8(e, (uint8_t)(0xc0 | (reg & 7)));
+    emit32(e, imm);
+}
+
+void emit_and32_ri(Emit *e, unsigned reg, uint32_t imm)
+{
+    put_rex(e, 0, 0, 0, reg);
+    emit8(e, 0x81);
+    emit8(e, (uint8_t)(0xe0 | (reg & 7)));
+    emit32(e, imm);
+}
+
+void emit_cmp32_mem_0(Emit *e, unsigned base)
+{
+    put_rex(e, 0, 0, 0, base);
+    emit8(e, 0x83);
+    put_mem(e, 7, base, 0);
+    emit8(e, 0);
+}
+
+void emit_fs_cmp8_0(Emit *e, int32_t off)
+{
+    emit8(e, 0x64);
+    emit8(e, 0x80);
+    put_fs_abs(e, 7, off);
+    emit8(e, 0);
 }
 
 /* -- Jumps ------------------------------------------------------------------------------------ */

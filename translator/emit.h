@@ -72,6 +72,9 @@ void emit_fs_store(Emit *e, int32_t off, unsigned src);             /* mov fs:[o
 void emit_fs_store32(Emit *e, int32_t off, unsigned src);           /* mov fs:[off], src32     */
 void emit_fs_store_imm32(Emit *e, int32_t off, uint32_t imm);       /* mov dword fs:[off], imm */
 void emit_fs_op(Emit *e, uint8_t opcode, unsigned reg, int32_t off);/* op reg, fs:[off]; flags */
+void emit_fs_load8(Emit *e, unsigned dst, int32_t off);             /* movzx dst32, byte fs:[off] */
+void emit_fs_store8(Emit *e, int32_t off, unsigned src);            /* mov byte fs:[off], src8 */
+void emit_fs_store_imm8(Emit *e, int32_t off, uint8_t imm);         /* mov byte fs:[off], imm  */
 void emit_fs_jmp(Emit *e, int32_t off);                             /* jmp fs:[off]            */
 void emit_fs_pext(Emit *e, unsigned dst, unsigned src, int32_t off);/* pext dst, src, fs:[off] */
 
@@ -82,6 +85,15 @@ void emit_and_ri(Emit *e, unsigned reg, int32_t imm);               /* and reg, 
 void emit_btr_ri(Emit *e, unsigned reg, unsigned bit);              /* btr reg, bit            */
 void emit_op_load(Emit *e, uint8_t opcode, unsigned reg, unsigned base, int32_t disp);
                                                                     /* op reg, [base+disp]     */
+
+void emit_shift_ri(Emit *e, unsigned op, unsigned reg, unsigned count); /* op: SHIFT_*      */
+void emit_or_rr(Emit *e, unsigned dst, unsigned src);               /* or dst, src             */
+void emit_cmp_rr(Emit *e, unsigned a, unsigned b);                  /* cmp a, b                */
+void emit_test_ri(Emit *e, unsigned reg, uint32_t imm);             /* test reg32, imm32       */
+void emit_and32_ri(Emit *e, unsigned reg, uint32_t imm);            /* and reg32, imm32        */
+void emit_cmp32_mem_0(Emit *e, unsigned base);                      /* cmp dword [base], 0     */
+void emit_fs_cmp8_0(Emit *e, int32_t off);                          /* cmp byte fs:[off], 0    */
+enum { SHIFT_SHL = 4, SHIFT_SHR = 5, SHIFT_SAR = 7 };
 
 /* -- Jumps ---------------------------------------------------------------------------------------- */
 

@@ -3,13 +3,14 @@
 #ifndef TRANSLATOR_ENGINE_INTERNAL_H
 #define TRANSLATOR_ENGINE_INTERNAL_H
 
+#include "cpu-x86/decode.h"
 #include "cpu-x86/engine.h"
 #include "translator/block.h"
 #include "translator/direct/direct.h"
 #include "translator/front.h"
 #include "translator/vcb.h"
 
-enum { COLD_SLOTS = 1 << 14, FAR_SIZE = 1 << 13 };
+enum { COLD_SLOTS = 1 << 14, FAR_SIZE = 1 << 15 };
 
 /* The jump cache's bigger brother, searched at the border. */
 typedef struct {
@@ -44,6 +45,7 @@ struct TransCpu {
     uint64_t enter_rip;        /* guest rip at vcb.resume, for a kick on the way in      */
     uint16_t enter_borrowed;   /* ... and what Marks would say                           */
     uint8_t enter_bits;
+    bool enter_shadow;         /* ... and CpuState.shadow                                */
     bool attention;            /* the border found a request; the CpuState is up to date */
     bool plain_libc;           /* logging, tracing or stress is on: spill before all C   */
     Block *link_block;         /* exit that led to the dispatcher, to be linked          */
@@ -69,8 +71,14 @@ struct TransCpu {
     uint8_t cold[COLD_SLOTS];  /* visits of addresses not translated yet                 */
     uint64_t far_epoch;
     FarEntry far[FAR_SIZE];
+    InsnDecoder decoder;
     Plan plan;
 };
+
+static inline FarEntry *far_slot(TransCpu *tc, uint64_t rip)
+{
+    return &tc->far[rip * UINT64_C(0x9e3779b97f4a7c15) >> 49];
+}
 
 /* -- engine.c ---- */
 
@@ -92,6 +100,8 @@ bool trans_dispatch(TransCpu *tc);
 /* The environment the CPU is in: ENV_* of front.h. */
 uint32_t trans_env(const CpuState *cpu);
 
+/* The part of the state that generated code changes by itself; whenever it has left. */
+void system_from_host(TransCpu *tc);
 /* CpuState <- host registers as the border left them. */
 void state_from_host(TransCpu *tc, uint16_t borrowed, unsigned bits);
 /* ... where `m` is in force, rip too. */

@@ -46,7 +46,8 @@ bool trans_wants_attention(const CpuState *cpu)
 
 bool trans_needs_single_steps(const CpuState *cpu)
 {
-    return cpu->shadow || cpu->pending_dbg != 0 || (cpu->rflags & (FLAG_TF | FLAG_RF)) != 0 ||
+    return cpu->shadow || cpu->activity != CPU_RUNNING || cpu->pending_dbg != 0 ||
+           (cpu->rflags & (FLAG_TF | FLAG_RF)) != 0 ||
            cpu->breakpoint_at != NULL || cpu_debug_exec_armed(cpu);
 }
 
@@ -98,6 +99,25 @@ static void evict(TransCpu *tc)
     pthread_cond_broadcast(&s->evicted);
 }
 
+/* What HELPER_EXEC is to execute, in the interpreter's form. */
+static void decode_for_helpers(TransCpu *tc, Block *b)
+{
+    unsigned n = 0;
+
+    if (b->n_exec == 0) {
+        return;
+    }
+    b->exec = g_new(X86Insn, b->n_exec);
+    for (unsigned i = 0; i < tc->plan.n; i++) {
+        const PlanInsn *in = &tc->plan.insn[i];
+        if (in->plan == PLAN_HELPER && in->helper == HELPER_EXEC) {
+            bool whole = insn_decode(&tc->decoder, tc->cpu, tc->plan.bytes + in->off, in->len,
+                                     &b->exec[n++]);
+            g_assert(whole);
+        }
+    }
+}
+
 /* Translate the block at rip, whose bytes are at `code`.  Lock held.  NULL: interpret it. */
 static Block *make_block(TransCpu *tc, const uint8_t *code, uint64_t offset, uint32_t version,
                          uint32_t env)
@@ -105,17 +125,18 @@ static Block *make_block(TransCpu *tc, const uint8_t *code, uint64_t offset, uin
     CpuState *cpu = tc->cpu;
     const TransConfig *config = tc->config;
     unsigned max = config->one_insn ? 1 : config->block_insns_max;
+    uint32_t plan_env = env | (tc->lockstep != NULL ? ENV_PLAIN : 0);
     unsigned room = GUEST_PAGE_SIZE - (unsigned)(cpu->rip & GUEST_PAGE_OFFSET_MASK);
     uint64_t t0 = __rdtsc();
     Block *b;
     Emit e;
 
-    if (!front_plan(&tc->plan, cpu->rip, code, room, max, env, isa_allowed, cpu)) {
+    if (!front_plan(&tc->plan, cpu->rip, code, room, max, plan_env, isa_allowed, cpu)) {
         return NULL;
     }
     for (unsigned i = 1; tc->lockstep != NULL && i < tc->plan.n; i++) {
         if (tc->plan.insn[i].plan == PLAN_INTERP || tc->plan.insn[i].plan == PLAN_INTERP_END) {
-            front_plan(&tc->plan, cpu->rip, code, room, i, env, isa_allowed, cpu);
+            front_plan(&tc->plan, cpu->rip, code, room, i, plan_env, isa_allowed, cpu);
         }
     }
     if (!cache_room(tc->cache, &e) || stress_hit(STRESS_evict)) {
@@ -132,6 +153,7 @@ static Block *make_block(TransCpu *tc, const uint8_t *code, uint64_t offset, uin
         g_free(b);
         return NULL;
     }
+    decode_for_helpers(tc, b);
     cache_add(tc->cache, b, &e);
     if (page_code_version(cpu->mem, offset) != version) {
         cache_kill_page(tc->cache, offset); /* written while we read it */
@@ -193,7 +215,7 @@ void trans_jump_cache_add(TransCpu *tc, uint64_t rip, const uint8_t *code)
 
 static void far_add(TransCpu *tc, uint64_t rip, const uint8_t *code)
 {
-    tc->far[(rip >> 1) & (FAR_SIZE - 1)] =
+    *far_slot(tc, rip) =
         (FarEntry){.tag = rip + tc->vcb->jc_key, .code = code, .epoch = tc->far_epoch};
 }
 
@@ -206,6 +228,7 @@ void trans_aim(TransCpu *tc, const uint8_t *resume, uint8_t vec)
 {
     tc->enter_rip = tc->cpu->rip;
     tc->enter_borrowed = env_own_regs(trans_env(tc->cpu));
+    tc->enter_shadow = false;
     tc->enter_bits = 0;
     tc->vcb->vec_wanted = vec;
     state_to_host(tc);
@@ -231,6 +254,7 @@ static bool find_way(TransCpu *tc)
         trans_set_inside(tc, true);
         trans_aim(tc, b->code, 0);
         tc->entering = b;
+        tlb_note_code(&tc->cpu->mmu.tlb, tc->cpu->tlb_class, guest_lin(b->lin));
         if (unlikely(dump_wants_exec())) {
             dump_exec(tc->cpu, b);
         } else if (tc->lockstep == NULL) {
@@ -292,14 +316,20 @@ bool trans_dispatch(TransCpu *tc)
 
 /* -- The engine ------------------------------------------------------------------------------- */
 
+/* SoftMmu.park; and for whoever may be called from the border, on any thread. */
+static void park(void)
+{
+    if (vcb.tc != NULL) {
+        trans_vec_spill();
+    }
+}
+
 /* A page that held code was written (any thread). */
 static void code_changed(void *arg, uint64_t offset)
 {
     TransShared *s = arg;
 
-    if (vcb.tc != NULL) {
-        trans_vec_spill(); /* perhaps the border is below us */
-    }
+    park(); /* perhaps the border is below us */
     lock_take(&s->cache->lock);
     cache_kill_page(s->cache, offset);
     lock_release(&s->cache->lock);
@@ -358,6 +388,7 @@ static bool translate_attach(CpuState *cpu, GError **error)
     signals_init();
     tc = g_new0(TransCpu, 1);
     tc->cpu = cpu;
+    insn_decoder_init(&tc->decoder, cpu);
     if (getrandom(tc->secret, sizeof tc->secret, GRND_NONBLOCK) != sizeof tc->secret) {
         tc->secret[0] = __rdtsc() * UINT64_C(0x9e3779b97f4a7c15); /* early at the host's boot */
         tc->secret[1] = (uint64_t)(uintptr_t)tc * UINT64_C(0xff51afd7ed558ccd) + __rdtsc();
@@ -409,6 +440,8 @@ static CpuExit translate_run(CpuState *cpu, uint64_t budget)
         tc->vcb = &vcb;
         tc->thread = pthread_self();
         vcb.vec = &cpu->vec;
+        cpu->mmu.park = park;
+        vcb.requests = &cpu->requests;
         vcb.vec_dead = vcb.x87_dead = 1;
         vcb.vec_width = __builtin_cpu_supports("avx512bw") ? 2 : __builtin_cpu_supports("avx") ? 1 : 0;
         vcb.c_mxcsr = _mm_getcsr();

@@ -3,6 +3,7 @@
 
 #include "cpu-x86/state.h"
 #include "cpu-x86/vector.h"
+#include "translator/block.h"
 #include "translator/vcb-offsets.h"
 
 /* -- Registers -------------------------------------------------------------------------------- */
@@ -36,6 +37,13 @@ static void find_flags(PlanInsn *in)
     in->flags_maybe = (f->modified | f->set_0 | f->set_1 | f->undefined) & FLAGS_ARITH;
     in->flags_kill = in->flags_maybe;
     switch (in->zi.mnemonic) {
+    case ZYDIS_MNEMONIC_PUSHFQ:
+        in->flags_read = FLAGS_ARITH;
+        break;
+    case ZYDIS_MNEMONIC_POPFQ:
+        in->flags_read = 0;
+        in->flags_kill = in->flags_maybe = FLAGS_ARITH;
+        break;
     case ZYDIS_MNEMONIC_SHL: case ZYDIS_MNEMONIC_SHR: case ZYDIS_MNEMONIC_SAR:
     case ZYDIS_MNEMONIC_ROL: case ZYDIS_MNEMONIC_ROR: case ZYDIS_MNEMONIC_RCL:
     case ZYDIS_MNEMONIC_RCR: case ZYDIS_MNEMONIC_SHLD: case ZYDIS_MNEMONIC_SHRD:
@@ -134,6 +142,7 @@ static bool is_plain(ZydisMnemonic m)
     case ZYDIS_MNEMONIC_SETZ: case ZYDIS_MNEMONIC_SHL: case ZYDIS_MNEMONIC_SHLD:
     case ZYDIS_MNEMONIC_SHLX: case ZYDIS_MNEMONIC_SHR: case ZYDIS_MNEMONIC_SHRD:
     case ZYDIS_MNEMONIC_SHRX: case ZYDIS_MNEMONIC_STC: case ZYDIS_MNEMONIC_SUB:
+    case ZYDIS_MNEMONIC_LFENCE: case ZYDIS_MNEMONIC_MFENCE: case ZYDIS_MNEMONIC_SFENCE:
     case ZYDIS_MNEMONIC_TEST: case ZYDIS_MNEMONIC_TZCNT: case ZYDIS_MNEMONIC_XADD:
     case ZYDIS_MNEMONIC_XCHG: case ZYDIS_MNEMONIC_XOR:
         return true;
@@ -169,8 +178,8 @@ static bool goes_on_after_interp(const PlanInsn *in)
     case ZYDIS_MNEMONIC_PUSHFQ: case ZYDIS_MNEMONIC_RDTSC: case ZYDIS_MNEMONIC_RDTSCP:
     case ZYDIS_MNEMONIC_CPUID: case ZYDIS_MNEMONIC_RDMSR: case ZYDIS_MNEMONIC_IN:
     case ZYDIS_MNEMONIC_OUT: case ZYDIS_MNEMONIC_STAC: case ZYDIS_MNEMONIC_CLAC:
-    case ZYDIS_MNEMONIC_XGETBV: case ZYDIS_MNEMONIC_RDPID: case ZYDIS_MNEMONIC_LFENCE:
-    case ZYDIS_MNEMONIC_MFENCE: case ZYDIS_MNEMONIC_SFENCE: case ZYDIS_MNEMONIC_CLFLUSH:
+    case ZYDIS_MNEMONIC_XGETBV: case ZYDIS_MNEMONIC_RDPID:
+    case ZYDIS_MNEMONIC_CLFLUSH:
     case ZYDIS_MNEMONIC_SWAPGS: case ZYDIS_MNEMONIC_RDRAND: case ZYDIS_MNEMONIC_RDSEED:
     case ZYDIS_MNEMONIC_RDFSBASE: case ZYDIS_MNEMONIC_RDGSBASE: case ZYDIS_MNEMONIC_WRFSBASE:
     case ZYDIS_MNEMONIC_WRGSBASE: case ZYDIS_MNEMONIC_CMPXCHG16B: case ZYDIS_MNEMONIC_PUSHFD:
@@ -339,11 +348,116 @@ static PlanClass class_of_lea(const PlanInsn *in, bool code32)
                ? PLAN_LEA_RIP : PLAN_COPY;
 }
 
+/* -- System instructions ------------------------------------------------------------------------ */
+
+static bool is_reg64(const PlanInsn *in)
+{
+    return in->op[0].type == ZYDIS_OPERAND_TYPE_REGISTER && in->op[0].size == 64;
+}
+
+/* Those with a sequence of their own, or a helper; PLAN_INTERP: none of them here. */
+static PlanClass class_of_system(PlanInsn *in, uint32_t env)
+{
+    bool cpl0 = (env & ENV_CPL0) != 0, odd = (env & ENV_ODD) != 0, sequence = false;
+
+    if ((env & ENV_PLAIN) != 0) {
+        return PLAN_INTERP;
+    }
+    switch (in->zi.mnemonic) {
+    case ZYDIS_MNEMONIC_CLI: case ZYDIS_MNEMONIC_STI: case ZYDIS_MNEMONIC_STAC:
+    case ZYDIS_MNEMONIC_CLAC:
+        sequence = cpl0 && !odd;
+        break;
+    case ZYDIS_MNEMONIC_POPFQ:
+        sequence = cpl0 && !odd && in->zi.operand_width == 64;
+        break;
+    case ZYDIS_MNEMONIC_PUSHFQ:
+        sequence = in->zi.operand_width == 64;
+        break;
+    case ZYDIS_MNEMONIC_CLD:
+        sequence = !odd; /* nothing: DF is clear */
+        break;
+    case ZYDIS_MNEMONIC_SWAPGS:
+        sequence = cpl0;
+        break;
+    case ZYDIS_MNEMONIC_RDTSC:
+        sequence = (env & ENV_TSC) != 0;
+        break;
+    case ZYDIS_MNEMONIC_RDFSBASE: case ZYDIS_MNEMONIC_RDGSBASE: case ZYDIS_MNEMONIC_WRFSBASE:
+    case ZYDIS_MNEMONIC_WRGSBASE:
+        sequence = (env & ENV_FSGSBASE) != 0 && is_reg64(in);
+        break;
+    case ZYDIS_MNEMONIC_SYSCALL:
+        in->helper = HELPER_SYSCALL;
+        return PLAN_HELPER_END;
+    case ZYDIS_MNEMONIC_SYSRET:
+        in->helper = HELPER_SYSRET;
+        return cpl0 && in->zi.operand_width == 64 ? PLAN_HELPER_END : PLAN_INTERP;
+    case ZYDIS_MNEMONIC_IRETQ:
+        in->helper = HELPER_IRET;
+        return cpl0 ? PLAN_HELPER_END : PLAN_INTERP;
+    case ZYDIS_MNEMONIC_MOVSB: case ZYDIS_MNEMONIC_MOVSW: case ZYDIS_MNEMONIC_MOVSD:
+    case ZYDIS_MNEMONIC_MOVSQ: case ZYDIS_MNEMONIC_STOSB: case ZYDIS_MNEMONIC_STOSW:
+    case ZYDIS_MNEMONIC_STOSD: case ZYDIS_MNEMONIC_STOSQ:
+        in->helper = HELPER_STRING;
+        return in->zi.meta.category == ZYDIS_CATEGORY_STRINGOP && in->zi.address_width == 64 && !odd &&
+                       (in->zi.attributes & (ZYDIS_ATTRIB_HAS_SEGMENT_FS | ZYDIS_ATTRIB_HAS_SEGMENT_GS)) == 0
+                   ? PLAN_HELPER : PLAN_INTERP;
+    default:
+        break;
+    }
+    return sequence ? PLAN_SYSTEM : PLAN_INTERP;
+}
+
+/* Reads a control (not CR8: a device's) or segment register. */
+static bool reads_system_register(const PlanInsn *in)
+{
+    ZydisRegister r = in->op[1].type == ZYDIS_OPERAND_TYPE_REGISTER ? in->op[1].reg.value
+                                                                    : ZYDIS_REGISTER_NONE;
+    ZydisRegisterClass c = ZydisRegisterGetClass(r);
+
+    return in->zi.mnemonic == ZYDIS_MNEMONIC_MOV &&
+           ((c == ZYDIS_REGCLASS_CONTROL && r != ZYDIS_REGISTER_CR8) || c == ZYDIS_REGCLASS_SEGMENT);
+}
+
+/* Instructions whose function in the interpreter changes nothing but registers, flags and memory, and
+ * calls nothing that could use the host's vector registers. */
+static bool is_self_contained(const PlanInsn *in)
+{
+    switch (in->zi.mnemonic) {
+    case ZYDIS_MNEMONIC_BT: case ZYDIS_MNEMONIC_BTC: case ZYDIS_MNEMONIC_BTR:
+    case ZYDIS_MNEMONIC_BTS: case ZYDIS_MNEMONIC_CMPXCHG8B: case ZYDIS_MNEMONIC_CMPXCHG16B:
+    case ZYDIS_MNEMONIC_VERR: case ZYDIS_MNEMONIC_VERW: case ZYDIS_MNEMONIC_LAR:
+    case ZYDIS_MNEMONIC_LSL: case ZYDIS_MNEMONIC_RDTSCP: case ZYDIS_MNEMONIC_RDPKRU:
+    case ZYDIS_MNEMONIC_RDPID: case ZYDIS_MNEMONIC_XGETBV: case ZYDIS_MNEMONIC_PUSH:
+    case ZYDIS_MNEMONIC_POP: case ZYDIS_MNEMONIC_XLAT: case ZYDIS_MNEMONIC_LODSB:
+    case ZYDIS_MNEMONIC_LODSW: case ZYDIS_MNEMONIC_LODSD: case ZYDIS_MNEMONIC_LODSQ:
+    case ZYDIS_MNEMONIC_SCASB: case ZYDIS_MNEMONIC_SCASW: case ZYDIS_MNEMONIC_SCASD:
+    case ZYDIS_MNEMONIC_SCASQ: case ZYDIS_MNEMONIC_CMPSB: case ZYDIS_MNEMONIC_CMPSW:
+    case ZYDIS_MNEMONIC_CMPSQ:
+        return true;
+    case ZYDIS_MNEMONIC_CMPSD:
+        return in->zi.meta.category == ZYDIS_CATEGORY_STRINGOP;
+    default:
+        return is_plain(in->zi.mnemonic) && in->mem != 0xff; /* odd addressing */
+    }
+}
+
+/* A segment register is popped, or pushed: not self-contained. */
+static bool names_segment(const PlanInsn *in)
+{
+    return in->op[0].type == ZYDIS_OPERAND_TYPE_REGISTER &&
+           ZydisRegisterGetClass(in->op[0].reg.value) == ZYDIS_REGCLASS_SEGMENT;
+}
+
 static PlanClass class_of(PlanInsn *in, const uint8_t *bytes, uint32_t env)
 {
     const ZydisDecodedInstruction *zi = &in->zi;
     bool code32 = (env & ENV_CODE32) != 0;
 
+    if (zi->mnemonic == ZYDIS_MNEMONIC_IRETQ) {
+        return class_of_system(in, env) == PLAN_HELPER_END ? PLAN_HELPER_END : PLAN_INTERP_END;
+    }
     if (zi->meta.branch_type != ZYDIS_BRANCH_TYPE_NONE || zi->meta.category == ZYDIS_CATEGORY_RET) {
         PlanClass c = class_of_branch(in, code32);
         if ((c == PLAN_JMP_IND || c == PLAN_CALL_IND) && in->mem != 0xff &&
@@ -371,7 +485,12 @@ static PlanClass class_of(PlanInsn *in, const uint8_t *bytes, uint32_t env)
         return class_of_vector(in, env);
     }
     if (!is_plain(zi->mnemonic)) {
-        return interp_class(in);
+        PlanClass c = class_of_system(in, env);
+        return c == PLAN_INTERP ? interp_class(in) : c;
+    }
+    if ((env & ENV_PLAIN) == 0 && reads_system_register(in)) {
+        in->helper = HELPER_EXEC;
+        return PLAN_HELPER;
     }
     for (unsigned i = 0; i < zi->operand_count; i++) {
         const ZydisDecodedOperand *o = &in->op[i];
@@ -458,7 +577,13 @@ static void classify(const Plan *p, PlanInsn *in, uint32_t env)
     default:
         break;
     }
-    if (in->plan == PLAN_INTERP || in->plan == PLAN_INTERP_END) {
+    if ((in->plan == PLAN_INTERP || in->plan == PLAN_INTERP_END) && (env & ENV_PLAIN) == 0 &&
+        is_self_contained(in) && !names_segment(in) && !is_vector_insn(in)) {
+        in->helper = HELPER_EXEC;
+        in->plan = PLAN_HELPER;
+    }
+    if (in->plan == PLAN_INTERP || in->plan == PLAN_INTERP_END || in->plan == PLAN_HELPER_END ||
+        (in->plan == PLAN_HELPER && in->helper == HELPER_EXEC)) {
         make_interp(in, in->plan);
     }
 }
@@ -496,6 +621,7 @@ bool front_plan(Plan *p, uint64_t lin, const uint8_t *bytes, unsigned avail, uns
         ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
     }
     p->lin = lin;
+    p->env = env;
     p->n = p->len = 0;
     p->regs = regs;
     p->vec = 0;
@@ -521,6 +647,10 @@ bool front_plan(Plan *p, uint64_t lin, const uint8_t *bytes, unsigned avail, uns
         if (ends_block(in)) {
             break;
         }
+    }
+    if (p->n > 0 && p->insn[p->n - 1].plan == PLAN_SYSTEM &&
+        p->insn[p->n - 1].zi.mnemonic == ZYDIS_MNEMONIC_STI) {
+        make_interp(&p->insn[p->n - 1], PLAN_INTERP_END); /* its shadow must fall on our own code */
     }
     p->regs = regs;
     find_live_flags(p);

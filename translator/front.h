@@ -23,8 +23,11 @@ typedef enum {
     PLAN_MEM,                  /* the same instruction on the host address of its operand      */
     PLAN_LEA_RIP,              /* lea reg, [rip+disp] or [disp]: a constant                    */
     PLAN_PUSH, PLAN_PUSH_MEM, PLAN_POP, PLAN_LEAVE,
+    PLAN_SYSTEM,               /* a sequence of its own: compile-system.c                      */
+    PLAN_HELPER,               /* by a helper (PlanInsn.helper), then on behind it             */
     PLAN_INTERP,               /* by the interpreter, then on behind it                        */
     PLAN_INTERP_END,           /* by the interpreter; ends the block                           */
+    PLAN_HELPER_END,           /* by a helper; ends the block                                  */
     PLAN_JMP, PLAN_JCC, PLAN_CALL,
     PLAN_JMP_IND, PLAN_CALL_IND, PLAN_RET,
 } PlanClass;
@@ -37,6 +40,7 @@ typedef struct {
     bool mem_write;            /* the operand is written                                       */
     bool high_byte;            /* names AH, CH, DH or BH: takes no REX prefix                  */
     uint8_t cc;                /* PLAN_JCC                                                     */
+    uint8_t helper;            /* PLAN_HELPER*: TransHelper                                    */
     uint8_t vec;               /* VEC_HALF_*: uses the vector state                            */
     uint16_t regs;             /* general registers read or written                            */
     uint16_t flags_read, flags_kill, flags_maybe, flags_live; /* FLAG_*; live: before it       */
@@ -49,6 +53,7 @@ typedef struct {
     const TransConfig *config; /* set once by the owner                                        */
     uint64_t lin;
     bool code32;               /* else 64-bit code                                             */
+    uint32_t env;
     uint8_t bytes[256];        /* a copy of the guest's code                                   */
     unsigned n, len;           /* instructions, guest bytes                                    */
     uint16_t regs;             /* of all instructions                                          */
@@ -67,6 +72,12 @@ enum {
     ENV_AVX = 1 << 3,          /* ... CR4.OSXSAVE, XCR0                                        */
     ENV_AVX512 = 1 << 4,
     ENV_CODE32 = 1 << 5,       /* 32-bit code and stack in flat segments; else 64-bit code     */
+    ENV_CPL0 = 1 << 6,
+    ENV_SMAP = 1 << 7,         /* CR4.SMAP: AC changes the TLB class                           */
+    ENV_FSGSBASE = 1 << 8,     /* CR4.FSGSBASE                                                 */
+    ENV_TSC = 1 << 9,          /* rdtsc is allowed, and the host's plus an offset              */
+    ENV_PLAIN = 1 << 11,       /* lock-step: system instructions and helpers are left to the interpreter */
+    ENV_ODD = 1 << 10,         /* DF, IOPL, NT, ID or such are set: no sequences for flags     */
 };
 
 /*

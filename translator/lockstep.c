@@ -231,7 +231,7 @@ void lockstep_begin(TransCpu *tc, Block *b)
     }
     b->n_checks += b->n_checks < FIRST_RUNS;
     if (!front_plan(&l->plan, b->lin, code, GUEST_PAGE_SIZE - (unsigned)(b->lin & GUEST_PAGE_OFFSET_MASK),
-                    b->n_insns, b->env, isa_allowed, cpu) ||
+                    b->n_insns, b->env | ENV_PLAIN, isa_allowed, cpu) ||
         l->plan.n != b->n_insns) {
         return;
     }

@@ -22,6 +22,50 @@ static uint64_t flags_of(uint64_t image)
 
 /* -- Registers -------------------------------------------------------------------------------- */
 
+void system_from_host(TransCpu *tc)
+{
+    const Vcb *v = tc->vcb;
+    CpuState *cpu = tc->cpu;
+    uint64_t was = cpu->rflags;
+
+    cpu->rflags = (was & ~(uint64_t)(FLAG_IF | FLAG_AC)) | (uint64_t)v->vif << 8 | (uint64_t)v->vac << 16;
+    if ((cpu->mode & MODE_CS64) != 0) { /* else segment_base() may have put something else there */
+        cpu->seg[SEG_FS].base = v->fs_base;
+        cpu->seg[SEG_GS].base = v->gs_base;
+        cpu->msr_kernel_gs_base = v->kernel_gs_base;
+    }
+    if (unlikely(((was ^ cpu->rflags) & FLAG_AC) != 0)) {
+        cpu_update_mode(cpu);
+    }
+}
+
+/* What generated code adds to an address in segment FS or GS. */
+static uint64_t segment_base(const CpuState *cpu, unsigned seg)
+{
+    const Segment *s = &cpu->seg[seg];
+
+    if ((cpu->mode & MODE_CS64) != 0) {
+        return s->base;
+    }
+    return s->limit == UINT32_MAX && (s->attr & (SEG_NULL | SEG_P)) == SEG_P &&
+                   (s->attr & (SEG_CODE | SEG_DC | SEG_RW)) == SEG_RW
+               ? (uint32_t)s->base : VCB_SEG_ODD;
+}
+
+static void system_to_host(TransCpu *tc)
+{
+    Vcb *v = tc->vcb;
+    const CpuState *cpu = tc->cpu;
+
+    v->vif = (uint8_t)(cpu->rflags >> 8 & FLAG_IF >> 8);
+    v->vac = (uint8_t)(cpu->rflags >> 16 & FLAG_AC >> 16);
+    v->sys_flags = cpu->rflags & ~(uint64_t)(FLAGS_ARITH | FLAG_IF | FLAG_AC);
+    v->fs_base = segment_base(cpu, SEG_FS);
+    v->gs_base = segment_base(cpu, SEG_GS);
+    v->kernel_gs_base = cpu->msr_kernel_gs_base;
+    v->tsc_offset = (uint64_t)cpu->tsc_offset;
+}
+
 void state_from_host(TransCpu *tc, uint16_t borrowed, unsigned bits)
 {
     Vcb *v = tc->vcb;
@@ -41,13 +85,19 @@ void state_at_mark(TransCpu *tc, const Block *b, const Mark *m)
 {
     CpuState *cpu = tc->cpu;
 
+    const BlockInsn *in = &b->insns[m->insn];
+
     state_from_host(tc, m->borrowed, m->bits);
-    if ((m->bits & MARK_POST) != 0) {
+    if ((m->bits & MARK_SWAPGS) != 0) {
+        cpu->seg[SEG_GS].base = tc->vcb->swap_tmp;
+        cpu->rip = b->lin + in->guest_off + in->guest_len;
+    } else if ((m->bits & MARK_POST) != 0) {
         cpu->rip = tc->vcb->rip;
     } else if ((m->bits & MARK_EXIT) != 0) {
         cpu->rip = m->insn < BLOCK_EXITS ? b->exit[m->insn].target : b->lin;
     } else {
-        cpu->rip = b->lin + b->insns[m->insn].guest_off;
+        cpu->rip = b->lin + in->guest_off;
+        cpu->shadow |= in->after_sti;
     }
 }
 
@@ -83,10 +133,19 @@ static uint64_t jump_cache_key(const TransCpu *tc, uint64_t n)
 
 static void jump_cache_clear(TransCpu *tc)
 {
-    memset(tc->vcb->jc_ntag, 0, sizeof tc->vcb->jc_ntag);
+    uint64_t *at = tc->vcb->jc_ntag, n = JC_SIZE;
+
+    __asm__ volatile("rep stosq" : "+D"(at), "+c"(n) : "a"(0ull) : "memory"); /* memset() has vectors */
     tc->far_epoch++;
     tc->seen_epoch = tc->cpu->mmu.tlb.code_epoch;
     tc->seen_evictions = tc->cache->evictions;
+}
+
+static void class_to_host(const Tlb *tlb, TlbClass c, uint64_t to[3])
+{
+    to[0] = tlb->table[c].index_mask * sizeof(TlbEntry);
+    to[1] = (uint64_t)(uintptr_t)tlb->table[c].entry;
+    to[2] = tlb_space(tlb, c);
 }
 
 void tlb_to_host(TransCpu *tc)
@@ -97,20 +156,9 @@ void tlb_to_host(TransCpu *tc)
 
     v->tlb_entry = (uint64_t)(uintptr_t)table->entry;
     v->tlb_mask = table->index_mask * sizeof(TlbEntry);
-    v->tlb_space = tlb->space;
-}
-
-/* What generated code adds to an address in segment FS or GS. */
-static uint64_t segment_base(const CpuState *cpu, unsigned seg)
-{
-    const Segment *s = &cpu->seg[seg];
-
-    if ((cpu->mode & MODE_CS64) != 0) {
-        return s->base;
-    }
-    return s->limit == UINT32_MAX && (s->attr & (SEG_NULL | SEG_P)) == SEG_P &&
-                   (s->attr & (SEG_CODE | SEG_DC | SEG_RW)) == SEG_RW
-               ? (uint32_t)s->base : VCB_SEG_ODD;
+    v->tlb_space = tlb_space(tlb, tc->cpu->tlb_class);
+    class_to_host(tlb, TLB_KERNEL, v->kernel_tlb[0]);
+    class_to_host(tlb, TLB_KERNEL_AC, v->kernel_tlb[1]);
 }
 
 void state_to_host(TransCpu *tc)
@@ -123,9 +171,9 @@ void state_to_host(TransCpu *tc)
     memcpy(v->saved, cpu->gpr, sizeof v->saved);
     v->flags = v->flags_slot = state_flags_image(cpu->rflags);
     tlb_to_host(tc);
-    v->fs_base = segment_base(cpu, SEG_FS);
-    v->gs_base = segment_base(cpu, SEG_GS);
-    v->jc_key = jump_cache_key(tc, (uint64_t)tlb->space << 2 | env_number(tc, trans_env(cpu)));
+    system_to_host(tc);
+    v->jc_key = jump_cache_key(tc, (uint64_t)tlb_space(tlb, cpu->cpl == 3 ? TLB_USER : TLB_KERNEL) << 2 |
+                                       env_number(tc, trans_env(cpu)));
     if (tc->seen_epoch != tlb->code_epoch || tc->seen_evictions != tc->cache->evictions) {
         jump_cache_clear(tc);
     }
@@ -136,7 +184,15 @@ void state_to_host(TransCpu *tc)
 uint32_t trans_env(const CpuState *cpu)
 {
     const uint64_t avx = XCR0_SSE | XCR0_AVX, avx512 = avx | XCR0_AVX512;
-    uint32_t env = (cpu->cpl == 3 ? ENV_CPL3 : 0) | ((cpu->mode & MODE_CS64) == 0 ? ENV_CODE32 : 0);
+    const uint64_t odd = FLAG_TF | FLAG_DF | FLAG_IOPL | FLAG_NT | FLAG_RF | FLAG_VM | FLAG_VIF |
+                         FLAG_VIP | FLAG_ID;
+    uint32_t env = cpu->cpl == 3 ? ENV_CPL3 : cpu->cpl == 0 ? ENV_CPL0 : 0;
+
+    env |= (cpu->mode & MODE_CS64) == 0 ? ENV_CODE32 : 0;
+    env |= (cpu->cr4 & CR4_SMAP) != 0 ? ENV_SMAP : 0;
+    env |= (cpu->cr4 & CR4_FSGSBASE) != 0 ? ENV_FSGSBASE : 0;
+    env |= cpu->tsc_now == NULL && (cpu->cpl == 0 || (cpu->cr4 & CR4_TSD) == 0) ? ENV_TSC : 0;
+    env |= (cpu->rflags & odd) != 0 ? ENV_ODD : 0;
 
     if ((cpu->cr0 & (CR0_EM | CR0_TS)) != 0) {
         return env;

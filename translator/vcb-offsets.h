@@ -8,6 +8,7 @@
 #define VCB_FLAGS 256
 #define VCB_FLAGS_SLOT 264
 #define VCB_RAX_TMP 272
+#define VCB_SWAP_TMP 368
 #define VCB_RIP 280
 #define VCB_RESUME 288
 #define VCB_HOST_RSP 296
@@ -26,9 +27,16 @@
 #define VCB_VEC_WANTED 408
 #define VCB_VEC_WIDTH 416
 #define VCB_C_MXCSR 420
-#define VCB_X87_AREA (512 + 16 * 4096)
-#define VCB_JC_NTAG 512
-#define VCB_JC_CODE (512 + 8 * 4096)
+#define VCB_X87_AREA (576 + 16 * 4096)
+#define VCB_VIF 424
+#define VCB_VAC 425
+#define VCB_REQUESTS 432
+#define VCB_SYS_FLAGS 440
+#define VCB_KERNEL_GS_BASE 448
+#define VCB_TSC_OFFSET 456
+#define VCB_KERNEL_TLB 464 /* mask, entries, space; then the same for TLB_KERNEL_AC */
+#define VCB_JC_NTAG 576
+#define VCB_JC_CODE (576 + 8 * 4096)
 
 /* VectorState of cpu-x86/state.h; asserted in vcb.h. */
 #define VEC_K 2048

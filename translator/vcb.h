@@ -44,7 +44,7 @@ typedef struct {
     uint64_t fs_base, gs_base; /* in 32-bit code VCB_SEG_ODD, unless it is data of 4 GiB    */
     uint64_t jc_key;         /* added to a rip: tag of the jump cache                    */
     uint64_t jc_mask;        /* pext mask that makes the jump cache's index              */
-    TransCpu *tc;
+    uint64_t swap_tmp;       /* swapgs, half done: the other base                          */
     uint64_t thunk;          /* trans_thunk: code memory may be out of a near jump's reach */
 
     /* The guest's vector state: in the host's registers, or in CpuState.vec ("dead" in the host). */
@@ -54,8 +54,17 @@ typedef struct {
     uint64_t vec_wanted;     /* VEC_HALF_*: to be in the host at `resume`                 */
     uint32_t vec_width;      /* registers move in 0: 16, 1: 32, 2: 64 bytes (and there are 32) */
     uint32_t c_mxcsr;        /* C's                                                       */
-    uint64_t reserved[11];
-    uint64_t jc_ntag[JC_SIZE]; /* minus (rip + key); 0 never matches                     */
+
+    /* The system state that generated code changes by itself; system_from_host() takes it home. */
+    uint8_t vif;             /* RFLAGS.IF: bits 8..15 of RFLAGS with nothing else in them, 0 or 2 */
+    uint8_t vac;             /* RFLAGS.AC: bits 16..23, 0 or 4                            */
+    const uint32_t *requests; /* &CpuState.requests                                       */
+    uint64_t sys_flags;      /* all other flags but the arithmetic ones                   */
+    uint64_t kernel_gs_base;
+    uint64_t tsc_offset;
+    uint64_t kernel_tlb[2][3]; /* for stac and clac: tlb_mask, _entry, _space of both classes */
+    TransCpu *tc;
+    uint64_t jc_ntag[JC_SIZE] __attribute__((aligned(64))); /* minus (rip + key); 0 never matches                     */
     uint64_t jc_code[JC_SIZE]; /* host address of the block                              */
     uint8_t x87_area[576] __attribute__((aligned(64))); /* XSAVE image, component 0 only  */
 } Vcb;
@@ -84,6 +93,14 @@ VCB_ASSERT(vec_dead, VCB_VEC_DEAD);
 VCB_ASSERT(x87_dead, VCB_X87_DEAD);
 VCB_ASSERT(vec_wanted, VCB_VEC_WANTED);
 VCB_ASSERT(vec_width, VCB_VEC_WIDTH);
+VCB_ASSERT(vif, VCB_VIF);
+VCB_ASSERT(vac, VCB_VAC);
+VCB_ASSERT(requests, VCB_REQUESTS);
+VCB_ASSERT(sys_flags, VCB_SYS_FLAGS);
+VCB_ASSERT(kernel_gs_base, VCB_KERNEL_GS_BASE);
+VCB_ASSERT(tsc_offset, VCB_TSC_OFFSET);
+VCB_ASSERT(kernel_tlb, VCB_KERNEL_TLB);
+VCB_ASSERT(swap_tmp, VCB_SWAP_TMP);
 VCB_ASSERT(c_mxcsr, VCB_C_MXCSR);
 _Static_assert(offsetof(VectorState, k) == VEC_K && offsetof(VectorState, fx) == VEC_FX &&
                offsetof(VectorState, mxcsr) == VEC_MXCSR, "vcb-offsets.h: VectorState");

@@ -26,6 +26,7 @@ bool verify_recreate(TransCpu *tc, const void *context)
     for (unsigned r = 0; r < GPR_COUNT; r++) {
         tc->vcb->host[r] = (uint64_t)g[greg_of[r]];
     }
+    system_from_host(tc);
     tc->vcb->flags = state_flags_image((uint64_t)g[REG_EFL]);
     state_at_mark(tc, b, block_mark_at(b, (uint32_t)(pc - b->code)));
     return true;

@@ -396,17 +396,17 @@ END_TEST
 
 START_TEST(a_pcid_switch_keeps_translations_when_asked)
 {
-    map4(lin, P | W, P | W);
+    map4(lin, P | W | U, P | W | U);
     cpu->cr4 |= CR4_PCIDE;
     cpu_write_cr3(cpu, PML4 | 1);
-    ck_assert_int_eq(walk(lin, TLB_LOAD, TLB_KERNEL), -1);
+    ck_assert_int_eq(walk(lin, TLB_LOAD, TLB_USER), -1);
     cpu_write_cr3(cpu, PML4 | 2);
-    ck_assert_ptr_null(tlb_probe(&cpu->mmu.tlb, TLB_KERNEL, guest_lin(lin)));
+    ck_assert_ptr_null(tlb_probe(&cpu->mmu.tlb, TLB_USER, guest_lin(lin)));
     cpu_write_cr3(cpu, PML4 | 1 | BIT64(63));
     ck_assert_uint_eq(cpu->cr3, PML4 | 1);
-    ck_assert_ptr_nonnull(tlb_probe(&cpu->mmu.tlb, TLB_KERNEL, guest_lin(lin)));
+    ck_assert_ptr_nonnull(tlb_probe(&cpu->mmu.tlb, TLB_USER, guest_lin(lin)));
     cpu_write_cr3(cpu, PML4 | 1);
-    ck_assert_ptr_null(tlb_probe(&cpu->mmu.tlb, TLB_KERNEL, guest_lin(lin)));
+    ck_assert_ptr_null(tlb_probe(&cpu->mmu.tlb, TLB_USER, guest_lin(lin)));
 }
 END_TEST
 

@@ -103,6 +103,7 @@ static u64 clock_read(const ClockPage *p)
 
         barrier();
         base = p->ns;
+        __asm__ volatile("lfence"); /* the TSC may be read before earlier loads: SDM 2B RDTSC */
         d = rdtsc() - p->tsc;
         d = p->shift < 0 ? d >> -p->shift : d << p->shift;
         base += (u64)((unsigned __int128)d * p->mul >> 32);

@@ -58,8 +58,53 @@ START_TEST(the_last_page_of_the_address_space_misses_when_empty)
 }
 END_TEST
 
+/* As many non-global kernel pages as page-table isolation has. */
+static void isolate_kernel(void)
+{
+    for (uint64_t i = 0; i <= TLB_LOCALS; i++) {
+        insert(0x100000 + i * GUEST_PAGE_SIZE, 0x1000, RWX, false, 12);
+    }
+    tlb_switch(t, 9, true);
+}
+
+START_TEST(kernel_pages_outlive_switches_but_for_the_few_that_are_not_global)
+{
+    uint64_t retags = t->n_retags;
+
+    insert(0x1000, 0x1000, RWX, false, 12);
+    insert(0x2000, 0x2000, RWX, true, 12);
+    tlb_switch(t, 1, true);
+    ck_assert(!hits(0x1000, TLB_LOAD));
+    ck_assert(hits(0x2000, TLB_LOAD));
+    tlb_switch(t, 0, false);
+    ck_assert(!hits(0x1000, TLB_LOAD));
+    ck_assert(hits(0x2000, TLB_LOAD));
+    ck_assert_uint_eq(t->n_retags, retags);
+    isolate_kernel();
+    ck_assert(!hits(0x100000, TLB_LOAD));
+    ck_assert(!hits(0x2000, TLB_LOAD));
+    ck_assert_ptr_nonnull(tlb_probe(t, TLB_KERNEL, guest_lin(0x2000)));
+}
+END_TEST
+
+START_TEST(code_epochs_change_only_for_pages_with_noted_code)
+{
+    uint64_t epoch;
+
+    insert(0x1000, 0x1000, RWX, true, 12);
+    insert(0x2000, 0x2000, RWX, true, 12);
+    tlb_note_code(t, TLB_KERNEL, guest_lin(0x1000));
+    epoch = t->code_epoch;
+    tlb_flush_page(t, guest_lin(0x2000));
+    ck_assert_uint_eq(t->code_epoch, epoch);
+    tlb_flush_page(t, guest_lin(0x1800));
+    ck_assert_uint_ne(t->code_epoch, epoch);
+}
+END_TEST
+
 START_TEST(returning_to_a_pcid_finds_its_entries_and_no_others)
 {
+    isolate_kernel();
     tlb_switch(t, 1, true);
     insert(0x1000, 0x1000, RWX, false, 12);
     insert(0x2000, 0x2000, RWX, true, 12);
@@ -77,6 +122,7 @@ END_TEST
 
 START_TEST(flushes_remove_what_the_manual_says_and_keep_the_rest)
 {
+    isolate_kernel();
     tlb_switch(t, 3, true);
     insert(0x1000, 0x1000, RWX, false, 12);
     tlb_switch(t, 4, true);
@@ -212,6 +258,8 @@ Suite *test_suite(void)
     tcase_add_test(c, a_fast_tag_is_given_exactly_for_the_rights_granted);
     tcase_add_test(c, the_last_page_of_the_address_space_misses_when_empty);
     tcase_add_test(c, returning_to_a_pcid_finds_its_entries_and_no_others);
+    tcase_add_test(c, kernel_pages_outlive_switches_but_for_the_few_that_are_not_global);
+    tcase_add_test(c, code_epochs_change_only_for_pages_with_noted_code);
     tcase_add_test(c, flushes_remove_what_the_manual_says_and_keep_the_rest);
     tcase_add_test(c, invlpg_removes_globals_and_every_piece_of_a_large_page);
     tcase_add_test(c, numbers_running_out_clear_everything);
