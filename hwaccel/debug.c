@@ -3,6 +3,7 @@
 #include "cpu-x86/debug.h"
 
 #include "hwaccel/kvm-cpu.h"
+#include "hwaccel/trial.h"
 
 enum { POINTS_MAX = 4 };
 
@@ -36,6 +37,15 @@ static bool set_points(KvmCpu *k, const uint64_t *lin, unsigned n)
     return true;
 }
 
+/* Tried once: a point that is passed without a word would be worse than slow. */
+static bool points_work(KvmHost *h)
+{
+    if (h->points == POINTS_UNKNOWN) {
+        h->points = h->hardware != NULL && h->guest_debug && kvm_trial_point(h) ? POINTS_WORK : POINTS_FAIL;
+    }
+    return h->points == POINTS_WORK;
+}
+
 bool kvm_watch_for_debugger(KvmCpu *k)
 {
     CpuState *cpu = k->cpu;
@@ -46,7 +56,7 @@ bool kvm_watch_for_debugger(KvmCpu *k)
         return false;
     }
     if (cpu->breakpoint_at != NULL) {
-        if (k->vm->host->hardware == NULL || !k->vm->host->guest_debug || cpu->breakpoints == NULL) {
+        if (cpu->breakpoints == NULL || !points_work(k->vm->host)) {
             return false;
         }
         n = cpu->breakpoints(cpu->breakpoint_arg, lin, POINTS_MAX);

@@ -18,6 +18,7 @@
 typedef struct {
     const KvmOps *ops;         /* borrowed */
     int fd;                    /* /dev/kvm */
+    enum { POINTS_UNKNOWN, POINTS_WORK, POINTS_FAIL } points; /* breakpoints: tried at the first need */
     size_t run_size;           /* bytes of a CPU's shared page                      */
     struct kvm_cpuid2 *cpuid;  /* what KVM supports; owned                          */
     uint32_t *msrs;            /* what KVM saves and restores; owned                */

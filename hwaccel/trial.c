@@ -14,7 +14,7 @@
 
 enum {
     MEMORY = 64 << 10, GDT = 0x1000, PML4 = 0x2000, PDPT = 0x3000, PD = 0x4000, CODE = 0x5000, DATA = 0x6000,
-    ROUNDS = 1000, INSNS = 4 + 3 * ROUNDS, LIMIT_S = 2,
+    ROUNDS = 1000, INSNS = 4 + 3 * ROUNDS, LIMIT_S = 2, POINT = 7, /* the add */
 };
 
 /* xor %eax,%eax; mov $ROUNDS,%ecx; 1: add %ecx,%eax; dec %ecx; jnz 1b; mov %rax,DATA; hlt */
@@ -180,6 +180,19 @@ static void clear(Trial *t)
     if (t->memory != NULL) {
         munmap(t->memory, MEMORY);
     }
+}
+
+bool kvm_trial_point(KvmHost *h)
+{
+    Trial t = {.h = h, .vm = -1, .cpu = -1};
+    struct kvm_guest_debug d = {.control = KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_HW_BP,
+                                .arch.debugreg = {[0] = CODE + POINT, [7] = 0x402}};
+    bool stops = build(&t, NULL) && kvm_do(h->ops, t.cpu, KVM_SET_GUEST_DEBUG, (uintptr_t)&d, NULL) &&
+                 run_limited(&t) >= 0 && t.run->exit_reason == KVM_EXIT_DEBUG &&
+                 t.run->debug.arch.pc == CODE + POINT;
+
+    clear(&t);
+    return stops;
 }
 
 bool kvm_trial(KvmHost *h, TrialResult *result, GError **error)

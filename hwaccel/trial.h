@@ -17,4 +17,7 @@ typedef struct {
 /* False: the trial could not be made, or did not end within two seconds; `error`. */
 bool kvm_trial(KvmHost *h, TrialResult *result, GError **error);
 
+/* Does KVM stop a guest at a breakpoint of KVM_SET_GUEST_DEBUG?  (On an emulated SVM it may not.) */
+bool kvm_trial_point(KvmHost *h);
+
 #endif /* HWACCEL_TRIAL_H */

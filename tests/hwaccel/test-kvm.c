@@ -662,7 +662,7 @@ START_TEST(a_debuggers_points_are_the_processors_where_they_fit)
     bed_init(&b, GUEST_LONG64);
     guest_code(&b.g, (const uint8_t *)"\x48\xff\xc0\x48\xff\xc0\xf4", 7);   /* inc %rax twice; hlt */
     k = bed_attach(&b);
-    k->vm->host->hardware = "SVM";
+    k->vm->host->points = POINTS_WORK;
     points = (Points){.lin = {GUEST_CODE + (_i == 1 ? 0x100 : 3), 0x1000, 0x2000, 0x3000, 0x4000},
                       .n = _i == 2 ? 5 : 2};
     b.g.cpu->breakpoint_at = is_point;
@@ -694,6 +694,27 @@ START_TEST(a_debuggers_points_are_the_processors_where_they_fit)
         ck_assert_int_eq(bed_run(&b), CPU_EXIT_HALT);
         ck_assert_uint_eq(b.f.guest_debug.control, 0);
     }
+    bed_clear(&b);
+}
+END_TEST
+
+START_TEST(points_that_do_not_work_are_interpreted)
+{
+    Bed b;
+    KvmCpu *k;
+
+    bed_init(&b, GUEST_LONG64);
+    guest_code(&b.g, (const uint8_t *)"\x48\xff\xc0\x48\xff\xc0\xf4", 7);
+    k = bed_attach(&b);
+    k->vm->host->hardware = "SVM";                 /* whose trial runs to its end */
+    points = (Points){.lin = {GUEST_CODE + 3}, .n = 1};
+    b.g.cpu->breakpoint_at = is_point;
+    b.g.cpu->breakpoints = list_points;
+    ck_assert_int_eq(bed_run(&b), CPU_EXIT_DEBUG);
+    ck_assert_uint_eq(b.g.cpu->gpr[GPR_RAX], 1);
+    ck_assert_int_eq(k->vm->host->points, POINTS_FAIL);
+    b.g.cpu->breakpoint_at = NULL;
+    b.g.cpu->breakpoints = NULL;
     bed_clear(&b);
 }
 END_TEST
@@ -797,6 +818,7 @@ Suite *test_suite(void)
     tcase_add_test(c, an_interrupt_waits_for_its_window);
     tcase_add_test(c, a_kick_brings_it_back);
     tcase_add_loop_test(c, a_debuggers_points_are_the_processors_where_they_fit, 0, 4);
+    tcase_add_test(c, points_that_do_not_work_are_interpreted);
     tcase_add_test(c, slots_follow_the_map);
     tcase_add_test(c, a_map_that_cannot_be_followed_stops_the_cpu);
     suite_add_tcase(s, c);
