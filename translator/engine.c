@@ -282,7 +282,7 @@ bool trans_dispatch(TransCpu *tc)
         cpu->stats[STAT_TRANS_DISPATCHES]++;
         if (!trans_wants_attention(cpu) && !trans_needs_single_steps(cpu)) {
             budget = tc->config->odd_budget;
-            if (cpu->cpl == 3 && tc->direct != NULL && direct_wants(tc->direct)) {
+            if (tc->direct != NULL && direct_wants(tc->direct)) {
                 tc->link_block = NULL;
                 tc->exit = direct_run(tc->direct);
                 if (tc->exit != CPU_EXIT_BUDGET) {

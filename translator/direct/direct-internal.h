@@ -38,7 +38,10 @@ struct DirectCpu {
     Space *current;            /* whose world ran last and may not sleep, or NULL     */
     unsigned n_worlds;
     uint64_t clock;            /* counts entries                                      */
+    unsigned spin;             /* looks before sleeping, on both sides; 0: one CPU for both */
     bool is_out_of_worlds;     /* the host refused one                                */
+    uint64_t burst_began;      /* TSC; 0: the CPU is not in translated user code       */
+    Space *burst_space;
 
     pthread_mutex_t kick_lock;
     World *running;            /* whom a kick must reach (kick_lock)                  */
@@ -68,9 +71,12 @@ void vector_layout_init(VectorLayout *l);
 
 /* -- direct-policy.c ---- */
 
+/* User code of `s` is about to run in the translator; it has ended. */
+void policy_user_begins(DirectCpu *dc, Space *s);
+void policy_user_ends(DirectCpu *dc);
 /* Shall user code of `s` run in a world now? */
 bool policy_wants(DirectCpu *dc, Space *s);
-/* A burst in the world ended after `cycles`. */
-void policy_world_burst(DirectCpu *dc, Space *s, uint64_t cycles);
+/* A world's event has been dealt with, in so many cycles. */
+void policy_world_event(DirectCpu *dc, Space *s, uint64_t handling_cycles);
 
 #endif /* TRANSLATOR_DIRECT_DIRECT_INTERNAL_H */

@@ -5,6 +5,7 @@
 #include "cpu-x86/insns.h"
 #include "cpu-x86/walk.h"
 #include "softmmu/base/log.h"
+#include "softmmu/base/stress.h"
 #include "translator/direct/direct-internal.h"
 #include "translator/direct/direct-policy.h"
 
@@ -186,7 +187,7 @@ static Space *current_space(DirectCpu *dc)
     if (s->pages.at == NULL) {
         pages_init(&s->pages);
     }
-    *s = (Space){.cr3 = cr3, .pages = s->pages};
+    *s = (Space){.cr3 = cr3, .pages = s->pages, .holdoff_next = direct_policy.holdoff_min};
     return s;
 }
 
@@ -261,24 +262,33 @@ bool direct_wants(DirectCpu *dc)
     CpuState *cpu = dc->cpu;
     Space *s;
 
-    if (dc->is_out_of_worlds || (cpu->mode & MODE_CS64) == 0 || cpu->cpl != 3 ||
-        !state_fits_world(dc) || (cpu->dr[7] & 0xff) != 0 || cpu->n_watch != 0) {
+    if (cpu->cpl != 3) {
+        if (dc->burst_began != 0) {
+            policy_user_ends(dc);
+        }
+        return false;
+    }
+    if (dc->burst_began != 0) {
+        /* Still in it: translated user code is not taken out of its stride, if it is to stay there. */
+        s = dc->burst_space;
+        if (s->holdoff == 0 && !s->chosen && dc->mode == DIRECT_AUTO &&
+            stress_info[STRESS_direct].one_in == 0) {
+            return false;
+        }
+    }
+    if (dc->is_out_of_worlds || (cpu->mode & MODE_CS64) == 0 || !state_fits_world(dc) || (cpu->dr[7] & 0xff) != 0 || cpu->n_watch != 0) {
         return false;
     }
     s = current_space(dc);
     s->last_use = ++dc->clock;
     if (s->holdoff != 0) {
         s->holdoff--;
-        return false;
+    } else if (policy_wants(dc, s)) {
+        dc->burst_began = 0;
+        return true;
     }
-    if (s->denied == (cpu->rip & GUEST_PAGE_MASK)) {
-        return false;
-    }
-    return policy_wants(dc, s);
-}
-
-void direct_note_dispatch(DirectCpu *dc)
-{
+    policy_user_begins(dc, s);
+    return false;
 }
 
 /* -- Kicks -------------------------------------------------------------------------------------------- */
@@ -334,7 +344,7 @@ static RunResult wait_for_event(DirectCpu *dc, World *w)
     enum { LOOK_NS = 50000000 };
     uint64_t kicked_at = 0;
 
-    while (!world_wait(w, direct_policy.spin_engine, LOOK_NS)) {
+    while (!world_wait(w, dc->spin, LOOK_NS)) {
         WorldHealth h = world_check(w);
 
         if (h == WORLD_KILLED) {
@@ -363,7 +373,7 @@ static RunResult run_world(DirectCpu *dc, Space *s)
     }
     dc->current = s;
     dc->stats.entries++;
-    world_resume(w, direct_policy.spin_guest);
+    world_resume(w, dc->spin);
     r = wait_for_event(dc, w);
     set_running(dc, NULL);
     return r;
@@ -394,6 +404,7 @@ static CpuExit on_syscall(DirectCpu *dc, const WorldEvent *ev)
     jmp_buf env;
 
     dc->stats.syscalls++;
+    dc->current->holdoff_next -= dc->current->holdoff_next > direct_policy.holdoff_min;
     if ((uint32_t)ev->call_addr >> 12 == (uint32_t)VSYSCALL_AT >> 12 && ev->call_addr >> 32 == UINT32_MAX) {
         cpu->gpr[GPR_RSP] -= 8; /* the host emulated a call's return: back to the call's target */
         cpu->rip = ev->call_addr;
@@ -470,11 +481,8 @@ static FaultResult on_page_fault(DirectCpu *dc, Space *s, const WorldEvent *ev)
     dc->stats.faults++;
     r = space_fault(dc, s, lin, a);
     if (r == FAULT_INTERPRET) {
-        if (a == TLB_FETCH) {
-            s->denied = lin.v & GUEST_PAGE_MASK;
-        } else {
-            s->holdoff = direct_policy.holdoff;
-        }
+        s->holdoff = s->holdoff_next;
+        s->holdoff_next = MIN(s->holdoff_next * 2, direct_policy.holdoff_max);
     }
     return r;
 }
@@ -561,6 +569,7 @@ static void take_vectors(DirectCpu *dc, const Space *s)
 
 CpuExit direct_run(DirectCpu *dc)
 {
+    uint64_t t0 = __rdtsc(), handling = 0;
     Space *s = current_space(dc);
     CpuExit exit = CPU_EXIT_BUDGET;
     RunResult r;
@@ -573,9 +582,12 @@ CpuExit direct_run(DirectCpu *dc)
         space_drop_world(dc, s);
         return CPU_EXIT_BUDGET;
     }
-    s->denied = 0;
     for (bool again = false;; again = true) {
+        uint64_t t1 = __rdtsc();
+
         r = run_world(dc, s);
+        handling += t1 - t0;
+        t0 = __rdtsc();
         if (again && r != RUN_EVENT) {
             take_vectors(dc, s); /* the registers are there already */
         }
@@ -583,9 +595,13 @@ CpuExit direct_run(DirectCpu *dc)
             return on_lost_world(dc, s, r);
         }
         if (r == RUN_NOT || take_event(dc, s, &exit) == AFTER_LEAVE) {
-            return exit;
+            break;
         }
-    }
+        policy_world_event(dc, s, handling + (__rdtsc() - t0));
+        handling = 0;
+        t0 = __rdtsc();
+    }    policy_world_event(dc, s, handling + (__rdtsc() - t0));
+    return exit;
 }
 
 /* -- Report ---------------------------------------------------------------------------------------------- */

@@ -33,13 +33,10 @@ const char *direct_missing(void);
 DirectCpu *direct_attach(CpuState *cpu, DirectMode mode, GError **error);
 void direct_detach(DirectCpu *dc);
 
-/* Own thread, CPU in user mode with nothing pending: shall direct_run() take over? */
+/* Own thread, at every visit of the dispatcher: shall direct_run() take over? */
 bool direct_wants(DirectCpu *dc);
 /* Run user code until an event, which is then delivered.  Exit as EngineClass.run. */
 CpuExit direct_run(DirectCpu *dc);
-/* The dispatcher is about to run something else: the kernel, or user code by translation. */
-void direct_note_dispatch(DirectCpu *dc);
-
 /* Any thread: make a running world come out. */
 void direct_kick(DirectCpu *dc);
 

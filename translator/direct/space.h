@@ -22,6 +22,12 @@
 
 typedef struct DirectCpu DirectCpu;
 
+/* A world's account since it was last looked at. */
+typedef struct {
+    uint64_t events, handling; /* cycles the engine spent on them                    */
+    uint64_t began, cpu_ns;    /* TSC and the guest thread's CPU time then; 0: not begun */
+} PolicyWindow;
+
 typedef struct {
     uint64_t cr3;              /* which address space: the base of its tables        */
     World *world;              /* NULL: none                                         */
@@ -32,10 +38,12 @@ typedef struct {
     /* policy.c */
     uint64_t last_use;         /* DirectCpu.clock                                    */
     bool chosen;               /* its user code is to run in the world               */
-    uint64_t denied;           /* code page the world may not execute, met last; 0: none */
+    unsigned penalty;          /* demotions lately                                   */
+    unsigned losses, wins;     /* windows in a row; in all                           */
+    uint64_t user_cycles, n_bursts; /* in the translator, decaying                   */
+    PolicyWindow window;
     uint32_t holdoff;          /* visits of the dispatcher to leave to the translator */
-    uint64_t bursts, burst_cycles; /* of user code, decaying                         */
-    uint64_t entered;          /* TSC when its user code began, 0: not in it         */
+    uint32_t holdoff_next;     /* what it will be set to                             */
 } Space;
 
 typedef enum {
