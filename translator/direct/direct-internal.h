@@ -42,6 +42,10 @@ struct DirectCpu {
     bool is_out_of_worlds;     /* the host refused one                                */
     uint64_t burst_began;      /* TSC; 0: the CPU is not in translated user code       */
     Space *burst_space;
+    uint64_t burst_cpu_ns, burst_interrupts, n_bursts;
+    unsigned burst_weight;     /* for how many the present one stands; 0: it is not timed */
+    uint64_t trip_ns;          /* CPU time into a world and out, as measured lately    */
+    bool measure_trips;        /* at the next opportunity                              */
 
     pthread_mutex_t kick_lock;
     World *running;            /* whom a kick must reach (kick_lock)                  */
@@ -71,12 +75,15 @@ void vector_layout_init(VectorLayout *l);
 
 /* -- direct-policy.c ---- */
 
+void policy_init(DirectCpu *dc);
+/* Some empty round trips through a world whose registers are in the CpuState.  False: it broke. */
+bool policy_measure_trips(DirectCpu *dc, World *w);
 /* User code of `s` is about to run in the translator; it has ended. */
 void policy_user_begins(DirectCpu *dc, Space *s);
 void policy_user_ends(DirectCpu *dc);
 /* Shall user code of `s` run in a world now? */
 bool policy_wants(DirectCpu *dc, Space *s);
-/* A world's event has been dealt with, in so many cycles. */
-void policy_world_event(DirectCpu *dc, Space *s, uint64_t handling_cycles);
+/* A world's event has been dealt with. */
+void policy_world_event(DirectCpu *dc, Space *s);
 
 #endif /* TRANSLATOR_DIRECT_DIRECT_INTERNAL_H */

@@ -7,6 +7,7 @@
 #include "translator/direct/direct-internal.h"
 
 #include <inttypes.h>
+#include <time.h>
 #include <x86intrin.h>
 
 const DirectPolicy direct_policy = {
@@ -17,15 +18,25 @@ const DirectPolicy direct_policy = {
     .holdoff_min = 16,
     .holdoff_max = 1 << 16,
     /* A world takes some 300 pages in before it runs freely: a few milliseconds. */
-    .promote_us = 20000,
-    /* An event costs 6 to 10 us; the translator's user code is 1.5 to 3 times slower than itself. */
-    .burst_us = 40,
+    .promote_trips = 2500,
+    /* The translator's user code is 1.2 to 6 times slower than itself. */
+    .burst_trips = 4,
+    .long_us = 150,
     .penalty_max = 7,
+    /* Its first pages come one by one; later there are phases. */
+    .credit_trips = 800,
+    .credit_max_trips = 4000,
     .window_events = 128,
     .window_us = 50000,
-    /* Two switches between threads on one CPU, a signal and its return; mapping is measured. */
-    .event_us10 = 70,
+    /* Two switches between threads on one CPU, a signal and its return. */
+    .trip_us = 8,
+    .trips = 5,
     .gain_percent = 60,
+    .calls_min = 100,
+    /* An order is two switches and the calls of it, 3 us each, of a trip of 6. */
+    .batch_cost = 18,
+    .page_cost = 4,
+    .check_cost = 1,
 };
 
 static uint64_t cycles_of_us(uint64_t us)
@@ -40,89 +51,180 @@ static void trace_decision(const DirectCpu *dc, const Space *s, const char *what
           " pieces, penalty %u", dc->cpu->index, s->cr3, what, user_us, events, s->penalty);
 }
 
+/* -- Clocks ------------------------------------------------------------------------------------------ */
+
+static uint64_t thread_cpu_ns(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
+    return (uint64_t)ts.tv_sec * NS_PER_SEC + (uint64_t)ts.tv_nsec;
+}
+
 /* -- In the translator ------------------------------------------------------------------------------ */
 
+/* The CPU time of every 16th burst is taken, and of each that follows a long one. */
 void policy_user_begins(DirectCpu *dc, Space *s)
 {
     if (dc->burst_began == 0) {
         dc->burst_began = __rdtsc();
         dc->burst_space = s;
+        dc->burst_interrupts = dc->cpu->stats[STAT_INTERRUPTS];
+        dc->burst_weight = s->was_long ? 1 : (++dc->n_bursts & 15) == 0 ? 16 : 0;
+        dc->burst_cpu_ns = dc->burst_weight != 0 ? thread_cpu_ns() : 0;
     }
 }
 
 void policy_user_ends(DirectCpu *dc)
 {
     Space *s = dc->burst_space;
+    unsigned weight = dc->burst_weight;
 
-    s->user_cycles += __rdtsc() - dc->burst_began;
-    s->n_bursts++;
+    s->was_long = __rdtsc() - dc->burst_began > cycles_of_us(direct_policy.long_us);
     dc->burst_began = 0;
-    if (s->n_bursts >= 4096) { /* the present counts, not the past */
+    if (weight == 0) {
+        return;
+    }
+    s->user_ns += weight * (thread_cpu_ns() - dc->burst_cpu_ns);
+    s->n_bursts += weight;
+    if (dc->burst_interrupts == dc->cpu->stats[STAT_INTERRUPTS]) {
+        s->n_calls += weight;
+    }
+    if (s->n_bursts >= 8192) { /* the present counts, not the past */
         s->n_bursts /= 2;
-        s->user_cycles /= 2;
+        s->n_calls /= 2;
+        s->user_ns /= 2;
     }
 }
 
-static bool is_worth_it(const Space *s)
+static bool is_worth_it(const DirectCpu *dc, const Space *s)
 {
-    return s->user_cycles > cycles_of_us(direct_policy.promote_us) << s->penalty &&
-           s->user_cycles > s->n_bursts * cycles_of_us(direct_policy.burst_us);
+    return s->user_ns > direct_policy.promote_trips * dc->trip_ns << s->penalty &&
+           s->user_ns > s->n_bursts * dc->trip_ns * direct_policy.burst_trips;
+}
+
+/* Whatever the account says? */
+static bool is_forced(const DirectCpu *dc)
+{
+    return dc->mode == DIRECT_ON || stress_info[STRESS_direct].one_in != 0;
 }
 
 bool policy_wants(DirectCpu *dc, Space *s)
 {
-    if (dc->mode == DIRECT_ON || stress_info[STRESS_direct].one_in != 0) {
+    if (is_forced(dc)) {
         return true;
     }
-    if (!s->chosen && is_worth_it(s)) {
+    if (!s->chosen && is_worth_it(dc, s)) {
         s->chosen = true;
         s->window = (PolicyWindow){0};
+        s->credit_ns = direct_policy.credit_trips * (int64_t)dc->trip_ns;
+        s->call_ns = s->n_calls != 0 ? s->user_ns / s->n_calls : 0;
+        s->world_ns = s->world_calls = 0;
         dc->stats.promoted++;
-        trace_decision(dc, s, "promoted", s->user_cycles / cycles_of_us(1), s->n_bursts);
+        trace_decision(dc, s, "promoted", s->user_ns / 1000, s->n_bursts);
     }
     return s->chosen;
 }
 
 /* -- In the world ------------------------------------------------------------------------------------ */
 
-void policy_world_event(DirectCpu *dc, Space *s, uint64_t handling_cycles)
+/* What mapping has cost so far, in sixteenths of a round trip. */
+static uint64_t mapping_cost(const DirectCpu *dc)
+{
+    return dc->stats.batches * direct_policy.batch_cost +
+           (dc->stats.mapped + dc->stats.unmapped) * direct_policy.page_cost +
+           dc->stats.checked * direct_policy.check_cost;
+}
+
+bool policy_measure_trips(DirectCpu *dc, World *w)
+{
+    unsigned n = direct_policy.trips;
+    uint64_t ns = thread_cpu_ns() + world_cpu_ns(w);
+
+    for (unsigned i = 0; i < n; i++) {
+        if (!state_to_world(dc, w) || !world_idle_trip(w, dc->spin)) {
+            return false;
+        }
+    }
+    ns = (thread_cpu_ns() + world_cpu_ns(w) - ns) / n;
+    dc->trip_ns = (3 * dc->trip_ns + ns) / 4;
+    return true;
+}
+
+void policy_init(DirectCpu *dc)
+{
+    dc->trip_ns = direct_policy.trip_us * 1000;
+}
+
+/* By how many percent the translator is slower, as user time between calls (system calls, page faults)
+ * shows: before the promotion there, since then here. */
+static uint64_t gain_percent(const Space *s)
+{
+    uint64_t here = s->world_calls != 0 ? s->world_ns / s->world_calls : 0;
+
+    if (s->world_calls < direct_policy.calls_min || s->call_ns == 0 || here == 0) {
+        return direct_policy.gain_percent;
+    }
+    return CLAMP(s->call_ns * 100 / here, 110, 600) - 100;
+}
+
+static void demote(DirectCpu *dc, Space *s, uint64_t useful_ns, uint64_t events)
+{
+    s->chosen = false;
+    s->user_ns = s->n_bursts = s->n_calls = 0;
+    s->penalty += s->penalty < direct_policy.penalty_max;
+    dc->stats.demoted++;
+    trace_decision(dc, s, "demoted", useful_ns / 1000, events);
+}
+
+static uint64_t calls_so_far(const DirectCpu *dc)
+{
+    return dc->stats.syscalls + dc->stats.guest_faults;
+}
+
+/* Judge the window that ends now. */
+static void judge(DirectCpu *dc, Space *s, uint64_t cpu_ns)
 {
     PolicyWindow *w = &s->window;
-    uint64_t now, useful, lost, events_us10;
+    uint64_t trips = w->events * dc->trip_ns;
+    uint64_t lost = trips + (mapping_cost(dc) - w->mapping) * dc->trip_ns / 16;
+    uint64_t useful = cpu_ns - w->cpu_ns;
+    int64_t gain;
+
+    useful -= MIN(useful, trips / 2); /* the guest thread's time is signals, too */
+    s->world_ns += useful;
+    s->world_calls += calls_so_far(dc) - w->calls;
+    gain = (int64_t)(useful * gain_percent(s) / 100) - (int64_t)lost;
+    s->credit_ns = MIN(s->credit_ns + gain, direct_policy.credit_max_trips * (int64_t)dc->trip_ns);
+    if (gain > 0) {
+        s->holdoff_next = direct_policy.holdoff_min;
+        s->penalty -= s->penalty > 0 && ++s->wins % 64 == 0;
+    }
+    if (s->credit_ns < 0) {
+        demote(dc, s, useful, w->events);
+    }
+}
+
+void policy_world_event(DirectCpu *dc, Space *s)
+{
+    PolicyWindow *w = &s->window;
+    uint64_t now, cpu_ns;
+    bool crowded;
 
     w->events++;
-    w->handling += handling_cycles;
-    if (dc->mode == DIRECT_ON || stress_info[STRESS_direct].one_in != 0 || s->world == NULL) {
+    if (is_forced(dc) || s->world == NULL) {
         return;
     }
     now = __rdtsc();
-    if (w->began == 0) {
-        w->began = now;
-        w->cpu_ns = world_cpu_ns(s->world);
+    crowded = w->events >= direct_policy.window_events;
+    if (w->began != 0 && !crowded && now - w->began < cycles_of_us(direct_policy.window_us)) {
         return;
     }
-    if (w->events < direct_policy.window_events &&
-        now - w->began < cycles_of_us(direct_policy.window_us)) {
-        return;
+    cpu_ns = world_cpu_ns(s->world);
+    if (w->began != 0) {
+        judge(dc, s, cpu_ns);
     }
-    /* The guest thread's time is user code, and the signals of its events. */
-    events_us10 = w->events * direct_policy.event_us10;
-    useful = (world_cpu_ns(s->world) - w->cpu_ns) / 1000;
-    useful -= MIN(useful, events_us10 / 10 / 2);
-    lost = events_us10 / 10 + w->handling / cycles_of_us(1);
-    if (lost * 100 > useful * direct_policy.gain_percent) {
-        s->losses++;
-    } else {
-        s->losses = 0;
-        s->penalty -= s->penalty > 0 && ++s->wins % 64 == 0;
-    }
-    if (s->losses >= 3) { /* the first windows of a world are all page faults */
-        s->chosen = false;
-        s->losses = 0;
-        s->user_cycles = s->n_bursts = 0;
-        s->penalty += s->penalty < direct_policy.penalty_max;
-        dc->stats.demoted++;
-        trace_decision(dc, s, "demoted", useful, w->events);
-    }
-    *w = (PolicyWindow){.began = now, .cpu_ns = world_cpu_ns(s->world)};
+    *w = (PolicyWindow){.began = now, .cpu_ns = cpu_ns, .mapping = mapping_cost(dc),
+                        .calls = calls_so_far(dc)};
+    dc->measure_trips |= crowded;
 }

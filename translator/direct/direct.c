@@ -8,17 +8,21 @@
 #include "softmmu/base/stress.h"
 #include "translator/direct/direct-internal.h"
 #include "translator/direct/direct-policy.h"
+#include "translator/glue.h"
+#include "translator/vcb.h"
 
 #include <inttypes.h>
 #include <linux/audit.h>
 #include <sys/mman.h>
-#include <x86intrin.h>
 
 /* -- The mirror ---------------------------------------------------------------------------------- */
 
 static void for_spaces(DirectShared *sh, uint64_t offset,
                        void (*f)(DirectCpu *dc, Space *s, uint64_t offset))
 {
+    if (vcb.tc != NULL) {
+        trans_vec_spill(); /* perhaps the border is below us */
+    }
     for (unsigned i = 0; i < sh->cpus->len; i++) {
         DirectCpu *dc = g_ptr_array_index(sh->cpus, i);
 
@@ -126,6 +130,7 @@ DirectCpu *direct_attach(CpuState *cpu, DirectMode mode, GError **error)
     pthread_mutex_init(&dc->kick_lock, NULL);
     dc->host_xcr0 = host_xcr0(&dc->host_pku);
     vector_layout_init(&dc->layout);
+    policy_init(dc);
     cpu->mmu.tlb.before_change = before_change;
     cpu->mmu.tlb.before_change_arg = dc;
     g_ptr_array_add(sh->cpus, dc);
@@ -247,6 +252,7 @@ static bool have_world(DirectCpu *dc, Space *s)
         } else {
             dc->n_worlds++;
             dc->stats.spawned++;
+            dc->measure_trips = true;
         }
     }
     if (w != NULL) {
@@ -481,6 +487,8 @@ static FaultResult on_page_fault(DirectCpu *dc, Space *s, const WorldEvent *ev)
     dc->stats.faults++;
     r = space_fault(dc, s, lin, a);
     if (r == FAULT_INTERPRET) {
+        trace(direct_fault, "cr3 %012" PRIx64 ": access %d to %016" PRIx64 " at %016" PRIx64
+              " is not for a world; holdoff %u", s->cr3, (int)a, lin.v, dc->cpu->rip, s->holdoff_next);
         s->holdoff = s->holdoff_next;
         s->holdoff_next = MIN(s->holdoff_next * 2, direct_policy.holdoff_max);
     }
@@ -549,6 +557,9 @@ static After take_event(DirectCpu *dc, Space *s, CpuExit *exit)
     *exit = CPU_EXIT_BUDGET;
     if (!ok) {
         dc->stats.guest_faults++;
+        if (cpu->exc.vector == EXC_PF) {
+            space_note_fault(s, guest_lin((uint64_t)ev.regs.gregs[REG_CR2]), access_of(&ev), cpu->rip);
+        }
         cpu_deliver(cpu, cpu->exc.vector, DELIVER_FAULT, cpu->exc.has_code, cpu->exc.code);
     } else if (fault == FAULT_BROKEN) {
         space_drop_world(dc, s); /* the next entry makes another; the instruction faults again */
@@ -556,6 +567,15 @@ static After take_event(DirectCpu *dc, Space *s, CpuExit *exit)
         *exit = dispatch_event(dc, &ev);
     }
     return AFTER_LEAVE;
+}
+
+/* True: there was nothing to do, or it is done. */
+static bool measure_trips(DirectCpu *dc, World *w)
+{
+    bool due = dc->measure_trips && dc->mode == DIRECT_AUTO;
+
+    dc->measure_trips = false;
+    return !due || policy_measure_trips(dc, w);
 }
 
 static void take_vectors(DirectCpu *dc, const Space *s)
@@ -569,7 +589,6 @@ static void take_vectors(DirectCpu *dc, const Space *s)
 
 CpuExit direct_run(DirectCpu *dc)
 {
-    uint64_t t0 = __rdtsc(), handling = 0;
     Space *s = current_space(dc);
     CpuExit exit = CPU_EXIT_BUDGET;
     RunResult r;
@@ -578,16 +597,12 @@ CpuExit direct_run(DirectCpu *dc)
         s->holdoff = UINT32_MAX;
         return CPU_EXIT_BUDGET;
     }
-    if (!space_catch_up(dc, s) || !state_to_world(dc, s->world)) {
+    if (!space_catch_up(dc, s) || (s->refaults && !space_map_fault(dc, s)) || !measure_trips(dc, s->world) || !state_to_world(dc, s->world)) {
         space_drop_world(dc, s);
         return CPU_EXIT_BUDGET;
     }
     for (bool again = false;; again = true) {
-        uint64_t t1 = __rdtsc();
-
         r = run_world(dc, s);
-        handling += t1 - t0;
-        t0 = __rdtsc();
         if (again && r != RUN_EVENT) {
             take_vectors(dc, s); /* the registers are there already */
         }
@@ -597,10 +612,8 @@ CpuExit direct_run(DirectCpu *dc)
         if (r == RUN_NOT || take_event(dc, s, &exit) == AFTER_LEAVE) {
             break;
         }
-        policy_world_event(dc, s, handling + (__rdtsc() - t0));
-        handling = 0;
-        t0 = __rdtsc();
-    }    policy_world_event(dc, s, handling + (__rdtsc() - t0));
+        policy_world_event(dc, s);
+    }    policy_world_event(dc, s);
     return exit;
 }
 
@@ -623,6 +636,7 @@ char *direct_report(const DirectCpu *dc)
             n++;
         }
     }
-    g_string_append_printf(out, "%u worlds\n", n);
+    g_string_append_printf(out, "%u worlds, %" PRIu64 " ns into one and out\n", n,
+                           dc->trip_ns);
     return g_string_free(out, FALSE);
 }

@@ -154,9 +154,16 @@ static bool scan(const uint8_t *code, size_t from, size_t end, size_t len, ScanR
     return true;
 }
 
-bool scan_code(const uint8_t *code, size_t len, ScanRules rules)
+bool scan_page(const uint8_t *page, const uint8_t *before, ScanRules rules)
 {
-    return scan(code, 0, len - 2, len, rules);
+    uint8_t all[SCAN_TAIL + SCAN_PAGE];
+    size_t tail = before != NULL ? SCAN_TAIL : 0;
+
+    if (tail != 0) {
+        memcpy(all, before - tail, tail);
+    }
+    memcpy(all + tail, page, SCAN_PAGE);
+    return scan(all, tail, tail + SCAN_PAGE - 2, tail + SCAN_PAGE, rules);
 }
 
 bool scan_border(const uint8_t *before, const uint8_t *behind, ScanRules rules)

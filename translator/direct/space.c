@@ -273,7 +273,8 @@ static bool code_allowed(DirectCpu *dc, uint64_t lin, uint64_t offset, uint32_t 
     phys_mem_set_code(mem, offset);
     v = __atomic_load_n(at, __ATOMIC_RELAXED);
     if ((v & VERDICT_KNOWN) == 0 || (uint32_t)v != *version || v >> 40 != rules_key(rules_of(dc))) {
-        bool ok = scan_code(code, GUEST_PAGE_SIZE, rules_of(dc));
+        const uint8_t *before = code_at(dc, lin - GUEST_PAGE_SIZE);
+        bool ok = scan_page(code, before != NULL ? before + GUEST_PAGE_SIZE : NULL, rules_of(dc));
 
         dc->stats.scanned++;
         dc->stats.denied += !ok;
@@ -457,6 +458,37 @@ FaultResult space_fault(DirectCpu *dc, Space *s, GuestLin lin, TlbAccess a)
     }
     n = gather(dc, s, a, w);
     return map_wanted(dc, s, w, n);
+}
+
+void space_note_fault(Space *s, GuestLin lin, TlbAccess a, uint64_t rip)
+{
+    s->refault = lin;
+    s->refault_access = a;
+    s->refault_rip = rip;
+    s->refaults = true;
+}
+
+bool space_map_fault(DirectCpu *dc, Space *s)
+{
+    CpuState *cpu = dc->cpu;
+    jmp_buf env, *outer = cpu->unwind;
+    unsigned shift, rights;
+    bool ok = true;
+    GuestPhys phys;
+
+    s->refaults = false;
+    rights = cpu_walk_peek(cpu, s->refault, TLB_USER, &phys, &shift);
+    if (cpu->rip != s->refault_rip ||
+        (rights & (s->refault_access == TLB_LOAD ? TLB_R_READ
+                   : s->refault_access == TLB_STORE ? TLB_R_WRITE : TLB_R_EXEC)) == 0) {
+        return true;
+    }
+    cpu->unwind = &env;
+    if (_setjmp(env) == 0) { /* it would raise only what the instruction will raise */
+        ok = space_fault(dc, s, s->refault, s->refault_access) != FAULT_BROKEN;
+    }
+    cpu->unwind = outer;
+    return ok;
 }
 
 /* -- The mirror ----------------------------------------------------------------------------------------- */

@@ -24,7 +24,8 @@ typedef struct DirectCpu DirectCpu;
 
 /* A world's account since it was last looked at. */
 typedef struct {
-    uint64_t events, handling; /* cycles the engine spent on them                    */
+    uint64_t events;
+    uint64_t mapping, calls;   /* of the CPU then: what mapping had cost, calls      */
     uint64_t began, cpu_ns;    /* TSC and the guest thread's CPU time then; 0: not begun */
 } PolicyWindow;
 
@@ -39,9 +40,18 @@ typedef struct {
     uint64_t last_use;         /* DirectCpu.clock                                    */
     bool chosen;               /* its user code is to run in the world               */
     unsigned penalty;          /* demotions lately                                   */
-    unsigned losses, wins;     /* windows in a row; in all                           */
-    uint64_t user_cycles, n_bursts; /* in the translator, decaying                   */
+    unsigned wins;             /* windows that paid                                  */
+    int64_t credit_ns;         /* what it may yet lose                               */
+    uint64_t user_ns, n_bursts, n_calls; /* in the translator, decaying; calls: bursts that no
+                                  interrupt ended                                    */
+    bool was_long;
+    uint64_t call_ns;          /* user time between calls, before the promotion      */
+    uint64_t world_ns, world_calls; /* since then                                    */
     PolicyWindow window;
+    GuestLin refault;          /* page fault given to the guest: its user code will... */
+    uint64_t refault_rip;      /* ... do the access again from here                  */
+    TlbAccess refault_access;
+    bool refaults;
     uint32_t holdoff;          /* visits of the dispatcher to leave to the translator */
     uint32_t holdoff_next;     /* what it will be set to                             */
 } Space;
@@ -61,6 +71,12 @@ bool space_catch_up(DirectCpu *dc, Space *s);
 /* The world faulted: map the page, and some around it that cost nothing to the guest.  Raises the
  * guest's page fault. */
 FaultResult space_fault(DirectCpu *dc, Space *s, GuestLin lin, TlbAccess a);
+
+/* The guest has had a page fault from its world: when it is back at the instruction, map the page before it
+ * faults once more. */
+void space_note_fault(Space *s, GuestLin lin, TlbAccess a, uint64_t rip);
+/* At an entry.  False: the world broke. */
+bool space_map_fault(DirectCpu *dc, Space *s);
 
 /* Forget all mappings (the world keeps its processes), or the world altogether. */
 void space_empty(DirectCpu *dc, Space *s);

@@ -585,6 +585,25 @@ bool world_wait(World *w, unsigned spin, uint64_t timeout_ns)
     return true;
 }
 
+bool world_idle_trip(World *w, unsigned spin)
+{
+    uint8_t *fp;
+    ucontext_t *uc = world_frame(w, &fp);
+
+    if (uc == NULL) {
+        return false;
+    }
+    uc->uc_mcontext.gregs[REG_RIP] =
+        (greg_t)(w->base + (uint64_t)(world_stub_after_return - world_stub)); /* an int3 */
+    world_resume(w, spin);
+    while (!world_wait(w, spin, 50000000)) {
+        if (world_check(w) != WORLD_ALIVE) {
+            return false;
+        }
+    }
+    return true;
+}
+
 void world_kick(World *w)
 {
     if (__atomic_load_n(&w->running, __ATOMIC_SEQ_CST)) {

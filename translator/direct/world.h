@@ -99,6 +99,9 @@ void world_resume(World *w, unsigned spin);
  * came in `timeout_ns` (call again; world_check() says whether there is still somebody). */
 bool world_wait(World *w, unsigned spin, uint64_t timeout_ns);
 
+/* In and out again without an instruction of the guest; false: the world broke. */
+bool world_idle_trip(World *w, unsigned spin);
+
 /* Any thread: make the running guest thread come out. */
 void world_kick(World *w);
 
