@@ -2,7 +2,8 @@
 /* Sampling: how many operations, how often, and what is said about them. */
 #include "tests/guest/nanobench/nanobench.h"
 
-enum { SAMPLES_MAX = 101, WARM_UP = 4, N_MAX = 1 << 20, N_FIRST = 64 };
+enum { SAMPLES_MAX = 101, WARM_UP = 4, N_MAX = 1 << 20, N_FIRST = 64, FEW = 256, N_FIRST_FEW = 4 };
+#define ENOUGH 4000000000ull         /* cycles: no further sample after so many */
 
 typedef struct {
     u32 samples, cycles;
@@ -134,11 +135,11 @@ static void put_line(const char *kind, const char *name, const char *more)
     nano_put("\n");
 }
 
-/* The operations of a sample that lasts long enough, a multiple of N_FIRST where no limit is below;
- * 0: they go wrong. */
+/* The operations of a sample that lasts long enough, a multiple of N_FIRST, or of N_FIRST_FEW where
+ * the operation allows only few; 0: they go wrong. */
 static u32 choose_n(const NanoOp *op, u32 cycles)
 {
-    u32 max = op->max_n != 0 ? op->max_n : N_MAX, n = max < N_FIRST ? max : N_FIRST;
+    u32 max = op->max_n != 0 ? op->max_n : N_MAX, n = max <= FEW ? N_FIRST_FEW : N_FIRST;
 
     for (;;) {
         u64 took = op->run(n);
@@ -156,8 +157,8 @@ static void measure(const NanoOp *op, const Options *o)
 {
     static u32 v[SAMPLES_MAX];
     const char *why;
-    u64 base = ~0ull;
-    u32 n;
+    u64 base = ~0ull, begin;
+    u32 n, got = 0;
 
     put_line("run ", op->name, NULL); /* first: the look for what is missing may end the guest too */
     why = op->missing != NULL ? op->missing() : NULL;
@@ -166,7 +167,8 @@ static void measure(const NanoOp *op, const Options *o)
         return;
     }
     n = choose_n(op, o->cycles);
-    for (u32 i = 0; n != 0 && i < WARM_UP; i++) {
+    begin = rdtsc();
+    for (u32 i = 0; n != 0 && i < WARM_UP && rdtsc() - begin < ENOUGH / 4; i++) {
         op->run(n);
     }
     for (u32 i = 0; n != 0 && op->base != NULL && i < o->samples; i++) {
@@ -174,23 +176,23 @@ static void measure(const NanoOp *op, const Options *o)
         base = b < base ? b : base;
     }
     base = op->base != NULL ? base : 0;
-    for (u32 i = 0; n != 0 && i < o->samples; i++) {
+    while (n != 0 && got < o->samples && (got == 0 || rdtsc() - begin < ENOUGH)) {
         u64 took = op->run(n);
         n = took == NANO_BAD ? 0 : n;
-        v[i] = took <= base || n == 0 ? 0 : nano_div((took - base) * 10, n);
+        v[got++] = took <= base || n == 0 ? 0 : nano_div((took - base) * 10, n);
     }
     if (n == 0) {
         put_line("bad ", op->name, "wrong result");
         return;
     }
-    sort(v, o->samples);
+    sort(v, got);
     nano_put("op ");
     nano_put(op->name);
     put_count(" n=", n);
-    put_count(" samples=", o->samples);
+    put_count(" samples=", got);
     put_tenths(" min=", v[0]);
-    put_tenths(" median=", v[o->samples / 2]);
-    put_tenths(" p95=", v[(o->samples * 95 - 1) / 100]);
+    put_tenths(" median=", v[got / 2]);
+    put_tenths(" p95=", v[(got * 95 - 1) / 100]);
     nano_put("\n");
 }
 

@@ -22,7 +22,7 @@ void nano_put_number(u64 v)
 
 /* -- The TSC's rate, by channel 2 of the interval timer ------------------------------------------------- */
 
-enum { PIT_HZ = 1193182, COUNT = 11932 /* 10 ms */, LEAST = 100000 /* cycles: no timer says so sooner */ };
+enum { PIT_HZ = 1193182, COUNT = 2386 /* 2 ms */, TRIES = 15, LEAST = 20000 /* cycles: no timer says so sooner */ };
 
 static u64 count_down(void)
 {
@@ -52,7 +52,7 @@ static void find_khz(void)
 {
     u64 best = ~0ull;
 
-    for (unsigned i = 0; i < 5 && (i == 0 || best != ~0ull); i++) {
+    for (unsigned i = 0; i < TRIES && (i == 0 || best != ~0ull); i++) {
         u64 took = count_down();
         best = took < best ? took : best;
     }
