@@ -36,7 +36,7 @@ with tempfile.TemporaryDirectory() as top:
         "a block's guest code": r"^IN: cpu 0 rip [0-9a-f]{16}\n  [0-9a-f]{16}  [0-9a-f]{2,}",
         "its plan": r"^OP: rip [0-9a-f]{16} registers [0-9a-f]{4}\n  \+00 \w.* live [OSZAPC-]{6} kill",
         "its host code": r"^OUT: block \d+ rip [0-9a-f]{16}, \d+ guest instructions, \d+ bytes\n"
-                         r"  ---- instruction 0",
+                         r"(?:  .*\n)*?  ---- instruction 0",
         "a block about to run": r"^EXEC: cpu 0 block \d+ rip [0-9a-f]{16} at 0x",
         "an exception": r"^\S*.*(exception|interrupt|vector)",
         "a walk": r"^mmu: cpu 0 lin [0-9a-f]{16} is [0-9a-f]+ rights",
