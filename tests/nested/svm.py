@@ -182,7 +182,8 @@ def build(scratch, metaphrase, guests, parts):
     put(outer, "/mp/initrd.gz", inner_image)
     for g in [*GUESTS, "switch"]:
         put(outer, f"/mp/{g}.elf", os.path.join(guests, g + ".elf"))
-    put(outer, "/mp/tests/guest/nanobench/nanobench64.elf", os.path.join(guests, "nanobench", "nanobench64.elf"))
+    for name in ("nanobench64.elf", "nanobench-native"):
+        put(outer, "/mp/tests/guest/nanobench/" + name, os.path.join(guests, "nanobench", name))
     inside = INSIDE
     for mark, value in {**gdb_packets(symbol(os.path.join(guests, "switch.elf"), "enter_user")),
                         "@GUESTS@": " ".join(GUESTS), "@PARTS@": " ".join(parts)}.items():
