@@ -59,6 +59,7 @@ PhysMem *phys_mem_new(uint64_t size, Lock *lock, GError **error)
     }
     pm->page_flags = g_malloc0(pm->size >> GUEST_PAGE_SHIFT);
     pm->code_version = g_malloc0((pm->size >> GUEST_PAGE_SHIFT) * sizeof *pm->code_version);
+    pm->churn = g_malloc0((pm->size >> GUEST_PAGE_SHIFT) * sizeof *pm->churn);
     phys_view_rebuild(pm);
     return pm;
 }
@@ -81,6 +82,7 @@ void phys_mem_free(PhysMem *pm)
     g_ptr_array_free(pm->tlbs, TRUE);
     g_free(pm->page_flags);
     g_free(pm->code_version);
+    g_free(pm->churn);
     g_free(pm);
 }
 
@@ -261,9 +263,29 @@ void phys_mem_set_code(PhysMem *pm, uint64_t offset)
     }
 }
 
+enum { CHURN_CODE = 8, CHURN_ON = 128, CHURN_MAX = 240 };
+
+/* A page's code was written (`code`), or a page in PAGE_CHURN that is not code at the moment.  Sixteen
+ * changes of code with few plain writes between them turn it on, as many plain writes turn it off. */
+static void note_churn(PhysMem *pm, uint64_t offset, bool code)
+{
+    uint8_t *n = &pm->churn[offset >> GUEST_PAGE_SHIFT];
+    uint8_t was = __atomic_load_n(n, __ATOMIC_RELAXED); /* a lost count does no harm */
+    uint8_t now = code ? (uint8_t)MIN(was + CHURN_CODE, CHURN_MAX) : (uint8_t)(was - (was > 0));
+
+    __atomic_store_n(n, now, __ATOMIC_RELAXED);
+    if (code && now >= CHURN_ON) {
+        page_flags_set(pm, offset, PAGE_CHURN);
+        phys_mem_revoke_write(pm, offset);
+    } else if (!code && now == 0) {
+        page_flags_clear(pm, offset, PAGE_CHURN);
+    }
+}
+
 /* What was made from the page's bytes is old; the flag first (invariant 2). */
 static void code_written(PhysMem *pm, uint64_t offset)
 {
+    note_churn(pm, offset, true);
     page_flags_clear(pm, offset, PAGE_CODE);
     __atomic_add_fetch(&pm->code_version[offset >> GUEST_PAGE_SHIFT], 1, __ATOMIC_SEQ_CST);
     if (pm->code_changed != NULL) {
@@ -286,6 +308,8 @@ static void page_written(PhysMem *pm, uint64_t offset)
     }
     if ((flags & PAGE_CODE) != 0) {
         code_written(pm, offset);
+    } else if ((flags & PAGE_CHURN) != 0) {
+        note_churn(pm, offset, false);
     }
     if ((flags & PAGE_TRACED) != 0 && pm->write_trace != NULL) {
         pm->write_trace(pm->write_trace_arg, offset, 1);

@@ -39,6 +39,8 @@ typedef enum {
     PAGE_TRACED = 8,          /* each write is reported (write_trace callback)    */
     PAGE_TLB_WRITABLE = 16,   /* some TLB may hold a writable entry (see tlb.h)   */
     PAGE_LOG_DISPLAY = 32,    /* PAGE_DIRTY_DISPLAY is wanted for this page       */
+    PAGE_CHURN = 64,          /* it is code and written again and again: each write is marked, so that
+                                 making it code revokes nothing (which visits every TLB entry) */
 } PageFlags;
 
 typedef enum {
@@ -83,6 +85,7 @@ struct PhysMem {
     uint64_t used;            /* bytes given out                                  */
     uint8_t *page_flags;      /* PageFlags of each page, atomics                  */
     uint32_t *code_version;   /* of each page: changes when its code changes      */
+    uint8_t *churn;           /* of each page: how often lately, for PAGE_CHURN   */
     GPtrArray *regions;       /* PhysRegion*, in order of addition                */
     void *flat;               /* published FlatView, atomic                       */
     uint64_t address_mask;    /* all ones, or without bit 20 while A20 is off     */
@@ -182,7 +185,7 @@ void phys_mem_set_code(PhysMem *pm, uint64_t offset);
 /* May a store to a page with these flags go without phys_mem_written()?  (invariants 1 and 3) */
 static inline bool page_store_needs_marking(uint8_t flags)
 {
-    return (flags & (PAGE_CODE | PAGE_TRACED)) != 0 || (flags & PAGE_DIRTY_MIGRATION) == 0 ||
+    return (flags & (PAGE_CODE | PAGE_TRACED | PAGE_CHURN)) != 0 || (flags & PAGE_DIRTY_MIGRATION) == 0 ||
            ((flags & PAGE_LOG_DISPLAY) != 0 && (flags & PAGE_DIRTY_DISPLAY) == 0);
 }
 
