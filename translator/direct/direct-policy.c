@@ -16,7 +16,8 @@ const DirectPolicy direct_policy = {
     .pages_max = 24000,
     .churn_max = 16,
     .holdoff_min = 16,
-    .holdoff_max = 1 << 16,
+    /* With direct=auto a visit is a burst; and another process may get the page tables' page. */
+    .holdoff_max = 512,
     /* A world takes some 300 pages in before it runs freely: a few milliseconds. */
     .promote_trips = 2500,
     /* The translator's user code is 1.2 to 6 times slower than itself. */
