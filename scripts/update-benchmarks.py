@@ -72,10 +72,10 @@ def kind_of(document):
 
 def put(page, document, stat):
     kind = kind_of(document)
-    block = re.compile(rf"(<!-- {kind} -->\n).*?(\n<!-- end -->)", re.S)
+    block = re.compile(rf"(<!-- {kind} -->\n).*?(<!-- end -->)", re.S)
     if not block.search(page):
         sys.exit(f"{PAGE} has no place for {kind}")
-    return block.sub(lambda m: m.group(1) + table(document, stat) + m.group(2), page)
+    return block.sub(lambda m: m.group(1) + table(document, stat) + "\n" + m.group(2), page)
 
 
 def measure(build, repeat):
