@@ -256,8 +256,12 @@ static uint64_t plain_memory(TransCpu *tc, uint64_t lin, TlbAccess a, uint64_t *
  * the registers as far as we have come. */
 static bool string_insn(TransCpu *tc, Block *b, const Site *s)
 {
-    uint64_t *r = tc->vcb->host, left = s->reg ? r[GPR_RCX] : 1;
+    const uint64_t mask = (b->env & ENV_CODE32) != 0 ? UINT32_MAX : UINT64_MAX;
+    uint64_t *r = tc->vcb->host, left = s->reg ? r[GPR_RCX] & mask : 1;
 
+    if (((r[GPR_RDI] | r[GPR_RSI]) & ~mask) != 0) {
+        return false; /* left over from 64-bit code */
+    }
     while (left > 0 && !trans_wants_attention(tc->cpu)) {
         uint64_t room, room_from = GUEST_PAGE_SIZE, from = 0, n;
         uint64_t to = plain_memory(tc, r[GPR_RDI], TLB_STORE, &room);
@@ -275,9 +279,9 @@ static bool string_insn(TransCpu *tc, Block *b, const Site *s)
             store(to, r[GPR_RAX], n, s->size);
         } else {
             move(to, from, n, s->size);
-            r[GPR_RSI] += n * s->size;
+            r[GPR_RSI] = (r[GPR_RSI] + n * s->size) & mask;
         }
-        r[GPR_RDI] += n * s->size;
+        r[GPR_RDI] = (r[GPR_RDI] + n * s->size) & mask;
         left -= n;
         r[GPR_RCX] = s->reg ? left : r[GPR_RCX];
     }
@@ -287,7 +291,7 @@ static bool string_insn(TransCpu *tc, Block *b, const Site *s)
         tc->attention = true;
         return false;
     }
-    tc->cpu->rip = b->lin + b->insns[s->insn].guest_off + b->insns[s->insn].guest_len;
+    tc->cpu->rip = (b->lin + b->insns[s->insn].guest_off + b->insns[s->insn].guest_len) & mask;
     return go_on(tc, b->code + b->insns[s->insn].resume_off, s->borrowed, s->bits, b->vec);
 }
 
@@ -309,7 +313,7 @@ static bool transfer(TransCpu *tc, Block *b, const Site *s, X86Exec f)
     state_from_host(tc, s->borrowed, s->bits);
     set_rip(tc, b, in);
     cpu->next_rip = cpu->rip + in->guest_len;
-    perform(tc, f, &(const X86Insn){.op_size = 8});
+    perform(tc, f, &(const X86Insn){.op_size = (b->env & ENV_CODE32) != 0 ? 4 : 8});
     return go_anywhere(tc);
 }
 
@@ -345,7 +349,7 @@ static bool interpret_insn(TransCpu *tc, Block *b, const BlockInsn *in)
         !trans_mode_is_translated(cpu) || trans_env(cpu) != env ||
         __atomic_load_n(&tc->shared->evicting, __ATOMIC_ACQUIRE) ||
         __atomic_load_n(&b->state, __ATOMIC_ACQUIRE) != BLOCK_LIVE) {
-        return false;
+        return tc->lockstep == NULL && go_anywhere(tc);
     }
     trans_aim(tc, b->code + in->resume_off, b->vec);
     verify_before_entry(tc);
@@ -361,6 +365,7 @@ static bool go_behind(TransCpu *tc, Block *b, const BlockInsn *in)
 
     tc->attention = true;
     if (cpu->rip != ((b->env & ENV_CODE32) != 0 ? (uint32_t)next : next) || trans_needs_single_steps(cpu) ||
+        !trans_mode_is_translated(cpu) || trans_env(cpu) != b->env ||
         __atomic_load_n(&b->state, __ATOMIC_ACQUIRE) != BLOCK_LIVE) {
         return go_anywhere(tc);
     }
@@ -389,6 +394,8 @@ static bool help(TransCpu *tc, Block *b, const Site *s)
     case HELPER_STRING: return string_insn(tc, b, s);
     case HELPER_SYSCALL: return transfer(tc, b, s, exec_syscall);
     case HELPER_SYSRET: return transfer(tc, b, s, exec_sysret);
+    case HELPER_SYSENTER: return transfer(tc, b, s, exec_sysenter);
+    case HELPER_SYSEXIT: return transfer(tc, b, s, exec_sysexit);
     case HELPER_IRET: return transfer(tc, b, s, do_iret);
     default: return false;
     }

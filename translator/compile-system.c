@@ -61,9 +61,10 @@ static void gen_swapgs(Gen *g)
  */
 static void gen_pushf(Gen *g)
 {
+    int32_t word = (int32_t)gen_word(g);
     unsigned a, t, u;
 
-    a = gen_stack(g, GPR_RSP, -8, true);
+    a = gen_stack(g, GPR_RSP, -word, true);
     t = gen_scratch(g, 1);
     u = gen_scratch(g, 2);
     emit_fs_load8(g->e, t, gen_field(g, VCB_FLAGS_SLOT + 1));
@@ -78,8 +79,8 @@ static void gen_pushf(Gen *g)
     emit_shift_ri(g->e, SHIFT_SHL, u, 16);
     emit_or_rr(g->e, t, u);
     emit_fs_op(g->e, 0x0b, t, gen_field(g, VCB_SYS_FLAGS));
-    emit_store(g->e, a, 0, t);
-    emit_lea(g->e, GPR_RSP, GPR_RSP, 8 * -1);
+    gen_word_store(g, a, t);
+    gen_word_lea(g, GPR_RSP, GPR_RSP, -word);
 }
 
 /*
@@ -91,7 +92,7 @@ static void gen_popf(Gen *g)
     unsigned a = gen_stack(g, GPR_RSP, 0, false), t = gen_scratch(g, 1), u = gen_scratch(g, 2);
     uint8_t *no_if;
 
-    emit_load(g->e, t, a, 0);
+    gen_word_load(g, t, a);
     emit_test_ri(g->e, t, POPF_ODD);
     gen_slow_jcc(g, CC_NE, HELPER_INTERP);
     emit_fs_cmp8_0(g->e, gen_field(g, VCB_VAC));
@@ -111,7 +112,7 @@ static void gen_popf(Gen *g)
     emit_shr_ri(g->e, t, 8);
     emit_and32_ri(g->e, t, FLAG_IF >> 8);
     emit_fs_store8(g->e, gen_field(g, VCB_VIF), t);
-    emit_lea(g->e, GPR_RSP, GPR_RSP, 8);
+    gen_word_lea(g, GPR_RSP, GPR_RSP, (int32_t)gen_word(g));
     g->flags = FLAGS_IN_SLOT;
 }
 
@@ -171,8 +172,8 @@ void gen_system(Gen *g)
     case ZYDIS_MNEMONIC_STI: gen_sti(g); break;
     case ZYDIS_MNEMONIC_STAC: gen_ac(g, true); break;
     case ZYDIS_MNEMONIC_CLAC: gen_ac(g, false); break;
-    case ZYDIS_MNEMONIC_PUSHFQ: gen_pushf(g); break;
-    case ZYDIS_MNEMONIC_POPFQ: gen_popf(g); break;
+    case ZYDIS_MNEMONIC_PUSHFQ: case ZYDIS_MNEMONIC_PUSHFD: gen_pushf(g); break;
+    case ZYDIS_MNEMONIC_POPFQ: case ZYDIS_MNEMONIC_POPFD: gen_popf(g); break;
     case ZYDIS_MNEMONIC_CLD: break;
     case ZYDIS_MNEMONIC_SWAPGS: gen_swapgs(g); break;
     case ZYDIS_MNEMONIC_RDTSC: gen_rdtsc(g); break;

@@ -37,10 +37,10 @@ static void find_flags(PlanInsn *in)
     in->flags_maybe = (f->modified | f->set_0 | f->set_1 | f->undefined) & FLAGS_ARITH;
     in->flags_kill = in->flags_maybe;
     switch (in->zi.mnemonic) {
-    case ZYDIS_MNEMONIC_PUSHFQ:
+    case ZYDIS_MNEMONIC_PUSHFQ: case ZYDIS_MNEMONIC_PUSHFD:
         in->flags_read = FLAGS_ARITH;
         break;
-    case ZYDIS_MNEMONIC_POPFQ:
+    case ZYDIS_MNEMONIC_POPFQ: case ZYDIS_MNEMONIC_POPFD:
         in->flags_read = 0;
         in->flags_kill = in->flags_maybe = FLAGS_ARITH;
         break;
@@ -359,6 +359,7 @@ static bool is_reg64(const PlanInsn *in)
 static PlanClass class_of_system(PlanInsn *in, uint32_t env)
 {
     bool cpl0 = (env & ENV_CPL0) != 0, odd = (env & ENV_ODD) != 0, sequence = false;
+    bool code32 = (env & ENV_CODE32) != 0, whole = in->zi.operand_width == (code32 ? 32 : 64);
 
     if ((env & ENV_PLAIN) != 0) {
         return PLAN_INTERP;
@@ -368,11 +369,11 @@ static PlanClass class_of_system(PlanInsn *in, uint32_t env)
     case ZYDIS_MNEMONIC_CLAC:
         sequence = cpl0 && !odd;
         break;
-    case ZYDIS_MNEMONIC_POPFQ:
-        sequence = cpl0 && !odd && in->zi.operand_width == 64;
+    case ZYDIS_MNEMONIC_POPFQ: case ZYDIS_MNEMONIC_POPFD:
+        sequence = cpl0 && !odd && whole;
         break;
-    case ZYDIS_MNEMONIC_PUSHFQ:
-        sequence = in->zi.operand_width == 64;
+    case ZYDIS_MNEMONIC_PUSHFQ: case ZYDIS_MNEMONIC_PUSHFD:
+        sequence = whole;
         break;
     case ZYDIS_MNEMONIC_CLD:
         sequence = !odd; /* nothing: DF is clear */
@@ -393,15 +394,23 @@ static PlanClass class_of_system(PlanInsn *in, uint32_t env)
     case ZYDIS_MNEMONIC_SYSRET:
         in->helper = HELPER_SYSRET;
         return cpl0 && in->zi.operand_width == 64 ? PLAN_HELPER_END : PLAN_INTERP;
-    case ZYDIS_MNEMONIC_IRETQ:
+    case ZYDIS_MNEMONIC_SYSENTER:
+        in->helper = HELPER_SYSENTER;
+        return code32 ? PLAN_HELPER_END : PLAN_INTERP;
+    case ZYDIS_MNEMONIC_SYSEXIT:
+        in->helper = HELPER_SYSEXIT;
+        return code32 ? PLAN_HELPER_END : PLAN_INTERP;
+    case ZYDIS_MNEMONIC_IRETQ: case ZYDIS_MNEMONIC_IRETD:
         in->helper = HELPER_IRET;
-        return cpl0 ? PLAN_HELPER_END : PLAN_INTERP;
+        return cpl0 && whole ? PLAN_HELPER_END : PLAN_INTERP;
     case ZYDIS_MNEMONIC_MOVSB: case ZYDIS_MNEMONIC_MOVSW: case ZYDIS_MNEMONIC_MOVSD:
     case ZYDIS_MNEMONIC_MOVSQ: case ZYDIS_MNEMONIC_STOSB: case ZYDIS_MNEMONIC_STOSW:
     case ZYDIS_MNEMONIC_STOSD: case ZYDIS_MNEMONIC_STOSQ:
         in->helper = HELPER_STRING;
-        return in->zi.meta.category == ZYDIS_CATEGORY_STRINGOP && in->zi.address_width == 64 && !odd &&
-                       (in->zi.attributes & (ZYDIS_ATTRIB_HAS_SEGMENT_FS | ZYDIS_ATTRIB_HAS_SEGMENT_GS)) == 0
+        return in->zi.meta.category == ZYDIS_CATEGORY_STRINGOP && !odd &&
+                       in->zi.address_width == (code32 ? 32 : 64) &&
+                       (in->zi.attributes & (ZYDIS_ATTRIB_HAS_SEGMENT_FS | ZYDIS_ATTRIB_HAS_SEGMENT_GS |
+                                             ZYDIS_ATTRIB_HAS_SEGMENT_CS)) == 0
                    ? PLAN_HELPER : PLAN_INTERP;
     default:
         break;
@@ -443,6 +452,18 @@ static bool is_self_contained(const PlanInsn *in)
     }
 }
 
+/* Segment registers in 32-bit code: pushed, or loaded but for SS, which casts a shadow. */
+static bool is_segment_insn(const PlanInsn *in)
+{
+    ZydisRegister r = in->op[0].type == ZYDIS_OPERAND_TYPE_REGISTER ? in->op[0].reg.value
+                                                                    : ZYDIS_REGISTER_NONE;
+
+    return ZydisRegisterGetClass(r) == ZYDIS_REGCLASS_SEGMENT &&
+           (in->zi.mnemonic == ZYDIS_MNEMONIC_PUSH ||
+            (r != ZYDIS_REGISTER_SS && r != ZYDIS_REGISTER_CS &&
+             (in->zi.mnemonic == ZYDIS_MNEMONIC_POP || in->zi.mnemonic == ZYDIS_MNEMONIC_MOV)));
+}
+
 /* A segment register is popped, or pushed: not self-contained. */
 static bool names_segment(const PlanInsn *in)
 {
@@ -455,7 +476,7 @@ static PlanClass class_of(PlanInsn *in, const uint8_t *bytes, uint32_t env)
     const ZydisDecodedInstruction *zi = &in->zi;
     bool code32 = (env & ENV_CODE32) != 0;
 
-    if (zi->mnemonic == ZYDIS_MNEMONIC_IRETQ) {
+    if (zi->mnemonic == ZYDIS_MNEMONIC_IRETQ || zi->mnemonic == ZYDIS_MNEMONIC_IRETD) {
         return class_of_system(in, env) == PLAN_HELPER_END ? PLAN_HELPER_END : PLAN_INTERP_END;
     }
     if (zi->meta.branch_type != ZYDIS_BRANCH_TYPE_NONE || zi->meta.category == ZYDIS_CATEGORY_RET) {
@@ -578,7 +599,8 @@ static void classify(const Plan *p, PlanInsn *in, uint32_t env)
         break;
     }
     if ((in->plan == PLAN_INTERP || in->plan == PLAN_INTERP_END) && (env & ENV_PLAIN) == 0 &&
-        is_self_contained(in) && !names_segment(in) && !is_vector_insn(in)) {
+        ((is_self_contained(in) && !names_segment(in) && !is_vector_insn(in)) ||
+         (p->code32 && is_segment_insn(in)))) {
         in->helper = HELPER_EXEC;
         in->plan = PLAN_HELPER;
     }
@@ -606,6 +628,13 @@ static void find_live_flags(Plan *p)
     }
 }
 
+/* The instruction goes on on the next page, so a block must not know what it is. */
+static void plan_crossing(PlanInsn *in, unsigned avail)
+{
+    *in = (PlanInsn){.len = (uint8_t)avail, .mem = 0xff};
+    make_interp(in, PLAN_INTERP_END);
+}
+
 bool front_plan(Plan *p, uint64_t lin, const uint8_t *bytes, unsigned avail, unsigned max, uint32_t env,
                 bool (*isa_allowed)(const void *arg, unsigned isa_set), const void *arg)
 {
@@ -628,12 +657,16 @@ bool front_plan(Plan *p, uint64_t lin, const uint8_t *bytes, unsigned avail, uns
     while (p->n < max && p->len < sizeof p->bytes - 15) {
         PlanInsn *in = &p->insn[p->n];
         *in = (PlanInsn){.off = (uint8_t)p->len};
-        if (!ZYAN_SUCCESS(ZydisDecoderDecodeFull(&decoder, p->bytes + p->len, avail - p->len, &in->zi,
-                                                 in->op))) {
-            break; /* undecodable, or more bytes on the next page: the interpreter knows */
+        ZyanStatus status = ZydisDecoderDecodeFull(&decoder, p->bytes + p->len, avail - p->len, &in->zi, in->op);
+        if (status == ZYDIS_STATUS_NO_MORE_DATA && p->n == 0 && avail > 0 &&
+            (env & ENV_PLAIN) == 0) {
+            plan_crossing(in, avail);
+        } else if (ZYAN_SUCCESS(status)) {
+            in->len = in->zi.length;
+            classify(p, in, env);
+        } else {
+            break; /* undecodable, or crossing: a block of its own */
         }
-        in->len = in->zi.length;
-        classify(p, in, env);
         if (in->plan < PLAN_INTERP && !isa_allowed(arg, in->zi.meta.isa_set)) {
             make_interp(in, PLAN_INTERP_END);
         }

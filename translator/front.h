@@ -91,8 +91,9 @@ static inline uint16_t env_own_regs(uint32_t env)
 
 /* Plan the block at linear address `lin`, whose `avail` bytes (to the page's end) are at `bytes`, for
  * code in environment env, of at most max instructions.  isa_allowed says whether the guest's CPU has a
- * ZydisISASet; what it has not is left to the interpreter.  False: not even one instruction can be planned (it
- * crosses the page's end or does not decode): interpret it. */
+ * ZydisISASet; what it has not is left to the interpreter.  An instruction that
+ * crosses the page's end is planned as one for the interpreter, a block of its own.  False: not even one
+ * instruction can be planned (it does not decode): interpret it. */
 bool front_plan(Plan *p, uint64_t lin, const uint8_t *bytes, unsigned avail, unsigned max, uint32_t env,
                 bool (*isa_allowed)(const void *arg, unsigned isa_set), const void *arg);
 
