@@ -124,6 +124,8 @@ static void part_written(SoftMmu *m, TlbClass c, const Part *p)
     if (p->offset == TLB_NO_OFFSET || p->rom) {
         return;
     }
+    /* The bytes must be there for all to see before the flags are looked at: invariant 2. */
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
     if ((page_flags_get(m->mem, p->offset) & PAGE_CODE) != 0) {
         mmu_park(m);
         phys_mem_written(m->mem, p->offset, p->len);

@@ -321,6 +321,7 @@ void phys_mem_written(PhysMem *pm, uint64_t offset, uint64_t len)
     uint64_t end = offset + len;
 
     g_assert(end <= pm->size && end >= offset);
+    __atomic_thread_fence(__ATOMIC_SEQ_CST); /* the write, then the look at the flags: invariant 2 */
     for (uint64_t page = offset & GUEST_PAGE_MASK; page < end; page += GUEST_PAGE_SIZE) {
         page_written(pm, page);
     }

@@ -15,7 +15,7 @@
  *   1. A page with PAGE_CODE set has no writable TLB entry in any CPU (softmmu/tlb.h), so each
  *      write to it reaches phys_mem_written().
  *   2. phys_mem_written() on a PAGE_CODE page clears the flag and then increments code_version,
- *      both *after* the write; a decoder reads the version, sets PAGE_CODE, reads the bytes, in
+ *      both *after* the write is visible; a decoder reads the version, sets PAGE_CODE, reads the bytes, in
  *      this order, and so sees a mismatch whenever it may have read old bytes.
  *   3. PAGE_DIRTY_* bits mean "written since last cleared"; TLB entries are writable only when
  *      all logged dirty bits of the page are set already.

@@ -142,9 +142,13 @@ def kernel():
         gdb.ask("delete")
     old = gdb.value("*(long *)&jiffies")
     gdb.ask("watch *(long *)&jiffies")
-    for n in (1, 2):
+    for _ in range(2):
         text = gdb.ask("continue")
-        check(f"New value = {old + n}" in text, f"jiffies go on from {old}: {text}")
+        values = re.search(r"Old value = (\d+)\s+New value = (\d+)", text)
+        # one store may make good several ticks that the host had no time for
+        check(values and int(values[1]) == old and old < int(values[2]) < old + 250,
+              f"jiffies go on from {old}: {text}")
+        old = int(values[2])
     gdb.ask("delete")
     gdb.ask(f"set var *(long *)&jiffies = {old + 2}")
     check_equal(gdb.value("*(long *)&jiffies"), old + 2, "what was written")
