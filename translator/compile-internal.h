@@ -32,7 +32,7 @@ typedef struct {
     Mark marks[MARKS_MAX];
     unsigned n_marks;
     BlockInsn insns[FRONT_INSNS_MAX];
-    Site sites[SLOW_MAX];
+    Site sites[SLOW_MAX], spare; /* spare: for those that do not fit */
     uint8_t *slow[SLOW_MAX];   /* rel32 of the jump to each site's stub */
     unsigned n_sites;
 } Gen;
@@ -76,8 +76,8 @@ void gen_come_home(Gen *g);
 
 /* -- Leaving ------------------------------------------------------------------------------------------ */
 
-/* Jump to a stub that leaves for the interpreter, or for a helper; each is one Site (NULL: no more
- * fit; the block will not). */
+/* Jump to a stub that leaves for the interpreter, or for a helper; each is one Site,
+ * to be filled in (a spare one when no more fit; then the block is thrown away). */
 Site *gen_slow_jcc(Gen *g, unsigned cc, TransHelper helper);
 Site *gen_slow_jmp(Gen *g, TransHelper helper);
 /* mov dword site, imm; jmp [thunk] */

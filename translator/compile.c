@@ -169,12 +169,11 @@ void gen_flags_after_insn(Gen *g)
 
 static Site *note_site(Gen *g, uint8_t *rel32, TransHelper helper)
 {
-    static Site none;
     Site *s = &g->sites[g->n_sites];
 
     if (g->n_sites == SLOW_MAX) {
         g->e->full = true;
-        return &none; /* the block is thrown away */
+        return &g->spare; /* the block is thrown away */
     }
     g->slow[g->n_sites++] = rel32;
     *s = (Site){.borrowed = g->borrowed, .bits = (uint8_t)gen_flag_bits(g),

@@ -5,7 +5,7 @@
 
     .text
     .globl trans_enter, trans_thunk, trans_thunk_entry
-    .globl trans_glue_start, trans_glue_end, trans_vec_spill
+    .globl trans_vec_spill
 
     .type trans_enter, @function
 trans_enter:
@@ -19,7 +19,6 @@ trans_enter:
     mov %rsp, V(VCB_HOST_RSP)
 
 trans_resume:
-trans_glue_start:
     mov V(VCB_VEC_WANTED), %eax
     test %eax, %eax
     jz 1f
@@ -44,7 +43,6 @@ trans_glue_start:
     mov V(VCB_HOST + 8 * 15), %r15
     mov V(VCB_HOST + 8 * 0), %rax
     jmp *V(VCB_RESUME)
-trans_glue_end:
     int3
     .size trans_enter, . - trans_enter
 

@@ -14,10 +14,6 @@ void trans_thunk_entry(void); /* as trans_thunk, with SITE_ENTRY: put into vcb.r
 /* Put the vector state that is live in the host into *vcb.vec.  Idempotent; cheap when nothing is. */
 void trans_vec_spill(void);
 
-/* [trans_glue_start, trans_glue_end): the guest's registers are being loaded; vcb.resume has not
- * been read yet. */
-extern const char trans_glue_start[], trans_glue_end[];
-
 /* Called by glue.S on the C stack when translated code leaves, registers in vcb.host.  True: go on
  * at vcb.resume with vcb.host; false: return from trans_enter(). */
 _Bool trans_left(void);
