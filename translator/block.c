@@ -227,28 +227,40 @@ void cache_add(BlockCache *c, Block *b, const Emit *e)
     c->n_host_bytes += b->host_len;
 }
 
-/* Aim the jump of an exit: its displacement is 4-aligned, so other CPUs may be running through it. */
-static void point_exit(BlockCache *c, BlockExit *x, const uint8_t *target)
+/* Aim a jump: its displacement is 4-aligned, so other CPUs may be running through it. */
+static void aim(BlockCache *c, uint8_t *rel32, const uint8_t *target)
 {
-    const uint8_t *after = x->rel32 + 4 + (c->exec - c->writable);
+    const uint8_t *after = rel32 + 4 + (c->exec - c->writable);
 
-    g_assert(((uintptr_t)x->rel32 & 3) == 0);
-    __atomic_store_n((int32_t *)(void *)x->rel32, (int32_t)(target - after), __ATOMIC_RELEASE);
+    g_assert(((uintptr_t)rel32 & 3) == 0);
+    __atomic_store_n((int32_t *)(void *)rel32, (int32_t)(target - after), __ATOMIC_RELEASE);
+}
+
+/* Replace the 5-byte nop at `place` by a jump, or a jump by the nop (target NULL): one aligned 8-byte
+ * store, so that a CPU that comes in sees the old or the new instruction whole. */
+static void put_jump(BlockCache *c, uint8_t *place, const uint8_t *target)
+{
+    static const uint8_t nop[8] = {BLOCK_NOP_BYTES};
+    const uint64_t mask = UINT64_C(0xffffffffff);
+    const uint8_t *after = place + BLOCK_ENTRY_NOP + (c->exec - c->writable);
+    uint64_t *at = (uint64_t *)(void *)place;
+    uint64_t insn = target != NULL ? 0xe9 | (uint64_t)(uint32_t)(target - after) << 8 : load_le(nop, 8);
+
+    g_assert(((uintptr_t)place & 7) == 0);
+    __atomic_store_n(at, (*at & ~mask) | (insn & mask), __ATOMIC_RELEASE);
+}
+
+/* Take the short way of an exit, with registers borrowed, to `target`; NULL: not any more. */
+static void aim_early(BlockCache *c, const Block *b, BlockExit *x, const uint8_t *target)
+{
+    if (x->jcc != NULL) {
+        aim(c, x->jcc, target != NULL ? target : b->code + x->early_off);
+    } else if (x->early != NULL) {
+        put_jump(c, x->early, target);
+    }
 }
 
 /* -- Killing ---------------------------------------------------------------------------------- */
-
-/* Replace the 5-byte nop at an entry by a jump to the block's exit to itself: one aligned 8-byte
- * store, so that a CPU that comes in sees the old or the new instruction whole. */
-static void close_entry(Block *b, uint32_t at)
-{
-    uint64_t word, *place = (uint64_t *)(void *)(b->writable + at);
-    int32_t rel = (int32_t)b->dead_off - (int32_t)at - BLOCK_ENTRY_NOP;
-
-    word = *place;
-    word = (word & ~UINT64_C(0xffffffffff)) | 0xe9 | (uint64_t)(uint32_t)rel << 8;
-    __atomic_store_n(place, word, __ATOMIC_RELEASE);
-}
 
 static void unhash(BlockCache *c, Block *b)
 {
@@ -265,9 +277,12 @@ static void kill_block(BlockCache *c, Block *b)
     g_assert(b->state == BLOCK_LIVE);
     b->state = BLOCK_DEAD;
     unhash(c, b);
-    close_entry(b, 0);
+    put_jump(c, b->writable, b->code + b->dead_off);
     if (b->live_off != 0) {
-        close_entry(b, b->live_off);
+        put_jump(c, b->writable + b->live_off, b->code + b->dead_off);
+    }
+    if (b->warm_off != 0) {
+        put_jump(c, b->writable + b->warm_off, b->code + b->warm_dead_off);
     }
     c->n_dead++;
 }
@@ -301,7 +316,8 @@ void cache_kill_region(BlockCache *c, unsigned region)
         Block *b = g_ptr_array_index(c->blocks, i);
         for (unsigned k = 0; b != NULL && k < b->n_exits; k++) {
             if (b->exit[k].to != NULL && b->exit[k].to->region == region) {
-                point_exit(c, &b->exit[k], b->code + b->exit[k].stub_off);
+                aim_early(c, b, &b->exit[k], NULL);
+                aim(c, b->exit[k].rel32, b->code + b->exit[k].stub_off);
                 b->exit[k].to = NULL;
             }
         }
@@ -330,11 +346,20 @@ void cache_next_region(BlockCache *c)
 
 void cache_link(BlockCache *c, Block *b, unsigned k, Block *to)
 {
-    if (c->config->chain && c->config->verify == 0 && !dump_wants_exec() && b->exit[k].rel32 != NULL &&
-        b->state == BLOCK_LIVE && to->state == BLOCK_LIVE) {
-        /* Whoever leaves a block has in the host what its instructions wanted there. */
-        point_exit(c, &b->exit[k], to->code + ((to->vec & ~b->vec) == 0 ? to->live_off : 0));
-        b->exit[k].to = to;
-        c->n_links++;
+    BlockExit *x = &b->exit[k];
+    bool vec = (to->vec & ~b->vec) == 0; /* whoever leaves a block has in the host what it wanted there */
+    const uint8_t *entry = to->code + (vec ? to->live_off : 0);
+
+    if (!c->config->chain || c->config->verify != 0 || dump_wants_exec() || x->rel32 == NULL ||
+        b->state != BLOCK_LIVE || to->state != BLOCK_LIVE) {
+        return;
     }
+    aim(c, x->rel32, entry);
+    if (vec && to->warm_off != 0 && to->warm == x->warm) {
+        aim_early(c, b, x, to->code + to->warm_off);
+    } else {
+        aim_early(c, b, x, x->warm == 0 ? entry : NULL);
+    }
+    x->to = to;
+    c->n_links++;
 }

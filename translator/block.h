@@ -83,14 +83,27 @@ typedef enum {
 
 typedef struct Block Block;
 
+/*
+ * A linkable exit ends in a jump that is taken with nothing borrowed.  Before that, where the block's own
+ * borrowed registers are still borrowed, is a conditional jump or a nop that a link to a block that wants
+ * the very same registers turns into a jump to its warm entry.
+ */
 typedef struct {
     uint64_t target;           /* guest rip                                                      */
     uint8_t *rel32;            /* of the jump (writable view) or NULL: not linkable              */
+    uint8_t *jcc;              /* rel32 of the conditional jump that led here, or NULL           */
+    uint8_t *early;            /* ... or the nop, or NULL                                        */
     uint32_t stub_off;         /* host offset the jump has while unlinked                        */
+    uint16_t early_off;        /* ... where jcc leads, and where the nop ends                    */
+    uint16_t warm;             /* registers borrowed at jcc or early                             */
     Block *to;                 /* linked to, or NULL                                             */
 } BlockExit;
 
 enum { BLOCK_EXITS = 2, BLOCK_ENTRY_NOP = 5 };
+#define BLOCK_NOP_BYTES 0x0f, 0x1f, 0x44, 0x00, 0x00
+
+/* Where a block has the choice, it borrows these for look-ups: r9, r10, r11, which callers expect least of. */
+enum { BLOCK_WARM_USUAL = 1 << 9 | 1 << 10 | 1 << 11 };
 
 struct Block {
     uint64_t lin, offset;      /* key                                                            */
@@ -98,7 +111,10 @@ struct Block {
     uint32_t id;
     uint16_t host_len, n_marks, guest_len;
     uint16_t live_off;         /* entry for those who have the vector state `vec` in the host    */
-    uint16_t vec_off;          /* end of the prologue, rcx still borrowed                        */
+    uint16_t vec_off;          /* end of its wait for vector state, rcx still borrowed           */
+    uint16_t warm_off;         /* entry for those who have borrowed the registers `warm`, or 0   */
+    uint16_t warm;
+    uint16_t usual_off;        /* entry for those who have borrowed BLOCK_WARM_USUAL             */
     uint8_t n_insns, n_exits, state, region;
     uint8_t n_exec;
     uint8_t vec;               /* VEC_HALF_* that its instructions want in the host              */
@@ -109,6 +125,7 @@ struct Block {
     Site *sites;
     X86Insn *exec;             /* for HELPER_EXEC, n_exec of them                                */
     uint32_t dead_off;         /* host offset of the exit to itself                              */
+    uint32_t warm_dead_off;    /* ... from the warm entry                                        */
     BlockExit exit[BLOCK_EXITS];
     Block *hash_next, *page_next;
     uint8_t n_checks;          /* lockstep.c: first runs that were compared                      */

@@ -69,7 +69,7 @@ static const uint8_t *find_far(TransCpu *tc, uint64_t rip)
         __atomic_load_n(&tc->shared->evicting, __ATOMIC_ACQUIRE)) {
         return NULL;
     }
-    trans_jump_cache_add(tc, rip, f->code);
+    trans_jump_cache_add(tc, rip, f->code, f->warm);
     return f->code;
 }
 

@@ -18,48 +18,68 @@ static void gen_borrow_at_exit(Gen *g, unsigned k, unsigned reg)
     }
 }
 
+/* The jump cache's entry at a constant place: its code when it is for `target`. */
+static void gen_exit_by_cache(Gen *g, unsigned k, uint64_t target)
+{
+    Emit *e = g->e;
+    unsigned slot = (unsigned)(target >> 1) & (g->p->config->jump_cache - 1);
+    unsigned t = g->scratch[0];
+    bool usual = g->warm == BLOCK_WARM_USUAL;
+    uint8_t *hit, *miss;
+
+    /* rcx = ntag + target + key, 0 on a hit */
+    gen_borrow_at_exit(g, k, GPR_RCX);
+    gen_borrow_at_exit(g, k, t);
+    emit_fs_load(e, GPR_RCX, gen_field(g, VCB_JC_NTAG + 8 * (int)slot));
+    emit_fs_load(e, t, gen_field(g, VCB_JC_KEY));
+    emit_lea_sum(e, GPR_RCX, GPR_RCX, t);
+    emit_mov_ri(e, t, target);
+    emit_lea_sum(e, GPR_RCX, GPR_RCX, t);
+    hit = emit_jrcxz(e);
+    miss = emit_jmp(e, emit_here(e));
+    emit_patch8(e, hit);
+    gen_give_back_but(g, usual ? g->warm : 0);
+    emit_fs_jmp(e, gen_field(g, (usual ? VCB_JC_WARM : VCB_JC_CODE) + 8 * (int)slot));
+    emit_patch32(e, miss);
+    gen_give_back(g);
+}
+
 /*
- * Leave for a constant rip; flags are in the host, nothing is borrowed.
+ * Leave for a constant rip; flags are in the host, what the prologue borrowed may still be.
  *
  * On the same page the jump is linkable: while this block runs, its page is mapped where it was, so
- * the target is where it was.  On another page the mapping may have changed; the jump cache, which
- * a TLB flush clears, knows.
+ * the target is where it was.  A link to a block that borrows the same registers leaves them borrowed
+ * (`early`).  On another page the mapping may have changed; the jump cache, which a TLB flush
+ * clears, knows.
  */
 void gen_exit(Gen *g, unsigned k, uint64_t target)
 {
     BlockExit *x = &g->b->exit[k];
     Emit *e = g->e;
+    uint16_t was = g->borrowed;
 
     x->target = target;
+    x->warm = was & (uint16_t)~g->own;
     g->b->n_exits = (uint8_t)MAX(g->b->n_exits, k + 1);
     gen_mark_as(g, k, MARK_EXIT);
     if (same_page(g, target)) {
+        if (x->warm != 0 && x->jcc == NULL) {
+            x->early = gen_patchable_nop(g);
+            x->early_off = emit_offset(e);
+        }
+        gen_give_back(g);
+        g->borrowed = g->own;
+        gen_mark_as(g, k, MARK_EXIT);
         emit_align(e, 4, 3);
         x->rel32 = emit_jmp(e, emit_here(e) + 5);
     } else {
-        unsigned slot = (unsigned)(target >> 1) & (g->p->config->jump_cache - 1);
-        unsigned t = g->scratch[0];
-        uint16_t was = g->borrowed;
-        /* rcx = ntag + target + key, 0 on a hit */
-        gen_borrow_at_exit(g, k, GPR_RCX);
-        gen_borrow_at_exit(g, k, t);
-        emit_fs_load(e, GPR_RCX, gen_field(g, VCB_JC_NTAG + 8 * (int)slot));
-        emit_fs_load(e, t, gen_field(g, VCB_JC_KEY));
-        emit_lea_sum(e, GPR_RCX, GPR_RCX, t);
-        emit_mov_ri(e, t, target);
-        emit_lea_sum(e, GPR_RCX, GPR_RCX, t);
-        uint8_t *hit = emit_jrcxz(e);
-        uint8_t *miss = emit_jmp(e, emit_here(e));
-        emit_patch8(e, hit);
-        gen_give_back(g);
-        emit_fs_jmp(e, gen_field(g, VCB_JC_CODE + 8 * (int)slot));
-        emit_patch32(e, miss);
-        gen_give_back(g);
-        g->borrowed = was;
+        gen_exit_by_cache(g, k, target);
+        g->borrowed = g->own;
     }
     x->stub_off = emit_offset(e);
     gen_mark_as(g, k, MARK_EXIT);
     gen_leave(g, k, SITE_EXIT);
+    g->borrowed = was;
 }
 
 /*
@@ -68,19 +88,21 @@ void gen_exit(Gen *g, unsigned k, uint64_t target)
  *
  *   pext rcx, target, [mask]; mov t, [code + 8*rcx]; mov rcx, [ntag + 8*rcx]
  *   rcx += key + target; jrcxz 1f; jmp miss
- *   1: mov [resume], t; mov [rip], target; add rsp, pop; ...; jmp [resume]
+ *   1: mov [rip], target; add rsp, pop; ...
+ * and, the usual registers staying borrowed, jmp t; else, t in [resume] before ..., jmp [resume]
  */
 static void emit_exit_indirect(Gen *g, unsigned target, int32_t pop)
 {
     Emit *e = g->e;
     unsigned t = gen_scratch(g, 1), u = gen_scratch(g, 2), retry;
+    bool usual = g->warm == BLOCK_WARM_USUAL;
     uint8_t *hit;
     Site *s;
 
     gen_borrow(g, GPR_RCX);
     retry = emit_offset(e);
     emit_fs_pext(e, GPR_RCX, target, gen_field(g, VCB_JC_MASK));
-    emit_fs_load_indexed(e, t, gen_field(g, VCB_JC_CODE), GPR_RCX);
+    emit_fs_load_indexed(e, t, gen_field(g, usual ? VCB_JC_WARM : VCB_JC_CODE), GPR_RCX);
     emit_fs_load_indexed(e, GPR_RCX, gen_field(g, VCB_JC_NTAG), GPR_RCX);
     emit_fs_load(e, u, gen_field(g, VCB_JC_KEY));
     emit_lea_sum(e, GPR_RCX, GPR_RCX, u);
@@ -90,16 +112,24 @@ static void emit_exit_indirect(Gen *g, unsigned target, int32_t pop)
     s->reg = (uint8_t)target;
     s->retry_off = (uint16_t)retry;
     emit_patch8(e, hit);
-    emit_fs_store(e, gen_field(g, VCB_RESUME), t);
     emit_fs_store(e, gen_field(g, VCB_RIP), target);
+    if (!usual) {
+        emit_fs_store(e, gen_field(g, VCB_RESUME), t);
+    }
     if (pop != 0) {
         gen_word_lea(g, GPR_RSP, GPR_RSP, pop);
     }
     g->bits |= MARK_POST;
     gen_mark(g);
-    gen_come_home(g);
-    gen_mark(g);
-    emit_fs_jmp(e, gen_field(g, VCB_RESUME));
+    if (usual) {
+        gen_come_home_warm(g);
+        gen_mark(g);
+        emit_jmp_reg(e, t);
+    } else {
+        gen_come_home(g);
+        gen_mark(g);
+        emit_fs_jmp(e, gen_field(g, VCB_RESUME));
+    }
     g->bits &= (uint8_t)~MARK_POST;
 }
 
@@ -125,26 +155,29 @@ static void emit_push_return(Gen *g)
 void gen_call(Gen *g)
 {
     emit_push_return(g);
-    gen_flags_to_host(g);
+    if (g->p->flags_out != 0) {
+        gen_flags_to_host(g);
+    }
     gen_word_lea(g, GPR_RSP, GPR_RSP, -(int32_t)gen_word(g));
     gen_mark_as(g, 0, MARK_EXIT);
     g->b->exit[0].target = g->in->target;
-    gen_give_back(g);
-    g->borrowed = g->own;
     g->flags = FLAGS_IN_HOST;
+    gen_come_home_warm(g);
     gen_exit(g, 0, g->in->target);
 }
 
 void gen_jcc(Gen *g)
 {
     uint64_t next = gen_rip_at(g, g->in->off + g->in->len);
-    uint8_t *taken;
+    BlockExit *taken = &g->b->exit[1];
 
-    gen_come_home(g);
+    gen_come_home_warm(g);
     gen_mark(g);
-    taken = emit_jcc(g->e, g->in->cc, emit_here(g->e));
+    emit_align(g->e, 4, 2);
+    taken->jcc = emit_jcc(g->e, g->in->cc, emit_here(g->e));
     gen_exit(g, 0, next);
-    emit_patch32(g->e, taken);
+    emit_patch32(g->e, taken->jcc);
+    taken->early_off = emit_offset(g->e);
     gen_exit(g, 1, g->in->target);
 }
 

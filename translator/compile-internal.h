@@ -25,6 +25,7 @@ typedef struct {
 
     uint16_t own;              /* env_own_regs(): always among the borrowed */
     uint16_t borrowed;
+    uint16_t warm;             /* borrowed from the prologue to the exits */
     FlagsAt flags;
     uint8_t bits;              /* MARK_* besides the flags */
     uint8_t scratch[16], n_scratch; /* free registers, best first */
@@ -69,10 +70,16 @@ void gen_flags_to_host(Gen *g);
  * say where they are. */
 void gen_flags_for_insn(Gen *g);
 void gen_flags_after_insn(Gen *g);
-/* Give every guest value back.  The slots stay valid, so marks inside need not follow. */
+/* Give every guest value back, but for the registers `keep`.  The slots stay valid, so marks inside need
+ * not follow. */
 void gen_give_back(Gen *g);
-/* Before an exit: flags home, registers home.  Afterwards nothing is borrowed. */
+void gen_give_back_but(Gen *g, uint16_t keep);
+/* Before an exit: flags home, registers home.  Afterwards nothing is borrowed, or what the prologue
+ * borrowed (warm). */
 void gen_come_home(Gen *g);
+void gen_come_home_warm(Gen *g);
+/* BLOCK_ENTRY_NOP bytes that block.c may turn into a jump by one aligned store. */
+uint8_t *gen_patchable_nop(Gen *g);
 
 /* -- Leaving ------------------------------------------------------------------------------------------ */
 
@@ -123,7 +130,8 @@ void gen_helper(Gen *g);
 
 /* -- compile-flow.c ------------------------------------------------------------------------------------ */
 
-/* Leave by exit k for a constant rip; flags are in the host, nothing is borrowed. */
+/* Leave by exit k for a constant rip; flags are in the host, nothing is borrowed or what gen_come_home_warm()
+ * left. */
 void gen_exit(Gen *g, unsigned k, uint64_t target);
 void gen_call(Gen *g);
 void gen_jcc(Gen *g);

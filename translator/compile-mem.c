@@ -76,6 +76,58 @@ static void emit_tlb(Gen *g, unsigned a, unsigned t, unsigned u, unsigned size, 
     s->hit_off = (uint16_t)emit_offset(g->e);
 }
 
+/*
+ * The same without touching flags; rcx is clobbered too:
+ *
+ *   rorx t, a, 7; pext t, t, [mask*32]; rorx t, t, 59; add t, [entries]     (as mov u; lea t)
+ *   lea rcx, [a + size - 1]; pext, pdep rcx, rcx, [page mask]
+ *   rcx += [space] - [t + load or store]                                     (as not u; lea rcx)
+ *   jrcxz 1f; jmp slow; 1: add a, [t + addend]
+ */
+static void emit_tlb_quiet(Gen *g, unsigned a, unsigned t, unsigned u, unsigned size, bool write)
+{
+    unsigned retry = emit_offset(g->e);
+    Emit *e = g->e;
+    uint8_t *hit;
+    Site *s;
+
+    if (stress_hit(STRESS_slow_path)) {
+        gen_slow_jmp(g, HELPER_INTERP);
+    }
+    emit_rorx(e, t, a, GUEST_PAGE_SHIFT - 5);
+    emit_fs_pext(e, t, t, gen_field(g, VCB_TLB_MASK));
+    emit_rorx(e, t, t, 64 - 5);
+    emit_fs_load(e, u, gen_field(g, VCB_TLB_ENTRY));
+    emit_lea_sum(e, t, t, u);
+    emit_lea(e, GPR_RCX, a, (int32_t)size - 1);
+    emit_fs_pext(e, GPR_RCX, GPR_RCX, gen_field(g, VCB_PAGE_MASK));
+    emit_fs_pdep(e, GPR_RCX, GPR_RCX, gen_field(g, VCB_PAGE_MASK));
+    emit_fs_load(e, u, gen_field(g, VCB_TLB_SPACE));
+    emit_lea_sum(e, GPR_RCX, GPR_RCX, u);
+    emit_load(e, u, t, write ? (int)offsetof(TlbEntry, store) : (int)offsetof(TlbEntry, load));
+    emit_not(e, u);
+    emit_lea_full(e, GPR_RCX, GPR_RCX, u, 0, 1);
+    hit = emit_jrcxz(e);
+    s = gen_slow_jmp(g, HELPER_LOOKUP);
+    emit_patch8(e, hit);
+    emit_load(e, t, t, (int)offsetof(TlbEntry, addend));
+    emit_lea_sum(e, a, a, t);
+    s->reg = (uint8_t)a;
+    s->size = (uint8_t)size;
+    s->write = write;
+    s->may_raise = g->in->vec == 0;
+    s->retry_off = (uint16_t)retry;
+    s->hit_off = (uint16_t)emit_offset(g->e);
+}
+
+/* Flags are live and in the host, and this is the block's last look-up, or the last but one: else it is
+ * cheaper to put them aside once.  rcx is free at the block's end. */
+static bool is_quiet(const Gen *g)
+{
+    return g->flags == FLAGS_IN_HOST && g->in->flags_live != 0 && g->in->plan >= PLAN_CALL &&
+           g->p->config->quiet;
+}
+
 void gen_word_lea(Gen *g, unsigned dst, unsigned base, int32_t disp)
 {
     (g->p->code32 ? emit_lea32 : emit_lea)(g->e, dst, base, disp);
@@ -95,6 +147,12 @@ unsigned gen_stack(Gen *g, unsigned base, int32_t disp, bool write)
 {
     unsigned a = gen_scratch(g, 0), t = gen_scratch(g, 1), u = gen_scratch(g, 2);
 
+    if (is_quiet(g)) {
+        gen_word_lea(g, a, base, disp);
+        gen_borrow(g, GPR_RCX);
+        emit_tlb_quiet(g, a, t, u, gen_word(g), write);
+        return a;
+    }
     gen_free_flags(g);
     gen_word_lea(g, a, base, disp);
     emit_tlb(g, a, t, u, gen_word(g), write);
@@ -106,6 +164,12 @@ unsigned gen_operand_address(Gen *g)
     const ZydisDecodedOperand *m = &g->in->op[g->in->mem];
     unsigned a = gen_scratch(g, 0), t = gen_scratch(g, 1), u = gen_scratch(g, 2);
 
+    if (!g->p->code32 && is_quiet(g)) { /* in 32-bit code a segment's base is added with flags */
+        emit_linear(g, a, t, m);
+        gen_borrow(g, GPR_RCX);
+        emit_tlb_quiet(g, a, t, u, g->in->mem_size, g->in->mem_write);
+        return a;
+    }
     gen_free_flags(g);
     emit_linear(g, a, t, m);
     emit_tlb(g, a, t, u, g->in->mem_size, g->in->mem_write);

@@ -57,22 +57,43 @@ unsigned gen_scratch(Gen *g, unsigned n)
     return g->scratch[n];
 }
 
-/* Give every guest value back.  The slots stay valid, so marks inside need not follow. */
-void gen_give_back(Gen *g)
+void gen_give_back_but(Gen *g, uint16_t keep)
 {
     for (unsigned r = 0; r < 16; r++) {
-        if ((g->borrowed & ~g->own & 1u << r) != 0) {
+        if ((g->borrowed & ~g->own & ~keep & 1u << r) != 0) {
             emit_fs_load(g->e, r, gen_saved_slot(g, r));
         }
     }
 }
 
+void gen_give_back(Gen *g)
+{
+    gen_give_back_but(g, 0);
+}
+
+/* Has the block an instruction that takes three scratch registers for a look-up? */
+static bool looks_up(const Plan *p)
+{
+    for (unsigned i = 0; i < p->n; i++) {
+        switch (p->insn[i].plan) {
+        case PLAN_MEM: case PLAN_PUSH: case PLAN_PUSH_MEM: case PLAN_POP: case PLAN_LEAVE:
+        case PLAN_CALL: case PLAN_CALL_IND: case PLAN_JMP_IND: case PLAN_RET:
+            return true;
+        default:
+            break;
+        }
+    }
+    return false;
+}
+
 static void find_scratch(Gen *g)
 {
-    /* Registers without a REX or SIB special case first; rcx and rax last, because the first
+    /* What the block before has borrowed; but the jump cache knows only the usual registers. */
+    unsigned hint = g->p->insn[g->p->n - 1].plan >= PLAN_JMP_IND ? BLOCK_WARM_USUAL : g->p->warm_hint;
+    /* BLOCK_WARM_USUAL first, so that most blocks agree; rcx and rax last, because the first
      * three are for addresses while rcx compares (jrcxz) and rax moves flags (lahf). */
-    static const uint8_t order[] = {GPR_RDX, GPR_RSI, GPR_RDI, GPR_RBX, GPR_R8, GPR_R9, GPR_R10,
-                                    GPR_R11, GPR_R14, GPR_R15, GPR_R13, GPR_R12, GPR_RBP, GPR_RCX,
+    static const uint8_t order[] = {GPR_R11, GPR_R10, GPR_R9, GPR_R8, GPR_RDX, GPR_RSI, GPR_RDI,
+                                    GPR_RBX, GPR_R14, GPR_R15, GPR_R13, GPR_R12, GPR_RBP, GPR_RCX,
                                     GPR_RAX};
 
     for (unsigned i = 0; i < ARRAY_LEN(order); i++) {
@@ -80,9 +101,16 @@ static void find_scratch(Gen *g)
             g->scratch[g->n_scratch++] = order[i];
         }
     }
-    for (unsigned i = 0; i < ARRAY_LEN(order); i++) {
-        if (((g->p->regs | g->own) & 1u << order[i]) == 0) {
-            g->scratch[g->n_scratch++] = order[i];
+    for (unsigned hinted = 2; hinted-- > 0;) {
+        for (unsigned i = 0; i < ARRAY_LEN(order); i++) {
+            if (((g->p->regs | g->own) & 1u << order[i]) == 0 && (hint >> order[i] & 1) == hinted) {
+                g->scratch[g->n_scratch++] = order[i];
+            }
+        }
+    }
+    if (g->p->config->warm && g->own == 0 && looks_up(g->p)) {
+        for (unsigned i = 0; i < 3; i++) {
+            g->warm |= (uint16_t)(1u << g->scratch[i]);
         }
     }
 }
@@ -151,7 +179,7 @@ void gen_free_flags(Gen *g)
 void gen_flags_for_insn(Gen *g)
 {
     const PlanInsn *in = g->in;
-    uint16_t after = g->insn + 1 < g->p->n ? g->p->insn[g->insn + 1].flags_live : FLAGS_ARITH;
+    uint16_t after = g->insn + 1 < g->p->n ? g->p->insn[g->insn + 1].flags_live : g->p->flags_out;
 
     if (in->flags_read != 0 || (in->flags_maybe != 0 && (after & ~in->flags_kill) != 0)) {
         gen_flags_to_host(g);
@@ -207,12 +235,24 @@ static void gen_site_stubs(Gen *g)
     }
 }
 
+static void come_home_but(Gen *g, uint16_t keep)
+{
+    if ((g->p->flags_out | g->in->flags_read) != 0) {
+        gen_flags_to_host(g);
+    }
+    gen_give_back_but(g, keep);
+    g->borrowed &= (uint16_t)(g->own | keep);
+    g->flags = FLAGS_IN_HOST;
+}
+
 void gen_come_home(Gen *g)
 {
-    gen_flags_to_host(g);
-    gen_give_back(g);
-    g->borrowed = g->own;
-    g->flags = FLAGS_IN_HOST;
+    come_home_but(g, 0);
+}
+
+void gen_come_home_warm(Gen *g)
+{
+    come_home_but(g, g->warm);
 }
 
 /* -- Instructions ----------------------------------------------------------------------------- */
@@ -259,7 +299,7 @@ static void gen_insn(Gen *g)
     case PLAN_INTERP:
     case PLAN_INTERP_END: gen_interp(g); break;
     case PLAN_JMP:
-        gen_come_home(g);
+        gen_come_home_warm(g);
         gen_exit(g, 0, g->in->target);
         break;
     case PLAN_JCC: gen_jcc(g); break;
@@ -270,15 +310,24 @@ static void gen_insn(Gen *g)
     }
 }
 
+uint8_t *gen_patchable_nop(Gen *g)
+{
+    static const uint8_t nop[BLOCK_ENTRY_NOP] = {BLOCK_NOP_BYTES};
+    uint8_t *at;
+
+    emit_align(g->e, 8, 0);
+    at = g->e->cur;
+    emit_bytes(g->e, nop, sizeof nop);
+    return at;
+}
+
 /* -- The block -------------------------------------------------------------------------------- */
 
 static void gen_entry_nop(Gen *g)
 {
-    static const uint8_t nop[BLOCK_ENTRY_NOP] = {0x0f, 0x1f, 0x44, 0x00, 0x00};
-
-    emit_align(g->e, 8, 0); /* block.c patches it by one aligned store */
+    emit_align(g->e, 8, 0);
     gen_mark_as(g, BLOCK_EXITS, MARK_EXIT);
-    emit_bytes(g->e, nop, sizeof nop);
+    gen_patchable_nop(g);
 }
 
 /* rcx = the "dead" word of one half of the vector state; not 0: out to have it loaded. */
@@ -293,19 +342,14 @@ static void gen_want_half(Gen *g, int dead)
 }
 
 /*
- * Entry; then, where the block has vector instructions, see to it that the vector state is in the
+ * Where the block has vector instructions, see to it that the vector state is in the
  * host:
  *   mov [saved rcx], rcx; mov rcx, [vec_dead]; jrcxz 1f; leave; 1: mov rcx, [saved rcx]
- * Nothing here touches flags.
  */
-static void gen_prologue(Gen *g)
+static void gen_want_vectors(Gen *g)
 {
     uint8_t vec = g->b->vec;
 
-    gen_entry_nop(g);
-    if (vec == 0) {
-        return;
-    }
     gen_borrow(g, GPR_RCX);
     gen_mark_as(g, BLOCK_EXITS, MARK_EXIT);
     if ((vec & VEC_HALF_SSE) != 0) {
@@ -323,6 +367,33 @@ static void gen_prologue(Gen *g)
     gen_entry_nop(g);
 }
 
+/* Borrow the registers for look-ups; the warm entry is for those who have borrowed the same. */
+static void gen_warm_up(Gen *g)
+{
+    for (unsigned r = 0; r < 16; r++) {
+        if ((g->warm & 1u << r) != 0) {
+            emit_fs_store(g->e, gen_saved_slot(g, r), r);
+        }
+    }
+    g->borrowed |= g->warm;
+    gen_mark_as(g, BLOCK_EXITS, MARK_EXIT);
+    emit_align(g->e, 8, 0);
+    g->b->warm_off = (uint16_t)emit_offset(g->e);
+    gen_entry_nop(g);
+}
+
+/* Nothing here touches flags. */
+static void gen_prologue(Gen *g)
+{
+    gen_entry_nop(g);
+    if (g->b->vec != 0) {
+        gen_want_vectors(g);
+    }
+    if (g->warm != 0) {
+        gen_warm_up(g);
+    }
+}
+
 /* Behind the last instruction, where that does not end the block itself. */
 static void gen_fall_through(Gen *g)
 {
@@ -332,7 +403,8 @@ static void gen_fall_through(Gen *g)
     g->bits = MARK_EXIT;
     g->b->exit[0].target = next;
     gen_mark(g);
-    gen_come_home(g);
+    g->in = &(const PlanInsn){.plan = PLAN_NOTHING}; /* the last one is over and reads no flags */
+    gen_come_home_warm(g);
     g->bits = 0;
     gen_exit(g, 0, next);
 }
@@ -355,6 +427,38 @@ static void gen_body(Gen *g)
     if (g->p->insn[g->p->n - 1].plan < PLAN_INTERP_END) {
         gen_fall_through(g);
     }
+}
+
+/* The entry for those who come by the jump cache with the usual registers borrowed. */
+static void gen_usual_entry(Gen *g)
+{
+    if (g->own != 0) {
+        return; /* nobody has borrowed anything */
+    }
+    if (g->b->vec == 0 && g->warm == BLOCK_WARM_USUAL) {
+        g->b->usual_off = g->b->warm_off;
+        return;
+    }
+    g->b->usual_off = (uint16_t)emit_offset(g->e);
+    g->borrowed = BLOCK_WARM_USUAL;
+    gen_mark_as(g, BLOCK_EXITS, MARK_EXIT);
+    gen_give_back(g);
+    g->borrowed = 0;
+    gen_mark_as(g, BLOCK_EXITS, MARK_EXIT);
+    emit_jmp(g->e, g->b->code);
+}
+
+/* Where entries of a dead block lead. */
+static void gen_dead_stubs(Gen *g)
+{
+    g->borrowed = g->own | g->warm;
+    gen_mark_as(g, BLOCK_EXITS, MARK_EXIT);
+    g->b->warm_dead_off = emit_offset(g->e);
+    gen_give_back(g);
+    g->borrowed = g->own;
+    gen_mark_as(g, BLOCK_EXITS, MARK_EXIT);
+    g->b->dead_off = emit_offset(g->e);
+    gen_leave(g, BLOCK_EXITS, SITE_EXIT);
 }
 
 /* Copy what was found out into the block. */
@@ -384,16 +488,16 @@ bool compile_block(Block *b, const Plan *p, Emit *e)
     g->flags = FLAGS_IN_HOST;
     g->bits = 0;
     g->n_scratch = g->n_marks = g->n_sites = 0;
+    g->warm = 0;
     b->writable = e->start;
     b->code = e->start + e->exec_delta;
     b->vec = p->vec;
     find_scratch(g);
+    b->warm = g->warm;
     gen_body(g);
     gen_site_stubs(g);
-    g->borrowed = g->own;
-    gen_mark_as(g, BLOCK_EXITS, MARK_EXIT);
-    b->dead_off = emit_offset(e);
-    gen_leave(g, BLOCK_EXITS, SITE_EXIT);
+    gen_usual_entry(g);
+    gen_dead_stubs(g);
     if (!e->full) {
         finish_block(g);
     }

@@ -302,15 +302,50 @@ void emit_fs_jmp(Emit *e, int32_t off)
     put_fs_abs(e, 4, off);
 }
 
-void emit_fs_pext(Emit *e, unsigned dst, unsigned src, int32_t off)
+/* VEX.LZ.pp.0F38.W1 F5 /r: dst, vvvv = src, r/m = mask */
+static void put_fs_bits(Emit *e, unsigned pp, unsigned dst, unsigned src, int32_t off)
 {
-    /* VEX.LZ.F3.0F38.W1 F5 /r: pext dst, vvvv = src, r/m = mask */
     emit8(e, 0x64);
     emit8(e, 0xc4);
     emit8(e, (uint8_t)((dst & 8 ? 0 : 0x80) | 0x60 | 2));
-    emit8(e, (uint8_t)(0x80 | (~src & 15) << 3 | 2));
+    emit8(e, (uint8_t)(0x80 | (~src & 15) << 3 | pp));
     emit8(e, 0xf5);
     put_fs_abs(e, dst, off);
+}
+
+void emit_fs_pext(Emit *e, unsigned dst, unsigned src, int32_t off)
+{
+    put_fs_bits(e, 2, dst, src, off);
+}
+
+void emit_fs_pdep(Emit *e, unsigned dst, unsigned src, int32_t off)
+{
+    put_fs_bits(e, 3, dst, src, off);
+}
+
+void emit_rorx(Emit *e, unsigned dst, unsigned src, unsigned count)
+{
+    /* VEX.LZ.F2.0F3A.W1 F0 /r ib */
+    emit8(e, 0xc4);
+    emit8(e, (uint8_t)((dst & 8 ? 0 : 0x80) | 0x40 | (src & 8 ? 0 : 0x20) | 3));
+    emit8(e, 0xfb);
+    emit8(e, 0xf0);
+    emit8(e, (uint8_t)(0xc0 | (dst & 7) << 3 | (src & 7)));
+    emit8(e, (uint8_t)count);
+}
+
+void emit_not(Emit *e, unsigned reg)
+{
+    put_rex(e, REX_W, 0, 0, reg);
+    emit8(e, 0xf7);
+    emit8(e, (uint8_t)(0xd0 | (reg & 7)));
+}
+
+void emit_jmp_reg(Emit *e, unsigned reg)
+{
+    put_rex(e, 0, 0, 0, reg);
+    emit8(e, 0xff);
+    emit8(e, (uint8_t)(0xe0 | (reg & 7)));
 }
 
 /* -- Arithmetic ------------------------------------------------------------------------------- */

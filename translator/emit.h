@@ -77,6 +77,10 @@ void emit_fs_store8(Emit *e, int32_t off, unsigned src);            /* mov byte 
 void emit_fs_store_imm8(Emit *e, int32_t off, uint8_t imm);         /* mov byte fs:[off], imm  */
 void emit_fs_jmp(Emit *e, int32_t off);                             /* jmp fs:[off]            */
 void emit_fs_pext(Emit *e, unsigned dst, unsigned src, int32_t off);/* pext dst, src, fs:[off] */
+void emit_fs_pdep(Emit *e, unsigned dst, unsigned src, int32_t off);/* pdep dst, src, fs:[off] */
+void emit_rorx(Emit *e, unsigned dst, unsigned src, unsigned count);/* rorx dst, src, count    */
+void emit_not(Emit *e, unsigned reg);                               /* not reg                 */
+void emit_jmp_reg(Emit *e, unsigned reg);                           /* jmp reg                 */
 
 /* -- Arithmetic; these write flags --------------------------------------------------------------- */
 

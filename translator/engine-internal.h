@@ -15,7 +15,7 @@ enum { COLD_SLOTS = 1 << 14, FAR_SIZE = 1 << 15 };
 /* The jump cache's bigger brother, searched at the border. */
 typedef struct {
     uint64_t tag;              /* rip + Vcb.jc_key                                       */
-    const uint8_t *code;
+    const uint8_t *code, *warm;
     uint64_t epoch;            /* valid while equal to TransCpu.far_epoch                */
 } FarEntry;
 
@@ -51,6 +51,7 @@ struct TransCpu {
     Block *link_block;         /* exit that led to the dispatcher, to be linked          */
     unsigned link_exit;
     uint64_t link_evictions;
+    uint16_t link_warm;        /* registers it has borrowed                              */
 
     /* From the signal handler */
     Block *kick_block;
@@ -91,7 +92,7 @@ bool trans_mode_is_translated(const CpuState *cpu);
  * halves `vec` in the host. */
 void trans_aim(TransCpu *tc, const uint8_t *resume, uint8_t vec);
 void trans_set_inside(TransCpu *tc, bool inside);
-void trans_jump_cache_add(TransCpu *tc, uint64_t rip, const uint8_t *code);
+void trans_jump_cache_add(TransCpu *tc, uint64_t rip, const uint8_t *code, const uint8_t *warm);
 /* True: vcb.resume is where to go.  False: run() returns tc->exit. */
 bool trans_dispatch(TransCpu *tc);
 

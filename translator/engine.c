@@ -131,6 +131,7 @@ static Block *make_block(TransCpu *tc, const uint8_t *code, uint64_t offset, uin
     Block *b;
     Emit e;
 
+    tc->plan.warm_hint = tc->link_warm;
     if (!front_plan(&tc->plan, cpu->rip, code, room, max, plan_env, isa_allowed, cpu)) {
         return NULL;
     }
@@ -205,18 +206,23 @@ static Block *block_at_rip(TransCpu *tc)
 
 /* -- Dispatch --------------------------------------------------------------------------------- */
 
-void trans_jump_cache_add(TransCpu *tc, uint64_t rip, const uint8_t *code)
+void trans_jump_cache_add(TransCpu *tc, uint64_t rip, const uint8_t *code, const uint8_t *warm)
 {
     unsigned slot = (unsigned)(rip >> 1) & (tc->config->jump_cache - 1);
 
     tc->vcb->jc_ntag[slot] = 0 - (rip + tc->vcb->jc_key);
     tc->vcb->jc_code[slot] = (uint64_t)(uintptr_t)code;
+    tc->vcb->jc_warm[slot] = (uint64_t)(uintptr_t)warm;
 }
 
-static void far_add(TransCpu *tc, uint64_t rip, const uint8_t *code)
+/* The caches keyed by rip learn of b. */
+static void remember_block(TransCpu *tc, const Block *b)
 {
-    *far_slot(tc, rip) =
-        (FarEntry){.tag = rip + tc->vcb->jc_key, .code = code, .epoch = tc->far_epoch};
+    const uint8_t *warm = b->code + b->usual_off;
+
+    trans_jump_cache_add(tc, b->lin, b->code, warm);
+    *far_slot(tc, b->lin) = (FarEntry){.tag = b->lin + tc->vcb->jc_key, .code = b->code, .warm = warm,
+                                       .epoch = tc->far_epoch};
 }
 
 void trans_set_inside(TransCpu *tc, bool inside)
@@ -246,6 +252,8 @@ static bool find_way(TransCpu *tc)
         pthread_cond_wait(&tc->shared->evicted, &tc->cache->lock.mutex);
         from = NULL;
     }
+    tc->link_warm = from != NULL && tc->link_evictions == tc->cache->evictions
+                        ? from->exit[tc->link_exit].warm : 0;
     b = block_at_rip(tc);
     if (from != NULL && tc->link_evictions != tc->cache->evictions) {
         from = NULL; /* freed meanwhile */
@@ -258,8 +266,7 @@ static bool find_way(TransCpu *tc)
         if (unlikely(dump_wants_exec())) {
             dump_exec(tc->cpu, b);
         } else if (tc->lockstep == NULL) {
-            trans_jump_cache_add(tc, b->lin, b->code);
-            far_add(tc, b->lin, b->code);
+            remember_block(tc, b);
         }
         if (from != NULL && from->state == BLOCK_LIVE && from->exit[tc->link_exit].target == b->lin) {
             cache_link(tc->cache, from, tc->link_exit, b);
@@ -446,6 +453,7 @@ static CpuExit translate_run(CpuState *cpu, uint64_t budget)
         vcb.vec_width = __builtin_cpu_supports("avx512bw") ? 2 : __builtin_cpu_supports("avx") ? 1 : 0;
         vcb.c_mxcsr = _mm_getcsr();
         vcb.thunk = (uint64_t)(uintptr_t)trans_thunk;
+        vcb.page_mask = GUEST_PAGE_MASK;
         vcb.jc_mask = (uint64_t)(tc->config->jump_cache - 1) << 1;
         tc->seen_epoch = UINT64_MAX;
     }

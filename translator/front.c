@@ -26,44 +26,64 @@ static uint16_t gpr_bit(ZydisRegister r)
 
 /* -- Flags ------------------------------------------------------------------------------------ */
 
-static void find_flags(PlanInsn *in)
+typedef struct {
+    uint16_t read, kill, maybe;
+} Flags;
+
+/* Shifts by a constant write flags unless it is 0. */
+static bool shifts_surely(const ZydisDecodedInstruction *zi)
 {
-    const ZydisAccessedFlags *f = in->zi.cpu_flags;
+    bool by_one = zi->opcode_map == ZYDIS_OPCODE_MAP_DEFAULT && (zi->opcode & 0xfe) == 0xd0;
+
+    return by_one || (zi->raw.imm[0].size != 0 && (zi->raw.imm[0].value.u & 31) != 0);
+}
+
+static Flags flags_of(const ZydisDecodedInstruction *zi)
+{
+    const ZydisAccessedFlags *f = zi->cpu_flags;
+    Flags r = {0, 0, 0};
 
     if (f == NULL) {
-        return;
+        return r;
     }
-    in->flags_read = f->tested & FLAGS_ARITH;
-    in->flags_maybe = (f->modified | f->set_0 | f->set_1 | f->undefined) & FLAGS_ARITH;
-    in->flags_kill = in->flags_maybe;
-    switch (in->zi.mnemonic) {
+    r.read = f->tested & FLAGS_ARITH;
+    r.maybe = (f->modified | f->set_0 | f->set_1 | f->undefined) & FLAGS_ARITH;
+    r.kill = r.maybe;
+    switch (zi->mnemonic) {
     case ZYDIS_MNEMONIC_PUSHFQ: case ZYDIS_MNEMONIC_PUSHFD:
-        in->flags_read = FLAGS_ARITH;
+        r.read = FLAGS_ARITH;
         break;
     case ZYDIS_MNEMONIC_POPFQ: case ZYDIS_MNEMONIC_POPFD:
-        in->flags_read = 0;
-        in->flags_kill = in->flags_maybe = FLAGS_ARITH;
+        r.read = 0;
+        r.kill = r.maybe = FLAGS_ARITH;
         break;
     case ZYDIS_MNEMONIC_SHL: case ZYDIS_MNEMONIC_SHR: case ZYDIS_MNEMONIC_SAR:
+        r.kill = shifts_surely(zi) ? r.maybe : 0;
+        break;
     case ZYDIS_MNEMONIC_ROL: case ZYDIS_MNEMONIC_ROR: case ZYDIS_MNEMONIC_RCL:
     case ZYDIS_MNEMONIC_RCR: case ZYDIS_MNEMONIC_SHLD: case ZYDIS_MNEMONIC_SHRD:
-        in->flags_kill = 0; /* a count of 0 leaves the flags alone */
-        if (in->zi.mnemonic != ZYDIS_MNEMONIC_RCL && in->zi.mnemonic != ZYDIS_MNEMONIC_RCR &&
-            in->zi.mnemonic != ZYDIS_MNEMONIC_ROL && in->zi.mnemonic != ZYDIS_MNEMONIC_ROR &&
-            in->op[1].type == ZYDIS_OPERAND_TYPE_IMMEDIATE && (in->op[1].imm.value.u & 31) != 0) {
-            in->flags_kill = in->flags_maybe;
-        }
+        r.kill = 0; /* a count of 0 leaves the flags alone */
         break;
     /* Hosts leave some undefined flags as they were (AND and friends, which are everywhere, none). */
     case ZYDIS_MNEMONIC_MUL: case ZYDIS_MNEMONIC_IMUL: case ZYDIS_MNEMONIC_DIV:
     case ZYDIS_MNEMONIC_IDIV: case ZYDIS_MNEMONIC_BSF: case ZYDIS_MNEMONIC_BSR:
     case ZYDIS_MNEMONIC_LZCNT: case ZYDIS_MNEMONIC_TZCNT: case ZYDIS_MNEMONIC_BT:
     case ZYDIS_MNEMONIC_BTS: case ZYDIS_MNEMONIC_BTR: case ZYDIS_MNEMONIC_BTC:
-        in->flags_kill &= (uint16_t)~f->undefined;
+        r.kill &= (uint16_t)~f->undefined;
         break;
     default:
         break;
     }
+    return r;
+}
+
+static void find_flags(PlanInsn *in)
+{
+    Flags f = flags_of(&in->zi);
+
+    in->flags_read = f.read;
+    in->flags_maybe = f.maybe;
+    in->flags_kill = f.kill;
 }
 
 /* -- Classes ---------------------------------------------------------------------------------- */
@@ -617,14 +637,112 @@ static bool ends_block(const PlanInsn *in)
 
 /* -- The block -------------------------------------------------------------------------------- */
 
-static void find_live_flags(Plan *p)
+static void find_live_flags(Plan *p, uint16_t live)
 {
-    uint16_t live = FLAGS_ARITH;
-
+    p->flags_out = live;
     for (unsigned i = p->n; i-- > 0;) {
         PlanInsn *in = &p->insn[i];
         live = (uint16_t)((live & ~in->flags_kill) | in->flags_read);
         in->flags_live = live;
+    }
+}
+
+/* -- Beyond the block's end ---------------------------------------------------------------------- */
+
+enum { LOOK_AHEAD_INSNS = 12 };
+
+typedef struct {
+    const ZydisDecoder *decoder;
+    const uint8_t *page;       /* bytes of the page the block is on */
+    uint64_t lin;              /* of the page                       */
+    bool code32;
+    unsigned left;             /* instructions that may be decoded  */
+} LookAhead;
+
+/* An instruction that does no more with flags than Zydis says, and goes on behind it or raises. */
+static bool is_understood(const ZydisDecodedInstruction *zi)
+{
+    switch (zi->mnemonic) {
+    case ZYDIS_MNEMONIC_PUSH: case ZYDIS_MNEMONIC_POP: case ZYDIS_MNEMONIC_LEAVE:
+    case ZYDIS_MNEMONIC_NOP: case ZYDIS_MNEMONIC_ENDBR64: case ZYDIS_MNEMONIC_ENDBR32:
+        return true;
+    case ZYDIS_MNEMONIC_MOV:
+        return zi->opcode_map == ZYDIS_OPCODE_MAP_DEFAULT; /* else a control or debug register */
+    default:
+        return is_plain(zi->mnemonic) || vector_handles(zi);
+    }
+}
+
+/* The flags live at `lin`; all of them where a few instructions on the same page do not tell. */
+static uint16_t live_at(LookAhead *a, uint64_t lin)
+{
+    uint16_t open = FLAGS_ARITH, read = 0; /* open: neither read nor overwritten so far */
+
+    while (open != 0 && a->left > 0 && ((lin ^ a->lin) & GUEST_PAGE_MASK) == 0) {
+        unsigned at = (unsigned)(lin & GUEST_PAGE_OFFSET_MASK);
+        ZydisDecodedInstruction zi;
+        Flags f;
+
+        a->left--;
+        if (!ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(a->decoder, NULL, a->page + at,
+                                                        GUEST_PAGE_SIZE - at, &zi))) {
+            break;
+        }
+        f = flags_of(&zi);
+        lin += zi.length;
+        if (zi.meta.branch_type != ZYDIS_BRANCH_TYPE_NONE) {
+            const PlanInsn in = {.zi = zi, .mem = 0xff};
+            PlanClass c = class_of_branch(&in, a->code32);
+            uint64_t target = lin + (uint64_t)zi.raw.imm[0].value.s;
+
+            target = a->code32 ? (uint32_t)target : target;
+            if (c == PLAN_JCC) {
+                read |= open & f.read;
+                open &= (uint16_t)~f.read;
+                read |= open & live_at(a, target);
+            } else if (c != PLAN_JMP && c != PLAN_CALL) {
+                break;
+            } else {
+                lin = target;
+            }
+            continue;
+        }
+        if (!is_understood(&zi)) {
+            break;
+        }
+        read |= open & f.read;
+        open &= (uint16_t)~(f.read | f.kill);
+    }
+    return read | open;
+}
+
+/* Does the block keep flags for whoever comes after it, over instructions that would want to write them? */
+static bool carries_flags(const Plan *p)
+{
+    uint16_t live = FLAGS_ARITH;
+
+    for (unsigned i = p->n; i-- > 0 && live != 0;) {
+        const PlanInsn *in = &p->insn[i];
+        live &= (uint16_t)~(in->flags_kill | in->flags_read);
+        if (live != 0 && in->plan != PLAN_COPY && in->plan != PLAN_NOTHING && in->plan != PLAN_LEA_RIP &&
+            in->plan != PLAN_JMP && in->plan != PLAN_JCC) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The flags live behind the block, where that is on its page and so changes only when the block dies. */
+static uint16_t live_behind(const Plan *p, const ZydisDecoder *decoder, const uint8_t *page)
+{
+    const PlanInsn *last = &p->insn[p->n - 1];
+    LookAhead a = {decoder, page, p->lin, p->code32, LOOK_AHEAD_INSNS};
+    uint64_t next = p->code32 ? (uint32_t)(p->lin + p->len) : p->lin + p->len;
+
+    switch (last->plan) {
+    case PLAN_JMP: case PLAN_CALL: return live_at(&a, last->target);
+    case PLAN_JCC: return live_at(&a, next) | live_at(&a, last->target);
+    default: return last->plan < PLAN_INTERP_END ? live_at(&a, next) : FLAGS_ARITH;
     }
 }
 
@@ -686,7 +804,10 @@ bool front_plan(Plan *p, uint64_t lin, const uint8_t *bytes, unsigned avail, uns
         make_interp(&p->insn[p->n - 1], PLAN_INTERP_END); /* its shadow must fall on our own code */
     }
     p->regs = regs;
-    find_live_flags(p);
+    find_live_flags(p, FLAGS_ARITH);
+    if (p->config->look_ahead && p->n > 0 && carries_flags(p)) {
+        find_live_flags(p, live_behind(p, &decoder, bytes - (lin & GUEST_PAGE_OFFSET_MASK)));
+    }
     return p->n > 0;
 }
 

@@ -4,7 +4,8 @@
  *
  * Zydis decodes; each instruction gets a class (how it is translated), the registers it touches and
  * its arithmetic flags: read, surely written (kill), perhaps written.  A backward pass then finds
- * which flags are live before each instruction.  Everything is a pure function of the bytes.
+ * which flags are live before each instruction; what is live behind the last one, a look at the next
+ * few instructions on the same page tells.  Everything is a pure function of the page's bytes.
  */
 #ifndef TRANSLATOR_FRONT_H
 #define TRANSLATOR_FRONT_H
@@ -54,9 +55,11 @@ typedef struct {
     uint64_t lin;
     bool code32;               /* else 64-bit code                                             */
     uint32_t env;
+    uint16_t warm_hint;        /* registers that whoever goes there has borrowed               */
     uint8_t bytes[256];        /* a copy of the guest's code                                   */
     unsigned n, len;           /* instructions, guest bytes                                    */
     uint16_t regs;             /* of all instructions                                          */
+    uint16_t flags_out;        /* FLAG_* live behind the last one, besides what it reads itself  */
     uint8_t vec;               /* VEC_HALF_* of all instructions                               */
     PlanInsn insn[FRONT_INSNS_MAX];
 } Plan;
@@ -89,8 +92,8 @@ static inline uint16_t env_own_regs(uint32_t env)
     return (env & ENV_CODE32) != 0 ? 0xff00 : 0;
 }
 
-/* Plan the block at linear address `lin`, whose `avail` bytes (to the page's end) are at `bytes`, for
- * code in environment env, of at most max instructions.  isa_allowed says whether the guest's CPU has a
+/* Plan the block at linear address `lin`, whose `avail` bytes (to the page's end) are at `bytes`, with the
+ * page's others before and behind them, for code in environment env, of at most max instructions.  isa_allowed says whether the guest's CPU has a
  * ZydisISASet; what it has not is left to the interpreter.  An instruction that
  * crosses the page's end is planned as one for the interpreter, a block of its own.  False: not even one
  * instruction can be planned (it does not decode): interpret it. */

@@ -12,4 +12,7 @@ const TransConfig trans_policy = {
     .code_regions = 8,
     .jump_cache = 4096,
     .chain = true,
+    .look_ahead = true,
+    .quiet = true,
+    .warm = true,
 };

@@ -18,6 +18,9 @@ typedef struct {
     unsigned code_regions;        /* evicted one at a time, first in first out             */
     unsigned jump_cache;          /* entries, a power of two, at most JC_SIZE              */
     bool chain;                   /* link blocks of a page directly                        */
+    bool look_ahead;              /* flags that the next blocks overwrite are dead         */
+    bool quiet;                   /* look-ups that leave live flags alone                  */
+    bool warm;                    /* borrowed registers stay so over links                 */
     bool perf_map, gdb_jit;       /* tell perf, a debugger of the host about blocks       */
     bool one_insn;                /* blocks of one instruction                             */
     unsigned direct;              /* DirectMode (direct/direct.h)                          */

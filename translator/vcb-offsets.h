@@ -27,7 +27,7 @@
 #define VCB_VEC_WANTED 408
 #define VCB_VEC_WIDTH 416
 #define VCB_C_MXCSR 420
-#define VCB_X87_AREA (576 + 16 * 4096)
+#define VCB_X87_AREA (576 + 24 * 4096)
 #define VCB_VIF 424
 #define VCB_VAC 425
 #define VCB_REQUESTS 432
@@ -37,6 +37,8 @@
 #define VCB_KERNEL_TLB 464 /* mask, entries, space; then the same for TLB_KERNEL_AC */
 #define VCB_JC_NTAG 576
 #define VCB_JC_CODE (576 + 8 * 4096)
+#define VCB_JC_WARM (576 + 16 * 4096)
+#define VCB_PAGE_MASK 520
 
 /* VectorState of cpu-x86/state.h; asserted in vcb.h. */
 #define VEC_K 2048

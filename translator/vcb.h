@@ -64,8 +64,10 @@ typedef struct {
     uint64_t tsc_offset;
     uint64_t kernel_tlb[2][3]; /* for stac and clac: tlb_mask, _entry, _space of both classes */
     TransCpu *tc;
+    uint64_t page_mask;      /* GUEST_PAGE_MASK                                           */
     uint64_t jc_ntag[JC_SIZE] __attribute__((aligned(64))); /* minus (rip + key); 0 never matches                     */
     uint64_t jc_code[JC_SIZE]; /* host address of the block                              */
+    uint64_t jc_warm[JC_SIZE]; /* ... for those who have borrowed BLOCK_WARM_USUAL        */
     uint8_t x87_area[576] __attribute__((aligned(64))); /* XSAVE image, component 0 only  */
 } Vcb;
 
@@ -106,6 +108,8 @@ _Static_assert(offsetof(VectorState, k) == VEC_K && offsetof(VectorState, fx) ==
                offsetof(VectorState, mxcsr) == VEC_MXCSR, "vcb-offsets.h: VectorState");
 VCB_ASSERT(jc_ntag, VCB_JC_NTAG);
 VCB_ASSERT(jc_code, VCB_JC_CODE);
+VCB_ASSERT(jc_warm, VCB_JC_WARM);
+VCB_ASSERT(page_mask, VCB_PAGE_MASK);
 VCB_ASSERT(x87_area, VCB_X87_AREA);
 
 /*

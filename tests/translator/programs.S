@@ -258,4 +258,139 @@ PROGRAM high_vectors_kept            /* #UD without AVX-512 */
     kmovd %k1, 64 * 16(%rdi)
 END high_vectors_kept
 
+/* Returns that no call made, that come late, that go elsewhere, and flags that they bring. */
+PROGRAM odd_returns
+    mov $60, %ebx
+1:  mov %rsp, %r12                   /* longjmp() out of two calls */
+    lea 2f(%rip), %r13
+    call 5f
+    hlt
+2:  lea 3f(%rip), %rax               /* an address that was pushed */
+    push %rax
+    ret
+3:  lea 8f(%rip), %rax
+    call 6f                          /* retpoline */
+    adc $0, %r8                      /* CF that the last one returned */
+    seto %r9b
+    add %r9, %r8
+    call 9f                          /* the caller's caller is returned to */
+    inc %r8
+10: clc
+    call 11f
+    jc 1f
+    stc
+    call 11f
+    jnc 1f
+    mov %r8, (%rdi,%rbx,8)
+    dec %ebx
+    jnz 1b
+1:  hlt
+5:  push %rbx
+    call 7f
+    hlt
+7:  mov %r12, %rsp
+    jmp *%r13
+6:  call 4f
+12: pause
+    jmp 12b
+4:  mov %rax, (%rsp)
+    ret
+8:  mov %ebx, %eax
+    add $0x7fffffe0, %eax
+    shl $28, %eax
+    add $0x60000000, %eax
+    ret
+9:  lea 10b(%rip), %rax
+    mov %rax, (%rsp)
+    push %rax
+    ret $8
+11: setc %al
+    movzbl %al, %eax
+    add %rax, %r8
+    neg %rax
+    ret
+END odd_returns
+
+/* Flags that only the next block, or the one after it, reads; over accesses to memory. */
+PROGRAM flags_over_blocks
+    mov $90, %ecx
+1:  mov %ecx, %eax
+    and $7, %eax
+    cmp $3, %eax
+    mov %rax, (%rdi)
+    ja 2f
+    mov %rbx, 8(%rdi)
+    jb 3f
+    push %rcx
+    pop %rdx
+    sete %dl
+    add %rdx, %rbx
+    jmp 4f
+2:  mov 8(%rdi), %rdx
+    setg %dl
+    jmp 5f
+5:  adc %rdx, %rbx
+    mov %rbx, 24(%rdi)
+    jmp 4f
+3:  inc %eax                         /* keeps CF */
+    mov %rax, 16(%rdi)
+    jmp 6f
+6:  mov 16(%rdi), %rdx
+    rcl $3, %rbx
+    mov %rbx, 32(%rdi)
+    jno 4f
+    xor $0x55, %rbx
+4:  bt %ecx, %ebx                    /* leaves ZF alone */
+    mov %rbx, 40(%rdi,%rcx,8)
+    jmp 7f
+7:  mov 40(%rdi,%rcx,8), %rdx
+    jmp 8f
+8:  adc $0, %rbx
+    shl %cl, %rbx                    /* perhaps no flags at all */
+    mov %rbx, %r8
+    jmp 9f
+9:  push %rbx
+    pop %rbx
+    setc %r8b
+    add %r8, %rbx
+    dec %ecx
+    jnz 1b
+END flags_over_blocks
+
+/* Loops of blocks that borrow the same registers, others, or none. */
+PROGRAM warm_links
+    mov $40, %ecx
+1:  mov $5, %edx
+2:  add %rcx, (%rdi)
+    mov 8(%rdi), %rax
+    dec %edx
+    jnz 2b
+    mov %rcx, %r11
+    mov %rcx, %r10
+    mov $3, %r9d
+3:  add %r10, 8(%rdi)
+    add %r11, %rax
+    dec %r9
+    jnz 3b
+    add %rax, %rbx
+    test $1, %cl
+    jz 4f
+    lea (%rbx,%rcx), %rbx
+    jmp 5f
+4:  mov %rbx, 16(%rdi)
+5:  add %rbx, 24(%rdi)
+    call 6f
+    add %r11, %r10
+    call 7f
+    dec %ecx
+    jnz 1b
+    hlt
+6:  push %r10
+    add 24(%rdi), %rbx
+    pop %r11
+    ret
+7:  xor %r9, %rbx
+    ret
+END warm_links
+
     .section .note.GNU-stack, "", @progbits

@@ -64,11 +64,14 @@ static TransConfig config_number(unsigned i)
     case 4: c.jump_cache = 1; break;
     case 5: c.code_mib = 1; break;
     case 6: c.block_insns_max = 3; c.translate_at = 255; break;
+    case 7: c.look_ahead = false; break;
+    case 8: c.warm = false; break;
+    case 9: c.quiet = false; break;
     default: break;
     }
     return c;
 }
-enum { N_CONFIGS = 7 };
+enum { N_CONFIGS = 10 };
 
 START_TEST(programs_end_the_same_translated_and_interpreted)
 {
