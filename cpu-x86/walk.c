@@ -42,8 +42,11 @@ typedef enum { WALK_OK, WALK_NOT_PRESENT, WALK_RESERVED } WalkResult;
 
 static uint64_t read_entry(CpuState *cpu, uint64_t addr, unsigned size)
 {
-    const void *p = phys_mem_host(cpu->mem, guest_phys(addr), size, false);
+    const void *p = phys_main_ram(cpu->mem, guest_phys(addr), size);
 
+    if (unlikely(p == NULL)) {
+        p = phys_mem_host(cpu->mem, guest_phys(addr), size, false);
+    }
     if (likely(p != NULL)) {
         return host_load(p, size);
     }
@@ -52,7 +55,7 @@ static uint64_t read_entry(CpuState *cpu, uint64_t addr, unsigned size)
 }
 
 /* Take one entry into the walk; false: not present. */
-static bool take(CpuState *cpu, Walk *w, uint64_t addr, unsigned size, uint64_t *entry)
+static inline bool take(CpuState *cpu, Walk *w, uint64_t addr, unsigned size, uint64_t *entry)
 {
     uint64_t e = read_entry(cpu, addr, size);
 
@@ -301,27 +304,53 @@ void cpu_walk_fill(void *arg, GuestLin lin, TlbAccess a, TlbClass c)
                w.page_shift);
 }
 
+/* Rights that need no change to the tables. */
+static unsigned rights_at_once(const CpuState *cpu, const Walk *w, TlbClass c)
+{
+    unsigned rights = rights_of(cpu, w, c);
+
+    for (unsigned i = 0; i < w->n_steps; i++) {
+        if ((w->step[i].val & PTE_A) == 0) {
+            return 0;
+        }
+    }
+    if (w->paged && (w->step[w->n_steps - 1].val & PTE_D) == 0) {
+        rights &= ~(unsigned)TLB_R_WRITE;
+    }
+    return rights;
+}
+
 unsigned cpu_walk_peek(CpuState *cpu, GuestLin lin, TlbClass c, GuestPhys *phys,
                        unsigned *page_shift)
 {
-    unsigned rights;
     Walk w;
 
     if (walk(cpu, lin.v, &w) != WALK_OK) {
         return 0;
     }
-    rights = rights_of(cpu, &w, c);
-    for (unsigned i = 0; i < w.n_steps; i++) {
-        if ((w.step[i].val & PTE_A) == 0) {
-            return 0;
-        }
-    }
-    if (w.paged && (w.step[w.n_steps - 1].val & PTE_D) == 0) {
-        rights &= ~(unsigned)TLB_R_WRITE;
-    }
     *phys = guest_phys(w.phys & GUEST_PAGE_MASK);
     *page_shift = w.page_shift;
-    return rights;
+    return rights_at_once(cpu, &w, c);
+}
+
+bool cpu_walk_ahead(CpuState *cpu, GuestLin lin)
+{
+    Tlb *tlb = &cpu->mmu.tlb;
+    unsigned rights;
+    TlbClass c;
+    Walk w;
+
+    if (walk(cpu, lin.v, &w) != WALK_OK) {
+        return false;
+    }
+    c = w.user ? TLB_USER : cpu->tlb_class;
+    rights = rights_at_once(cpu, &w, c);
+    if (rights == 0 || tlb_is_thrashing(tlb, c) || cpu_debug_watches_page(cpu, lin)) {
+        return false;
+    }
+    cpu->stats[STAT_WALKS]++;
+    tlb_insert(tlb, c, lin, guest_phys(w.phys & GUEST_PAGE_MASK), rights, w.global, w.page_shift);
+    return true;
 }
 
 /* -- Debugger ------------------------------------------------------------------------------------------ */

@@ -15,6 +15,13 @@ void cpu_walk_fill(void *arg, GuestLin lin, TlbAccess a, TlbClass c);
 unsigned cpu_walk_peek(CpuState *cpu, GuestLin lin, TlbClass c, GuestPhys *phys,
                        unsigned *page_shift);
 
+/*
+ * Fill the TLB for a page that the guest will probably touch, as a processor may at any time (SDM vol. 3A,
+ * 4.10.2.3), when the tables grant it and need no change: for CPL 3 where user code may, else for the current
+ * class.  False: they do not.  Owner only; raises nothing, allocates nothing.
+ */
+bool cpu_walk_ahead(CpuState *cpu, GuestLin lin);
+
 /* For the debugger and monitor: translate without side effects or rights.  False: not mapped. */
 bool cpu_walk_debug(CpuState *cpu, GuestLin lin, GuestPhys *phys);
 

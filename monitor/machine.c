@@ -427,9 +427,10 @@ static bool stays_after(const Machine *m)
 static void sleep_time(Machine *m, int glib_ms, struct timespec *ts, bool *forever)
 {
     uint64_t ns = glib_ms < 0 ? UINT64_MAX : (uint64_t)glib_ms * NS_PER_MS;
+    uint64_t next = timer_queue_sleep(&m->timers);
 
     if (m->running) {
-        uint64_t next = timer_queue_next(&m->timers), now = clock_now(m->clock);
+        uint64_t now = clock_now(m->clock);
         if (next != TIMER_NEVER) {
             ns = MIN(ns, next > now ? next - now : 0);
         }

@@ -166,10 +166,23 @@ vmi_Halt:
 
 /* -- Page tables ---------------------------------------------------------------------------------------- */
 
+/*
+ * "The entry for this address has changed and is about to be used": a prefetch, which never faults, for the
+ * processor to walk the tables before it has to.  The translator queues the addresses that this form, which
+ * nobody else uses, names, and walks for all of them when it leaves translated code the next time.
+ */
+        .macro ANNOUNCE address
+        prefetchwt1 (\address)
+        .endm
+        .set CURRENT_AS, 0x10                   /* flags: bits 12-31 are an address of this space */
+
         .balign 16
 vmi_SetPxE:
         movl %eax, (%edx)
-        ret
+        testb $CURRENT_AS, %cl
+        jz 1f
+        ANNOUNCE %ecx
+1:      ret
 
 /* An entry that is present before and after must change at once; else its low half decides. */
         .balign 16
@@ -180,7 +193,7 @@ vmi_SetPxELong:
         jnz 2f
         movl %edx, 4(%ecx)
         movl %eax, (%ecx)
-        ret
+        jmp 4f
 1:      movl %eax, (%ecx)
         movl %edx, 4(%ecx)
         ret
@@ -195,10 +208,15 @@ vmi_SetPxELong:
         jnz 3b
         popl %ebx
         popl %esi
-        ret
+4:      movl 4(%esp), %ecx                      /* flags                        */
+        testb $CURRENT_AS, %cl
+        jz 5f
+        ANNOUNCE %ecx
+5:      ret
 
         .balign 16
 vmi_InvalPage:
+        ANNOUNCE %eax
         invlpg (%eax)
         ret
 

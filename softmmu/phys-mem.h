@@ -90,6 +90,9 @@ struct PhysMem {
     void *flat;               /* published FlatView, atomic                       */
     uint64_t address_mask;    /* all ones, or without bit 20 while A20 is off     */
     uint64_t generation;      /* changes with every published view, atomic        */
+    /* The view's longest RAM, where nearly all is found: phys_main_ram().  main_seq is odd while the others
+     * are written. */
+    uint64_t main_seq, main_base, main_len, main_offset;
     unsigned batch;           /* depth of phys_mem_begin()                        */
     GPtrArray *old_views;     /* retired, the longest first; used again           */
     GArray *listeners;
@@ -153,6 +156,23 @@ PhysRange phys_mem_find(PhysMem *pm, GuestPhys addr);
 /* Host pointer to [addr, addr+len) when it is wholly one RAM/ROM range (ROM only if !write), else
  * NULL.  After writing through it call phys_mem_written(). */
 void *phys_mem_host(PhysMem *pm, GuestPhys addr, uint64_t len, bool write);
+
+/* The same where it lies in the longest RAM, which takes a few instructions; NULL: ask phys_mem_host(). */
+static inline void *phys_main_ram(const PhysMem *pm, GuestPhys addr, uint64_t len)
+{
+    uint64_t seq = __atomic_load_n(&pm->main_seq, __ATOMIC_ACQUIRE);
+    uint64_t at = addr.v - __atomic_load_n(&pm->main_base, __ATOMIC_RELAXED);
+    uint64_t room = __atomic_load_n(&pm->main_len, __ATOMIC_RELAXED);
+    uint64_t offset = __atomic_load_n(&pm->main_offset, __ATOMIC_RELAXED);
+
+    __atomic_signal_fence(__ATOMIC_ACQUIRE); /* the host keeps the order of loads */
+    if (at >= room || len > room - at || (seq & 1) != 0 ||
+        __atomic_load_n(&pm->main_seq, __ATOMIC_RELAXED) != seq ||
+        __atomic_load_n(&pm->address_mask, __ATOMIC_RELAXED) != UINT64_MAX) {
+        return NULL;
+    }
+    return pm->base + offset + at;
+}
 
 /* -- Access ------------------------------------------------------------------------------------- */
 

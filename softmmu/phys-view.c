@@ -111,6 +111,24 @@ static FlatView *flatten(PhysMem *pm)
     return v;
 }
 
+static void set_main(PhysMem *pm, const FlatView *v)
+{
+    PhysRange best = {.kind = PHYS_NONE};
+
+    for (unsigned i = 0; i < v->n; i++) {
+        if (v->range[i].kind == PHYS_RAM && v->range[i].len > best.len) {
+            best = v->range[i];
+        }
+    }
+    if (best.base != pm->main_base || best.len != pm->main_len || best.offset != pm->main_offset) {
+        __atomic_add_fetch(&pm->main_seq, 1, __ATOMIC_SEQ_CST);
+        __atomic_store_n(&pm->main_base, best.base, __ATOMIC_RELAXED);
+        __atomic_store_n(&pm->main_len, best.len, __ATOMIC_RELAXED);
+        __atomic_store_n(&pm->main_offset, best.offset, __ATOMIC_RELAXED);
+        __atomic_add_fetch(&pm->main_seq, 1, __ATOMIC_SEQ_CST);
+    }
+}
+
 void phys_view_rebuild(PhysMem *pm)
 {
     FlatView *old = pm->flat;
@@ -118,6 +136,7 @@ void phys_view_rebuild(PhysMem *pm)
 
     trace(phys_map_rebuild, "ranges=%u", v->n);
     __atomic_store_n(&pm->flat, (void *)v, __ATOMIC_RELEASE);
+    set_main(pm, v);
     __atomic_add_fetch(&pm->generation, 1, __ATOMIC_SEQ_CST);
     if (old != NULL) {
         g_ptr_array_add(pm->old_views, old);

@@ -110,13 +110,18 @@ static void grow_if_thrashing(Tlb *t, TlbClass c)
 
 static void give_store_tag(Tlb *t, TlbEntry *e, const TlbSide *s)
 {
-    if (page_store_needs_marking(page_flags_get(t->mem, s->offset))) {
+    uint8_t flags = page_flags_get(t->mem, s->offset);
+
+    if (page_store_needs_marking(flags)) {
         return;
     }
     /* Announce, publish, look again: see phys_mem_revoke_write(). */
-    page_flags_set(t->mem, s->offset, PAGE_TLB_WRITABLE);
+    if ((flags & PAGE_TLB_WRITABLE) == 0) {
+        page_flags_set(t->mem, s->offset, PAGE_TLB_WRITABLE);
+    }
     __atomic_store_n(&e->store, s->tag, __ATOMIC_SEQ_CST);
-    if (page_store_needs_marking(page_flags_get(t->mem, s->offset))) {
+    flags = page_flags_get(t->mem, s->offset);
+    if (page_store_needs_marking(flags) || (flags & PAGE_TLB_WRITABLE) == 0) {
         __atomic_store_n(&e->store, TLB_TAG_NONE, __ATOMIC_SEQ_CST);
     }
 }
@@ -159,14 +164,31 @@ static bool large_seen(const Tlb *t, uint64_t lin, bool giant)
     return (t->large_seen[giant][bit / 64] >> (bit % 64) & 1) != 0;
 }
 
+/* Of the memory in which the page lies, or TLB_NO_OFFSET. */
+static uint64_t offset_of(PhysMem *pm, uint64_t page, bool *rom)
+{
+    const uint8_t *p = phys_main_ram(pm, guest_phys(page), GUEST_PAGE_SIZE);
+    uint64_t at = page & pm->address_mask;
+    PhysRange r;
+
+    *rom = false;
+    if (likely(p != NULL)) {
+        return (uint64_t)(p - pm->base);
+    }
+    r = phys_mem_find(pm, guest_phys(page));
+    *rom = r.kind == PHYS_ROM;
+    return (r.kind == PHYS_RAM || r.kind == PHYS_ROM) && at - r.base + GUEST_PAGE_SIZE <= r.len
+               ? r.offset + (at - r.base) : TLB_NO_OFFSET;
+}
+
 TlbSide *tlb_insert(Tlb *t, TlbClass c, GuestLin lin, GuestPhys phys, unsigned rights, bool global,
                     unsigned page_shift)
 {
     TlbTable *tt = &t->table[c];
     uint64_t page = phys.v & GUEST_PAGE_MASK, slot;
-    PhysRange r = phys_mem_find(t->mem, guest_phys(page));
-    bool memory = (r.kind == PHYS_RAM || r.kind == PHYS_ROM) &&
-                  ((page & t->mem->address_mask) - r.base) + GUEST_PAGE_SIZE <= r.len;
+    bool rom;
+    uint64_t offset = offset_of(t->mem, page, &rom);
+    bool memory = offset != TLB_NO_OFFSET;
     TlbEntry *e;
     TlbSide *s;
 
@@ -182,11 +204,11 @@ TlbSide *tlb_insert(Tlb *t, TlbClass c, GuestLin lin, GuestPhys phys, unsigned r
     *s = (TlbSide){
         .tag = tlb_tag(t, c, lin.v),
         .phys = guest_phys(page & t->mem->address_mask),
-        .offset = memory ? r.offset + ((page & t->mem->address_mask) - r.base) : TLB_NO_OFFSET,
+        .offset = offset,
         .rights = (uint8_t)rights,
         .page_shift = (uint8_t)page_shift,
         .global = global,
-        .rom = r.kind == PHYS_ROM,
+        .rom = rom,
     };
     /* No tag may be live while the addend changes under a concurrent revoker's compare. */
     __atomic_store_n(&e->store, TLB_TAG_NONE, __ATOMIC_RELEASE);
@@ -246,6 +268,7 @@ void tlb_refresh_store(Tlb *t, TlbClass c, GuestLin lin)
 /* Before translations of the past become invalid, or another space current. */
 static void announce(Tlb *t)
 {
+    t->n_changes++;
     if (unlikely(t->before_change != NULL)) {
         t->before_change(t->before_change_arg);
     }

@@ -100,6 +100,7 @@ typedef struct {
                                     was removed: caches keyed by (linear address, space) must be
                                     dropped                                            */
     uint64_t code_seen[64];      /* Bloom bits of those pages                          */
+    uint64_t n_changes;          /* flushes and switches of all kinds                     */
     uint64_t n_fills, n_flushes, n_page_flushes, n_retags, n_revokes; /* statistics */
 
     /* For whoever keeps translations longer than we do (worlds): a translation made in `space` is as

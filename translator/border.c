@@ -199,6 +199,9 @@ static bool look_up(TransCpu *tc, Block *b, const Site *s)
         if (fill(tc, lin, a) == FAULTS) {
             return deliver_fault(tc, b, s);
         }
+        if (unlikely(tc->vcb->n_announced != tc->vcb->n_taken)) {
+            walk_ahead(tc);
+        }
         if (((lin ^ last) & GUEST_PAGE_MASK) != 0) {
             uint64_t host;
             if (fill(tc, last & GUEST_PAGE_MASK, a) == FAULTS) {
@@ -314,6 +317,9 @@ static bool transfer(TransCpu *tc, Block *b, const Site *s, X86Exec f)
     set_rip(tc, b, in);
     cpu->next_rip = cpu->rip + in->guest_len;
     perform(tc, f, &(const X86Insn){.op_size = (b->env & ENV_CODE32) != 0 ? 4 : 8});
+    if (unlikely(tc->vcb->n_announced != tc->vcb->n_taken) && cpu->cpl == 3) {
+        walk_ahead(tc);
+    }
     return go_anywhere(tc);
 }
 

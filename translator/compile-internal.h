@@ -114,6 +114,9 @@ unsigned gen_reg_of(ZydisRegister r);
 unsigned gen_stack(Gen *g, unsigned base, int32_t disp, bool write);
 /* Scratch 0 = host address of the current instruction's memory operand. */
 unsigned gen_operand_address(Gen *g);
+/* Scratch 0 = linear address of the current instruction's memory operand, which is not in FS or GS; flags
+ * stay. */
+unsigned gen_operand_linear(Gen *g);
 /* The current instruction with its memory operand replaced by [base]. */
 void gen_rebased(Gen *g, unsigned base);
 

@@ -176,6 +176,14 @@ unsigned gen_operand_address(Gen *g)
     return a;
 }
 
+unsigned gen_operand_linear(Gen *g)
+{
+    unsigned a = gen_scratch(g, 0);
+
+    emit_linear(g, a, a, &g->in->op[g->in->mem]);
+    return a;
+}
+
 /* -- The instruction with its memory operand replaced by [reg] --------------------------------- */
 
 static bool is_dropped_prefix(uint8_t p)

@@ -129,6 +129,22 @@ static void gen_rdtsc(Gen *g)
     emit_bytes(g->e, "\x89\xc0", 2); /* mov eax, eax */
 }
 
+/*
+ * announced[n & 63] = address; n++.  Flags stay.
+ *
+ *   movzx t, byte [n]; mov [announced + t], a; mov t, [n]; lea t, [t + 4]; mov [n], t
+ */
+static void gen_announce(Gen *g)
+{
+    unsigned a = gen_operand_linear(g), t = gen_scratch(g, 1);
+
+    emit_fs_load8(g->e, t, gen_field(g, VCB_N_ANNOUNCED));
+    emit_fs_store32_at(g->e, gen_field(g, VCB_ANNOUNCED), t, a);
+    emit_fs_load32(g->e, t, gen_field(g, VCB_N_ANNOUNCED));
+    emit_lea32(g->e, t, t, 4);
+    emit_fs_store32(g->e, gen_field(g, VCB_N_ANNOUNCED), t);
+}
+
 static void gen_write_base(Gen *g, int field)
 {
     unsigned r = gen_reg_of(g->in->op[0].reg.value), t = gen_scratch(g, 0);
@@ -175,6 +191,7 @@ void gen_system(Gen *g)
     case ZYDIS_MNEMONIC_PUSHFQ: case ZYDIS_MNEMONIC_PUSHFD: gen_pushf(g); break;
     case ZYDIS_MNEMONIC_POPFQ: case ZYDIS_MNEMONIC_POPFD: gen_popf(g); break;
     case ZYDIS_MNEMONIC_CLD: break;
+    case ZYDIS_MNEMONIC_PREFETCHWT1: gen_announce(g); break;
     case ZYDIS_MNEMONIC_SWAPGS: gen_swapgs(g); break;
     case ZYDIS_MNEMONIC_RDTSC: gen_rdtsc(g); break;
     case ZYDIS_MNEMONIC_RDFSBASE: emit_fs_load(g->e, reg, gen_field(g, VCB_FS_BASE)); break;

@@ -254,6 +254,18 @@ void emit_fs_store32(Emit *e, int32_t off, unsigned src)
     fs_op32(e, 0x89, src, off);
 }
 
+void emit_fs_store32_at(Emit *e, int32_t off, unsigned at, unsigned src)
+{
+    emit8(e, 0x64);
+    put_rex(e, 0, src, 0, at);
+    emit8(e, 0x89);
+    emit8(e, (uint8_t)(0x80 | (src & 7) << 3 | (at & 7)));
+    if ((at & 7) == HR_RSP) {
+        emit8(e, 0x24);
+    }
+    emit32(e, (uint32_t)off);
+}
+
 void emit_fs_store_imm32(Emit *e, int32_t off, uint32_t imm)
 {
     fs_op32(e, 0xc7, 0, off);

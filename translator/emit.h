@@ -70,6 +70,7 @@ void emit_fs_load32(Emit *e, unsigned dst, int32_t off);            /* mov dst32
 void emit_fs_load_indexed(Emit *e, unsigned dst, int32_t off, unsigned index); /* fs:[off+8*index] */
 void emit_fs_store(Emit *e, int32_t off, unsigned src);             /* mov fs:[off], src       */
 void emit_fs_store32(Emit *e, int32_t off, unsigned src);           /* mov fs:[off], src32     */
+void emit_fs_store32_at(Emit *e, int32_t off, unsigned at, unsigned src); /* mov fs:[off+at], src32 */
 void emit_fs_store_imm32(Emit *e, int32_t off, uint32_t imm);       /* mov dword fs:[off], imm */
 void emit_fs_op(Emit *e, uint8_t opcode, unsigned reg, int32_t off);/* op reg, fs:[off]; flags */
 void emit_fs_load8(Emit *e, unsigned dst, int32_t off);             /* movzx dst32, byte fs:[off] */

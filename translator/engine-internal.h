@@ -42,6 +42,7 @@ struct TransCpu {
     uint64_t secret[2];        /* random: the jump cache's keys come from it             */
     uint64_t seen_epoch;       /* Tlb.code_epoch the jump cache is valid for             */
     uint64_t seen_evictions;
+    uint64_t seen_changes;     /* Tlb.n_changes when the CPU last entered translated code */
     uint64_t enter_rip;        /* guest rip at vcb.resume, for a kick on the way in      */
     uint16_t enter_borrowed;   /* ... and what Marks would say                           */
     uint8_t enter_bits;
@@ -113,6 +114,12 @@ uint64_t state_flags_image(uint64_t rflags);
 void state_to_host(TransCpu *tc);
 /* The part of it that a fill of the TLB may change. */
 void tlb_to_host(TransCpu *tc);
+/*
+ * Fill the TLB for the page-table entries that the guest has announced since the last time (gen_announce()).
+ * Done when the TLB was flushed, when something else is missed, and on the way to user code: then what was
+ * announced is about to be used, and nothing that comes before will flush it.
+ */
+void walk_ahead(TransCpu *tc);
 
 /* -- signals.c ---- */
 

@@ -222,6 +222,17 @@ static bool is_nothing(const PlanInsn *in)
     }
 }
 
+/* VMI's ROM announces a page-table entry by it (pv/vmi-rom.S); else it is nothing. */
+static PlanClass class_of_announcement(PlanInsn *in, uint32_t env)
+{
+    const ZydisDecodedOperand *m = &in->op[0];
+    bool plain = m->mem.type == ZYDIS_MEMOP_TYPE_MEM && in->zi.address_width == 32 &&
+                 m->mem.segment != ZYDIS_REGISTER_FS && m->mem.segment != ZYDIS_REGISTER_GS;
+
+    return (env & (ENV_PLAIN | ENV_CPL0 | ENV_CODE32)) == (ENV_CPL0 | ENV_CODE32) && plain ? PLAN_SYSTEM
+                                                                                          : PLAN_NOTHING;
+}
+
 static PlanClass interp_class(const PlanInsn *in)
 {
     return goes_on_after_interp(in) ? PLAN_INTERP : PLAN_INTERP_END;
@@ -511,6 +522,8 @@ static PlanClass class_of(PlanInsn *in, const uint8_t *bytes, uint32_t env)
         return PLAN_NOTHING;
     }
     switch (zi->mnemonic) {
+    case ZYDIS_MNEMONIC_PREFETCHWT1:
+        return class_of_announcement(in, env);
     case ZYDIS_MNEMONIC_PUSH:
     case ZYDIS_MNEMONIC_POP:
         return class_of_push_pop(in, code32);

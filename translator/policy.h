@@ -17,6 +17,7 @@ typedef struct {
     unsigned code_mib;            /* size of the code cache                                */
     unsigned code_regions;        /* evicted one at a time, first in first out             */
     unsigned jump_cache;          /* entries, a power of two, at most JC_SIZE              */
+    bool walk_ahead;              /* fill the TLB for page-table entries that VMI calls announce */
     bool chain;                   /* link blocks of a page directly                        */
     bool look_ahead;              /* flags that the next blocks overwrite are dead         */
     bool quiet;                   /* look-ups that leave live flags alone                  */

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "cpu-x86/walk.h"
 #include "translator/engine-internal.h"
 
 _Thread_local Vcb vcb __attribute__((tls_model("local-exec"), aligned(64)));
@@ -148,12 +149,36 @@ static void class_to_host(const Tlb *tlb, TlbClass c, uint64_t to[3])
     to[2] = tlb_space(tlb, c);
 }
 
+void walk_ahead(TransCpu *tc)
+{
+    Vcb *v = tc->vcb;
+    CpuState *cpu = tc->cpu;
+    Tlb *tlb = &cpu->mmu.tlb;
+    uint32_t n = (v->n_announced - v->n_taken) / 4, last = 1;
+
+    cpu->stats[STAT_ANNOUNCED] += n;
+    n = tc->config->walk_ahead ? MIN(n, ANNOUNCED_MAX) : 0;
+    v->n_taken = v->n_announced;
+    for (uint32_t i = v->n_announced / 4 - n; n > 0; i++, n--) {
+        uint32_t lin = v->announced[i % ANNOUNCED_MAX] & ~(uint32_t)GUEST_PAGE_OFFSET_MASK;
+
+        if (lin != last && tlb_probe(tlb, cpu->tlb_class, guest_lin(lin)) == NULL) {
+            cpu->stats[STAT_WALKS_AHEAD] += cpu_walk_ahead(cpu, guest_lin(lin));
+        }
+        last = lin;
+    }
+}
+
 void tlb_to_host(TransCpu *tc)
 {
     Vcb *v = tc->vcb;
     const Tlb *tlb = &tc->cpu->mmu.tlb;
     const TlbTable *table = &tlb->table[tc->cpu->tlb_class];
 
+    if (unlikely(v->n_announced != v->n_taken) && tlb->n_changes != tc->seen_changes) {
+        walk_ahead(tc);
+    }
+    tc->seen_changes = tlb->n_changes;
     v->tlb_entry = (uint64_t)(uintptr_t)table->entry;
     v->tlb_mask = table->index_mask * sizeof(TlbEntry);
     v->tlb_space = tlb_space(tlb, tc->cpu->tlb_class);

@@ -35,6 +35,8 @@
 #define VCB_KERNEL_GS_BASE 448
 #define VCB_TSC_OFFSET 456
 #define VCB_KERNEL_TLB 464 /* mask, entries, space; then the same for TLB_KERNEL_AC */
+#define VCB_N_ANNOUNCED 528
+#define VCB_ANNOUNCED (VCB_X87_AREA + 576) /* 256 bytes: a byte is their index */
 #define VCB_JC_NTAG 576
 #define VCB_JC_CODE (576 + 8 * 4096)
 #define VCB_JC_WARM (576 + 16 * 4096)

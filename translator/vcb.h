@@ -25,6 +25,7 @@
 #define VCB_SEG_ODD (UINT64_C(1) << 62)
 
 enum { JC_SIZE = 4096 };     /* entries of the jump cache */
+enum { ANNOUNCED_MAX = 64 };
 
 typedef struct TransCpu TransCpu;
 
@@ -65,10 +66,14 @@ typedef struct {
     uint64_t kernel_tlb[2][3]; /* for stac and clac: tlb_mask, _entry, _space of both classes */
     TransCpu *tc;
     uint64_t page_mask;      /* GUEST_PAGE_MASK                                           */
+    uint32_t n_announced;    /* bytes written to `announced` so far, modulo 2^32          */
+    uint32_t n_taken;        /* ... of which so many were looked at                      */
     uint64_t jc_ntag[JC_SIZE] __attribute__((aligned(64))); /* minus (rip + key); 0 never matches                     */
     uint64_t jc_code[JC_SIZE]; /* host address of the block                              */
     uint64_t jc_warm[JC_SIZE]; /* ... for those who have borrowed BLOCK_WARM_USUAL        */
     uint8_t x87_area[576] __attribute__((aligned(64))); /* XSAVE image, component 0 only  */
+    /* Linear addresses whose page-table entries the guest has changed and is about to use; a ring. */
+    uint32_t announced[ANNOUNCED_MAX];
 } Vcb;
 
 #define VCB_ASSERT(field, offset)                                                                  \
@@ -106,6 +111,8 @@ VCB_ASSERT(swap_tmp, VCB_SWAP_TMP);
 VCB_ASSERT(c_mxcsr, VCB_C_MXCSR);
 _Static_assert(offsetof(VectorState, k) == VEC_K && offsetof(VectorState, fx) == VEC_FX &&
                offsetof(VectorState, mxcsr) == VEC_MXCSR, "vcb-offsets.h: VectorState");
+VCB_ASSERT(n_announced, VCB_N_ANNOUNCED);
+VCB_ASSERT(announced, VCB_ANNOUNCED);
 VCB_ASSERT(jc_ntag, VCB_JC_NTAG);
 VCB_ASSERT(jc_code, VCB_JC_CODE);
 VCB_ASSERT(jc_warm, VCB_JC_WARM);

@@ -5,12 +5,19 @@
 
 void timer_queue_init(TimerQueue *q, Clock *clock, void (*wake)(void *arg), void *wake_arg)
 {
-    *q = (TimerQueue){.clock = clock, .wake = wake, .wake_arg = wake_arg};
+    *q = (TimerQueue){.clock = clock, .wake = wake, .wake_arg = wake_arg,
+                      .asleep_until = TIMER_NEVER};
 }
 
 uint64_t timer_queue_next(const TimerQueue *q)
 {
     return q->first != NULL ? q->first->at_ns : TIMER_NEVER;
+}
+
+uint64_t timer_queue_sleep(TimerQueue *q)
+{
+    q->asleep_until = timer_queue_next(q);
+    return q->asleep_until;
 }
 
 static void unlink_timer(Timer *t)
@@ -65,7 +72,8 @@ void timer_set(Timer *t, uint64_t at_ns)
     t->at_ns = at_ns;
     t->next = *p;
     *p = t;
-    if (q->first == t && q->wake != NULL) {
+    if (at_ns < q->asleep_until && q->wake != NULL) {
+        q->asleep_until = at_ns;
         q->wake(q->wake_arg);
     }
 }

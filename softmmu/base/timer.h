@@ -5,8 +5,9 @@
  * A TimerQueue belongs to a machine and runs on its Clock.  Devices own Timer structs (usually
  * embedded) and set them to absolute clock nanoseconds; the machine's I/O thread calls
  * timer_queue_run() with the machine lock held, so callbacks run under that lock.  All functions
- * here want the machine lock.  `wake` is called when the earliest deadline moves forward, so that
- * the thread that sleeps until it can be woken (it may be called from any vCPU thread).
+ * here want the machine lock.  `wake` is called when the earliest deadline comes before the one that the
+ * thread sleeps for (it may be called from any vCPU thread): a timer that is set later and later, as
+ * kernels set theirs, costs no wake-up of it, but one that finds nothing to do.
  */
 #ifndef SOFTMMU_BASE_TIMER_H
 #define SOFTMMU_BASE_TIMER_H
@@ -26,6 +27,7 @@ struct TimerQueue {
     void (*wake)(void *arg); /* may be NULL */
     void *wake_arg;
     Timer *first;            /* armed timers, earliest first */
+    uint64_t asleep_until;   /* the thread looks again then, at the latest */
 };
 
 struct Timer {
@@ -43,6 +45,9 @@ uint64_t timer_queue_run(TimerQueue *q);
 
 /* The earliest deadline, or TIMER_NEVER. */
 uint64_t timer_queue_next(const TimerQueue *q);
+
+/* The same, for the thread that is about to sleep until then. */
+uint64_t timer_queue_sleep(TimerQueue *q);
 
 void timer_init(Timer *t, TimerQueue *q, void (*fire)(void *arg), void *arg);
 

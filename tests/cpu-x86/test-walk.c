@@ -176,6 +176,35 @@ START_TEST(a_walk_that_faults_changes_nothing)
 }
 END_TEST
 
+START_TEST(a_walk_ahead_takes_what_is_granted_and_changes_nothing)
+{
+    Tlb *tlb = &cpu->mmu.tlb;
+
+    map4(lin, P | W | A, P | W);           /* not accessed: left alone */
+    ck_assert(!cpu_walk_ahead(cpu, guest_lin(lin)));
+    ck_assert_uint_eq(peek(s, at(PT, 1, lin), 8), FRAME | P | W);
+    map4(lin, P | W, P | W | A);           /* nor an upper level */
+    ck_assert(!cpu_walk_ahead(cpu, guest_lin(lin)));
+    map4(lin, P | W | A, A | W);           /* not present */
+    ck_assert(!cpu_walk_ahead(cpu, guest_lin(lin)));
+    ck_assert_ptr_null(tlb_probe(tlb, cpu->tlb_class, guest_lin(lin)));
+
+    map4(lin, P | W | A, P | W | A);       /* clean: for reading */
+    ck_assert(cpu_walk_ahead(cpu, guest_lin(lin)));
+    ck_assert_ptr_nonnull(tlb_hit(tlb, cpu->tlb_class, lin, TLB_LOAD));
+    ck_assert_uint_eq(tlb_probe(tlb, cpu->tlb_class, guest_lin(lin))->rights & TLB_R_WRITE, 0);
+    ck_assert_uint_eq(peek(s, at(PT, 1, lin), 8), FRAME | P | W | A);
+    map4(lin, P | W | A, P | W | A | D);
+    ck_assert(cpu_walk_ahead(cpu, guest_lin(lin)));
+    ck_assert_uint_ne(tlb_probe(tlb, cpu->tlb_class, guest_lin(lin))->rights & TLB_R_WRITE, 0);
+
+    map4(lin, P | W | U | A, P | W | U | A | D); /* the user's: for the user */
+    ck_assert(cpu_walk_ahead(cpu, guest_lin(lin)));
+    ck_assert_ptr_nonnull(tlb_hit(tlb, TLB_USER, lin, TLB_LOAD));
+    ck_assert_ptr_null(tlb_hit(tlb, TLB_KERNEL, lin, TLB_LOAD));
+}
+END_TEST
+
 /* -- Not present, reserved bits ---------------------------------------------------------------------- */
 
 START_TEST(each_level_may_be_absent)
@@ -432,6 +461,7 @@ Suite *test_suite(void)
     tcase_add_test(t, an_inserted_translation_grants_exactly_what_walks_grant);
     tcase_add_test(t, accessed_is_set_on_the_path_and_dirty_on_the_leaf_by_stores_only);
     tcase_add_test(t, a_walk_that_faults_changes_nothing);
+    tcase_add_test(t, a_walk_ahead_takes_what_is_granted_and_changes_nothing);
     tcase_add_test(t, each_level_may_be_absent);
     tcase_add_test(t, reserved_bits_fault_at_each_level);
     tcase_add_test(t, large_pages_translate_in_every_mode);

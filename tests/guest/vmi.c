@@ -2,7 +2,7 @@
 /* Every call of VMI 3.0, each against the native instruction; without a ROM the native operations themselves. */
 #include "tests/guest/vmi-client.h"
 
-enum { P = 1, W = 2, U = 4, G = 0x100, PS = 0x80 };
+enum { P = 1, W = 2, U = 4, ACCESSED = 0x20, DIRTY = 0x40, G = 0x100, PS = 0x80 };
 enum { PXE_PT = 1, PXE_PD = 2, PXE_CURRENT_AS = 0x10 };
 extern u32 boot_pd[1024];
 
@@ -531,6 +531,47 @@ static void batches_take_effect_when_they_end(void)
     window_end();
 }
 
+static void announced(u32 i, u32 entry)
+{
+    ops.set_pxe(entry, &pt[i], PXE_PT | PXE_CURRENT_AS | (WINDOW + i * 4096));
+}
+
+/* Whoever walks the tables before an announced entry is used must find what is there then. */
+static void announced_entries_are_as_they_are(void)
+{
+    window_begin();
+    announced(0, (u32)frames[0] | P | W);
+    announced(1, (u32)frames[1] | P | W | ACCESSED | DIRTY);
+    ops.inval_page(WINDOW + 2 * 4096);
+    EXPECT_EQ(pt[0], (u32)frames[0] | P | W); /* not accessed yet */
+    EXPECT(*window(1) == 0x41 && *window(0) == 0x40);
+    EXPECT_EQ(pt[0], (u32)frames[0] | P | W | ACCESSED);
+    pt[2] = (u32)frames[2] | P | W | ACCESSED | DIRTY;
+    EXPECT_EQ(*window(2), 0x42);
+    announced(1, (u32)frames[3] | P | ACCESSED);
+    announced(2, (u32)frames[4] | P | W | ACCESSED);
+    pt[1] = 0;                            /* changed again by the kernel itself */
+    pt[2] = (u32)frames[5] | P | ACCESSED;
+    invlpg(WINDOW + 4096);
+    invlpg(WINDOW + 2 * 4096);
+    EXPECT_TRAP(TRY((void)*window(1)), VECTOR_PF, 0);
+    EXPECT_EQ(*window(2), 0x45);
+    EXPECT_EQ(pt[2], (u32)frames[5] | P | ACCESSED);
+    *window(2) = 0x45;                    /* the first store */
+    EXPECT_EQ(pt[2], (u32)frames[5] | P | ACCESSED | DIRTY);
+    for (u32 round = 0; round < 20; round++) { /* more than anybody remembers */
+        for (u32 i = 0; i < PAGES; i++) {
+            announced(i, (u32)frames[(i + round) % PAGES] | P | ACCESSED);
+        }
+    }
+    announced(3, (u32)frames[3] | P | W | U | ACCESSED | DIRTY);
+    ops.flush_tlb(1);
+    for (u32 i = 0; i < PAGES; i++) {
+        EXPECT_EQ(*window(i), 0x40 + (i == 3 ? 3 : (i + 19) % PAGES));
+    }
+    window_end();
+}
+
 static void global_pages_outlive_small_flushes(void)
 {
     word cr4 = read_cr4();
@@ -645,6 +686,7 @@ const GuestTest guest_tests[] = {
     {"sysexit_returns_with_interrupts_on", sysexit_returns_with_interrupts_on},
     {"entries_take_effect", entries_take_effect},
     {"batches_take_effect_when_they_end", batches_take_effect_when_they_end},
+    {"announced_entries_are_as_they_are", announced_entries_are_as_they_are},
     {"global_pages_outlive_small_flushes", global_pages_outlive_small_flushes},
     {"long_entries", long_entries},
     {"frames_are_what_they_seem", frames_are_what_they_seem},

@@ -96,6 +96,19 @@ START_TEST(the_queue_wakes_its_thread_only_when_the_earliest_deadline_moves_forw
     ck_assert_int_eq(wakes, 1);
     timer_set(&b.timer, 50);
     ck_assert_int_eq(wakes, 2);
+    timer_set(&b.timer, 70);           /* on its way anyway */
+    timer_set(&b.timer, 60);
+    ck_assert_int_eq(wakes, 2);
+    ck_assert_uint_eq(timer_queue_sleep(&f.timers), 60);
+    timer_set(&b.timer, 80);           /* it looks at 60 and finds nothing */
+    ck_assert_int_eq(wakes, 2);
+    timer_set(&a.timer, 59);
+    ck_assert_int_eq(wakes, 3);
+    timer_cancel(&a.timer);
+    timer_cancel(&b.timer);
+    ck_assert_uint_eq(timer_queue_sleep(&f.timers), TIMER_NEVER);
+    timer_set(&a.timer, 1000);
+    ck_assert_int_eq(wakes, 4);
 }
 END_TEST
 

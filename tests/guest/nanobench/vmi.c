@@ -14,6 +14,8 @@ static u64 none(u32 n) { return 0; }
 #define nothing none
 #define native_set_pxe none
 #define vmi_set_pxe none
+#define native_batches none
+#define vmi_batches none
 #define native_mixed none
 #define vmi_mixed none
 #define disable_enable none
@@ -28,8 +30,8 @@ static u64 none(u32 n) { return 0; }
 #else
 #include "tests/guest/vmi-client.h"
 
-enum { WINDOW = 0x3f400000, PAGES = 512, PAGE = 4096, BATCH = 32 };
-enum { PTE_PLAIN = 3, PXE_PT = 1, PXE_CURRENT_AS = 0x10 };
+enum { WINDOW = 0x3f400000, PAGES = 512, PAGE = 4096, BATCH = 32, FLUSHED = 16 };
+enum { PTE_PLAIN = 0x63 /* accessed and dirty, as Linux writes them */, PXE_PT = 1, PXE_CURRENT_AS = 0x10 };
 enum { REAL = 0 };
 
 extern u32 boot_pd[1024];
@@ -89,6 +91,19 @@ static u64 alarm(u32 n)
 
 /* -- Page tables -------------------------------------------------------------------------------------------- */
 
+enum { PTE_PS = 0x80, PTE_G = 0x100 };
+
+/* As kernels do: what is theirs is global, and outlives the loads of CR3. */
+static void make_kernel_global(void)
+{
+    for (u32 i = 0; i < 1024; i++) {
+        if ((boot_pd[i] & (PTE_PS | 1)) == (PTE_PS | 1)) {
+            boot_pd[i] |= PTE_G;
+        }
+    }
+    write_cr4(read_cr4() | CR4_PGE);
+}
+
 static const char *open_window(void)
 {
     if (boot_pd[WINDOW >> 22] != ((u32)pt | PTE_PLAIN)) {
@@ -96,6 +111,7 @@ static const char *open_window(void)
         for (u32 i = 0; i < PAGES; i++) {
             pt[i] = (u32)frames[0] | PTE_PLAIN;
         }
+        make_kernel_global();
         write_cr3(read_cr3());
     }
     return NULL;
@@ -136,6 +152,43 @@ static u64 set_entries(u32 n, bool by_vmi)
 
 static u64 native_set_pxe(u32 n) { return set_entries(n, false); }
 static u64 vmi_set_pxe(u32 n) { return set_entries(n, true); }
+
+/* n entries changed, FLUSHED at a time, the TLB flushed and all the pages read; as mprotect() and what follows it.
+ * The result is checked. */
+static u64 batches(u32 n, bool by_vmi)
+{
+    u64 begin;
+    bool good = true;
+
+    frames[0][0] = 1;
+    frames[1][0] = 2;
+    begin = rdtsc();
+    for (u32 done = 0; done < n; done += FLUSHED) {
+        u32 first = done % PAGES, which = (done / PAGES + 1) & 1, v = (u32)frames[which] | PTE_PLAIN;
+        u32 end = first + (n - done < FLUSHED ? n - done : FLUSHED);
+
+        if (by_vmi) {
+            ops.set_lazy_mode(1);
+            for (u32 k = first; k < end; k++) {
+                ops.set_pxe(v, &pt[k], PXE_PT | PXE_CURRENT_AS | (WINDOW + k * PAGE));
+            }
+            ops.set_lazy_mode(0);
+            ops.flush_tlb(1);
+        } else {
+            for (u32 k = first; k < end; k++) {
+                *(volatile u32 *)&pt[k] = v;
+            }
+            write_cr3(read_cr3());
+        }
+        for (u32 k = first; k < end; k++) {
+            good &= *(volatile u8 *)(WINDOW + k * PAGE) == which + 1;
+        }
+    }
+    return good ? rdtsc() - begin : NANO_BAD;
+}
+
+static u64 native_batches(u32 n) { return batches(n, false); }
+static u64 vmi_batches(u32 n) { return batches(n, true); }
 
 /*
  * A kernel's mixture per page: interrupts off and on around it, an entry changed to another frame, its translation
@@ -187,6 +240,8 @@ static u64 vmi_mixed(u32 n) { return mixed(n, true); }
 const NanoOp nano_vmi[] = {
     {"native_setpxe", native_set_pxe, NULL, open_window, 0},
     {"vmi_setpxe", vmi_set_pxe, NULL, found_and_open, 0},
+    {"native_ptbatch", native_batches, NULL, open_window, 0},
+    {"vmi_ptbatch", vmi_batches, NULL, found_and_open, 0},
     {"native_ptmix", native_mixed, NULL, open_window, 0},
     {"vmi_ptmix", vmi_mixed, NULL, found_and_open, 0},
     {"vmi_clisti", disable_enable, nothing, found, 0},
