@@ -333,6 +333,18 @@ unsigned cpu_walk_peek(CpuState *cpu, GuestLin lin, TlbClass c, GuestPhys *phys,
     return rights_at_once(cpu, &w, c);
 }
 
+unsigned cpu_walk_peek_global(CpuState *cpu, GuestLin lin, GuestPhys *phys, unsigned *page_shift)
+{
+    Walk w;
+
+    if (walk(cpu, lin.v, &w) != WALK_OK || !w.global || w.user) {
+        return 0;
+    }
+    *phys = guest_phys(w.phys & GUEST_PAGE_MASK);
+    *page_shift = w.page_shift;
+    return rights_at_once(cpu, &w, TLB_KERNEL);
+}
+
 bool cpu_walk_ahead(CpuState *cpu, GuestLin lin)
 {
     Tlb *tlb = &cpu->mmu.tlb;

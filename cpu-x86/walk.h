@@ -15,6 +15,10 @@ void cpu_walk_fill(void *arg, GuestLin lin, TlbAccess a, TlbClass c);
 unsigned cpu_walk_peek(CpuState *cpu, GuestLin lin, TlbClass c, GuestPhys *phys,
                        unsigned *page_shift);
 
+/* The same for a supervisor's data access to a page that is global and a supervisor's (U/S clear); 0 for any
+ * other. */
+unsigned cpu_walk_peek_global(CpuState *cpu, GuestLin lin, GuestPhys *phys, unsigned *page_shift);
+
 /*
  * Fill the TLB for a page that the guest will probably touch, as a processor may at any time (SDM vol. 3A,
  * 4.10.2.3), when the tables grant it and need no change: for CPL 3 where user code may, else for the current

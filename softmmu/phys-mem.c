@@ -5,6 +5,7 @@
 #include "softmmu/base/log.h"
 #include "softmmu/phys-view-internal.h"
 #include "softmmu/tlb.h"
+#include "softmmu/window.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -240,6 +241,9 @@ void phys_mem_revoke_write(PhysMem *pm, uint64_t offset)
     }
     for (unsigned i = 0; i < pm->tlbs->len; i++) {
         tlb_revoke_write(g_ptr_array_index(pm->tlbs, i), offset & GUEST_PAGE_MASK);
+    }
+    if (pm->window != NULL) {
+        window_revoke_write(pm->window, offset);
     }
     if (pm->mirror != NULL) {
         pm->mirror->revoke_write(pm->mirror->arg, offset & GUEST_PAGE_MASK);

@@ -104,6 +104,7 @@ struct PhysMem {
     void (*dirty_wanted)(void *arg); /* hwaccel: bring the PAGE_DIRTY_* flags up to date; may be NULL */
     void *vm;                 /* hwaccel's, which maps this memory; NULL: none          */
     const PhysMirror *mirror; /* borrowed, may be NULL; set while no CPU runs      */
+    struct Window *window;    /* its owner's, may be NULL; set while no CPU runs   */
 };
 
 /* Reserve `size` bytes (rounded up to pages) of guest memory; nothing is committed until touched.

@@ -346,6 +346,9 @@ void tlb_flush_all(Tlb *t)
     t->n_flushes++;
     trace(tlb_flush, "all");
     new_space(t);
+    if (t->on_flush != NULL) {
+        t->on_flush(t->on_flush_arg, guest_lin(0), true);
+    }
 }
 
 void tlb_flush_nonglobal(Tlb *t)
@@ -408,6 +411,9 @@ void tlb_flush_page(Tlb *t, GuestLin lin)
     }
     if (large_seen(t, lin.v, true)) {
         drop_large(t, lin.v, 30);
+    }
+    if (t->on_flush != NULL) {
+        t->on_flush(t->on_flush_arg, lin, false);
     }
 }
 

@@ -110,6 +110,9 @@ typedef struct {
     GuestLin flushed[TLB_FLUSHED];
     void (*before_change)(void *arg); /* the owner is about to flush or to switch; may be NULL */
     void *before_change_arg;
+    /* The owner has flushed the page of `lin`, or everything, globals too; may be NULL. */
+    void (*on_flush)(void *arg, GuestLin lin, bool all);
+    void *on_flush_arg;
 } Tlb;
 
 /* Tables start at TLB_BITS_START and grow by use up to TLB_BITS_MAX. */

@@ -65,6 +65,7 @@ BlockCache *cache_new(PhysMem *mem, const TransConfig *config, GError **error)
     c->hash_mask = (1u << HASH_BITS) - 1;
     c->hash = g_new0(Block *, c->hash_mask + 1);
     c->page_head = g_new0(Block *, mem->size >> GUEST_PAGE_SHIFT);
+    c->guilty = g_hash_table_new(g_direct_hash, g_direct_equal);
     return c;
 }
 
@@ -101,6 +102,7 @@ void cache_free(BlockCache *c)
     g_array_free(c->free_ids, TRUE);
     g_free(c->hash);
     g_free(c->page_head);
+    g_hash_table_destroy(c->guilty);
     munmap(c->writable, c->size);
     munmap((void *)c->exec, c->size);
     lock_clear(&c->lock);
@@ -297,6 +299,54 @@ void cache_kill_page(BlockCache *c, uint64_t offset)
     *head = NULL;
 }
 
+static void unlist(BlockCache *c, Block *b)
+{
+    Block **p = &c->page_head[b->offset >> GUEST_PAGE_SHIFT];
+
+    while (*p != b) {
+        p = &(*p)->page_next;
+    }
+    *p = b->page_next;
+}
+
+void cache_kill_block(BlockCache *c, Block *b)
+{
+    unlist(c, b);
+    kill_block(c, b);
+}
+
+void cache_forward(BlockCache *c, Block *b, Block *to)
+{
+    if (b->state == BLOCK_DEAD && to->state == BLOCK_LIVE && b->offset == to->offset && b->lin == to->lin &&
+        b->env == to->env && c->config->chain && c->config->verify == 0 && !dump_wants_exec()) {
+        put_jump(c, b->writable + b->dead_off, to->code);
+        b->forward = to;
+    }
+}
+
+static void stop_forwarding(BlockCache *c, Block *b)
+{
+    put_jump(c, b->writable + b->dead_off, NULL);
+    b->forward = NULL;
+}
+
+/* -- Guilt ------------------------------------------------------------------------------------ */
+
+unsigned cache_accuse(BlockCache *c, uint64_t at, unsigned weight)
+{
+    gpointer key = GSIZE_TO_POINTER(at), n = g_hash_table_lookup(c->guilty, key);
+
+    g_hash_table_insert(c->guilty, key, GUINT_TO_POINTER(GPOINTER_TO_UINT(n) + weight));
+    return GPOINTER_TO_UINT(n) + weight;
+}
+
+bool cache_is_guilty(const BlockCache *c, uint64_t at)
+{
+    gpointer n = g_hash_table_lookup(c->guilty, GSIZE_TO_POINTER(at));
+
+    return GPOINTER_TO_UINT(n) >= c->config->window_faults;
+}
+
 void cache_kill_region(BlockCache *c, unsigned region)
 {
     GPtrArray *list = c->by_region[region];
@@ -304,12 +354,7 @@ void cache_kill_region(BlockCache *c, unsigned region)
     for (unsigned i = 0; i < list->len; i++) {
         Block *b = g_ptr_array_index(list, i);
         if (b->state == BLOCK_LIVE) {
-            Block **p = &c->page_head[b->offset >> GUEST_PAGE_SHIFT];
-            while (*p != b) {
-                p = &(*p)->page_next;
-            }
-            *p = b->page_next;
-            kill_block(c, b);
+            cache_kill_block(c, b);
         }
     }
     for (unsigned i = 0; i < c->blocks->len; i++) {
@@ -320,6 +365,9 @@ void cache_kill_region(BlockCache *c, unsigned region)
                 aim(c, b->exit[k].rel32, b->code + b->exit[k].stub_off);
                 b->exit[k].to = NULL;
             }
+        }
+        if (b != NULL && b->forward != NULL && b->forward->region == region) {
+            stop_forwarding(c, b);
         }
     }
 }

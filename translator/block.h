@@ -124,6 +124,7 @@ struct Block {
     BlockInsn *insns;
     Site *sites;
     X86Insn *exec;             /* for HELPER_EXEC, n_exec of them                                */
+    Block *forward;            /* DEAD: the entry leads to this block                            */
     uint32_t dead_off;         /* host offset of the exit to itself                              */
     uint32_t warm_dead_off;    /* ... from the warm entry                                        */
     BlockExit exit[BLOCK_EXITS];
@@ -147,6 +148,7 @@ typedef struct {
     Block **hash;
     uint64_t hash_mask;
     Block **page_head;          /* by memfd page                                                 */
+    GHashTable *guilty;         /* place of an instruction -> what it did in the window           */
     uint64_t evictions;         /* of regions                                                    */
     struct PerfMap *perf_map;   /* or NULL */
     struct GdbJit *gdb_jit;     /* or NULL */
@@ -178,6 +180,16 @@ void cache_add(BlockCache *c, Block *b, const Emit *e);
 
 /* Kill all blocks of the page at `offset` (its bytes changed). */
 void cache_kill_page(BlockCache *c, uint64_t offset);
+
+/* Kill one block. */
+void cache_kill_block(BlockCache *c, Block *b);
+
+/* `to`, LIVE, is what is now at the key of the dead b: who still comes to b goes on there. */
+void cache_forward(BlockCache *c, Block *b, Block *to);
+
+/* The instruction at memfd offset `at` did badly in the window, by `weight`; returns how much it has. */
+unsigned cache_accuse(BlockCache *c, uint64_t at, unsigned weight);
+bool cache_is_guilty(const BlockCache *c, uint64_t at);
 
 /* Make exit k of b jump straight to `to`; both LIVE. */
 void cache_link(BlockCache *c, Block *b, unsigned k, Block *to);

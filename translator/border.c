@@ -17,6 +17,7 @@
 #include "translator/engine-internal.h"
 #include "translator/glue.h"
 #include "translator/verify.h"
+#include "translator/windows.h"
 
 /* -- Going back ------------------------------------------------------------------------------- */
 
@@ -127,14 +128,11 @@ static bool hits(const TransCpu *tc, uint64_t lin, unsigned size, TlbAccess a)
     return tlb_within_page(lin, size) && tlb_hit(&cpu->mmu.tlb, cpu->tlb_class, lin, a) != NULL;
 }
 
-typedef enum { FILLED, FAULTS } Fill;
-
-/* Fill the TLB for `lin`.  FAULTS: the guest's fault is in cpu->exc. */
-static Fill fill(TransCpu *tc, uint64_t lin, TlbAccess a)
+bool trans_fill(TransCpu *tc, uint64_t lin, TlbAccess a)
 {
     CpuState *cpu = tc->cpu;
     jmp_buf env, *outer = cpu->unwind;
-    Fill how = FAULTS;
+    bool filled = false;
 
     cpu->unwind = &env;
     if (_setjmp(env) == 0) {
@@ -148,10 +146,10 @@ static Fill fill(TransCpu *tc, uint64_t lin, TlbAccess a)
         } else if (a == TLB_STORE) {
             tlb_refresh_store(&cpu->mmu.tlb, cpu->tlb_class, guest_lin(lin));
         }
-        how = FILLED;
+        filled = true;
     }
     cpu->unwind = outer;
-    return how;
+    return filled;
 }
 
 /* An access over a page end whose two pages lie side by side in the host: *host is its place. */
@@ -172,7 +170,7 @@ static bool is_canonical(uint64_t lin)
     return (uint64_t)((int64_t)(lin << 16) >> 16) == lin;
 }
 
-/* Deliver the page fault that fill() found, when it is what the instruction raises first. */
+/* Deliver the page fault that trans_fill() found, when it is what the instruction raises first. */
 static bool deliver_fault(TransCpu *tc, Block *b, const Site *s)
 {
     CpuState *cpu = tc->cpu;
@@ -196,7 +194,7 @@ static bool look_up(TransCpu *tc, Block *b, const Site *s)
         return false;
     }
     if (!hits(tc, lin, s->size, a)) {
-        if (fill(tc, lin, a) == FAULTS) {
+        if (!trans_fill(tc, lin, a)) {
             return deliver_fault(tc, b, s);
         }
         if (unlikely(tc->vcb->n_announced != tc->vcb->n_taken)) {
@@ -204,7 +202,7 @@ static bool look_up(TransCpu *tc, Block *b, const Site *s)
         }
         if (((lin ^ last) & GUEST_PAGE_MASK) != 0) {
             uint64_t host;
-            if (fill(tc, last & GUEST_PAGE_MASK, a) == FAULTS) {
+            if (!trans_fill(tc, last & GUEST_PAGE_MASK, a)) {
                 return deliver_fault(tc, b, s);
             }
             if (!crossing_is_contiguous(tc, lin, s->size, a, &host)) {
@@ -249,7 +247,7 @@ static uint64_t plain_memory(TransCpu *tc, uint64_t lin, TlbAccess a, uint64_t *
     void *p = tlb_hit(&cpu->mmu.tlb, cpu->tlb_class, lin, a);
 
     *room = GUEST_PAGE_SIZE - (lin & GUEST_PAGE_OFFSET_MASK);
-    if (p == NULL && is_canonical(lin) && fill(tc, lin, a) == FILLED) {
+    if (p == NULL && is_canonical(lin) && trans_fill(tc, lin, a)) {
         p = tlb_hit(&cpu->mmu.tlb, cpu->tlb_class, lin, a);
     }
     return (uint64_t)(uintptr_t)p;
@@ -425,10 +423,40 @@ static bool slow(TransCpu *tc, Block *b, const Site *s)
 
 /* -- Arrivals --------------------------------------------------------------------------------- */
 
+/* The host faulted in a block that uses the window. */
+static bool arrive_from_window(TransCpu *tc)
+{
+    Block *b = tc->kick_block;
+    const Mark *m = tc->kick_mark;
+    WindowVerdict verdict = WINDOW_INTERPRET;
+
+    tc->kick_fault = false;
+    trans_vec_spill();
+    if (tc->fault_is_memory) {
+        verdict = windows_fault(tc);
+    }
+    if (verdict == WINDOW_RETRY && (m->bits & ~(MARK_FLAGS_SLOT | MARK_RAX_TMP)) == 0 &&
+        !__atomic_load_n(&tc->shared->evicting, __ATOMIC_ACQUIRE)) {
+        set_rip(tc, b, &b->insns[m->insn]);
+        return go_on(tc, tc->kick_pc, m->borrowed, m->bits, b->vec);
+    }
+    state_at_mark(tc, b, m);
+    if (verdict == WINDOW_GUILTY || verdict == WINDOW_STORE) {
+        trans_accuse(tc, b, m->insn, verdict == WINDOW_GUILTY ? tc->config->window_faults : 1);
+    }
+    if (verdict != WINDOW_RETRY) {
+        tc->exit = interp_engine.run(tc->cpu, verdict == WINDOW_GUILTY ? tc->config->window_cluster : 1);
+    }
+    return false;
+}
+
 static bool arrive_kicked(TransCpu *tc)
 {
     CpuState *cpu = tc->cpu;
 
+    if (tc->kick_fault && (tc->kick_block->env & ENV_WINDOW) != 0) {
+        return arrive_from_window(tc);
+    }
     state_at_mark(tc, tc->kick_block, tc->kick_mark);
     cpu->stats[STAT_TRANS_KICKS]++;
     if (tc->kick_fault) {
@@ -474,6 +502,8 @@ static bool arrive(TransCpu *tc, uint32_t site)
         cpu->rip = number < BLOCK_EXITS ? b->exit[number].target : b->lin;
         if (number == BLOCK_EXITS) { /* dead */
             far_slot(tc, cpu->rip)->epoch = 0;
+            tc->dead_block = b;
+            tc->link_evictions = tc->cache->evictions;
         } else if (b->exit[number].rel32 == NULL && quick_way(tc, b->env)) {
             return true;
         }

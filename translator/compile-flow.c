@@ -139,16 +139,22 @@ static void emit_exit_indirect(Gen *g, unsigned target, int32_t pop)
 static void emit_push_return(Gen *g)
 {
     uint64_t ret = gen_rip_at(g, g->in->off + g->in->len);
-    unsigned a = gen_stack(g, GPR_RSP, -(int32_t)gen_word(g), true);
+    unsigned a;
 
+    if (gen_in_window(g) && (int64_t)ret == (int32_t)ret) {
+        emit8(g->e, 0x65);
+        emit_store_imm32_at(g->e, GPR_RSP, -8, (int32_t)ret);
+        return;
+    }
+    a = gen_stack(g, GPR_RSP, -(int32_t)gen_word(g), true);
     if (g->p->code32) {
         emit_store32_imm(g->e, a, (uint32_t)ret);
-    } else if ((int64_t)ret == (int32_t)ret) {
+    } else if ((int64_t)ret == (int32_t)ret) { /* not in the window */
         emit_store_imm32(g->e, a, (int32_t)ret);
     } else {
         unsigned t = gen_scratch(g, 1);
         emit_mov_ri(g->e, t, ret);
-        emit_store(g->e, a, 0, t);
+        gen_word_store(g, a, t);
     }
 }
 
@@ -218,8 +224,8 @@ void gen_ret(Gen *g)
     int32_t pop = g->in->op[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE
                       ? (int32_t)(g->in->op[0].imm.value.u & 0xffff) : 0;
 
-    a = gen_stack(g, GPR_RSP, 0, false);
-    gen_word_load(g, a, a);
+    a = gen_in_window(g) ? gen_scratch(g, 0) : gen_stack(g, GPR_RSP, 0, false);
+    gen_word_load(g, a, gen_in_window(g) ? GPR_RSP : a);
     emit_exit_indirect(g, a, (int32_t)gen_word(g) + pop);
 }
 

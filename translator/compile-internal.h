@@ -107,18 +107,39 @@ void gen_word_lea(Gen *g, unsigned dst, unsigned base, int32_t disp); /* dst = b
 void gen_word_load(Gen *g, unsigned dst, unsigned base);
 void gen_word_store(Gen *g, unsigned base, unsigned src);
 
+/* -- The window: operands as they are, with a GS prefix (windows.h) ------------------------------------ */
+
+static inline bool plan_in_window(const Plan *p, const PlanInsn *in)
+{
+    return (p->env & ENV_WINDOW) != 0 && (int64_t)p->lin < 0 && !in->guilty;
+}
+
+/* Does the current instruction use it? */
+static inline bool gen_in_window(const Gen *g)
+{
+    return plan_in_window(g->p, g->in);
+}
+
+/* Before an emitted access to guest memory by a register that gen_stack() or gen_operand_address() gave. */
+static inline void gen_window_prefix(Gen *g)
+{
+    if (gen_in_window(g)) {
+        emit8(g->e, 0x65);
+    }
+}
+
 /* -- compile-mem.c ------------------------------------------------------------------------------------- */
 
 unsigned gen_reg_of(ZydisRegister r);
-/* Scratch 0 = host address of the word at [base + disp] on the stack. */
+/* Scratch 0 = address of the word at [base + disp] on the stack, for gen_word_load() and such. */
 unsigned gen_stack(Gen *g, unsigned base, int32_t disp, bool write);
-/* Scratch 0 = host address of the current instruction's memory operand. */
+/* Scratch 0 = address of the current instruction's memory operand, likewise. */
 unsigned gen_operand_address(Gen *g);
 /* Scratch 0 = linear address of the current instruction's memory operand, which is not in FS or GS; flags
  * stay. */
 unsigned gen_operand_linear(Gen *g);
-/* The current instruction with its memory operand replaced by [base]. */
-void gen_rebased(Gen *g, unsigned base);
+/* The current instruction has a memory operand that the window can serve: emit it so.  False: it has not. */
+bool gen_mem_in_window(Gen *g);
 
 void gen_mem(Gen *g);
 void gen_push(Gen *g);

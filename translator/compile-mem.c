@@ -135,18 +135,26 @@ void gen_word_lea(Gen *g, unsigned dst, unsigned base, int32_t disp)
 
 void gen_word_load(Gen *g, unsigned dst, unsigned base)
 {
+    gen_window_prefix(g);
     (g->p->code32 ? emit_load32 : emit_load)(g->e, dst, base, 0);
 }
 
 void gen_word_store(Gen *g, unsigned base, unsigned src)
 {
+    gen_window_prefix(g);
     (g->p->code32 ? emit_store32 : emit_store)(g->e, base, 0, src);
 }
 
 unsigned gen_stack(Gen *g, unsigned base, int32_t disp, bool write)
 {
-    unsigned a = gen_scratch(g, 0), t = gen_scratch(g, 1), u = gen_scratch(g, 2);
+    unsigned a = gen_scratch(g, 0), t, u;
 
+    if (gen_in_window(g)) {
+        gen_word_lea(g, a, base, disp);
+        return a;
+    }
+    t = gen_scratch(g, 1);
+    u = gen_scratch(g, 2);
     if (is_quiet(g)) {
         gen_word_lea(g, a, base, disp);
         gen_borrow(g, GPR_RCX);
@@ -162,8 +170,13 @@ unsigned gen_stack(Gen *g, unsigned base, int32_t disp, bool write)
 unsigned gen_operand_address(Gen *g)
 {
     const ZydisDecodedOperand *m = &g->in->op[g->in->mem];
-    unsigned a = gen_scratch(g, 0), t = gen_scratch(g, 1), u = gen_scratch(g, 2);
+    unsigned a = gen_scratch(g, 0), t = gen_scratch(g, 1), u;
 
+    if (gen_in_window(g)) {
+        emit_linear(g, a, t, m);
+        return a;
+    }
+    u = gen_scratch(g, 2);
     if (!g->p->code32 && is_quiet(g)) { /* in 32-bit code a segment's base is added with flags */
         emit_linear(g, a, t, m);
         gen_borrow(g, GPR_RCX);
@@ -213,11 +226,12 @@ static void put_moffs(Gen *g, unsigned base)
     }
 }
 
-void gen_rebased(Gen *g, unsigned base)
+/* ... or by [base + disp]. */
+static void gen_rebased_disp(Gen *g, unsigned base, int32_t disp)
 {
     const ZydisDecodedInstruction *zi = &g->in->zi;
     const uint8_t *bytes = g->p->bytes + g->in->off;
-    unsigned rex = 0, at = 0, imm_at, disp8;
+    unsigned rex = 0, at = 0, imm_at, mod;
 
     for (unsigned i = 0; i < zi->raw.prefix_count; i++) {
         uint8_t p = zi->raw.prefixes[i].value;
@@ -255,16 +269,119 @@ void gen_rebased(Gen *g, unsigned base)
         at = zi->raw.vex.offset + zi->raw.vex.size;
     }
     emit_bytes(g->e, bytes + at, zi->raw.modrm.offset - at);
-    disp8 = (base & 7) == GPR_RBP;
-    emit8(g->e, (uint8_t)((disp8 ? 0x40 : 0) | zi->raw.modrm.reg << 3 | (base & 7)));
+    mod = disp != 0 ? 0x80 : (base & 7) == GPR_RBP ? 0x40 : 0;
+    emit8(g->e, (uint8_t)(mod | zi->raw.modrm.reg << 3 | (base & 7)));
     if ((base & 7) == GPR_RSP) {
         emit8(g->e, 0x24);
     }
-    if (disp8) {
+    if (mod == 0x80) {
+        emit32(g->e, (uint32_t)disp);
+    } else if (mod == 0x40) {
         emit8(g->e, 0);
     }
     imm_at = zi->raw.imm[0].size != 0 ? zi->raw.imm[0].offset : zi->length;
     emit_bytes(g->e, bytes + imm_at, zi->length - imm_at);
+}
+
+static void gen_rebased(Gen *g, unsigned base)
+{
+    gen_rebased_disp(g, base, 0);
+}
+
+/* -- The instruction in the window -------------------------------------------------------------- */
+
+/* Its bytes, with a GS prefix for the segment prefixes it may have. */
+static void gen_prefixed(Gen *g)
+{
+    const ZydisDecodedInstruction *zi = &g->in->zi;
+    const uint8_t *bytes = g->p->bytes + g->in->off;
+    unsigned at = zi->raw.prefix_count;
+
+    emit8(g->e, 0x65);
+    for (unsigned i = 0; i < at; i++) {
+        uint8_t p = zi->raw.prefixes[i].value;
+        bool rex_in_force = (p & 0xf0) == 0x40 && i + 1 == at;
+        if (!is_dropped_prefix(p) || rex_in_force) {
+            emit8(g->e, p);
+        }
+    }
+    emit_bytes(g->e, bytes + at, g->in->len - at);
+}
+
+/* The same with [rip + disp] replaced by its address, which sign extension reaches. */
+static void gen_prefixed_absolute(Gen *g, uint64_t address)
+{
+    const ZydisDecodedInstruction *zi = &g->in->zi;
+    unsigned modrm = zi->raw.modrm.offset, len = g->in->len;
+    const uint8_t *bytes = g->p->bytes + g->in->off;
+    unsigned at = zi->raw.prefix_count;
+
+    emit8(g->e, 0x65);
+    for (unsigned i = 0; i < at; i++) {
+        uint8_t p = zi->raw.prefixes[i].value;
+        bool rex_in_force = (p & 0xf0) == 0x40 && i + 1 == at;
+        if (!is_dropped_prefix(p) || rex_in_force) {
+            emit8(g->e, p);
+        }
+    }
+    emit_bytes(g->e, bytes + at, modrm - at);
+    emit8(g->e, (uint8_t)(zi->raw.modrm.reg << 3 | 4)); /* SIB */
+    emit8(g->e, 0x25);                                   /* no base, no index */
+    emit32(g->e, (uint32_t)address);
+    emit_bytes(g->e, bytes + modrm + 5, len - (modrm + 5));
+}
+
+/* FS or GS of the guest: its base goes to a scratch register. */
+static void gen_based(Gen *g, const ZydisDecodedOperand *m)
+{
+    unsigned a = gen_scratch(g, 0), base = gen_reg_of(m->mem.base), index = gen_reg_of(m->mem.index);
+    int64_t disp = m->mem.disp.has_displacement ? m->mem.disp.value : 0;
+    unsigned scale = m->mem.scale <= 1 ? 0 : (unsigned)__builtin_ctz(m->mem.scale);
+
+    emit_fs_load(g->e, a, gen_field(g, m->mem.segment == ZYDIS_REGISTER_FS ? VCB_FS_BASE : VCB_GS_BASE));
+    if (m->mem.base == ZYDIS_REGISTER_RIP) {
+        unsigned t = gen_scratch(g, 1);
+        emit_mov_ri(g->e, t, g->p->lin + g->in->off + g->in->len + (uint64_t)disp);
+        emit_lea_sum(g->e, a, a, t);
+        disp = 0;
+    }  else if (base != EMIT_NO_REG) {
+        emit_lea_sum(g->e, a, a, base);
+    }
+    if (index != EMIT_NO_REG) {
+        emit_lea_full(g->e, a, a, index, scale, 0);
+    }
+    gen_flags_for_insn(g);
+    emit8(g->e, 0x65);
+    gen_rebased_disp(g, a, (int32_t)disp);
+}
+
+bool gen_mem_in_window(Gen *g)
+{
+    const ZydisDecodedOperand *m = g->in->mem != 0xff ? &g->in->op[g->in->mem] : NULL;
+    uint64_t address;
+
+    if (m == NULL || !gen_in_window(g) || m->mem.type != ZYDIS_MEMOP_TYPE_MEM || g->in->zi.address_width != 64 ||
+        g->in->zi.raw.modrm.offset == 0) {
+        return false;
+    }
+    if (m->mem.segment == ZYDIS_REGISTER_FS || m->mem.segment == ZYDIS_REGISTER_GS) {
+        if (g->in->high_byte) {
+            return false; /* the scratch register might need a REX prefix */
+        }
+        gen_based(g, m);
+    } else if (m->mem.base == ZYDIS_REGISTER_RIP) {
+        address = g->p->lin + g->in->off + g->in->len + (uint64_t)m->mem.disp.value;
+        if ((int64_t)address != (int32_t)address) {
+            return false;
+        }
+        gen_flags_for_insn(g);
+        gen_prefixed_absolute(g, address);
+    } else {
+        gen_flags_for_insn(g);
+        gen_prefixed(g);
+    }
+    gen_flags_after_insn(g);
+    return true;
 }
 
 /* -- Instructions ----------------------------------------------------------------------------- */
@@ -295,6 +412,9 @@ void gen_mem(Gen *g)
 {
     unsigned a;
 
+    if (gen_mem_in_window(g)) {
+        return;
+    }
     a = gen_operand_address(g);
     gen_flags_for_insn(g);
     if (g->in->high_byte && a >= 8) {
@@ -305,12 +425,29 @@ void gen_mem(Gen *g)
     gen_flags_after_insn(g);
 }
 
+/* Window: no address needs to be made, and no scratch register. */
+static void gen_push_in_window(Gen *g, const ZydisDecodedOperand *o)
+{
+    emit8(g->e, 0x65);
+    if (o->type == ZYDIS_OPERAND_TYPE_REGISTER) {
+        emit_store(g->e, GPR_RSP, -8, gen_reg_of(o->reg.value));
+    } else {
+        emit_store_imm32_at(g->e, GPR_RSP, -8, (int32_t)o->imm.value.s);
+    }
+    emit_lea(g->e, GPR_RSP, GPR_RSP, -8);
+}
+
 void gen_push(Gen *g)
 {
     const ZydisDecodedOperand *o = &g->in->op[0];
     int32_t word = (int32_t)gen_word(g);
-    unsigned a = gen_stack(g, GPR_RSP, -word, true);
+    unsigned a;
 
+    if (gen_in_window(g)) {
+        gen_push_in_window(g, o);
+        return;
+    }
+    a = gen_stack(g, GPR_RSP, -word, true);
     if (o->type == ZYDIS_OPERAND_TYPE_REGISTER) {
         gen_word_store(g, a, gen_reg_of(o->reg.value));
     } else if (word == 4) {
@@ -337,9 +474,9 @@ void gen_push_mem(Gen *g)
 
 void gen_pop(Gen *g)
 {
-    unsigned dst = gen_reg_of(g->in->op[0].reg.value), a = gen_stack(g, GPR_RSP, 0, false);
+    unsigned dst = gen_reg_of(g->in->op[0].reg.value);
 
-    gen_word_load(g, dst, a);
+    gen_word_load(g, dst, gen_in_window(g) ? GPR_RSP : gen_stack(g, GPR_RSP, 0, false));
     if (dst != GPR_RSP) {
         gen_word_lea(g, GPR_RSP, GPR_RSP, (int32_t)gen_word(g));
     }

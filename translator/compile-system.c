@@ -64,6 +64,7 @@ static void gen_pushf(Gen *g)
     int32_t word = (int32_t)gen_word(g);
     unsigned a, t, u;
 
+    gen_free_flags(g);
     a = gen_stack(g, GPR_RSP, -word, true);
     t = gen_scratch(g, 1);
     u = gen_scratch(g, 2);
@@ -89,8 +90,13 @@ static void gen_pushf(Gen *g)
  */
 static void gen_popf(Gen *g)
 {
-    unsigned a = gen_stack(g, GPR_RSP, 0, false), t = gen_scratch(g, 1), u = gen_scratch(g, 2);
+    unsigned a, t, u;
     uint8_t *no_if;
+
+    gen_free_flags(g);
+    a = gen_stack(g, GPR_RSP, 0, false);
+    t = gen_scratch(g, 1);
+    u = gen_scratch(g, 2);
 
     gen_word_load(g, t, a);
     emit_test_ri(g->e, t, POPF_ODD);
@@ -158,10 +164,27 @@ static void gen_write_base(Gen *g, int field)
     emit_fs_store(g->e, gen_field(g, field), r);
 }
 
+/* Atomic, or a bit in memory by a number in a register: the window serves them as they are. */
+static bool is_for_window(const PlanInsn *in)
+{
+    switch (in->zi.mnemonic) {
+    case ZYDIS_MNEMONIC_BT: case ZYDIS_MNEMONIC_BTC: case ZYDIS_MNEMONIC_BTR: case ZYDIS_MNEMONIC_BTS:
+    case ZYDIS_MNEMONIC_CMPXCHG8B: case ZYDIS_MNEMONIC_CMPXCHG16B:
+        return in->helper == HELPER_EXEC;
+    default:
+        return false;
+    }
+}
+
 void gen_helper(Gen *g)
 {
-    Site *s = gen_slow_jmp(g, (TransHelper)g->in->helper);
+    Site *s;
 
+    if (is_for_window(g->in) && gen_mem_in_window(g)) {
+        g->b->n_exec++; /* decoded all the same */
+        return;
+    }
+    s = gen_slow_jmp(g, (TransHelper)g->in->helper);
     if (g->in->helper == HELPER_EXEC) {
         s->exec = g->b->n_exec++;
         g->flags = FLAGS_IN_HOST; /* the border puts them there */

@@ -76,8 +76,12 @@ static bool looks_up(const Plan *p)
 {
     for (unsigned i = 0; i < p->n; i++) {
         switch (p->insn[i].plan) {
-        case PLAN_MEM: case PLAN_PUSH: case PLAN_PUSH_MEM: case PLAN_POP: case PLAN_LEAVE:
-        case PLAN_CALL: case PLAN_CALL_IND: case PLAN_JMP_IND: case PLAN_RET:
+        case PLAN_MEM: case PLAN_PUSH: case PLAN_PUSH_MEM: case PLAN_POP: case PLAN_LEAVE: case PLAN_CALL:
+            if (!plan_in_window(p, &p->insn[i])) {
+                return true;
+            }
+            break;
+        case PLAN_CALL_IND: case PLAN_JMP_IND: case PLAN_RET:
             return true;
         default:
             break;
@@ -457,7 +461,9 @@ static void gen_dead_stubs(Gen *g)
     gen_give_back(g);
     g->borrowed = g->own;
     gen_mark_as(g, BLOCK_EXITS, MARK_EXIT);
+    emit_align(g->e, 8, 0);
     g->b->dead_off = emit_offset(g->e);
+    gen_entry_nop(g); /* cache_forward() */
     gen_leave(g, BLOCK_EXITS, SITE_EXIT);
 }
 

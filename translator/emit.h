@@ -48,6 +48,7 @@ void emit_mov_rr(Emit *e, unsigned dst, unsigned src);              /* mov dst, 
 void emit_mov_ri(Emit *e, unsigned dst, uint64_t val);              /* mov dst, imm            */
 void emit_load(Emit *e, unsigned dst, unsigned base, int32_t disp); /* mov dst, [base+disp]    */
 void emit_store(Emit *e, unsigned base, int32_t disp, unsigned src);/* mov [base+disp], src    */
+void emit_store_imm32_at(Emit *e, unsigned base, int32_t disp, int32_t imm); /* mov qword [base+disp], imm32 */
 void emit_store_imm32(Emit *e, unsigned base, int32_t imm);         /* mov qword [base], imm32 */
 void emit_lea(Emit *e, unsigned dst, unsigned base, int32_t disp);  /* lea dst, [base+disp]    */
 void emit_lea_sum(Emit *e, unsigned dst, unsigned base, unsigned index); /* lea dst, [base+index] */

@@ -23,6 +23,8 @@ typedef struct {
 typedef struct {
     BlockCache *cache;
     unsigned refs;
+    struct WindowShare *windows; /* NULL: none */
+    const char *windows_why;   /* ... because (static)                                   */
     GPtrArray *cpus;           /* TransCpu*                                              */
     bool evicting;             /* nobody may enter translated code (cache->lock)         */
     pthread_cond_t evicted;
@@ -49,6 +51,7 @@ struct TransCpu {
     bool enter_shadow;         /* ... and CpuState.shadow                                */
     bool attention;            /* the border found a request; the CpuState is up to date */
     bool plain_libc;           /* logging, tracing or stress is on: spill before all C   */
+    Block *dead_block;         /* left by its closed entry, which is to lead on               */
     Block *link_block;         /* exit that led to the dispatcher, to be linked          */
     unsigned link_exit;
     uint64_t link_evictions;
@@ -58,6 +61,17 @@ struct TransCpu {
     Block *kick_block;
     const Mark *kick_mark;
     bool kick_fault;           /* the host faulted: execute that instruction by the interpreter */
+
+    const uint8_t *kick_pc;
+    bool fault_is_memory;      /* not a divide error */
+    bool fault_is_page, fault_write; /* a page fault at fault_addr; else a general protection fault */
+    uint64_t fault_addr;
+
+    /* windows.c */
+    struct WindowShare *windows; /* NULL: none                                           */
+    bool window_ok;            /* this CPU's root table agrees with the window (atomic)  */
+    bool window_stale;         /* all was flushed: look again first                      */
+    uint64_t window_cr3, window_generation; /* ... for which window_ok was found out     */
 
     /* verify.c: host instructions to go until a kick, traps until single-stepping is given up; a test's
      * function, called at each host instruction of blocks */
@@ -96,6 +110,13 @@ void trans_set_inside(TransCpu *tc, bool inside);
 void trans_jump_cache_add(TransCpu *tc, uint64_t rip, const uint8_t *code, const uint8_t *warm);
 /* True: vcb.resume is where to go.  False: run() returns tc->exit. */
 bool trans_dispatch(TransCpu *tc);
+/* Instruction number `insn` of b did badly in the window, by this much: guilty, it is translated anew. */
+void trans_accuse(TransCpu *tc, Block *b, unsigned insn, unsigned weight);
+
+/* -- border.c ---- */
+
+/* Fill the TLB for `lin`.  False: the guest's fault is in cpu->exc. */
+bool trans_fill(TransCpu *tc, uint64_t lin, TlbAccess a);
 
 /* -- state.c ---- */
 

@@ -19,6 +19,7 @@
 #include "translator/glue.h"
 #include "translator/lockstep.h"
 #include "translator/verify.h"
+#include "translator/windows.h"
 
 #include <cpuid.h>
 #include <inttypes.h>
@@ -144,6 +145,9 @@ static Block *make_block(TransCpu *tc, const uint8_t *code, uint64_t offset, uin
         evict(tc);
         return NULL; /* the next visit finds room */
     }
+    for (unsigned i = 0; i < tc->plan.n; i++) {
+        tc->plan.insn[i].guilty = cache_is_guilty(tc->cache, offset + tc->plan.insn[i].off);
+    }
     b = g_new0(Block, 1);
     b->lin = cpu->rip;
     b->offset = offset;
@@ -165,6 +169,16 @@ static Block *make_block(TransCpu *tc, const uint8_t *code, uint64_t offset, uin
     cpu->stats[STAT_TRANS_BLOCKS]++;
     cpu->stats[STAT_TRANS_INSNS] += b->n_insns;
     return b;
+}
+
+void trans_accuse(TransCpu *tc, Block *b, unsigned insn, unsigned weight)
+{
+    lock_take(&tc->cache->lock);
+    if (cache_accuse(tc->cache, b->offset + b->insns[insn].guest_off, weight) >= tc->config->window_faults &&
+        b->state == BLOCK_LIVE) {
+        cache_kill_block(tc->cache, b);
+    }
+    lock_release(&tc->cache->lock);
 }
 
 /* Has the address at rip been visited often enough? */
@@ -244,19 +258,19 @@ void trans_aim(TransCpu *tc, const uint8_t *resume, uint8_t vec)
 /* Find a way on from rip in translated code.  Lock not held.  False: interpret some. */
 static bool find_way(TransCpu *tc)
 {
-    Block *b, *from = tc->link_block;
+    Block *b, *from = tc->link_block, *dead = tc->dead_block;
 
-    tc->link_block = NULL;
+    tc->link_block = tc->dead_block = NULL;
     lock_take(&tc->cache->lock);
     while (tc->shared->evicting) {
         pthread_cond_wait(&tc->shared->evicted, &tc->cache->lock.mutex);
-        from = NULL;
+        from = dead = NULL;
     }
     tc->link_warm = from != NULL && tc->link_evictions == tc->cache->evictions
                         ? from->exit[tc->link_exit].warm : 0;
     b = block_at_rip(tc);
-    if (from != NULL && tc->link_evictions != tc->cache->evictions) {
-        from = NULL; /* freed meanwhile */
+    if ((from != NULL || dead != NULL) && tc->link_evictions != tc->cache->evictions) {
+        from = dead = NULL; /* freed meanwhile */
     }
     if (b != NULL) {
         trans_set_inside(tc, true);
@@ -270,6 +284,9 @@ static bool find_way(TransCpu *tc)
         }
         if (from != NULL && from->state == BLOCK_LIVE && from->exit[tc->link_exit].target == b->lin) {
             cache_link(tc->cache, from, tc->link_exit, b);
+        }
+        if (dead != NULL) {
+            cache_forward(tc->cache, dead, b);
         }
     }
     lock_release(&tc->cache->lock);
@@ -290,7 +307,7 @@ bool trans_dispatch(TransCpu *tc)
         if (!trans_wants_attention(cpu) && !trans_needs_single_steps(cpu)) {
             budget = tc->config->odd_budget;
             if (tc->direct != NULL && direct_wants(tc->direct)) {
-                tc->link_block = NULL;
+                tc->link_block = tc->dead_block = NULL;
                 tc->exit = direct_run(tc->direct);
                 if (tc->exit != CPU_EXIT_BUDGET) {
                     return false;
@@ -313,7 +330,7 @@ bool trans_dispatch(TransCpu *tc)
                 }
             }
         }
-        tc->link_block = NULL;
+        tc->link_block = tc->dead_block = NULL;
         tc->exit = interpret(cpu, budget);
         if (tc->exit != CPU_EXIT_BUDGET) {
             return false;
@@ -355,6 +372,9 @@ static TransShared *shared_get(PhysMem *mem, const TransConfig *config, GError *
         s->cache = cache;
         s->cpus = g_ptr_array_new();
         pthread_cond_init(&s->evicted, NULL);
+        if (config->window) {
+            s->windows = windows_new(mem, &s->windows_why);
+        }
         mem->code_changed_arg = s;
         mem->code_changed = code_changed;
     }
@@ -368,6 +388,7 @@ static void shared_put(PhysMem *mem, TransShared *s)
         mem->code_changed = NULL;
         mem->code_changed_arg = NULL;
         cache_free(s->cache);
+        windows_free(s->windows);
         g_ptr_array_free(s->cpus, TRUE);
         pthread_cond_destroy(&s->evicted);
         g_free(s);
@@ -411,6 +432,7 @@ static bool translate_attach(CpuState *cpu, GError **error)
     lock_take(&s->cache->lock);
     g_ptr_array_add(s->cpus, tc);
     lock_release(&s->cache->lock);
+    windows_attach(tc);
     cpu->engine_data = tc;
     return true;
 }
@@ -422,6 +444,7 @@ static void translate_detach(CpuState *cpu)
     if (tc == NULL) { /* the machine failed before it was attached */
         return;
     }
+    windows_detach(tc);
     lock_take(&tc->cache->lock);
     g_ptr_array_remove(tc->shared->cpus, tc);
     lock_release(&tc->cache->lock);
@@ -456,6 +479,7 @@ static CpuExit translate_run(CpuState *cpu, uint64_t budget)
         vcb.page_mask = GUEST_PAGE_MASK;
         vcb.jc_mask = (uint64_t)(tc->config->jump_cache - 1) << 1;
         tc->seen_epoch = UINT64_MAX;
+        windows_thread_init(tc);
     }
     vcb.tc = tc;
     tc->plain_libc = log_any_on();
@@ -484,6 +508,7 @@ char *translate_report(const CpuState *cpu)
     const TransCpu *tc = cpu->engine == &translate_engine ? cpu->engine_data : NULL;
     const BlockCache *c = tc != NULL ? tc->cache : NULL;
     uint64_t cycles = 0, insns = 0;
+    char *window, *text;
 
     if (tc == NULL) {
         return NULL;
@@ -493,14 +518,18 @@ char *translate_report(const CpuState *cpu)
         cycles += t->cpu->stats[STAT_TRANS_CYCLES];
         insns += t->cpu->stats[STAT_TRANS_INSNS];
     }
-    return g_strdup_printf(
+    window = windows_report(tc);
+    text = g_strdup_printf(
         "  code cache: %" PRIu64 " blocks alive of %" PRIu64 " made, %" PRIu64 " links, %" PRIu64
         " KiB of %" PRIu64 " MiB written, %" PRIu64 " regions evicted\n"
         "  a block: %.1f guest instructions, %.1f bytes of host code an instruction, "
-        "%.0f cycles of translation an instruction\n",
+        "%.0f cycles of translation an instruction\n%s",
         c->n_blocks - c->n_dead, c->n_blocks, c->n_links, c->n_host_bytes >> 10, c->size >> 20,
         c->evictions, (double)c->n_insns / (double)MAX(c->n_blocks, 1),
-        (double)c->n_host_bytes / (double)MAX(c->n_insns, 1), (double)cycles / (double)MAX(insns, 1));
+        (double)c->n_host_bytes / (double)MAX(c->n_insns, 1), (double)cycles / (double)MAX(insns, 1),
+        window != NULL ? window : "");
+    g_free(window);
+    return text;
 }
 
 char *translate_direct_report(const CpuState *cpu)

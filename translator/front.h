@@ -39,6 +39,7 @@ typedef struct {
     uint8_t mem;               /* index of the memory operand in `op`, or 0xff                 */
     uint8_t mem_size;          /* bytes                                                        */
     bool mem_write;            /* the operand is written                                       */
+    bool guilty;               /* faulted in the window: software TLB                          */
     bool high_byte;            /* names AH, CH, DH or BH: takes no REX prefix                  */
     uint8_t cc;                /* PLAN_JCC                                                     */
     uint8_t helper;            /* PLAN_HELPER*: TransHelper                                    */
@@ -79,6 +80,7 @@ enum {
     ENV_SMAP = 1 << 7,         /* CR4.SMAP: AC changes the TLB class                           */
     ENV_FSGSBASE = 1 << 8,     /* CR4.FSGSBASE                                                 */
     ENV_TSC = 1 << 9,          /* rdtsc is allowed, and the host's plus an offset              */
+    ENV_WINDOW = 1 << 12,      /* upper-half code of CPL 0 uses the window (windows.h)          */
     ENV_PLAIN = 1 << 11,       /* lock-step: system instructions and helpers are left to the interpreter */
     ENV_ODD = 1 << 10,         /* DF, IOPL, NT, ID or such are set: no sequences for flags     */
 };

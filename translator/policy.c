@@ -11,6 +11,16 @@ const TransConfig trans_policy = {
     .code_mib = 64,
     .code_regions = 8,
     .jump_cache = 4096,
+    .window = true,
+    /* A fault costs some 3 us, translating a block anew as much.  User addresses and devices are no accident
+     * and count at once; pages of code come and go. */
+    .window_faults = 4,
+    /* Where one instruction is guilty its neighbours often are. */
+    .window_cluster = 8,
+    /* With page-table isolation hardly any page is global. */
+    .window_private = 100,
+    /* Kernels probe addresses that may not be mapped now and then; who looks for our memory probes millions. */
+    .window_distrust = 256,
     .chain = true,
     .look_ahead = true,
     .quiet = true,

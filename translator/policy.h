@@ -18,6 +18,11 @@ typedef struct {
     unsigned code_regions;        /* evicted one at a time, first in first out             */
     unsigned jump_cache;          /* entries, a power of two, at most JC_SIZE              */
     bool walk_ahead;              /* fill the TLB for page-table entries that VMI calls announce */
+    bool window;                  /* kernel code uses the host's MMU                       */
+    unsigned window_faults;       /* stores to pages of code that make an instruction guilty */
+    unsigned window_cluster;      /* instructions interpreted on after such a fault        */
+    unsigned window_private;      /* faults on pages that are not global: off for good        */
+    unsigned window_distrust;     /* faults on what the guest has not mapped: off for good */
     bool chain;                   /* link blocks of a page directly                        */
     bool look_ahead;              /* flags that the next blocks overwrite are dead         */
     bool quiet;                   /* look-ups that leave live flags alone                  */

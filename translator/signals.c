@@ -43,6 +43,7 @@ bool signals_leave_block(TransCpu *tc, void *context, bool fault)
     tc->kick_block = b;
     tc->kick_mark = block_mark_at(b, (uint32_t)(pc - b->code));
     tc->kick_fault = fault;
+    tc->kick_pc = pc;
     vcb.site = SITE_KICK;
     *pc_of(context) = (greg_t)(uintptr_t)trans_thunk;
     return true;
@@ -70,7 +71,16 @@ static void pass_on(const struct sigaction *old, int sig, siginfo_t *info, void 
 
 static void on_fault(int sig, siginfo_t *info, void *context)
 {
-    if (!signals_leave_block(vcb.tc, context, true)) {
+    const greg_t *regs = ((ucontext_t *)context)->uc_mcontext.gregs;
+    TransCpu *tc = vcb.tc;
+
+    if (tc != NULL) {
+        tc->fault_is_memory = sig != SIGFPE;
+        tc->fault_is_page = regs[REG_TRAPNO] == EXC_PF;
+        tc->fault_write = (regs[REG_ERR] & PF_W) != 0;
+        tc->fault_addr = (uint64_t)regs[REG_CR2];
+    }
+    if (!signals_leave_block(tc, context, true)) {
         pass_on(sig == SIGFPE ? &old_fpe : sig == SIGBUS ? &old_bus : &old_segv, sig, info, context);
     }
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "cpu-x86/walk.h"
 #include "translator/engine-internal.h"
+#include "translator/windows.h"
 
 _Thread_local Vcb vcb __attribute__((tls_model("local-exec"), aligned(64)));
 
@@ -212,6 +213,10 @@ uint32_t trans_env(const CpuState *cpu)
     const uint64_t odd = FLAG_TF | FLAG_DF | FLAG_IOPL | FLAG_NT | FLAG_RF | FLAG_VM | FLAG_VIF |
                          FLAG_VIP | FLAG_ID;
     uint32_t env = cpu->cpl == 3 ? ENV_CPL3 : cpu->cpl == 0 ? ENV_CPL0 : 0;
+
+    if (env == ENV_CPL0 && (cpu->mode & MODE_CS64) != 0 && windows_usable(cpu->engine_data)) {
+        env |= ENV_WINDOW;
+    }
 
     env |= (cpu->mode & MODE_CS64) == 0 ? ENV_CODE32 : 0;
     env |= (cpu->cr4 & CR4_SMAP) != 0 ? ENV_SMAP : 0;

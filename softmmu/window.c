@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "softmmu/window.h"
+
+#include "softmmu/base/bits.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+
+#ifndef MAP_FIXED_NOREPLACE
+#define MAP_FIXED_NOREPLACE 0x100000
+#endif
+
+#define TIB (UINT64_C(1) << 40)
+#define HOST_TOP (UINT64_C(1) << 47)
+#define DISTANCE_MIN (4 * TIB)
+#define DISTANCE_MAX (7 * TIB + TIB / 2)
+
+/* -- Where ------------------------------------------------------------------------------------- */
+
+/* Is all of this process's memory below `low` or at or above `high`?  False when nobody can tell. */
+static bool own_memory_is_outside(uint64_t low, uint64_t high)
+{
+    FILE *f = fopen("/proc/self/maps", "re");
+    char line[512];
+    bool ok = f != NULL;
+
+    while (ok && fgets(line, sizeof line, f) != NULL) {
+        unsigned long long from, to;
+        if (sscanf(line, "%llx-%llx", &from, &to) == 2 && from < HOST_TOP) {
+            ok = to <= low || from >= high;
+        }
+    }
+    if (f != NULL) {
+        fclose(f);
+    }
+    return ok;
+}
+
+Window *window_new(PhysMem *mem, const char **why)
+{
+    uint64_t random;
+    Window *w;
+
+    if (!own_memory_is_outside(WINDOW_PROGRAM, HOST_TOP - 3 * TIB)) {
+        *why = "this process's own memory lies in the way";
+        return NULL;
+    }
+    if (getrandom(&random, sizeof random, GRND_NONBLOCK) != sizeof random) {
+        *why = "no random numbers yet";
+        return NULL;
+    }
+    w = g_new0(Window, 1);
+    w->mem = mem;
+    w->base = HOST_TOP - ((DISTANCE_MIN + random % (DISTANCE_MAX - DISTANCE_MIN)) & GUEST_PAGE_MASK);
+    w->program_lin = 0 - w->base;
+    lock_init(&w->lock, LOCK_RANK_WORLD);
+    return w;
+}
+
+void window_free(Window *w)
+{
+    if (w != NULL) {
+        window_unmap(w, UINT64_C(1) << 63, INT64_MAX);
+        lock_clear(&w->lock);
+        g_free(w);
+    }
+}
+
+static void *host_of(const Window *w, uint64_t lin)
+{
+    return (void *)(uintptr_t)(lin + w->base);
+}
+
+/* -- Runs: ascending, disjoint (lock held) -------------------------------------------------------- */
+
+/* The first run that ends behind `lin`. */
+static unsigned run_at(const Window *w, uint64_t lin)
+{
+    unsigned lo = 0, hi = w->n_runs;
+
+    while (lo < hi) {
+        unsigned mid = (lo + hi) / 2;
+        if (w->run[mid].lin + (w->run[mid].len - 1) < lin) {
+            lo = mid + 1;
+        } else {
+            hi = mid;
+        }
+    }
+    return lo;
+}
+
+static bool holds(const Window *w, unsigned i, uint64_t lin)
+{
+    return i < w->n_runs && lin - w->run[i].lin < w->run[i].len;
+}
+
+static void remove_run(Window *w, unsigned i)
+{
+    w->n_runs--;
+    for (; i < w->n_runs; i++) {
+        w->run[i] = w->run[i + 1];
+    }
+}
+
+static void insert_run(Window *w, unsigned at, const WindowRun *r)
+{
+    for (unsigned i = w->n_runs; i > at; i--) {
+        w->run[i] = w->run[i - 1];
+    }
+    w->run[at] = *r;
+    w->n_runs++;
+}
+
+static bool continues(const WindowRun *a, const WindowRun *b)
+{
+    return a->lin + a->len == b->lin && a->offset + a->len == b->offset &&
+           a->leaf_shift == b->leaf_shift && a->write == b->write;
+}
+
+/* Insert, merged with its neighbours where it continues them. */
+static void add_run(Window *w, unsigned at, const WindowRun *r)
+{
+    if (at > 0 && continues(&w->run[at - 1], r)) {
+        w->run[--at].len += r->len;
+    } else {
+        insert_run(w, at, r);
+    }
+    if (at + 1 < w->n_runs && continues(&w->run[at], &w->run[at + 1])) {
+        w->run[at].len += w->run[at + 1].len;
+        remove_run(w, at + 1);
+    }
+}
+
+static void drop(Window *w, uint64_t lin, uint64_t len)
+{
+    munmap(host_of(w, lin), len);
+    w->n_unmaps++;
+}
+
+static void unmap_locked(Window *w, uint64_t lin, uint64_t last)
+{
+    for (unsigned i = run_at(w, lin); i < w->n_runs && w->run[i].lin <= last;) {
+        WindowRun r = w->run[i];
+        uint64_t r_last = r.lin + (r.len - 1), from = MAX(lin, r.lin), to = MIN(last, r_last);
+
+        drop(w, from, to - from + 1);
+        remove_run(w, i);
+        if (from > r.lin) {
+            insert_run(w, i, &(WindowRun){r.lin, from - r.lin, r.offset, r.leaf_shift, r.write});
+            i++;
+        }
+        if (to < r_last) {
+            insert_run(w, i, &(WindowRun){to + 1, r_last - to, r.offset + (to + 1 - r.lin), r.leaf_shift, r.write});
+            i++;
+        }
+    }
+}
+
+/* -- Rights of pages ------------------------------------------------------------------------------ */
+
+/* May the page be mapped writable?  Announced and dirty then: see phys_mem_revoke_write(), which waits for
+ * our lock when it sees PAGE_TLB_WRITABLE. */
+static bool take_store_right(Window *w, uint64_t offset)
+{
+    const uint8_t want = PAGE_TLB_WRITABLE | PAGE_DIRTY_MIGRATION;
+
+    if ((page_flags_get(w->mem, offset) & want) != want) {
+        page_flags_set(w->mem, offset, want);
+    }
+    return !page_store_needs_marking(page_flags_get(w->mem, offset));
+}
+
+/* Map [lin, lin+len) from `offset`, page by page with the rights it may have. */
+static bool map_pieces(Window *w, uint64_t lin, uint64_t len, uint64_t offset, bool write)
+{
+    for (uint64_t at = 0, n; at < len; at += n) {
+        bool rw = write && take_store_right(w, offset + at);
+
+        for (n = GUEST_PAGE_SIZE; at + n < len && (write && take_store_right(w, offset + at + n)) == rw;) {
+            n += GUEST_PAGE_SIZE;
+        }
+        if (mmap(host_of(w, lin + at), n, rw ? PROT_READ | PROT_WRITE : PROT_READ,
+                 MAP_SHARED | MAP_FIXED_NOREPLACE, w->mem->fd, (off_t)(offset + at)) != host_of(w, lin + at)) {
+            munmap(host_of(w, lin), at);
+            return false;
+        }
+        w->n_maps++;
+    }
+    return true;
+}
+
+/* -- Interface --------------------------------------------------------------------------------- */
+
+bool window_find(Window *w, uint64_t lin, WindowRun *run)
+{
+    bool found;
+    unsigned i;
+
+    lock_take(&w->lock);
+    i = run_at(w, lin);
+    found = holds(w, i, lin);
+    if (found) {
+        *run = w->run[i];
+    }
+    lock_release(&w->lock);
+    return found;
+}
+
+bool window_next(Window *w, uint64_t lin, WindowRun *run)
+{
+    unsigned i;
+    bool found;
+
+    lock_take(&w->lock);
+    i = run_at(w, lin);
+    found = i < w->n_runs;
+    if (found) {
+        *run = w->run[i];
+    }
+    lock_release(&w->lock);
+    return found;
+}
+
+WindowResult window_map(Window *w, const WindowRun *run, uint64_t lin)
+{
+    uint64_t from = run->lin, to = run->lin + run->len;
+    WindowRun r = *run;
+    bool ok = true;
+    unsigned i;
+
+    lock_take(&w->lock);
+    if (w->n_runs + 2 >= WINDOW_RUNS) {
+        unmap_locked(w, UINT64_C(1) << 63, UINT64_MAX);
+        w->n_overflows++;
+    }
+    i = run_at(w, lin);
+    if (!holds(w, i, lin)) {
+        if (i > 0) {
+            from = MAX(from, w->run[i - 1].lin + w->run[i - 1].len);
+        }
+        if (i < w->n_runs) {
+            to = MIN(to, w->run[i].lin);
+        }
+        r.offset += from - r.lin;
+        r.lin = from;
+        r.len = to - from;
+        ok = map_pieces(w, r.lin, r.len, r.offset, r.write);
+        if (ok) {
+            add_run(w, i, &r);
+        } else if (errno == ENOMEM) {
+            unmap_locked(w, UINT64_C(1) << 63, UINT64_MAX);
+            w->n_overflows++;
+        }
+    }
+    lock_release(&w->lock);
+    return ok ? WINDOW_OK : WINDOW_REFUSED;
+}
+
+bool window_refresh_store(Window *w, uint64_t lin)
+{
+    uint64_t page = lin & GUEST_PAGE_MASK;
+    bool ok = false;
+    unsigned i;
+
+    lock_take(&w->lock);
+    i = run_at(w, page);
+    if (holds(w, i, page) && w->run[i].write &&
+        take_store_right(w, w->run[i].offset + (page - w->run[i].lin))) {
+        ok = mprotect(host_of(w, page), GUEST_PAGE_SIZE, PROT_READ | PROT_WRITE) == 0;
+        w->n_refreshes++;
+    }
+    lock_release(&w->lock);
+    return ok;
+}
+
+void window_unmap(Window *w, uint64_t lin, uint64_t len)
+{
+    lock_take(&w->lock);
+    if (w->n_runs + 2 >= WINDOW_RUNS) { /* splitting may need one more */
+        lin = UINT64_C(1) << 63;
+        len = INT64_MAX;
+    }
+    unmap_locked(w, lin, lin + (len - 1));
+    lock_release(&w->lock);
+}
+
+void window_revoke_write(Window *w, uint64_t offset)
+{
+    uint64_t page = offset & GUEST_PAGE_MASK;
+
+    lock_take(&w->lock);
+    for (unsigned i = 0; i < w->n_runs; i++) {
+        const WindowRun *r = &w->run[i];
+        uint64_t at = page - r->offset;
+
+        if (!r->write || at >= r->len) {
+            continue;
+        }
+        w->n_revokes++;
+        if (mprotect(host_of(w, r->lin + at), GUEST_PAGE_SIZE, PROT_READ) != 0) { /* no room for more mappings */
+            unmap_locked(w, UINT64_C(1) << 63, UINT64_MAX);
+            w->n_overflows++;
+            break;
+        }
+    }
+    lock_release(&w->lock);
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Kernel code in the window (softmmu/window.h): which pages are there, when, and what a fault means.
+ *
+ * A 64-bit guest's kernel code, at an upper-half address and in environment ENV_WINDOW, uses its memory operands
+ * as they are, through the host's MMU (class IDENT of compile-mem.c).  What is not mapped faults, and
+ * windows_fault() says what it was.
+ *
+ * The window is one for all CPUs, so it may hold only what each CPU would find in its own tables:
+ *   - global pages of supervisors, so that CR3 loads do not matter;
+ *   - in slots of the root table (PML4) in which the tables of all CPUs that use the window agree; a CPU
+ *     with other entries there (page-table isolation on the way in) runs without, until it loads CR3 again.
+ * A flush of one page by any CPU, or of all, looks again at what is mapped and keeps what is still so.
+ */
+#ifndef TRANSLATOR_WINDOWS_H
+#define TRANSLATOR_WINDOWS_H
+
+#include "translator/engine-internal.h"
+
+typedef struct WindowShare WindowShare;
+
+/* Of a machine: NULL where the configuration or the host forbids it (*why, static). */
+WindowShare *windows_new(PhysMem *mem, const char **why);
+void windows_free(WindowShare *ws);
+void windows_attach(TransCpu *tc);
+void windows_detach(TransCpu *tc);
+/* The calling thread is that of a CPU. */
+void windows_thread_init(const TransCpu *tc);
+
+/* May this CPU's kernel code use the window now? */
+bool windows_usable(TransCpu *tc);
+
+typedef enum {
+    WINDOW_RETRY,              /* mapped: the same host instruction again                          */
+    WINDOW_INTERPRET,          /* the interpreter is to execute the instruction                  */
+    WINDOW_STORE,              /* that: it is a store to a page that must be marked                 */
+    WINDOW_GUILTY,             /* that: it will never do                                          */
+} WindowVerdict;
+
+/* The host faulted in an instruction of class IDENT (TransCpu.fault_*); vector state is spilled. */
+WindowVerdict windows_fault(TransCpu *tc);
+
+/* For people; to be freed.  NULL without. */
+char *windows_report(const TransCpu *tc);
+
+#endif /* TRANSLATOR_WINDOWS_H */
