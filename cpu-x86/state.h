@@ -217,7 +217,7 @@ typedef struct {
     /* Does an access to this port read or change registers beyond the accumulator?  An engine that keeps
      * them elsewhere brings them here before, and takes them back after. */
     bool (*port_sees_registers)(void *arg, uint16_t port);
-    /* The guest wrote its TSC (tsc_offset has changed by delta). */
+    /* The guest wrote its TSC, or it jumped (tsc_offset has changed by delta). */
     void (*tsc_moved)(void *arg, CpuState *cpu, uint64_t delta);
 } CpuPv;
 
@@ -251,6 +251,7 @@ struct CpuState {
     uint64_t msr_bios_sign_id, msr_feature_control, msr_tsc_adjust, msr_debugctl;
     uint64_t msr_mcg_status, msr_mcg_ctl, msr_mce_bank[4 * 4];
     int64_t tsc_offset;        /* guest TSC = host TSC + this, while the machine runs */
+    uint64_t tsc_jump;         /* sum of its changes that nobody asked for: a KVM that does not move the TSC */
 
     CpuActivity activity;
     bool nmi_masked;           /* NMI delivered, IRET not yet seen                    */

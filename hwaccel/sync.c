@@ -312,7 +312,7 @@ static bool pull_msrs(KvmCpu *k)
 }
 
 /* A KVM without VT-x and SVM takes any offset and uses none.  Then the guest's TSC jumps, and goes on from there
- * under all engines. */
+ * under all engines; kvmclock and VMI's counter do not. */
 static void take_kvm_offset(CpuState *cpu, int64_t offset)
 {
     uint64_t delta = (uint64_t)(offset - cpu->tsc_offset);
@@ -320,6 +320,7 @@ static void take_kvm_offset(CpuState *cpu, int64_t offset)
     if (delta != 0) {
         log_unimp("KVM does not move the TSC: CPU %u's jumps by %lld", cpu->index, (long long)delta);
         cpu->tsc_offset = offset;
+        cpu->tsc_jump += delta;
         if (cpu->pv.tsc_moved != NULL) {
             cpu->pv.tsc_moved(cpu->pv.arg, cpu, delta);
         }

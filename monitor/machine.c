@@ -281,6 +281,7 @@ static void reset_all(Machine *m)
     for (unsigned i = 0; i < m->n_cpus; i++) {
         cpu_reset(m->cpus[i]);
         m->cpus[i]->tsc_offset = m->cpus[0]->tsc_offset; /* guests check that TSCs agree */
+        m->cpus[i]->tsc_jump = m->cpus[0]->tsc_jump;
     }
     if (!m->running) {
         m->stopped_tsc = __rdtsc();

@@ -3,9 +3,9 @@
  * kvmclock: nanoseconds of the machine's clock as a linear function of the TSC, in a page of each CPU.
  *
  * One function serves all CPUs for ever: it is fixed when the first CPU asks, in terms of the TSC
- * without the guest's own adjustments, which stands still together with the machine's clock.  So time
- * never goes back, is the same on all CPUs, and a page must be written again only when the guest
- * writes its TSC.  The stable bit says that the TSCs agree, so that any page serves any CPU.
+ * without the guest's own adjustments and without jumps, which stands still together with the machine's
+ * clock.  So time never goes back, is the same on all CPUs, and a page must be written again only when the
+ * guest writes its TSC, or that jumps.  The stable bit says that the TSCs agree, so that any page serves any CPU.
  */
 #include "cpu-x86/cpuid.h"
 #include "pv/pv-internal.h"
@@ -65,9 +65,15 @@ static void fix_clock(Pv *pv, const CpuState *cpu)
     }
 }
 
+/* How far a CPU's TSC is ahead of the machine's. */
+static uint64_t moved_by(const CpuState *cpu)
+{
+    return cpu->msr_tsc_adjust + cpu->tsc_jump;
+}
+
 uint64_t pv_machine_tsc(const CpuState *cpu)
 {
-    return cpu_tsc(cpu) - cpu->msr_tsc_adjust;
+    return cpu_tsc(cpu) - moved_by(cpu);
 }
 
 uint64_t pv_clock_ns_at(Pv *pv, const CpuState *cpu, uint64_t machine_tsc)
@@ -87,13 +93,13 @@ uint64_t pv_clock_now(Pv *pv, CpuState *cpu, uint64_t *tsc)
 {
     fix_clock(pv, cpu);
     *tsc = cpu_tsc(cpu);
-    return pv->clock_ns + to_ns(cpu->tsc_hz, *tsc - cpu->msr_tsc_adjust - pv->clock_tsc);
+    return pv->clock_ns + to_ns(cpu->tsc_hz, *tsc - moved_by(cpu) - pv->clock_tsc);
 }
 
 static bool tscs_agree(const Pv *pv)
 {
     for (unsigned i = 1; i < pv->cfg.n_cpus; i++) {
-        if (pv->cfg.cpus[i]->msr_tsc_adjust != pv->cfg.cpus[0]->msr_tsc_adjust) {
+        if (moved_by(pv->cfg.cpus[i]) != moved_by(pv->cfg.cpus[0])) {
             return false;
         }
     }
@@ -107,7 +113,7 @@ static void write_page(Pv *pv, const CpuState *cpu, bool agree)
     bool stable = agree && cpu_model_has(cpu->model, FEAT_KVM_CLOCK_STABLE);
     uint64_t addr = c->system_time & ~(uint64_t)SYSTEM_TIME_ON;
     uint32_t *version = (addr & 3) == 0 ? pv_ram(pv, addr, sizeof(TimeInfo)) : NULL;
-    TimeInfo t = {.tsc_timestamp = pv->clock_tsc + cpu->msr_tsc_adjust,
+    TimeInfo t = {.tsc_timestamp = pv->clock_tsc + moved_by(cpu),
                   .system_time = pv->clock_ns, .flags = stable ? FLAG_TSC_STABLE : 0};
 
     if ((c->system_time & SYSTEM_TIME_ON) == 0 || version == NULL) {

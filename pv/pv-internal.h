@@ -35,7 +35,7 @@ void pv_stored(Pv *pv, const void *p, unsigned size);
 void pv_clock_enable(Pv *pv, CpuState *cpu, uint64_t msr_value);
 void pv_clock_write_wall(Pv *pv, CpuState *cpu, uint64_t addr);
 void pv_clock_tsc_moved(Pv *pv);
-/* The TSC without the guest's own adjustments: one for all CPUs, as long as the host's serves. */
+/* The TSC without the guest's own adjustments and jumps: one for all CPUs, as long as the host's serves. */
 uint64_t pv_machine_tsc(const CpuState *cpu);
 /* When, on the machine's clock, it had or will have a value (at the latest in a few hundred years). */
 uint64_t pv_clock_ns_at(Pv *pv, const CpuState *cpu, uint64_t machine_tsc);

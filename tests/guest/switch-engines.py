@@ -2,116 +2,26 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """switch-engines.py METAPHRASE GUEST TURNS ENGINE...: run switch.elf, which checks itself, and change its
 engine again and again, by QMP and by the human monitor.  After each change the guest must come round once."""
-import json
-import os
-import socket
-import subprocess
 import sys
-import tempfile
-import time
 
-TIMEOUT = 60 * float(os.environ.get("METAPHRASE_TEST_SLOWNESS", "1"))
-
-
-class Qmp:
-    def __init__(self, path, process):
-        deadline = time.monotonic() + TIMEOUT
-        while True:
-            self.socket = socket.socket(socket.AF_UNIX)
-            try:
-                self.socket.connect(path)
-                break
-            except OSError:
-                self.socket.close()
-                assert process.poll() is None, f"it ended with {process.returncode}"
-                assert time.monotonic() < deadline, f"nobody listens on {path}"
-                time.sleep(0.02)
-        self.socket.settimeout(TIMEOUT)
-        self.file = self.socket.makefile("r")
-        self.file.readline()
-        self.run("qmp_capabilities")
-
-    def run(self, command, **arguments):
-        self.socket.sendall(json.dumps({"execute": command, "arguments": arguments}).encode() + b"\n")
-        while True:
-            answer = json.loads(self.file.readline())
-            if "event" not in answer:
-                return answer
-
-    def engine(self):
-        return [e["name"] for e in self.run("x-query-accel")["return"] if e["enabled"]][0]
-
-
-class Serial:
-    def __init__(self, process):
-        self.process = process
-        self.text = ""
-
-    def read_line(self):
-        line = self.process.stdout.readline().decode("latin-1").strip()
-        assert line or self.process.poll() is None, "the guest ended"
-        self.text += line + "\n"
-        return line
-
-    def wait_for(self, start):
-        while True:
-            line = self.read_line()
-            assert not line.startswith("FAIL"), line
-            if line.startswith(start):
-                return line
-
-    def send(self, text):
-        self.process.stdin.write(text.encode())
-        self.process.stdin.flush()
-
-
-def missing(metaphrase, engines):
-    """The engines this host cannot run."""
-    for e in engines:
-        done = subprocess.run([metaphrase, "-M", "none", "-accel", e, "-display", "none", "-monitor", "stdio"],
-                              input=b"quit\n", capture_output=True, check=False)
-        if done.returncode != 0:
-            yield e, done.stderr.decode().strip()
+from switching import change, end_well, need, running
 
 
 def main(metaphrase, guest, turns, *engines):
-    absent = list(missing(metaphrase, engines))
-    if absent:
-        print("skipped:", absent)
-        sys.exit(77)
-    with tempfile.TemporaryDirectory(prefix="metaphrase-switch-") as scratch:
-        path = os.path.join(scratch, "qmp")
-        # A model that every engine can run everywhere.
-        process = subprocess.Popen(
-            [metaphrase, "-accel", engines[0], "-cpu", "qemu64,kvm=off", "-m", "64", "-display", "none", "-kernel", guest,
-             "-serial", "stdio", "-monitor", "none", "-no-reboot", "-qmp", f"unix:{path},server=on,wait=off",
-             "-device", "isa-debug-exit,iobase=0xf4,iosize=4"],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        try:
-            q, s = Qmp(path, process), Serial(process)
-            bad = q.run("x-accel-set", name="warp")
-            assert "no engine is called 'warp'" in bad["error"]["desc"], bad
-            s.wait_for("ready")
-            for n in range(int(turns)):
-                for i, e in enumerate(engines[1:] + engines[:1]):
-                    if (n + i) % 2:
-                        assert q.run("x-accel-set", name=e) == {"return": {}}, e
-                    else:
-                        said = q.run("human-monitor-command", **{"command-line": f"accel-set {e}"})
-                        assert said == {"return": ""}, said
-                    wanted = "translate" if e == "tcg" else e
-                    assert q.engine() == wanted, (e, q.engine())
-                    if (n + i) % 3 != 2:           # else the next change comes at once
-                        s.send("p")
-                        s.wait_for("pong")
-            s.send("q")
-            s.wait_for("ok rounds")
-            s.wait_for("done")
-            assert process.wait(TIMEOUT) == 0x10 << 1 | 1, process.returncode
-            print(s.text.splitlines()[-3:])
-        finally:
-            process.kill()
-            process.wait()
+    need(metaphrase, engines)
+    # A model that every engine can run everywhere.
+    with running(metaphrase, guest, engines[0], "-cpu", "qemu64,kvm=off") as (process, q, s):
+        bad = q.run("x-accel-set", name="warp")
+        assert "no engine is called 'warp'" in bad["error"]["desc"], bad
+        s.wait_for("ready")
+        for n in range(int(turns)):
+            for i, e in enumerate(engines[1:] + engines[:1]):
+                change(q, e, by_hmp=(n + i) % 2 == 0)
+                if (n + i) % 3 != 2:           # else the next change comes at once
+                    s.send("p")
+                    s.wait_for("pong")
+        end_well(process, s, "rounds")
+        print(s.text.splitlines()[-3:])
 
 
 main(*sys.argv[1:])

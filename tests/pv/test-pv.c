@@ -68,6 +68,33 @@ START_TEST(tsc_writes_leave_the_time)
 }
 END_TEST
 
+/* As a KVM that does not move the TSC makes it, one CPU after the other. */
+START_TEST(jumps_of_the_tsc_leave_the_time)
+{
+    Rig *r = rig_new("max");
+    uint64_t before;
+
+    cpu_msr_write(r->cpus[0], MSR_TIME, PAGE0 | 1);
+    cpu_msr_write(r->cpus[1], MSR_TIME, PAGE1 | 1);
+    r->clock.ns += 1000000;
+    before = clock_of(r, 0, PAGE0);
+    for (unsigned i = 0; i < 2; i++) {
+        CpuState *cpu = r->cpus[i];
+
+        cpu->tsc_offset += 123456789;
+        cpu->tsc_jump += 123456789;
+        cpu->pv.tsc_moved(cpu->pv.arg, cpu, 123456789);
+        ck_assert_uint_eq(rig_load(r, PAGE0 + 29, 1), i);  /* together again with the second */
+        ck_assert(near(clock_of(r, 0, PAGE0), before) && near(clock_of(r, 1, PAGE1), before));
+    }
+    r->clock.ns += 1000;
+    ck_assert(near(clock_of(r, 1, PAGE0), r->clock.ns));
+    ck_assert(cpu_msr_write(r->cpus[1], 0x10, 12345));
+    ck_assert(near(clock_of(r, 1, PAGE1), r->clock.ns));
+    rig_free(r);
+}
+END_TEST
+
 START_TEST(the_stable_bit_and_the_leaves_follow_the_model)
 {
     Rig *r = rig_new("max,kvmclock-stable-bit=off");
@@ -386,6 +413,7 @@ Suite *test_suite(void)
     suite_add_tcase(s, t);
     tcase_add_test(t, the_clock_is_the_machines);
     tcase_add_test(t, tsc_writes_leave_the_time);
+    tcase_add_test(t, jumps_of_the_tsc_leave_the_time);
     tcase_add_test(t, the_stable_bit_and_the_leaves_follow_the_model);
     tcase_add_test(t, reset_and_init_forget_everything);
     tcase_add_test(t, lost_time_is_stolen_and_sleep_is_not);

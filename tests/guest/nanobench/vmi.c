@@ -93,7 +93,8 @@ static u64 alarm(u32 n)
 
 enum { PTE_PS = 0x80, PTE_G = 0x100 };
 
-/* As kernels do: what is theirs is global, and outlives the loads of CR3. */
+/* As kernels do: what is theirs is global, and outlives the loads of CR3.  The TLB is flushed, so that what ran
+ * before does not matter. */
 static void make_kernel_global(void)
 {
     for (u32 i = 0; i < 1024; i++) {
@@ -101,6 +102,7 @@ static void make_kernel_global(void)
             boot_pd[i] |= PTE_G;
         }
     }
+    write_cr4(read_cr4() & ~(word)CR4_PGE);
     write_cr4(read_cr4() | CR4_PGE);
 }
 
@@ -111,9 +113,8 @@ static const char *open_window(void)
         for (u32 i = 0; i < PAGES; i++) {
             pt[i] = (u32)frames[0] | PTE_PLAIN;
         }
-        make_kernel_global();
-        write_cr3(read_cr3());
     }
+    make_kernel_global();
     return NULL;
 }
 

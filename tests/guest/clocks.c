@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Two CPUs read kvmclock in turn for as long as they are let, while the machine is stopped and goes on
+ * and its engine changes: no CPU may ever see less than what another saw before.  It answers each "p" on the
+ * serial line with "pong NANOSECONDS" and ends with "q".
+ */
+#include "tests/guest/ap.h"
+
+enum { COM1 = 0x3f8, MSR_TIME = 0x4b564d01 };
+
+typedef struct {
+    volatile u32 version;
+    u32 pad;
+    volatile u64 tsc, ns;
+    volatile u32 mul;
+    volatile signed char shift;
+    volatile u8 flags, pad2[2];
+} ClockPage;
+
+static ClockPage pages[2] __attribute__((aligned(64)));
+static volatile u64 latest, backwards, turns;
+static volatile word turn, over;
+
+static u64 clock_read(const ClockPage *p)
+{
+    for (;;) {
+        u32 v = p->version;
+        u64 d, base;
+
+        barrier();
+        base = p->ns;
+        __asm__ volatile("lfence");
+        d = rdtsc() - p->tsc;
+        d = p->shift < 0 ? d >> -p->shift : d << p->shift;
+        base += (u64)((unsigned __int128)d * p->mul >> 32);
+        barrier();
+        if (v == p->version && !(v & 1)) {
+            return base;
+        }
+    }
+}
+
+static void take_turn(word me)
+{
+    u64 now;
+
+    while (turn != me && !over) {
+        cpu_relax();
+    }
+    now = clock_read(&pages[me]);
+    backwards += now < latest;
+    latest = now;
+    turns++;
+    barrier();
+    turn = have_ap && !me;
+}
+
+static void second(void)
+{
+    wrmsr(MSR_TIME, (word)&pages[1] | 1);
+    while (!over) {
+        take_turn(1);
+    }
+}
+
+static void time_never_goes_back(void)
+{
+    u8 c = 0;
+
+    apic_write(APIC_SPURIOUS, 0x1ff);
+    have_ap = start_ap();
+    EXPECT(have_ap);
+    wrmsr(MSR_TIME, (word)&pages[0] | 1);
+    if (have_ap) {
+        ap_run(second);
+    }
+    print("ready\n");
+    do {
+        take_turn(0);
+        if (inb(COM1 + 5) & 1) {
+            c = inb(COM1);
+            if (c == 'p') {
+                print("pong %u %u\n", (word)(latest / 1000000), (word)turns);
+            }
+        }
+    } while (c != 'q');
+    over = 1;
+    EXPECT(!have_ap || ap_wait());
+    EXPECT(turns > 10);
+    EXPECT_EQ(backwards, 0);
+}
+
+const GuestTest guest_tests[] = {
+    {"time_never_goes_back", time_never_goes_back},
+    {NULL, NULL},
+};
