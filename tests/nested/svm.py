@@ -19,7 +19,7 @@ TOP = os.path.dirname(os.path.dirname(HERE))
 CACHE = os.environ.get("METAPHRASE_CACHE", os.path.join(TOP, ".cache"))
 TIMEOUT = 2400 * float(os.environ.get("METAPHRASE_TEST_SLOWNESS", "1"))
 # (Not paging32: TCG sets the accessed bit in PDPTEs, where it is reserved, and KVM rightly answers #GP.)
-GUESTS = ["system64", "paging64", "protect32", "interrupts", "smc", "smp", "reserved64", "triple"]
+GUESTS = ["system64", "paging64", "protect32", "interrupts", "smc", "smp", "reserved64", "vmi", "vmitime", "triple"]
 
 # As in run-guest.py: what is wrong because the processor is TCG's.
 NESTED = {
@@ -56,7 +56,7 @@ has info && { echo "== info"; printf 'info accel\nquit\n' | ./metaphrase -M none
 limit=300
 if has guests; then
     for name in @GUESTS@; do
-        case $name in smp) smp=2;; *) smp=1;; esac
+        case $name in smp|vmitime) smp=2;; *) smp=1;; esac
         mp -accel kvm -m 64 -smp $smp -kernel $name.elf -serial stdio $exit_device </dev/null
     done
 fi
