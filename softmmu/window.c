@@ -14,6 +14,7 @@
 
 #define TIB (UINT64_C(1) << 40)
 #define HOST_TOP (UINT64_C(1) << 47)
+#define UPPER_HALF (UINT64_C(1) << 63) /* its first address, and its size */
 #define DISTANCE_MIN (4 * TIB)
 #define DISTANCE_MAX (7 * TIB + TIB / 2)
 
@@ -62,7 +63,7 @@ Window *window_new(PhysMem *mem, const char **why)
 void window_free(Window *w)
 {
     if (w != NULL) {
-        window_unmap(w, UINT64_C(1) << 63, INT64_MAX);
+        window_unmap(w, UPPER_HALF, UPPER_HALF);
         lock_clear(&w->lock);
         g_free(w);
     }
@@ -172,7 +173,7 @@ static bool take_store_right(Window *w, uint64_t offset)
     return !page_store_needs_marking(page_flags_get(w->mem, offset));
 }
 
-/* Map [lin, lin+len) from `offset`, page by page with the rights it may have. */
+/* Map [lin, lin+len) from `offset`, page by page with the rights it may have.  False: none of it, see errno. */
 static bool map_pieces(Window *w, uint64_t lin, uint64_t len, uint64_t offset, bool write)
 {
     for (uint64_t at = 0, n; at < len; at += n) {
@@ -183,7 +184,9 @@ static bool map_pieces(Window *w, uint64_t lin, uint64_t len, uint64_t offset, b
         }
         if (mmap(host_of(w, lin + at), n, rw ? PROT_READ | PROT_WRITE : PROT_READ,
                  MAP_SHARED | MAP_FIXED_NOREPLACE, w->mem->fd, (off_t)(offset + at)) != host_of(w, lin + at)) {
+            int error = errno;
             munmap(host_of(w, lin), at);
+            errno = error;
             return false;
         }
         w->n_maps++;
@@ -225,14 +228,14 @@ bool window_next(Window *w, uint64_t lin, WindowRun *run)
 
 WindowResult window_map(Window *w, const WindowRun *run, uint64_t lin)
 {
-    uint64_t from = run->lin, to = run->lin + run->len;
+    uint64_t from = run->lin, last = run->lin + (run->len - 1);
     WindowRun r = *run;
     bool ok = true;
     unsigned i;
 
     lock_take(&w->lock);
     if (w->n_runs + 2 >= WINDOW_RUNS) {
-        unmap_locked(w, UINT64_C(1) << 63, UINT64_MAX);
+        unmap_locked(w, UPPER_HALF, UINT64_MAX);
         w->n_overflows++;
     }
     i = run_at(w, lin);
@@ -241,16 +244,16 @@ WindowResult window_map(Window *w, const WindowRun *run, uint64_t lin)
             from = MAX(from, w->run[i - 1].lin + w->run[i - 1].len);
         }
         if (i < w->n_runs) {
-            to = MIN(to, w->run[i].lin);
+            last = MIN(last, w->run[i].lin - 1);
         }
         r.offset += from - r.lin;
         r.lin = from;
-        r.len = to - from;
+        r.len = last - from + 1;
         ok = map_pieces(w, r.lin, r.len, r.offset, r.write);
         if (ok) {
             add_run(w, i, &r);
         } else if (errno == ENOMEM) {
-            unmap_locked(w, UINT64_C(1) << 63, UINT64_MAX);
+            unmap_locked(w, UPPER_HALF, UINT64_MAX);
             w->n_overflows++;
         }
     }
@@ -279,8 +282,7 @@ void window_unmap(Window *w, uint64_t lin, uint64_t len)
 {
     lock_take(&w->lock);
     if (w->n_runs + 2 >= WINDOW_RUNS) { /* splitting may need one more */
-        lin = UINT64_C(1) << 63;
-        len = INT64_MAX;
+        lin = len = UPPER_HALF;
     }
     unmap_locked(w, lin, lin + (len - 1));
     lock_release(&w->lock);
@@ -300,7 +302,7 @@ void window_revoke_write(Window *w, uint64_t offset)
         }
         w->n_revokes++;
         if (mprotect(host_of(w, r->lin + at), GUEST_PAGE_SIZE, PROT_READ) != 0) { /* no room for more mappings */
-            unmap_locked(w, UINT64_C(1) << 63, UINT64_MAX);
+            unmap_locked(w, UPPER_HALF, UINT64_MAX);
             w->n_overflows++;
             break;
         }

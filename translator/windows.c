@@ -340,7 +340,7 @@ static WindowVerdict bring(TransCpu *tc, uint64_t lin, bool write, const Leaf *l
 static void switch_off(WindowShare *ws, const char *why)
 {
     if (__atomic_exchange_n(&ws->off, why, __ATOMIC_SEQ_CST) == NULL) {
-        window_unmap(ws->window, BIT64(63), INT64_MAX);
+        window_unmap(ws->window, BIT64(63), BIT64(63));
     }
 }
 
