@@ -7,7 +7,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { BLOCK_ROOM = 16384, HASH_BITS = 16, BLOCKS_PER_REGION_MAX = 1 << 17 };
+enum { BLOCK_ROOM = 16384, HASH_BITS = 19, BLOCKS_PER_REGION_MAX = 1 << 17 };
 
 /* -- Life ------------------------------------------------------------------------------------- */
 

@@ -61,15 +61,82 @@ static bool go_back(TransCpu *tc, Block *b, const Site *s, unsigned host_off)
     return go_on(tc, b->code + host_off, s->borrowed, s->bits, b->vec);
 }
 
-/* The block at rip, when this CPU has met it lately, now in the jump cache: no locks. */
-static const uint8_t *find_far(TransCpu *tc, uint64_t rip)
+/* -- Look-ups --------------------------------------------------------------------------------- */
+
+static bool hits(const TransCpu *tc, uint64_t lin, unsigned size, TlbAccess a)
+{
+    CpuState *cpu = tc->cpu;
+
+    return tlb_within_page(lin, size) && tlb_hit(&cpu->mmu.tlb, cpu->tlb_class, lin, a) != NULL;
+}
+
+bool trans_fill(TransCpu *tc, uint64_t lin, TlbAccess a)
+{
+    CpuState *cpu = tc->cpu;
+    jmp_buf env, *outer = cpu->unwind;
+    bool filled = false;
+
+    cpu->unwind = &env;
+    if (_setjmp(env) == 0) {
+        TlbSide *s = tlb_probe(&cpu->mmu.tlb, cpu->tlb_class, guest_lin(lin));
+        uint8_t right = a == TLB_LOAD ? TLB_R_READ : a == TLB_STORE ? TLB_R_WRITE : TLB_R_EXEC;
+        if (s == NULL || (s->rights & right) == 0) {
+            if (unlikely(tlb_is_thrashing(&cpu->mmu.tlb, cpu->tlb_class))) {
+                trans_vec_spill();
+            }
+            cpu->mmu.fill(cpu->mmu.arg, guest_lin(lin), a, cpu->tlb_class);
+        } else if (a == TLB_STORE) {
+            tlb_refresh_store(&cpu->mmu.tlb, cpu->tlb_class, guest_lin(lin));
+        }
+        filled = true;
+    }
+    cpu->unwind = outer;
+    return filled;
+}
+
+/* An access over a page end whose two pages lie side by side in the host: *host is its place. */
+static bool crossing_is_contiguous(TransCpu *tc, uint64_t lin, unsigned size, TlbAccess a, uint64_t *host)
+{
+    Tlb *tlb = &tc->cpu->mmu.tlb;
+    TlbClass c = tc->cpu->tlb_class;
+    uint64_t last = lin + size - 1;
+    uint8_t *p = tlb_hit(tlb, c, lin, a), *q = tlb_hit(tlb, c, last, a);
+
+    *host = (uint64_t)(uintptr_t)p;
+    return p != NULL && q != NULL && q - p == size - 1;
+}
+
+/* Of 48 bits: the page walk looks at no others. */
+static bool is_canonical(uint64_t lin)
+{
+    return (uint64_t)((int64_t)(lin << 16) >> 16) == lin;
+}
+
+/* -- The way to a block ----------------------------------------------------------------------- */
+
+/* The host's place of the code at rip, or NULL; the TLB is filled where that raises nothing. */
+static const uint8_t *code_at(TransCpu *tc, uint64_t rip)
+{
+    CpuState *cpu = tc->cpu;
+    const uint8_t *p = tlb_hit(&cpu->mmu.tlb, cpu->tlb_class, rip, TLB_FETCH);
+
+    if (p == NULL && is_canonical(rip) && trans_fill(tc, rip, TLB_FETCH)) {
+        p = tlb_hit(&cpu->mmu.tlb, cpu->tlb_class, rip, TLB_FETCH);
+    }
+    return p;
+}
+
+/* The block at rip in environment env, when this CPU has met it lately, be it in another address space: no
+ * locks.  Now it is in the jump cache. */
+static const uint8_t *find_far(TransCpu *tc, uint64_t rip, uint32_t env)
 {
     const FarEntry *f = far_slot(tc, rip);
 
-    if (f->tag != rip + tc->vcb->jc_key || f->epoch != tc->far_epoch ||
-        __atomic_load_n(&tc->shared->evicting, __ATOMIC_ACQUIRE)) {
+    if (f->rip != rip || f->env != env || f->epoch != tc->far_epoch ||
+        __atomic_load_n(&tc->shared->evicting, __ATOMIC_ACQUIRE) || code_at(tc, rip) != f->guest) {
         return NULL;
     }
+    tlb_note_code(&tc->cpu->mmu.tlb, tc->cpu->tlb_class, guest_lin(rip));
     trans_jump_cache_add(tc, rip, f->code, f->warm);
     return f->code;
 }
@@ -77,7 +144,7 @@ static const uint8_t *find_far(TransCpu *tc, uint64_t rip)
 /* To the block at rip, in environment env. */
 static bool quick_way(TransCpu *tc, uint32_t env)
 {
-    const uint8_t *code = find_far(tc, tc->cpu->rip);
+    const uint8_t *code = find_far(tc, tc->cpu->rip, env);
 
     return code != NULL && go_on(tc, code, env_own_regs(env), 0, 0);
 }
@@ -117,57 +184,6 @@ static void perform(TransCpu *tc, X86Exec f, const X86Insn *in)
     }
     cpu->code_stale = false;
     cpu->unwind = outer;
-}
-
-/* -- Look-ups --------------------------------------------------------------------------------- */
-
-static bool hits(const TransCpu *tc, uint64_t lin, unsigned size, TlbAccess a)
-{
-    CpuState *cpu = tc->cpu;
-
-    return tlb_within_page(lin, size) && tlb_hit(&cpu->mmu.tlb, cpu->tlb_class, lin, a) != NULL;
-}
-
-bool trans_fill(TransCpu *tc, uint64_t lin, TlbAccess a)
-{
-    CpuState *cpu = tc->cpu;
-    jmp_buf env, *outer = cpu->unwind;
-    bool filled = false;
-
-    cpu->unwind = &env;
-    if (_setjmp(env) == 0) {
-        TlbSide *s = tlb_probe(&cpu->mmu.tlb, cpu->tlb_class, guest_lin(lin));
-        uint8_t right = a == TLB_LOAD ? TLB_R_READ : TLB_R_WRITE;
-        if (s == NULL || (s->rights & right) == 0) {
-            if (unlikely(tlb_is_thrashing(&cpu->mmu.tlb, cpu->tlb_class))) {
-                trans_vec_spill();
-            }
-            cpu->mmu.fill(cpu->mmu.arg, guest_lin(lin), a, cpu->tlb_class);
-        } else if (a == TLB_STORE) {
-            tlb_refresh_store(&cpu->mmu.tlb, cpu->tlb_class, guest_lin(lin));
-        }
-        filled = true;
-    }
-    cpu->unwind = outer;
-    return filled;
-}
-
-/* An access over a page end whose two pages lie side by side in the host: *host is its place. */
-static bool crossing_is_contiguous(TransCpu *tc, uint64_t lin, unsigned size, TlbAccess a, uint64_t *host)
-{
-    Tlb *tlb = &tc->cpu->mmu.tlb;
-    TlbClass c = tc->cpu->tlb_class;
-    uint64_t last = lin + size - 1;
-    uint8_t *p = tlb_hit(tlb, c, lin, a), *q = tlb_hit(tlb, c, last, a);
-
-    *host = (uint64_t)(uintptr_t)p;
-    return p != NULL && q != NULL && q - p == size - 1;
-}
-
-/* Of 48 bits: the page walk looks at no others. */
-static bool is_canonical(uint64_t lin)
-{
-    return (uint64_t)((int64_t)(lin << 16) >> 16) == lin;
 }
 
 /* Deliver the page fault that trans_fill() found, when it is what the instruction raises first. */
@@ -325,7 +341,7 @@ static bool transfer(TransCpu *tc, Block *b, const Site *s, X86Exec f)
 
 static bool find_target(TransCpu *tc, Block *b, const Site *s)
 {
-    return find_far(tc, tc->vcb->host[s->reg]) != NULL && go_back(tc, b, s, s->retry_off);
+    return find_far(tc, tc->vcb->host[s->reg], b->env) != NULL && go_back(tc, b, s, s->retry_off);
 }
 
 /* -- The interpreter -------------------------------------------------------------------------- */

@@ -4,6 +4,7 @@
 #include "softmmu/base/bits.h"
 #include "translator/direct/direct.h"
 #include "translator/front.h"
+#include "translator/vcb-offsets.h"
 
 #include <stddef.h>
 

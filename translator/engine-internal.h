@@ -12,11 +12,14 @@
 
 enum { COLD_SLOTS = 1 << 14, FAR_SIZE = 1 << 15 };
 
-/* The jump cache's bigger brother, searched at the border. */
+/* The jump cache's bigger brother, searched at the border.  It knows no address space: an entry is good where
+ * rip leads to the same place of the guest's memory. */
 typedef struct {
-    uint64_t tag;              /* rip + Vcb.jc_key                                       */
+    uint64_t rip;
+    const uint8_t *guest;      /* the code's place in the host                           */
     const uint8_t *code, *warm;
     uint64_t epoch;            /* valid while equal to TransCpu.far_epoch                */
+    uint32_t env;
 } FarEntry;
 
 /* Shared by all CPUs of a machine; hangs off PhysMem.code_changed_arg. */
@@ -85,7 +88,7 @@ struct TransCpu {
     DirectCpu *direct;         /* NULL: user code never runs directly                    */
     CpuExit exit;              /* why run() returns                                      */
     uint8_t cold[COLD_SLOTS];  /* visits of addresses not translated yet                 */
-    uint64_t far_epoch;
+    uint64_t far_epoch;        /* changes when code memory is reused                     */
     FarEntry far[FAR_SIZE];
     InsnDecoder decoder;
     Plan plan;

@@ -235,8 +235,8 @@ static void remember_block(TransCpu *tc, const Block *b)
     const uint8_t *warm = b->code + b->usual_off;
 
     trans_jump_cache_add(tc, b->lin, b->code, warm);
-    *far_slot(tc, b->lin) = (FarEntry){.tag = b->lin + tc->vcb->jc_key, .code = b->code, .warm = warm,
-                                       .epoch = tc->far_epoch};
+    *far_slot(tc, b->lin) = (FarEntry){.rip = b->lin, .guest = tc->cpu->mem->base + b->offset, .code = b->code,
+                                       .warm = warm, .epoch = tc->far_epoch, .env = b->env};
 }
 
 void trans_set_inside(TransCpu *tc, bool inside)

@@ -8,9 +8,11 @@ const TransConfig trans_policy = {
     .translate_at = 3,
     .cold_budget = 16,
     .odd_budget = 4096,
-    .code_mib = 64,
+    /* A compiler's hot code is more than 64 MiB; what is never used costs nothing. */
+    .code_mib = 256,
     .code_regions = 8,
-    .jump_cache = 4096,
+    /* Misses cost 200 cycles, and big programs have tens of thousands of targets. */
+    .jump_cache = 16384,
     .window = true,
     /* A fault costs some 3 us, translating a block anew as much.  User addresses and devices are no accident
      * and count at once; pages of code come and go. */

@@ -138,7 +138,7 @@ static void jump_cache_clear(TransCpu *tc)
     uint64_t *at = tc->vcb->jc_ntag, n = JC_SIZE;
 
     __asm__ volatile("rep stosq" : "+D"(at), "+c"(n) : "a"(0ull) : "memory"); /* memset() has vectors */
-    tc->far_epoch++;
+    tc->far_epoch += tc->seen_evictions != tc->cache->evictions;
     tc->seen_epoch = tc->cpu->mmu.tlb.code_epoch;
     tc->seen_evictions = tc->cache->evictions;
 }

@@ -3,6 +3,7 @@
 #ifndef TRANSLATOR_VCB_OFFSETS_H
 #define TRANSLATOR_VCB_OFFSETS_H
 
+#define VCB_JC_SIZE 16384 /* entries of the jump cache */
 #define VCB_HOST 0
 #define VCB_SAVED 128
 #define VCB_FLAGS 256
@@ -27,7 +28,7 @@
 #define VCB_VEC_WANTED 408
 #define VCB_VEC_WIDTH 416
 #define VCB_C_MXCSR 420
-#define VCB_X87_AREA (576 + 24 * 4096)
+#define VCB_X87_AREA (576 + 24 * VCB_JC_SIZE)
 #define VCB_VIF 424
 #define VCB_VAC 425
 #define VCB_REQUESTS 432
@@ -38,8 +39,8 @@
 #define VCB_N_ANNOUNCED 528
 #define VCB_ANNOUNCED (VCB_X87_AREA + 576) /* 256 bytes: a byte is their index */
 #define VCB_JC_NTAG 576
-#define VCB_JC_CODE (576 + 8 * 4096)
-#define VCB_JC_WARM (576 + 16 * 4096)
+#define VCB_JC_CODE (576 + 8 * VCB_JC_SIZE)
+#define VCB_JC_WARM (576 + 16 * VCB_JC_SIZE)
 #define VCB_PAGE_MASK 520
 
 /* VectorState of cpu-x86/state.h; asserted in vcb.h. */

@@ -24,7 +24,7 @@
 /* Added to a 32-bit address: one that no TLB holds. */
 #define VCB_SEG_ODD (UINT64_C(1) << 62)
 
-enum { JC_SIZE = 4096 };     /* entries of the jump cache */
+enum { JC_SIZE = VCB_JC_SIZE }; /* entries of the jump cache at most */
 enum { ANNOUNCED_MAX = 64 };
 
 typedef struct TransCpu TransCpu;
