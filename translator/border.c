@@ -157,7 +157,7 @@ static bool go_anywhere(TransCpu *tc)
 
     tc->attention = true;
     if (trans_wants_attention(cpu) || trans_needs_single_steps(cpu) || !trans_mode_is_translated(cpu) ||
-        (cpu->cpl == 3 && tc->direct != NULL)) {
+        (cpu->cpl == 3 && tc->vcb->watch_user != 0)) {
         return false;
     }
     state_to_host(tc);

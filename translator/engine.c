@@ -304,6 +304,9 @@ bool trans_dispatch(TransCpu *tc)
     for (;;) {
         uint64_t budget = 1;
         cpu->stats[STAT_TRANS_DISPATCHES]++;
+        if (tc->direct != NULL && cpu->cpl == 3) {
+            direct_look(tc->direct);
+        }
         if (!trans_wants_attention(cpu) && !trans_needs_single_steps(cpu)) {
             budget = tc->config->odd_budget;
             if (tc->direct != NULL && direct_wants(tc->direct)) {
@@ -482,6 +485,7 @@ static CpuExit translate_run(CpuState *cpu, uint64_t budget)
         windows_thread_init(tc);
     }
     vcb.tc = tc;
+    vcb.watch_user = tc->direct != NULL;
     tc->plain_libc = log_any_on();
     if (trans_dispatch(tc)) {
         trans_enter();

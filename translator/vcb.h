@@ -59,6 +59,7 @@ typedef struct {
     /* The system state that generated code changes by itself; system_from_host() takes it home. */
     uint8_t vif;             /* RFLAGS.IF: bits 8..15 of RFLAGS with nothing else in them, 0 or 2 */
     uint8_t vac;             /* RFLAGS.AC: bits 16..23, 0 or 4                            */
+    uint8_t watch_user;      /* not 0: who returns to user mode goes to the dispatcher (direct/) */
     const uint32_t *requests; /* &CpuState.requests                                       */
     uint64_t sys_flags;      /* all other flags but the arithmetic ones                   */
     uint64_t kernel_gs_base;

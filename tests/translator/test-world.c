@@ -2,6 +2,7 @@
 /* Worlds by themselves: hand-over, mappings, and user code that does its worst. */
 #include "softmmu/base/bits.h"
 #include "tests/suite.h"
+#include "translator/direct/scan.h"
 #include "translator/direct/world.h"
 
 #include <linux/audit.h>
@@ -162,16 +163,78 @@ START_TEST(a_parked_world_goes_on)
 }
 END_TEST
 
-START_TEST(rdtsc_faults)
+START_TEST(rdtsc_faults_where_it_shall)
 {
-    static const uint8_t bytes[] = {0x0f, 0x31, 0x0f, 0x01, 0xf9};
+    static const uint8_t bytes[] = {0x0f, 0x31, 0xcc, 0x0f, 0x01, 0xf9, 0xcc};
     WorldEvent ev;
 
     code(bytes, sizeof bytes);
-    ck_assert(run(CODE, 0, &ev));
-    ck_assert_int_eq(ev.signal, SIGSEGV);
-    ck_assert(run(CODE + 2, 0, &ev));
-    ck_assert_int_eq(ev.signal, SIGSEGV);
+    for (unsigned i = 0; i < 6; i++) {
+        bool faults = i % 2 != 0;
+
+        world_fault_tsc(world, faults);
+        ck_assert(world_tsc_faults(world) == faults);
+        ck_assert(run(CODE, 0, &ev));
+        ck_assert_int_eq(ev.signal, faults ? SIGSEGV : SIGTRAP);
+        ck_assert_int_eq(ev.regs.gregs[REG_RIP], CODE + (faults ? 0 : 3));
+        ck_assert(run(CODE + 3, 0, &ev));
+        ck_assert_int_eq(ev.signal, faults ? SIGSEGV : SIGTRAP);
+        ck_assert_int_eq(ev.regs.gregs[REG_RIP], CODE + (faults ? 3 : 7));
+    }
+}
+END_TEST
+
+/* -- The scan --------------------------------------------------------------------------------------- */
+
+typedef struct {
+    uint8_t bytes[8];
+    unsigned found;
+} ScanCase;
+
+static const ScanCase scan_case[] = {
+    {{0x0f, 0xa2}, SCAN_DENIED},             /* cpuid                                  */
+    {{0x0f, 0x01, 0xc1}, SCAN_DENIED},       /* vmcall                                 */
+    {{0x0f, 0x01, 0xd9}, SCAN_DENIED},       /* vmmcall                                */
+    {{0x66, 0x0f, 0x01, 0xc1}, SCAN_DENIED}, /* ... with a prefix                      */
+    {{0x0f, 0x01, 0x00}, SCAN_DENIED},       /* sgdt                                   */
+    {{0x0f, 0x34}, SCAN_DENIED},             /* sysenter                               */
+    {{0xf3, 0x0f, 0xc7, 0xf8}, SCAN_DENIED}, /* rdpid                                  */
+    {{0x0f, 0x31}, SCAN_TSC},                /* rdtsc                                  */
+    {{0x0f, 0x01, 0xf9}, SCAN_TSC},          /* rdtscp                                 */
+    {{0xb8, 0x0f, 0xa2, 0x0f, 0x31}, 0},     /* mov $..., %eax: their bytes in a constant */
+    {{0x48, 0x0f, 0xaf, 0xc1}, 0},           /* imul                                   */
+};
+
+START_TEST(the_scan_finds_what_must_not_run)
+{
+    static const unsigned places[] = {0, 1, 2000, SCAN_PAGE - 16, SCAN_PAGE - 8};
+    const ScanCase *c = &scan_case[_i];
+    uint8_t page[SCAN_PAGE];
+
+    /* what is no instruction is known for none by what is before it */
+    for (unsigned i = c->found == 0 ? 2 : 0; i < G_N_ELEMENTS(places); i++) {
+        memset(page, 0x90, sizeof page);
+        ck_assert_uint_eq(scan_page(page, NULL, (ScanRules){0}), 0);
+        memcpy(page + places[i], c->bytes, sizeof c->bytes);
+        ck_assert_uint_eq(scan_page(page, NULL, (ScanRules){0}), c->found);
+    }
+}
+END_TEST
+
+START_TEST(the_scan_finds_it_across_pages)
+{
+    const ScanCase *c = &scan_case[_i];
+    uint8_t two[2 * SCAN_PAGE];
+
+    for (unsigned before = 1; before < 5; before++) {
+        uint8_t *at = two + SCAN_PAGE - before;
+
+        memset(two, 0x90, sizeof two);
+        memcpy(at, c->bytes, sizeof c->bytes);
+        ck_assert_uint_eq(scan_page(two, NULL, (ScanRules){0}) |
+                          scan_border(two + SCAN_PAGE, two + SCAN_PAGE, (ScanRules){0}) |
+                          scan_page(two + SCAN_PAGE, two + SCAN_PAGE, (ScanRules){0}), c->found);
+    }
 }
 END_TEST
 
@@ -322,6 +385,7 @@ Suite *test_suite(void)
 {
     Suite *s = suite_create("world");
     TCase *use = tcase_create("use"), *hostile = tcase_create("hostile");
+    TCase *scanning = tcase_create("scanning");
     World *w;
 
     if (world_missing() != NULL) {
@@ -344,7 +408,9 @@ Suite *test_suite(void)
     tcase_add_test(use, mappings_have_the_rights_they_are_given);
     tcase_add_test(use, a_kick_comes_through);
     tcase_add_test(use, a_parked_world_goes_on);
-    tcase_add_test(use, rdtsc_faults);
+    tcase_add_test(use, rdtsc_faults_where_it_shall);
+    tcase_add_loop_test(scanning, the_scan_finds_what_must_not_run, 0, G_N_ELEMENTS(scan_case));
+    tcase_add_loop_test(scanning, the_scan_finds_it_across_pages, 0, G_N_ELEMENTS(scan_case));
     tcase_add_test(hostile, no_system_call_reaches_the_host);
     tcase_add_test(hostile, the_stubs_calls_are_of_no_use);
     tcase_add_test(hostile, a_forged_event_is_found_out);
@@ -352,6 +418,7 @@ Suite *test_suite(void)
     tcase_add_test(hostile, a_deaf_world_can_be_ended);
     tcase_add_loop_test(hostile, a_killed_world_is_known_for_one, 0, 2);
     suite_add_tcase(s, use);
+    suite_add_tcase(s, scanning);
     suite_add_tcase(s, hostile);
     return s;
 }

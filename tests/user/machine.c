@@ -25,6 +25,15 @@ void case_syscalls(void)
                      : : "r11", "cc", "memory");
     printf("syscall: pid %d, rcx %d, r11 %#lx, flags %#lx\n", (long)rax == pid, rcx == here,
            (unsigned long)r11 & ~0x202UL & 0xfff, (unsigned long)flags & 0xfff & ~0x202UL);
+    /* RFLAGS.ID, over a call and a page fault */
+    __asm__ volatile("pushfq; orq $0x200000, (%%rsp); popfq; mov $39, %%eax; syscall; mov (%[p]), %%rcx; pushfq; pop %[f]"
+                     : "=&a"(rax), [f] "=&b"(flags)
+                     : [p] "r"(mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0))
+                     : "rcx", "r11", "cc", "memory");
+    printf("ID flag: %d\n", (flags >> 21 & 1) != 0);
+    __asm__ volatile("pushfq; andq $~0x200000, (%%rsp); popfq; mov $39, %%eax; syscall; pushfq; pop %[f]"
+                     : "=&a"(rax), [f] "=&b"(flags) : : "rcx", "r11", "cc", "memory");
+    printf("no ID flag: %d\n", (flags >> 21 & 1) == 0);
     __asm__ volatile("int $0x80" : "=a"(rax) : "0"(20) : "memory", "r8", "r9", "r10", "r11");
     printf("int 0x80: pid %d\n", (long)rax == pid);
     rax = (uint64_t)syscall(1234);

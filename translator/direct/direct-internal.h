@@ -8,9 +8,11 @@
 
 enum { DIRECT_SPACES = 64, DIRECT_WORLDS = 12 };
 
-/* Verdict on a page: code version, flags, from bit 40 the rules. */
+/* Verdict on a page: code version, flags, what was found (SCAN_*), the rules. */
 #define VERDICT_KNOWN BIT64(32)
-#define VERDICT_BAD BIT64(33)
+#define VERDICT_SCAN_SHIFT 33
+#define VERDICT_SCAN (UINT64_C(3) << VERDICT_SCAN_SHIFT)
+#define VERDICT_RULES_SHIFT 40
 
 /* Of a machine: hangs off PhysMem.mirror. */
 typedef struct {
@@ -40,10 +42,12 @@ struct DirectCpu {
     uint64_t clock;            /* counts entries                                      */
     unsigned spin;             /* looks before sleeping, on both sides; 0: one CPU for both */
     bool is_out_of_worlds;     /* the host refused one                                */
-    uint64_t burst_began;      /* TSC; 0: the CPU is not in translated user code       */
-    Space *burst_space;
-    uint64_t burst_cpu_ns, burst_interrupts, n_bursts;
-    unsigned burst_weight;     /* for how many the present one stands; 0: it is not timed */
+    /* direct-policy.c */
+    uint64_t next_look;        /* TSC                                                  */
+    uint64_t n_changes;        /* calls of the TLB's before_change                     */
+    unsigned n_chosen;         /* spaces that are                                      */
+    PolicyLook look;           /* the last one in the translator                       */
+    int64_t account_ns;        /* what worlds may yet lose                             */
     uint64_t trip_ns;          /* CPU time into a world and out, as measured lately    */
     bool measure_trips;        /* at the next opportunity                              */
 
@@ -76,14 +80,19 @@ void vector_layout_init(VectorLayout *l);
 /* -- direct-policy.c ---- */
 
 void policy_init(DirectCpu *dc);
+/* direct=on, or the stress knob: no policy at all. */
+bool policy_is_forced(const DirectCpu *dc);
 /* Some empty round trips through a world whose registers are in the CpuState.  False: it broke. */
 bool policy_measure_trips(DirectCpu *dc, World *w);
-/* User code of `s` is about to run in the translator; it has ended. */
-void policy_user_begins(DirectCpu *dc, Space *s);
-void policy_user_ends(DirectCpu *dc);
-/* Shall user code of `s` run in a world now? */
+/* Is it time for policy_look()?  Cheap; any code may ask. */
+bool policy_look_is_due(const DirectCpu *dc);
+/* `s` is in user code, translated.  True: its user code shall run in a world from now on. */
+bool policy_look(DirectCpu *dc, Space *s);
+/* Shall user code of `s` run in a world? */
 bool policy_wants(DirectCpu *dc, Space *s);
 /* A world's event has been dealt with. */
 void policy_world_event(DirectCpu *dc, Space *s);
+/* The space is forgotten. */
+void policy_forget(DirectCpu *dc, Space *s);
 
 #endif /* TRANSLATOR_DIRECT_DIRECT_INTERNAL_H */

@@ -12,32 +12,40 @@
 
 const DirectPolicy direct_policy = {
     .around = 16,
+    .around_max = 512,
     /* vm.max_map_count is 65530 by default; holes count as well. */
     .pages_max = 24000,
     .churn_max = 16,
     .holdoff_min = 16,
     /* With direct=auto a visit is a burst; and another process may get the page tables' page. */
     .holdoff_max = 512,
-    /* A world takes some 300 pages in before it runs freely: a few milliseconds. */
-    .promote_trips = 2500,
-    /* The translator's user code is 1.2 to 6 times slower than itself. */
+    /* A look is two system calls of the host, half a microsecond. */
+    .look_us = 1000,
+    /* A world takes some 300 pages in before it runs freely: two milliseconds. */
+    .promote_us = 10000,
     .burst_trips = 4,
-    .long_us = 150,
     .penalty_max = 7,
-    /* Its first pages come one by one; later there are phases. */
-    .credit_trips = 800,
-    .credit_max_trips = 4000,
+    .regret_permille = 20,
+    .trial_trips = 200,
+    .credit_trips = 300,
+    .account_trips = 3000,
     .window_events = 128,
-    .window_us = 50000,
+    .window_us = 20000,
     /* Two switches between threads on one CPU, a signal and its return. */
-    .trip_us = 8,
+    .trip_us = 9,
     .trips = 5,
-    .gain_percent = 60,
-    .calls_min = 100,
-    /* An order is two switches and the calls of it, 3 us each, of a trip of 6. */
-    .batch_cost = 18,
-    .page_cost = 4,
+    /* An order is two switches and the calls of it, 3 us each, of a trip of 9. */
+    .batch_cost = 14,
+    .run_cost = 4,
+    .page_cost = 1,
     .check_cost = 1,
+    .pace_entries = 24,
+    /* A probe takes a sixteenth of the time in between. */
+    .trust_us = 80000,
+    .probe_us = 5000,
+    .probe_entries = 256,
+    .gain_max = 20,
+    .phase = 4,
 };
 
 static uint64_t cycles_of_us(uint64_t us)
@@ -45,11 +53,36 @@ static uint64_t cycles_of_us(uint64_t us)
     return us * (clock_host_tsc_hz() / 1000000);
 }
 
-static void trace_decision(const DirectCpu *dc, const Space *s, const char *what, uint64_t user_us,
-                           uint64_t events)
+static int64_t trips_ns(const DirectCpu *dc, int64_t n)
 {
-    trace(direct_policy, "cpu %u cr3 %012" PRIx64 ": %s after %" PRIu64 " us of user code in %" PRIu64
-          " pieces, penalty %u", dc->cpu->index, s->cr3, what, user_us, events, s->penalty);
+    return n * (int64_t)dc->trip_ns;
+}
+
+static uint64_t pace_ns(PolicyPace p)
+{
+    return p.ns / (p.entries + 1);
+}
+
+static void pace_add(PolicyPace *p, uint64_t ns, uint64_t entries)
+{
+    if (p->ns >= 100 * NS_PER_MS) { /* the present counts, not the past */
+        p->ns /= 2;
+        p->entries /= 2;
+    }
+    p->ns += ns;
+    p->entries += entries;
+}
+
+static void trace_decision(const DirectCpu *dc, const Space *s, const char *what)
+{
+    trace(direct_policy, "cpu %u cr3 %012" PRIx64 ": %s; %" PRIu64 " ns from entry to entry translated, %" PRIu64
+          " directly; account %" PRId64 " us, penalty %u", dc->cpu->index, s->cr3, what,
+          pace_ns(s->translated), pace_ns(s->direct), dc->account_ns / 1000, s->penalty);
+}
+
+static int64_t capped(const DirectCpu *dc, int64_t ns)
+{
+    return MIN(ns, trips_ns(dc, direct_policy.account_trips));
 }
 
 /* -- Clocks ------------------------------------------------------------------------------------------ */
@@ -62,80 +95,133 @@ static uint64_t thread_cpu_ns(void)
     return (uint64_t)ts.tv_sec * NS_PER_SEC + (uint64_t)ts.tv_nsec;
 }
 
-/* -- In the translator ------------------------------------------------------------------------------ */
-
-/* The CPU time of every 16th burst is taken, and of each that follows a long one. */
-void policy_user_begins(DirectCpu *dc, Space *s)
+/* Into the guest's kernel, but by interrupts. */
+static uint64_t entries_of(const DirectCpu *dc)
 {
-    if (dc->burst_began == 0) {
-        dc->burst_began = __rdtsc();
-        dc->burst_space = s;
-        dc->burst_interrupts = dc->cpu->stats[STAT_INTERRUPTS];
-        dc->burst_weight = s->was_long ? 1 : (++dc->n_bursts & 15) == 0 ? 16 : 0;
-        dc->burst_cpu_ns = dc->burst_weight != 0 ? thread_cpu_ns() : 0;
-    }
+    const uint64_t *n = dc->cpu->stats;
+
+    return n[STAT_SYSCALLS] + n[STAT_EXCEPTIONS] + n[STAT_SOFT_INTS];
 }
 
-void policy_user_ends(DirectCpu *dc)
+/* Of address space: the changes of the TLB that are no flushes. */
+static uint64_t switches_of(const DirectCpu *dc)
 {
-    Space *s = dc->burst_space;
-    unsigned weight = dc->burst_weight;
+    const Tlb *t = &dc->cpu->mmu.tlb;
 
-    s->was_long = __rdtsc() - dc->burst_began > cycles_of_us(direct_policy.long_us);
-    dc->burst_began = 0;
-    if (weight == 0) {
-        return;
-    }
-    s->user_ns += weight * (thread_cpu_ns() - dc->burst_cpu_ns);
-    s->n_bursts += weight;
-    if (dc->burst_interrupts == dc->cpu->stats[STAT_INTERRUPTS]) {
-        s->n_calls += weight;
-    }
-    if (s->n_bursts >= 8192) { /* the present counts, not the past */
-        s->n_bursts /= 2;
-        s->n_calls /= 2;
-        s->user_ns /= 2;
-    }
+    return dc->n_changes - t->n_flushes - t->n_page_flushes;
 }
 
-static bool is_worth_it(const DirectCpu *dc, const Space *s)
-{
-    return s->user_ns > direct_policy.promote_trips * dc->trip_ns << s->penalty &&
-           s->user_ns > s->n_bursts * dc->trip_ns * direct_policy.burst_trips;
-}
+/* -- Decisions --------------------------------------------------------------------------------------- */
 
-/* Whatever the account says? */
-static bool is_forced(const DirectCpu *dc)
+bool policy_is_forced(const DirectCpu *dc)
 {
     return dc->mode == DIRECT_ON || stress_info[STRESS_direct].one_in != 0;
 }
 
-bool policy_wants(DirectCpu *dc, Space *s)
+static void promote(DirectCpu *dc, Space *s)
 {
-    if (is_forced(dc)) {
-        return true;
+    s->chosen = true;
+    s->credit_ns = trips_ns(dc, direct_policy.credit_trips);
+    s->window = (PolicyWindow){0};
+    s->direct = (PolicyPace){0};
+    s->trust_ns = direct_policy.trust_us * 1000;
+    dc->n_chosen++;
+    dc->stats.promoted++;
+    trace_decision(dc, s, "promoted");
+}
+
+void policy_forget(DirectCpu *dc, Space *s)
+{
+    dc->n_chosen -= s->chosen;
+    s->chosen = s->probing = false;
+}
+
+static void demote(DirectCpu *dc, Space *s, const char *why)
+{
+    trace_decision(dc, s, why);
+    policy_forget(dc, s);
+    s->translated = (PolicyPace){0};
+    s->penalty += s->penalty < direct_policy.penalty_max;
+    dc->stats.demoted++;
+}
+
+/* The comparison is old, or the program has changed its ways. */
+static void begin_probe(DirectCpu *dc, Space *s)
+{
+    s->probing = true;
+    s->translated = (PolicyPace){0};
+    dc->stats.probes++;
+    trace_decision(dc, s, "probe");
+}
+
+/* True: back into the world. */
+static bool end_probe(DirectCpu *dc, Space *s)
+{
+    bool pays = s->translated.entries < direct_policy.pace_entries ||
+                pace_ns(s->translated) > pace_ns(s->direct) + pace_ns(s->direct) / 16;
+
+    s->probing = false;
+    if (!pays) {
+        demote(dc, s, "demoted by a probe");
+        return false;
+    }
+    s->window = (PolicyWindow){0};
+    s->trust_ns = direct_policy.trust_us * 1000;
+    trace_decision(dc, s, "probe won");
+    return true;
+}
+
+/* -- In the translator ------------------------------------------------------------------------------ */
+
+bool policy_look_is_due(const DirectCpu *dc)
+{
+    return __rdtsc() >= dc->next_look;
+}
+
+static bool is_worth_it(const DirectCpu *dc, const Space *s)
+{
+    return s->translated.ns >= direct_policy.promote_us * 1000 << s->penalty &&
+           (int64_t)pace_ns(s->translated) >= trips_ns(dc, direct_policy.burst_trips) &&
+           dc->account_ns >= trips_ns(dc, direct_policy.trial_trips);
+}
+
+/* User code of `s` has had `ns` with `entries` into the kernel. */
+static bool judge_translated(DirectCpu *dc, Space *s, uint64_t ns, uint64_t entries)
+{
+    dc->account_ns = capped(dc, dc->account_ns + (int64_t)(ns * direct_policy.regret_permille / 1000));
+    pace_add(&s->translated, ns, entries);
+    if (s->probing) {
+        return (s->translated.ns >= direct_policy.probe_us * 1000 ||
+                s->translated.entries >= direct_policy.probe_entries) && end_probe(dc, s);
     }
     if (!s->chosen && is_worth_it(dc, s)) {
-        s->chosen = true;
-        s->window = (PolicyWindow){0};
-        s->credit_ns = direct_policy.credit_trips * (int64_t)dc->trip_ns;
-        s->call_ns = s->n_calls != 0 ? s->user_ns / s->n_calls : 0;
-        s->world_ns = s->world_calls = 0;
-        dc->stats.promoted++;
-        trace_decision(dc, s, "promoted", s->user_ns / 1000, s->n_bursts);
+        promote(dc, s);
     }
     return s->chosen;
 }
 
-/* -- In the world ------------------------------------------------------------------------------------ */
-
-/* What mapping has cost so far, in sixteenths of a round trip. */
-static uint64_t mapping_cost(const DirectCpu *dc)
+bool policy_look(DirectCpu *dc, Space *s)
 {
-    return dc->stats.batches * direct_policy.batch_cost +
-           (dc->stats.mapped + dc->stats.unmapped) * direct_policy.page_cost +
-           dc->stats.checked * direct_policy.check_cost;
+    PolicyLook old = dc->look;
+    PolicyLook now = {s, thread_cpu_ns(), entries_of(dc), switches_of(dc)};
+
+    dc->look = now;
+    dc->next_look = __rdtsc() + cycles_of_us(direct_policy.look_us);
+    if (policy_is_forced(dc)) {
+        return true;
+    }
+    if (old.space != s || old.switches != now.switches || (s->chosen && !s->probing)) {
+        return s->chosen && !s->probing;
+    }
+    return judge_translated(dc, s, now.cpu_ns - old.cpu_ns, now.entries - old.entries);
 }
+
+bool policy_wants(DirectCpu *dc, Space *s)
+{
+    return policy_is_forced(dc) || (s->chosen && !s->probing);
+}
+
+/* -- In the world ------------------------------------------------------------------------------------ */
 
 bool policy_measure_trips(DirectCpu *dc, World *w)
 {
@@ -155,77 +241,75 @@ bool policy_measure_trips(DirectCpu *dc, World *w)
 void policy_init(DirectCpu *dc)
 {
     dc->trip_ns = direct_policy.trip_us * 1000;
+    dc->account_ns = trips_ns(dc, direct_policy.trial_trips);
 }
 
-/* By how many percent the translator is slower, as user time between calls (system calls, page faults)
- * shows: before the promotion there, since then here. */
-static uint64_t gain_percent(const Space *s)
+/* What the world saves of the translator's time while its user code runs for `useful` and `lost` is spent on it;
+ * negative: it costs.  By the paces, if they are known and fresh. */
+static int64_t saving(const Space *s, int64_t useful, int64_t lost)
 {
-    uint64_t here = s->world_calls != 0 ? s->world_ns / s->world_calls : 0;
+    int64_t here = (int64_t)pace_ns(s->direct), there = (int64_t)pace_ns(s->translated);
 
-    if (s->world_calls < direct_policy.calls_min || s->call_ns == 0 || here == 0) {
-        return direct_policy.gain_percent;
+    if (s->direct.entries < direct_policy.pace_entries || s->translated.entries < direct_policy.pace_entries ||
+        s->trust_ns <= 0) {
+        return -lost;
     }
-    return CLAMP(s->call_ns * 100 / here, 110, 600) - 100;
-}
-
-static void demote(DirectCpu *dc, Space *s, uint64_t useful_ns, uint64_t events)
-{
-    s->chosen = false;
-    s->user_ns = s->n_bursts = s->n_calls = 0;
-    s->penalty += s->penalty < direct_policy.penalty_max;
-    dc->stats.demoted++;
-    trace_decision(dc, s, "demoted", useful_ns / 1000, events);
-}
-
-static uint64_t calls_so_far(const DirectCpu *dc)
-{
-    return dc->stats.syscalls + dc->stats.guest_faults;
+    return MIN((useful + lost) * (there - here) / here, useful * direct_policy.gain_max);
 }
 
 /* Judge the window that ends now. */
-static void judge(DirectCpu *dc, Space *s, uint64_t cpu_ns)
+static void judge(DirectCpu *dc, Space *s, const PolicyWindow *now)
 {
-    PolicyWindow *w = &s->window;
-    uint64_t trips = w->events * dc->trip_ns;
-    uint64_t lost = trips + (mapping_cost(dc) - w->mapping) * dc->trip_ns / 16;
-    uint64_t useful = cpu_ns - w->cpu_ns;
+    const PolicyWindow *w = &s->window;
+    int64_t trips = trips_ns(dc, (int64_t)w->events);
+    int64_t lost = trips + (int64_t)((now->mapping - w->mapping) * dc->trip_ns / 16);
+    int64_t ran = (int64_t)(now->world_ns - w->world_ns);
+    int64_t useful = MAX(ran - trips * 2 / 3, 0); /* signals are the guest thread's time, too */
+    uint64_t total = now->engine_ns - w->engine_ns + (uint64_t)ran, entries = now->entries - w->entries;
+    bool contested = lost > (useful + lost) * direct_policy.regret_permille / 1000;
+    bool other_phase = false;
     int64_t gain;
 
-    useful -= MIN(useful, trips / 2); /* the guest thread's time is signals, too */
-    s->world_ns += useful;
-    s->world_calls += calls_so_far(dc) - w->calls;
-    gain = (int64_t)(useful * gain_percent(s) / 100) - (int64_t)lost;
-    s->credit_ns = MIN(s->credit_ns + gain, direct_policy.credit_max_trips * (int64_t)dc->trip_ns);
-    if (gain > 0) {
-        s->holdoff_next = direct_policy.holdoff_min;
-        s->penalty -= s->penalty > 0 && ++s->wins % 64 == 0;
+    if (w->switches == now->switches) {
+        other_phase = entries >= direct_policy.pace_entries && s->direct.entries >= direct_policy.pace_entries &&
+                      total / entries < pace_ns(s->direct) / direct_policy.phase;
+        pace_add(&s->direct, total, entries);
     }
-    if (s->credit_ns < 0) {
-        demote(dc, s, useful, w->events);
+    gain = (useful + lost) * direct_policy.regret_permille / 1000 + (contested ? saving(s, useful, lost) : -lost);
+    dc->account_ns = capped(dc, dc->account_ns + gain);
+    s->credit_ns = capped(dc, s->credit_ns + gain);
+    s->trust_ns -= (int64_t)total;
+    if (dc->account_ns < 0 || s->credit_ns < 0) {
+        demote(dc, s, "demoted");
+    } else if (contested && s->direct.entries >= direct_policy.pace_entries && (other_phase || s->trust_ns <= 0)) {
+        begin_probe(dc, s);
+    } else {
+        s->penalty -= s->penalty > 0 && ++s->wins % 64 == 0;
     }
 }
 
 void policy_world_event(DirectCpu *dc, Space *s)
 {
     PolicyWindow *w = &s->window;
-    uint64_t now, cpu_ns;
+    uint64_t now;
     bool crowded;
 
     w->events++;
-    if (is_forced(dc) || s->world == NULL) {
+    if (policy_is_forced(dc) || s->world == NULL) {
         return;
     }
     now = __rdtsc();
     crowded = w->events >= direct_policy.window_events;
-    if (w->began != 0 && !crowded && now - w->began < cycles_of_us(direct_policy.window_us)) {
-        return;
+    if (w->began == 0 || crowded || now - w->began >= cycles_of_us(direct_policy.window_us)) {
+        PolicyWindow next = {
+            .began = now, .engine_ns = thread_cpu_ns(), .world_ns = world_cpu_ns(s->world),
+            .entries = entries_of(dc), .mapping = s->mapping, .switches = switches_of(dc),
+        };
+
+        if (w->began != 0) {
+            judge(dc, s, &next);
+        }
+        s->window = next;
+        dc->measure_trips |= crowded;
     }
-    cpu_ns = world_cpu_ns(s->world);
-    if (w->began != 0) {
-        judge(dc, s, cpu_ns);
-    }
-    *w = (PolicyWindow){.began = now, .cpu_ns = cpu_ns, .mapping = mapping_cost(dc),
-                        .calls = calls_so_far(dc)};
-    dc->measure_trips |= crowded;
 }

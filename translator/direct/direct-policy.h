@@ -2,15 +2,21 @@
 /*
  * When user code runs in its world.
  *
- * An address space starts with the translator.  There its *bursts* are timed: from the dispatcher that
- * sees user mode to the one that sees the kernel.  When it has run for some time and its bursts are long
- * against a *round trip* into a world and out, it is promoted.  In its world the account goes on: what
- * its guest thread had of the CPU against what events and mappings cost.  When it has lost more than
- * its credit it is demoted, and has to earn the next promotion with twice as much.
+ * The measure is CPU time of all threads involved: the host may give the CPU to somebody else.
  *
- * What a round trip costs is measured on the spot, by empty ones, because it depends on the host and on what
- * else runs there; and in CPU time, because the host may give the CPU
- * to somebody else in between.
+ * An address space starts with the translator.  Once in a millisecond there is a *look* at user code:
+ * how much time has passed, and how often the guest's kernel was entered meanwhile.  Nothing is counted in
+ * between.  When a space has run for some time and its entries are far apart against a *round trip* into a world
+ * and out, which is measured on the spot, it is promoted.
+ *
+ * There is one *account* for each CPU: what worlds may yet lose against the translator.  It grows by a small part of
+ * all time that user code takes; round trips and mappings are paid from it.  A space that empties it is
+ * demoted and has to wait twice as long the next time.  So whatever the guest does, worlds cost no
+ * more than that small part; nor may one space alone lose much of it before it has saved something.  Where round trips and mappings are below it anyway, nothing else has to be known.
+ * Where they are not, worlds may be the better way all the same, since translated code can be many times slower than
+ * itself.  Then *paces* are compared: time per entry into the guest's kernel, here and there, of neighbouring times.
+ * What is saved goes into the account, too.  The comparison is repeated by and by: the space is with the translator
+ * for a few milliseconds (a probe).
  *
  * All adaptive constants are here (direct-policy.c says why each is what it is).
  */
@@ -20,25 +26,30 @@
 #include <stdint.h>
 
 typedef struct {
-    unsigned around;           /* pages looked at around one that faulted, a power of two, at most 16 */
-    unsigned pages_max;        /* of one world: each may be a mapping of its own         */
+    unsigned around, around_max; /* pages looked at around one that faulted: powers of two, at most 512 */
+    unsigned pages_max;        /* of one world: each may be a mapping of its own; those of large pages count an eighth */
     unsigned churn_max;        /* changes of a code page within a second or two          */
     unsigned holdoff_min, holdoff_max; /* visits of the dispatcher left to the translator when a world
                                   could not go on: doubled each time                     */
-    uint64_t promote_trips;    /* user time in the translator before a promotion, in round trips */
-    unsigned burst_trips;      /* ... and its bursts' mean length, in round trips        */
-    uint64_t long_us;          /* the next is timed after one that was so long           */
-    unsigned penalty_max;      /* doublings of promote_trips                             */
-    int64_t credit_trips, credit_max_trips; /* what it may lose; what it can save up, in round trips */
+    uint64_t look_us;          /* between looks                                          */
+    uint64_t promote_us;       /* user time in the translator before a promotion         */
+    unsigned burst_trips;      /* ... with entries so far apart, in round trips          */
+    unsigned penalty_max;      /* doublings of promote_us                                */
+    unsigned regret_permille;  /* of time, that goes into the account                    */
+    int64_t trial_trips;       /* what a promotion asks of the account, in round trips   */
+    int64_t credit_trips, account_trips; /* what a space may lose of it at first; what it holds at most */
     unsigned window_events;    /* a world's account is looked at after so many events... */
     uint64_t window_us;        /* ... or so much time                                    */
     uint64_t trip_us;          /* a round trip, before one was measured                  */
     unsigned trips;            /* empty ones to measure it                               */
     /* What mapping costs, in sixteenths of a round trip: */
-    unsigned batch_cost, page_cost, check_cost; /* an order to a mapper, a page in it, a page compared */
-    unsigned gain_percent;     /* what a second in a world saves of the translator's time, until
-                                  calls_min calls have shown it                          */
-    unsigned calls_min;
+    unsigned batch_cost, run_cost, page_cost, check_cost; /* an order to a mapper, a call in it, a page, a page compared */
+    unsigned pace_entries;     /* so many entries say what a pace is                     */
+    int64_t trust_us;          /* in a world, on a comparison of paces                   */
+    uint64_t probe_us;         /* length of a probe, ...                                 */
+    unsigned probe_entries;    /* ... or so many entries                                 */
+    unsigned gain_max;         /* a saving is at most so many times what ran in the world */
+    unsigned phase;            /* entries so many times closer: the program does something else */
 } DirectPolicy;
 
 extern const DirectPolicy direct_policy;

@@ -99,6 +99,10 @@ static void before_change(void *arg)
 {
     DirectCpu *dc = arg;
 
+    dc->n_changes++;
+    if (vcb.tc != NULL && (dc->n_chosen != 0 || policy_look_is_due(dc))) {
+        vcb.watch_user = 1; /* who comes next? */
+    }
     if (dc->current != NULL) {
         space_hold(dc, dc->current);
     }
@@ -177,7 +181,6 @@ static Space *oldest(DirectCpu *dc, bool with_world)
 static Space *current_space(DirectCpu *dc)
 {
     uint64_t cr3 = dc->cpu->cr3 & CR3_BASE;
-    World *world;
     Space *s;
 
     for (unsigned i = 0; i < DIRECT_SPACES; i++) {
@@ -187,8 +190,7 @@ static Space *current_space(DirectCpu *dc)
     }
     s = oldest(dc, false);
     space_drop_world(dc, s);
-    world = s->world;
-    g_assert(world == NULL);
+    policy_forget(dc, s);
     if (s->pages.at == NULL) {
         pages_init(&s->pages);
     }
@@ -204,6 +206,7 @@ static void adopt(DirectCpu *dc, Space *s, World *w)
     lock_take(&dc->lock);
     s->world = w;
     lock_release(&dc->lock);
+    world_fault_tsc(w, false);
     s->tlb_space = t->space;
     s->n_wipes = t->n_wipes;
     s->n_page_flushes = t->n_page_flushes;
@@ -263,38 +266,44 @@ static bool have_world(DirectCpu *dc, Space *s)
 
 /* -- Whether ------------------------------------------------------------------------------------------ */
 
+static bool fits(const DirectCpu *dc)
+{
+    const CpuState *cpu = dc->cpu;
+
+    return (cpu->mode & MODE_CS64) != 0 && state_fits_world(dc) && (cpu->dr[7] & 0xff) == 0 &&
+           cpu->n_watch == 0;
+}
+
+void direct_look(DirectCpu *dc)
+{
+    if (policy_look_is_due(dc) && !dc->is_out_of_worlds && fits(dc) &&
+        policy_look(dc, current_space(dc))) {
+        vcb.watch_user = 1;
+    }
+}
+
 bool direct_wants(DirectCpu *dc)
 {
-    CpuState *cpu = dc->cpu;
     Space *s;
 
-    if (cpu->cpl != 3) {
-        if (dc->burst_began != 0) {
-            policy_user_ends(dc);
-        }
+    if (dc->cpu->cpl != 3 || vcb.watch_user == 0) {
         return false;
     }
-    if (dc->burst_began != 0) {
-        /* Still in it: translated user code is not taken out of its stride, if it is to stay there. */
-        s = dc->burst_space;
-        if (s->holdoff == 0 && !s->chosen && dc->mode == DIRECT_AUTO &&
-            stress_info[STRESS_direct].one_in == 0) {
-            return false;
-        }
-    }
-    if (dc->is_out_of_worlds || (cpu->mode & MODE_CS64) == 0 || !state_fits_world(dc) || (cpu->dr[7] & 0xff) != 0 || cpu->n_watch != 0) {
+    vcb.watch_user = policy_is_forced(dc);
+    if (dc->is_out_of_worlds || !fits(dc)) {
         return false;
     }
     s = current_space(dc);
     s->last_use = ++dc->clock;
+    if (!policy_wants(dc, s)) {
+        return false;
+    }
+    vcb.watch_user = 1;
     if (s->holdoff != 0) {
         s->holdoff--;
-    } else if (policy_wants(dc, s)) {
-        dc->burst_began = 0;
-        return true;
+        return false;
     }
-    policy_user_begins(dc, s);
-    return false;
+    return true;
 }
 
 /* -- Kicks -------------------------------------------------------------------------------------------- */
@@ -457,17 +466,9 @@ static CpuExit on_trap(DirectCpu *dc, const WorldEvent *ev)
     return interpret(dc);
 }
 
-static CpuExit dispatch_event(DirectCpu *dc, const WorldEvent *ev)
+static bool is_page_fault(const WorldEvent *ev)
 {
-    switch (ev->signal) {
-    case KICK_SIGNAL:
-        dc->stats.kicks++;
-        return CPU_EXIT_BUDGET;
-    case SIGSYS:
-        return on_syscall(dc, ev);
-    default:
-        return on_trap(dc, ev);
-    }
+    return ev->signal == SIGSEGV && ev->regs.gregs[REG_TRAPNO] == EXC_PF;
 }
 
 static TlbAccess access_of(const WorldEvent *ev)
@@ -475,6 +476,13 @@ static TlbAccess access_of(const WorldEvent *ev)
     uint64_t code = (uint64_t)ev->regs.gregs[REG_ERR];
 
     return (code & PF_I) != 0 ? TLB_FETCH : (code & PF_W) != 0 ? TLB_STORE : TLB_LOAD;
+}
+
+/* The next visits of the dispatcher are the translator's. */
+static void hold_off(Space *s)
+{
+    s->holdoff = s->holdoff_next;
+    s->holdoff_next = MIN(s->holdoff_next * 2, direct_policy.holdoff_max);
 }
 
 /* A page fault: FAULT_MAPPED, or what else; raises the guest's. */
@@ -489,10 +497,49 @@ static FaultResult on_page_fault(DirectCpu *dc, Space *s, const WorldEvent *ev)
     if (r == FAULT_INTERPRET) {
         trace(direct_fault, "cr3 %012" PRIx64 ": access %d to %016" PRIx64 " at %016" PRIx64
               " is not for a world; holdoff %u", s->cr3, (int)a, lin.v, dc->cpu->rip, s->holdoff_next);
-        s->holdoff = s->holdoff_next;
-        s->holdoff_next = MIN(s->holdoff_next * 2, direct_policy.holdoff_max);
+        if (a != TLB_FETCH) {
+            hold_off(s);
+        }
     }
     return r;
+}
+
+/* Code of a page that no world may execute.  Often it is a short visit, to read the clock say. */
+static CpuExit interpret_visit(DirectCpu *dc, Space *s)
+{
+    enum { PIECE = 16, PIECES = 12 };
+    CpuState *cpu = dc->cpu;
+    bool only_tsc = s->wants_tsc_faults;
+    uint64_t page = cpu->rip & GUEST_PAGE_MASK;
+    CpuExit exit = CPU_EXIT_BUDGET;
+
+    dc->stats.interpreted++;
+    for (unsigned i = 0; i < PIECES && exit == CPU_EXIT_BUDGET && !wants_attention(cpu); i++) {
+        exit = interp_engine.run(cpu, PIECE);
+        if (cpu->cpl != 3 || (cpu->rip & GUEST_PAGE_MASK) != page) {
+            return exit;
+        }
+    }
+    if (only_tsc && s->world != NULL) {
+        world_fault_tsc(s->world, true); /* it does more here than to read the clock */
+        dc->measure_trips = true;
+    } else {
+        hold_off(s);
+    }
+    return exit;
+}
+
+static CpuExit dispatch_event(DirectCpu *dc, Space *s, const WorldEvent *ev)
+{
+    switch (ev->signal) {
+    case KICK_SIGNAL:
+        dc->stats.kicks++;
+        return CPU_EXIT_BUDGET;
+    case SIGSYS:
+        return on_syscall(dc, ev);
+    default:
+        return is_page_fault(ev) && access_of(ev) == TLB_FETCH ? interpret_visit(dc, s) : on_trap(dc, ev);
+    }
 }
 
 /* A world is useless.  Killed from outside: nobody knows the registers; else the user code did it, and
@@ -514,8 +561,7 @@ static CpuExit on_lost_world(DirectCpu *dc, Space *s, RunResult r)
 static FaultResult take_registers(DirectCpu *dc, Space *s, const WorldEvent *ev)
 {
     state_from_event(dc->cpu, ev);
-    return ev->signal == SIGSEGV && ev->regs.gregs[REG_TRAPNO] == EXC_PF ? on_page_fault(dc, s, ev)
-                                                                          : FAULT_INTERPRET;
+    return is_page_fault(ev) ? on_page_fault(dc, s, ev) : FAULT_INTERPRET;
 }
 
 /* False: cpu->exc is to be delivered. */
@@ -551,6 +597,7 @@ static After take_event(DirectCpu *dc, Space *s, CpuExit *exit)
     ok = try_registers(dc, s, &ev, &fault);
     if (ok && fault == FAULT_MAPPED) {
         world_set_segments(s->world, &ev);
+        world_set_id_flag(s->world, (cpu->rflags & FLAG_ID) != 0);
         return AFTER_AGAIN;
     }
     state_vectors_from_world(dc, s->world, &ev);
@@ -564,7 +611,7 @@ static After take_event(DirectCpu *dc, Space *s, CpuExit *exit)
     } else if (fault == FAULT_BROKEN) {
         space_drop_world(dc, s); /* the next entry makes another; the instruction faults again */
     } else {
-        *exit = dispatch_event(dc, &ev);
+        *exit = dispatch_event(dc, s, &ev);
     }
     return AFTER_LEAVE;
 }
@@ -613,7 +660,8 @@ CpuExit direct_run(DirectCpu *dc)
             break;
         }
         policy_world_event(dc, s);
-    }    policy_world_event(dc, s);
+    }
+    policy_world_event(dc, s);
     return exit;
 }
 

@@ -33,7 +33,10 @@ const char *direct_missing(void);
 DirectCpu *direct_attach(CpuState *cpu, DirectMode mode, GError **error);
 void direct_detach(DirectCpu *dc);
 
-/* Own thread, at every visit of the dispatcher: shall direct_run() take over? */
+/* Own thread, with the dispatcher in user mode, before an interrupt is taken: a look at the clock. */
+void direct_look(DirectCpu *dc);
+/* Own thread, with the dispatcher: shall direct_run() take over?  Says in vcb.watch_user whether the next
+ * returns to user mode are of interest. */
 bool direct_wants(DirectCpu *dc);
 /* Run user code until an event, which is then delivered.  Exit as EngineClass.run. */
 CpuExit direct_run(DirectCpu *dc);

@@ -111,9 +111,15 @@ static bool is_instruction(const ZydisDecoder *decoder, const uint8_t *code, siz
         ZydisDecodedInstruction zi;
 
         while (i <= at) {
-            if (!ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(decoder, NULL, code + i, len - i, &zi))) {
+            ZyanStatus status = ZydisDecoderDecodeInstruction(decoder, NULL, code + i, len - i, &zi);
+
+            if (!ZYAN_SUCCESS(status)) {
                 if (i == at) {
                     break; /* cut off by the end: may be one */
+                }
+                if (status == ZYDIS_STATUS_NO_MORE_DATA) {
+                    i = len; /* scan_border() knows the rest */
+                    break;
                 }
                 zi.length = 1;
                 zi.raw.prefix_count = 0;
@@ -129,32 +135,44 @@ static bool is_instruction(const ZydisDecoder *decoder, const uint8_t *code, siz
 
 /* -- Scanning ------------------------------------------------------------------------------------- */
 
+/* SCAN_*, if an instruction is at code[at] (0F). */
+static unsigned look(const uint8_t *code, size_t at, size_t left, ScanRules rules)
+{
+    bool tsc = code[at + 1] == 0x31 ||                                    /* rdtsc  */
+               (code[at + 1] == 0x01 && (left <= 2 || code[at + 2] == 0xf9)); /* rdtscp */
+
+    return denied(code, at, left, rules) ? SCAN_DENIED : tsc ? SCAN_TSC : 0;
+}
+
 /* Everything that begins before `end`; `len` bytes are known. */
-static bool scan(const uint8_t *code, size_t from, size_t end, size_t len, ScanRules rules)
+static unsigned scan(const uint8_t *code, size_t from, size_t end, size_t len, ScanRules rules)
 {
     ZydisDecoder decoder;
     const uint8_t *p = code + from;
     bool ready = false;
+    unsigned found = 0;
 
     while (p < code + end && (p = memchr(p, 0x0f, (size_t)(code + end - p))) != NULL) {
         size_t at = (size_t)(p - code);
+        unsigned what = at + 1 < len ? look(code, at, len - at, rules) : 0;
 
-        if (at + 1 < len && denied(code, at, len - at, rules)) {
+        if ((what & ~found) != 0) {
             if (!ready) {
                 ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
                 ZydisDecoderEnableMode(&decoder, ZYDIS_DECODER_MODE_MINIMAL, true);
                 ready = true;
             }
-            if (is_instruction(&decoder, code, at, len)) {
-                return false;
+            found |= is_instruction(&decoder, code, at, len) ? what : 0;
+            if ((found & SCAN_DENIED) != 0) {
+                break;
             }
         }
         p++;
     }
-    return true;
+    return found;
 }
 
-bool scan_page(const uint8_t *page, const uint8_t *before, ScanRules rules)
+unsigned scan_page(const uint8_t *page, const uint8_t *before, ScanRules rules)
 {
     uint8_t all[SCAN_TAIL + SCAN_PAGE];
     size_t tail = before != NULL ? SCAN_TAIL : 0;
@@ -166,7 +184,7 @@ bool scan_page(const uint8_t *page, const uint8_t *before, ScanRules rules)
     return scan(all, tail, tail + SCAN_PAGE - 2, tail + SCAN_PAGE, rules);
 }
 
-bool scan_border(const uint8_t *before, const uint8_t *behind, ScanRules rules)
+unsigned scan_border(const uint8_t *before, const uint8_t *behind, ScanRules rules)
 {
     uint8_t all[SCAN_TAIL + SCAN_HEAD];
 

@@ -20,13 +20,19 @@ typedef struct {
     bool deny_xsave;           /* the guest's XCR0 is not the host's               */
 } ScanRules;
 
-/* May a page of code be executed?  `before`, if not NULL, is behind SCAN_TAIL bytes that lie before it; they
+/* What there is; 0: nothing that matters. */
+enum {
+    SCAN_DENIED = 1,           /* may not be executed                              */
+    SCAN_TSC = 2,              /* ... only where RDTSC and RDTSCP fault            */
+};
+
+/* Look at a page of code.  `before`, if not NULL, is behind SCAN_TAIL bytes that lie before it; they
  * say where instructions begin.  What begins in the last two bytes is the business of scan_border(). */
 enum { SCAN_PAGE = 4096, SCAN_TAIL = 208, SCAN_HEAD = 16 };
-bool scan_page(const uint8_t *page, const uint8_t *before, ScanRules rules);
+unsigned scan_page(const uint8_t *page, const uint8_t *before, ScanRules rules);
 
 /* The same for what begins before a border between pages and ends behind it: SCAN_TAIL bytes before
  * `before` and SCAN_HEAD from `behind` are read. */
-bool scan_border(const uint8_t *before, const uint8_t *behind, ScanRules rules);
+unsigned scan_border(const uint8_t *before, const uint8_t *behind, ScanRules rules);
 
 #endif /* TRANSLATOR_DIRECT_SCAN_H */

@@ -44,6 +44,7 @@ static void remove_page(DirectCpu *dc, Space *s, uint32_t i)
     world_unmap(s->world, p->lin, GUEST_PAGE_SIZE);
     pages_remove(&s->pages, i);
     dc->stats.unmapped++;
+    s->mapping += direct_policy.run_cost;
 }
 
 static void forget_pages(DirectCpu *dc, Space *s)
@@ -56,7 +57,10 @@ static void forget_pages(DirectCpu *dc, Space *s)
 
 static bool sync_world(DirectCpu *dc, Space *s)
 {
-    dc->stats.batches += s->world->n_requests != 0;
+    if (s->world->n_requests != 0) {
+        dc->stats.batches++;
+        s->mapping += direct_policy.batch_cost;
+    }
     return world_sync(s->world);
 }
 
@@ -134,6 +138,7 @@ static bool check_page(DirectCpu *dc, Space *s, uint32_t i)
     int prot = p->prot;
 
     dc->stats.checked++;
+    s->mapping += direct_policy.check_cost;
     rights = cpu_walk_peek(dc->cpu, guest_lin(p->lin), TLB_USER, &phys, &shift);
     if ((rights & TLB_R_READ) == 0 || memory_at(dc->cpu->mem, phys, &rom) != offset_of(p) ||
         (shift > GUEST_PAGE_SHIFT) != p->large) {
@@ -243,45 +248,55 @@ static const uint8_t *code_at(DirectCpu *dc, uint64_t lin)
     return dc->cpu->mem->base + offset;
 }
 
-/* Instructions that lie across the page's ends. */
-static bool borders_allowed(DirectCpu *dc, uint64_t lin, const uint8_t *code)
+/* Instructions that lie across the page's ends: SCAN_*. */
+static unsigned scan_borders(DirectCpu *dc, uint64_t lin, const uint8_t *code)
 {
     const uint8_t *before = code_at(dc, lin - GUEST_PAGE_SIZE);
     const uint8_t *behind = code_at(dc, lin + GUEST_PAGE_SIZE);
 
-    return (before == NULL ||
-            scan_border(before + GUEST_PAGE_SIZE, code, rules_of(dc))) &&
-           (behind == NULL ||
-            scan_border(code + GUEST_PAGE_SIZE, behind, rules_of(dc)));
+    return (before != NULL ? scan_border(before + GUEST_PAGE_SIZE, code, rules_of(dc)) : 0) |
+           (behind != NULL ? scan_border(code + GUEST_PAGE_SIZE, behind, rules_of(dc)) : 0);
+}
+
+/* The page's code, scanned or remembered: SCAN_*. */
+static unsigned verdict_on(DirectCpu *dc, uint64_t lin, uint64_t offset, uint32_t version)
+{
+    uint64_t *at = &dc->shared->verdict[offset >> GUEST_PAGE_SHIFT], v = __atomic_load_n(at, __ATOMIC_RELAXED);
+    const uint64_t key = VERDICT_KNOWN | rules_key(rules_of(dc)) << VERDICT_RULES_SHIFT | version;
+
+    if ((v & ~VERDICT_SCAN) != key) {
+        const uint8_t *before = code_at(dc, lin - GUEST_PAGE_SIZE);
+        unsigned found = scan_page(dc->cpu->mem->base + offset,
+                                   before != NULL ? before + GUEST_PAGE_SIZE : NULL, rules_of(dc));
+
+        dc->stats.scanned++;
+        dc->stats.denied += (found & SCAN_DENIED) != 0;
+        v = key | (uint64_t)found << VERDICT_SCAN_SHIFT;
+        __atomic_store_n(at, v, __ATOMIC_RELAXED);
+    }
+    return (v & VERDICT_SCAN) >> VERDICT_SCAN_SHIFT;
 }
 
 /*
  * May the page be executed in a world?  Makes it a code page; *version is what its code version must
  * still be once it is mapped.  No locks held.
  */
-static bool code_allowed(DirectCpu *dc, uint64_t lin, uint64_t offset, uint32_t *version)
+static bool code_allowed(DirectCpu *dc, Space *s, uint64_t lin, uint64_t offset, uint32_t *version)
 {
-    DirectShared *sh = dc->shared;
     PhysMem *mem = dc->cpu->mem;
-    uint64_t *at = &sh->verdict[offset >> GUEST_PAGE_SHIFT], v;
-    const uint8_t *code = mem->base + offset;
+    unsigned found;
 
-    if (churns(sh, offset)) {
+    if (churns(dc->shared, offset)) {
         return false;
     }
     *version = page_code_version(mem, offset); /* in this order: phys-mem.h, invariant 2 */
     phys_mem_set_code(mem, offset);
-    v = __atomic_load_n(at, __ATOMIC_RELAXED);
-    if ((v & VERDICT_KNOWN) == 0 || (uint32_t)v != *version || v >> 40 != rules_key(rules_of(dc))) {
-        const uint8_t *before = code_at(dc, lin - GUEST_PAGE_SIZE);
-        bool ok = scan_page(code, before != NULL ? before + GUEST_PAGE_SIZE : NULL, rules_of(dc));
-
-        dc->stats.scanned++;
-        dc->stats.denied += !ok;
-        v = VERDICT_KNOWN | (ok ? 0 : VERDICT_BAD) | rules_key(rules_of(dc)) << 40 | *version;
-        __atomic_store_n(at, v, __ATOMIC_RELAXED);
+    found = verdict_on(dc, lin, offset, *version);
+    if ((found & SCAN_DENIED) == 0) {
+        found |= scan_borders(dc, lin, mem->base + offset);
     }
-    return (v & VERDICT_BAD) == 0 && borders_allowed(dc, lin, code);
+    s->wants_tsc_faults = found == SCAN_TSC;
+    return (found & SCAN_DENIED) == 0 && ((found & SCAN_TSC) == 0 || world_tsc_faults(s->world));
 }
 
 /* -- Faults ------------------------------------------------------------------------------------------- */
@@ -294,16 +309,16 @@ typedef struct {
     bool large;
 } Wanted;
 
-enum { WANTED_MAX = 16 };
+enum { WANTED_MAX = 512 };
 
 /* PROT_* for a page of these rights; `access` is what made us come, or TLB_LOAD for a neighbour. */
-static int prot_for(DirectCpu *dc, Wanted *w, unsigned rights, bool rom, TlbAccess access)
+static int prot_for(DirectCpu *dc, Space *s, Wanted *w, unsigned rights, bool rom, TlbAccess access)
 {
     uint8_t flags = page_flags_get(dc->cpu->mem, w->offset);
     int prot = (rights & TLB_R_READ) != 0 ? PROT_READ : 0;
 
     if (access == TLB_FETCH) {
-        return (rights & TLB_R_EXEC) != 0 && code_allowed(dc, w->lin, w->offset, &w->version)
+        return (rights & TLB_R_EXEC) != 0 && code_allowed(dc, s, w->lin, w->offset, &w->version)
                    ? prot | PROT_EXEC : 0;
     }
     if ((rights & TLB_R_WRITE) != 0 && !rom && (flags & (PAGE_TRACED | PAGE_LOG_DISPLAY)) == 0) {
@@ -320,13 +335,14 @@ static int prot_for(DirectCpu *dc, Wanted *w, unsigned rights, bool rom, TlbAcce
 }
 
 /* A neighbour of a page that faulted: does the guest's TLB have the right to hold it already? */
-static bool want_neighbour(DirectCpu *dc, const Space *s, uint64_t lin, TlbAccess access, Wanted *w)
+static bool want_neighbour(DirectCpu *dc, Space *s, uint64_t lin, TlbAccess access, Wanted *w)
 {
+    uint32_t old = pages_find(&s->pages, lin);
     unsigned shift, rights;
     GuestPhys phys;
     bool rom;
 
-    if (lin >= W_TOP || pages_find(&s->pages, lin) != PAGE_NONE ||
+    if (lin >= W_TOP || (old != PAGE_NONE && (access != TLB_STORE || (s->pages.at[old].prot & ~PROT_READ) != 0)) ||
         (lin >= s->world->base && lin < s->world->base + W_LEN) ||
         cpu_debug_watches_page(dc->cpu, guest_lin(lin))) {
         return false;
@@ -340,8 +356,11 @@ static bool want_neighbour(DirectCpu *dc, const Space *s, uint64_t lin, TlbAcces
     if (w->offset == TLB_NO_OFFSET) {
         return false;
     }
-    w->prot = prot_for(dc, w, rights, rom, access == TLB_FETCH ? TLB_FETCH : TLB_LOAD);
-    return w->prot != 0;
+    if (access == TLB_STORE && (page_flags_get(dc->cpu->mem, w->offset) & (PAGE_CODE | PAGE_CHURN)) != 0) {
+        access = TLB_LOAD; /* a guess is not worth its code */
+    }
+    w->prot = prot_for(dc, s, w, rights, rom, access);
+    return w->prot != 0 && (old == PAGE_NONE || (w->prot & PROT_WRITE) != 0);
 }
 
 /* Queue the mappings, runs of them as one. */
@@ -354,6 +373,7 @@ static void map_all(DirectCpu *dc, Space *s, const Wanted *w, unsigned n)
                w[k].offset == w[k - 1].offset + GUEST_PAGE_SIZE) {
             k++;
         }
+        s->mapping += direct_policy.run_cost;
         world_map(s->world, w[i].lin, (k - i) * (uint64_t)GUEST_PAGE_SIZE, w[i].prot, w[i].offset, true);
         i = k;
     }
@@ -371,6 +391,7 @@ static void map_all(DirectCpu *dc, Space *s, const Wanted *w, unsigned n)
             page_flags_set(dc->cpu->mem, w[i].offset, PAGE_TLB_WRITABLE);
         }
         dc->stats.mapped++;
+        s->mapping += direct_policy.page_cost;
     }
 }
 
@@ -397,12 +418,33 @@ static bool has_rights(int prot, TlbAccess a)
     return (prot & (a == TLB_LOAD ? PROT_READ : a == TLB_STORE ? PROT_WRITE : PROT_EXEC)) != 0;
 }
 
-/* w[0] is wanted; put its neighbours around it, in order.  Returns how many there are. */
-static unsigned gather(DirectCpu *dc, const Space *s, TlbAccess a, Wanted w[WANTED_MAX])
+/* How many pages to look at around one that faulted: more and more while a program walks through memory it
+ * has used before, fewer and fewer while it is new to it. */
+static unsigned pages_around(Space *s, const Wanted *w, TlbAccess a)
 {
-    unsigned around = MIN(direct_policy.around, WANTED_MAX), n = 0;
-    uint64_t len = around * (uint64_t)GUEST_PAGE_SIZE;
+    uint64_t len = (uint64_t)s->around << GUEST_PAGE_SHIFT;
+    bool goes_on = w->lin - s->around_at < 3 * len || s->around_at - w->lin < 3 * len;
+
+    if (a == TLB_FETCH) {
+        return direct_policy.around;
+    }
+    if (!goes_on || s->around == 0) {
+        s->around = direct_policy.around;
+    } else if (s->around_found >= s->around / 2) {
+        s->around = MIN(s->around * 2, direct_policy.around_max);
+    } else {
+        s->around = MAX(s->around / 2, 2);
+    }
+    s->around_at = w->lin;
+    return w->large ? direct_policy.around_max : s->around;
+}
+
+/* w[0] is wanted; put its neighbours around it, in order.  Returns how many there are. */
+static unsigned gather(DirectCpu *dc, Space *s, TlbAccess a, Wanted w[WANTED_MAX])
+{
+    uint64_t len = (uint64_t)MIN(pages_around(s, &w[0], a), WANTED_MAX) << GUEST_PAGE_SHIFT;
     Wanted self = w[0];
+    unsigned n = 0;
 
     for (uint64_t at = self.lin - self.lin % len, end = at + len; at < end; at += GUEST_PAGE_SIZE) {
         if (at == self.lin) {
@@ -411,6 +453,7 @@ static unsigned gather(DirectCpu *dc, const Space *s, TlbAccess a, Wanted w[WANT
             n++;
         }
     }
+    s->around_found = n;
     return n;
 }
 
@@ -419,7 +462,7 @@ static FaultResult map_wanted(DirectCpu *dc, Space *s, const Wanted *w, unsigned
     bool ok;
 
     lock_take(&dc->lock);
-    if (s->pages.n + n > direct_policy.pages_max) {
+    if (s->pages.n - s->pages.n_large * 7 / 8 + n > direct_policy.pages_max) {
         empty_locked(dc, s);
     }
     map_all(dc, s, w, n);
@@ -450,7 +493,7 @@ FaultResult space_fault(DirectCpu *dc, Space *s, GuestLin lin, TlbAccess a)
     }
     old = pages_find(&s->pages, page);
     w[n] = (Wanted){.lin = page, .offset = side->offset, .large = side->page_shift > GUEST_PAGE_SHIFT};
-    w[n].prot = prot_for(dc, &w[n], side->rights, side->rom, a);
+    w[n].prot = prot_for(dc, s, &w[n], side->rights, side->rom, a);
     if (!has_rights(w[n].prot, a) ||
         (old != PAGE_NONE && s->pages.at[old].page == w[n].offset >> GUEST_PAGE_SHIFT &&
          has_rights(s->pages.at[old].prot, a))) {

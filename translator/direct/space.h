@@ -22,39 +22,58 @@
 
 typedef struct DirectCpu DirectCpu;
 
-/* A world's account since it was last looked at. */
+typedef struct Space Space;
+
+/* In the translator: counters when it was last looked at. */
 typedef struct {
-    uint64_t events;
-    uint64_t mapping, calls;   /* of the CPU then: what mapping had cost, calls      */
-    uint64_t began, cpu_ns;    /* TSC and the guest thread's CPU time then; 0: not begun */
+    const Space *space;        /* whose user code ran                                */
+    uint64_t cpu_ns, entries;  /* of the CPU's thread; entries into the guest's kernel */
+    uint64_t switches;         /* of address space                                   */
+} PolicyLook;
+
+/* In a world: counters when its account was last looked at. */
+typedef struct {
+    uint64_t began;            /* TSC; 0: not begun                                  */
+    uint64_t events;           /* since then                                         */
+    uint64_t engine_ns, world_ns; /* CPU time then                                   */
+    uint64_t entries, switches; /* of the CPU then                                   */
+    uint64_t mapping;          /* Space.mapping then                                 */
 } PolicyWindow;
 
+/* CPU time per entry into the guest's kernel: what progress is measured by. */
 typedef struct {
+    uint64_t ns, entries;      /* decaying                                           */
+} PolicyPace;
+
+struct Space {
     uint64_t cr3;              /* which address space: the base of its tables        */
     World *world;              /* NULL: none                                         */
     WorldPages pages;
+    uint64_t mapping;          /* what mapping has cost, in sixteenths of a round trip */
+    unsigned around;           /* pages looked at around the last that faulted       */
+    unsigned around_found;     /* ... and how many were mapped                       */
+    uint64_t around_at;        /* the last fault                                     */
     /* what of Tlb the pages agree with */
     uint32_t tlb_space;
     uint64_t n_wipes, n_page_flushes;
     /* policy.c */
     uint64_t last_use;         /* DirectCpu.clock                                    */
     bool chosen;               /* its user code is to run in the world               */
+    bool probing;              /* ... but for a moment not, to compare               */
     unsigned penalty;          /* demotions lately                                   */
-    unsigned wins;             /* windows that paid                                  */
+    unsigned wins;             /* ... outweighed by windows that paid                */
+    PolicyPace translated, direct; /* lately                                         */
     int64_t credit_ns;         /* what it may yet lose                               */
-    uint64_t user_ns, n_bursts, n_calls; /* in the translator, decaying; calls: bursts that no
-                                  interrupt ended                                    */
-    bool was_long;
-    uint64_t call_ns;          /* user time between calls, before the promotion      */
-    uint64_t world_ns, world_calls; /* since then                                    */
+    int64_t trust_ns;          /* for so long the comparison of the two is good      */
     PolicyWindow window;
     GuestLin refault;          /* page fault given to the guest: its user code will... */
     uint64_t refault_rip;      /* ... do the access again from here                  */
     TlbAccess refault_access;
     bool refaults;
+    bool wants_tsc_faults;     /* the code page looked at last was denied for its RDTSC */
     uint32_t holdoff;          /* visits of the dispatcher to leave to the translator */
     uint32_t holdoff_next;     /* what it will be set to                             */
-} Space;
+};
 
 typedef enum {
     FAULT_MAPPED,              /* the page is there now: go on                       */

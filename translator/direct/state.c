@@ -217,6 +217,7 @@ bool state_to_world(DirectCpu *dc, World *w)
     g[REG_EFL] = (greg_t)(cpu->rflags & RFLAGS_USER) | FLAG_FIXED | FLAG_IF;
     give_vectors(dc, w, image);
     world_set_segments(w, &ev);
+    world_set_id_flag(w, (cpu->rflags & FLAG_ID) != 0);
     return true;
 }
 

@@ -38,7 +38,7 @@
     .section .rodata
     .balign 64
     .globl world_stub, world_stub_end, world_stub_loader, world_stub_handler, world_stub_restorer
-    .globl world_stub_after_wait, world_stub_after_wake, world_stub_after_return
+    .globl world_stub_after_tsc, world_stub_after_wait, world_stub_after_wake, world_stub_after_return
 
 world_stub:
 
@@ -110,6 +110,17 @@ go: mov CTL(CTL_DS), %eax
     wrfsbase %rax
     mov CTL(CTL_GS_BASE), %rax
     wrgsbase %rax
+    mov CTL(CTL_TSC), %esi
+    cmp %esi, CTX(CTX_TSC)
+    je 1f
+    mov %esi, CTX(CTX_TSC)
+    mov $26, %edi               /* PR_SET_TSC */
+    mov $SYS_prctl, %eax
+    syscall
+world_stub_after_tsc:
+1:  mov CTL(CTL_FLAGS), %eax
+    push %rax
+    popfq
     lea 8(%rbp), %rsp           /* behind the return address */
 world_stub_restorer:
     mov $SYS_rt_sigreturn, %eax
@@ -267,12 +278,6 @@ guest:
     lea CTL(CTL_NO_SIGNALS), %rsi
     xor %edx, %edx
     mov $8, %r10d
-    syscall
-    test %rax, %rax
-    jnz die
-    mov $SYS_prctl, %eax
-    mov $26, %edi               /* PR_SET_TSC, PR_TSC_SIGSEGV: rdtsc is the guest's */
-    mov $2, %esi
     syscall
     test %rax, %rax
     jnz die

@@ -44,8 +44,10 @@
 #define CTL_MAPPER_PROG 88
 #define CTL_STACK 104      /* stack_t */
 #define CTL_ACTION 128     /* struct kernel_sigaction */
+#define CTL_FLAGS 156      /* u32: RFLAGS.ID, which rt_sigreturn leaves alone */
 #define CTL_NO_SIGNALS 160 /* u64 0: an empty signal set */
 #define CTL_NAME 168       /* the process's name */
+#define CTL_TSC 176        /* u32: PR_SET_TSC's argument that is wanted */
 #define CTL_FILTERS 0x100  /* struct sock_filter[] up to CTL_REQUESTS */
 #define CTL_REQUESTS 0x1000
 #define CTL_REQUEST_LEN 64 /* number of the call, six arguments, nothing */
@@ -64,6 +66,7 @@
 #define CTX_GS 52
 #define CTX_SIGNAL 56      /* u32 */
 #define CTX_BYTE 60        /* u32: where the mapper reads orders to; nobody looks at it */
+#define CTX_TSC 68         /* u32: PR_SET_TSC's argument that is in force */
 #define CTX_GUEST_PID 64   /* u32: written once, before the first guest instruction */
 
 /* File descriptors of the mapper; the guest thread has none. */
@@ -80,7 +83,7 @@
 /* The code of stub.S, to be copied; labels in it are offsets from its start. */
 extern const uint8_t world_stub[], world_stub_end[];
 extern const uint8_t world_stub_loader[], world_stub_handler[], world_stub_restorer[];
-extern const uint8_t world_stub_after_wait[], world_stub_after_wake[], world_stub_after_return[];
+extern const uint8_t world_stub_after_tsc[], world_stub_after_wait[], world_stub_after_wake[], world_stub_after_return[];
 #endif
 
 #endif /* TRANSLATOR_DIRECT_STUB_H */

@@ -178,11 +178,12 @@ static void end_call(Filter *f, unsigned jump)
     f->at[jump].k = f->n - jump - 1;
 }
 
-/* rt_sigreturn, and a futex call to sleep and one to wake, each at its place and with its arguments. */
+/* rt_sigreturn, prctl(PR_SET_TSC), and a futex call to sleep and one to wake, each at its place and with its arguments. */
 static void guest_filter(Filter *f, uint64_t base)
 {
     uint64_t wait_ip = base + (uint64_t)(world_stub_after_wait - world_stub);
     uint64_t wake_ip = base + (uint64_t)(world_stub_after_wake - world_stub);
+    uint64_t tsc_ip = base + (uint64_t)(world_stub_after_tsc - world_stub);
     uint64_t return_ip = base + (uint64_t)(world_stub_after_return - world_stub);
     unsigned j;
 
@@ -198,6 +199,10 @@ static void guest_filter(Filter *f, uint64_t base)
     want64(f, IP, wake_ip);
     want64(f, ARG(0), base + W_CTX + CTX_EVENT);
     want64(f, ARG(1), FUTEX_WAKE);
+    end_call(f, j);
+    j = begin_call(f, SYS_prctl, tsc_ip);
+    want64(f, IP, tsc_ip);
+    want64(f, ARG(0), PR_SET_TSC);
     end_call(f, j);
     j = begin_call(f, SYS_rt_sigreturn, return_ip);
     want64(f, IP, return_ip);
@@ -250,6 +255,8 @@ static void fill_control(World *w)
     memcpy(w->shared + CTL_STACK, &stack, sizeof stack);
     memcpy(w->shared + CTL_NAME, "world", 6);
     *ctl64(w, CTL_BASE) = w->base;
+    *ctl32(w, CTL_TSC) = *ctx32(w, CTX_TSC) = PR_TSC_ENABLE;
+    *ctl32(w, CTL_FLAGS) = 2;
     *ctl32(w, CTL_PARENT) = (uint32_t)getpid();
     *ctl32(w, CTL_RESUME) = w->number = 1;
     guest_filter(&g, w->base);
@@ -495,6 +502,23 @@ void world_set_segments(World *w, const WorldEvent *ev)
     *ctl32(w, CTL_GS) = ev->gs;
 }
 
+void world_set_id_flag(World *w, bool id)
+{
+    enum { FIXED = 1 << 1, ID = 1 << 21 };
+
+    *ctl32(w, CTL_FLAGS) = FIXED | (id ? ID : 0);
+}
+
+void world_fault_tsc(World *w, bool faults)
+{
+    *ctl32(w, CTL_TSC) = faults ? PR_TSC_SIGSEGV : PR_TSC_ENABLE;
+}
+
+bool world_tsc_faults(const World *w)
+{
+    return *ctl32(w, CTL_TSC) == PR_TSC_SIGSEGV;
+}
+
 /* -- Running ------------------------------------------------------------------------------------------- */
 
 static void pin(World *w)
@@ -506,11 +530,12 @@ static void pin(World *w)
 
         CPU_ZERO(&set);
         CPU_SET(cpu, &set);
-        w->home = sched_setaffinity(w->guest, sizeof set, &set) == 0 ? (int)cpu : -1;
+        w->home = sched_setaffinity(w->guest, sizeof set, &set) == 0 &&
+                  sched_setaffinity(w->mapper, sizeof set, &set) == 0 ? (int)cpu : -1;
     }
 }
 
-/* Nobody spins: both threads take turns on one CPU, which is far cheaper than to wake another. */
+/* Nobody spins: all threads take turns on one CPU, which is far cheaper than to wake another. */
 static void place(World *w, unsigned spin)
 {
     if (spin == 0) {
@@ -520,6 +545,7 @@ static void place(World *w, unsigned spin)
 
         if (sched_getaffinity(0, sizeof set, &set) == 0) {
             sched_setaffinity(w->guest, sizeof set, &set);
+            sched_setaffinity(w->mapper, sizeof set, &set);
         }
         w->home = -1;
     }

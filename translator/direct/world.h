@@ -46,7 +46,7 @@ typedef struct {
     uint64_t base;             /* of the stub */
     uint32_t number;           /* of the order that runs or ran last */
     unsigned n_requests;
-    int home;                  /* host CPU its guest thread is bound to, -1: none */
+    int home;                  /* host CPU its processes are bound to, -1: none */
     bool running;              /* resumed, and no event seen since (atomic) */
     bool parked;               /* known to sleep */
     WorldHealth health;
@@ -87,6 +87,14 @@ void world_seal_vectors(const World *w, uint8_t *image);
 
 /* Selectors and bases with which the guest thread goes on. */
 void world_set_segments(World *w, const WorldEvent *ev);
+
+/* RFLAGS.ID with which it goes on. */
+void world_set_id_flag(World *w, bool id);
+
+/* Shall RDTSC and RDTSCP fault from the next order on?  A new world lets them be.  It makes a round trip twice as
+ * long where the host is a guest: CR4 changes with each switch of threads. */
+void world_fault_tsc(World *w, bool faults);
+bool world_tsc_faults(const World *w);
 
 /* From here on a kick is not lost: before a last look at whether to resume at all. */
 void world_announce(World *w);
