@@ -36,7 +36,7 @@ struct EngineClass {
      * Run until about `budget` guest instructions are spent or something happens.  Delivers
      * exceptions, interrupts (CPU_REQ_INTR, NMI) by itself; returns for CPU_REQ_KICK, STOP, INIT,
      * SIPI (without clearing them), handles CPU_REQ_FLUSH.  Called without the machine lock, with
-     * activity CPU_RUNNING.  With budget 1 exactly one instruction is executed (or one event
+     * activity CPU_RUNNING, or, while halts_inside is set, any.  With budget 1 exactly one instruction is executed (or one event
      * delivered): that is single step and lock-step.
      */
     CpuExit (*run)(CpuState *cpu, uint64_t budget);
@@ -48,6 +48,11 @@ struct EngineClass {
      * CPU_EXIT_HALT, only `activity`, RFLAGS.IF and nmi_masked are, until sync() brings in the rest.  Own
      * thread, or the CPU is parked. */
     void (*sync)(CpuState *cpu);
+
+    /* All CPUs are parked: what they have in common (their local APICs) comes to the machine's devices; they are about
+     * to go on: back to the engine.  For each CPU, with the machine lock, by any thread; NULL: nothing to do. */
+    void (*gather)(CpuState *cpu);
+    void (*scatter)(CpuState *cpu);
 
     /* After CPU_EXIT_FAILED: why, one line, or NULL. */
     const char *(*why)(const CpuState *cpu);

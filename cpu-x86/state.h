@@ -199,6 +199,8 @@ typedef struct {
     bool (*apic_msr_write)(void *arg, uint32_t msr, uint64_t val);
     /* The FERR# line (x87 errors with CR0.NE clear), IRQ 13 on a PC. */
     void (*fpu_error)(void *arg, bool level);
+    /* The board's local APICs, for engines that have their own (cpu-x86/apic-home.h); NULL: they cannot be had. */
+    const struct ApicHome *apic_home;
 } CpuBus;
 
 /*
@@ -294,6 +296,7 @@ struct CpuState {
     /* -- Between threads ---- */
     uint32_t requests;         /* CPU_REQ_*, atomic; see cpu_request()                */
     bool sleeping;             /* in cpu_sleep(), under halt_lock                     */
+    bool halts_inside;         /* the engine's run() waits for what ends a halt or WAIT_SIPI; parked */
     bool unhalted;             /* a hypercall ends the present or the next halt; atomic */
     Lock halt_lock;
     pthread_cond_t halt_cond;

@@ -16,6 +16,7 @@ typedef struct {
     void *arg;
     GPtrArray *lapics;        /* Device*, borrowed */
     Device *ioapic;           /* borrowed          */
+    const LapicHolder *holder; /* borrowed; NULL: the local APICs are ours */
     unsigned turn;            /* where the search for a lowest-priority taker begins */
 } ApicBus;
 
@@ -27,6 +28,7 @@ void apic_bus_add_lapic(Device *bus, Device *lapic)
 void apic_bus_set_ioapic(Device *bus, Device *ioapic)
 {
     ((ApicBus *)bus)->ioapic = ioapic;
+    ioapic_set_listener(ioapic, apic_bus_routes_changed, bus);
 }
 
 /* -- Messages ----------------------------------------------------------------------------------- */
@@ -59,6 +61,14 @@ void apic_bus_deliver(void *bus, const ApicMessage *m)
 
     trace(apic_deliver, "dest=%#x vector=%#x delivery=%u logical=%d level=%d", m->dest, m->vector,
           m->delivery, m->logical, m->level);
+    if (b->holder != NULL) {
+        uint64_t addr;
+        uint32_t data;
+
+        apic_message_to_msi(m, &addr, &data);
+        b->holder->message(b->holder->arg, addr, data);
+        return;
+    }
     if (m->delivery == APIC_LOWEST) {
         Device *d = find_lowest(b, m);
         if (d != NULL) {
@@ -109,6 +119,43 @@ void apic_bus_msi(void *bus, uint64_t addr, uint32_t data)
     /* A level-triggered de-assert carries nothing. */
     if (!m.level || (data & BIT(14))) {
         apic_bus_deliver(bus, &m);
+    }
+}
+
+void apic_message_to_msi(const ApicMessage *m, uint64_t *addr, uint32_t *data)
+{
+    *addr = APIC_WINDOW_BASE | (uint64_t)(m->dest & 0xff) << 12 | (m->logical ? 4 : 0);
+    *data = m->vector | (uint32_t)m->delivery << 8 | (m->level ? BIT(15) | BIT(14) : 0);
+}
+
+void apic_bus_hold(Device *bus, const LapicHolder *h)
+{
+    ApicBus *b = (ApicBus *)bus;
+
+    b->holder = h;
+    for (unsigned n = 0; n < b->lapics->len; n++) {
+        lapic_set_holder(g_ptr_array_index(b->lapics, n), h);
+    }
+}
+
+bool apic_bus_route(const Device *bus, unsigned pin, uint64_t *addr, uint32_t *data)
+{
+    const ApicBus *b = (const ApicBus *)bus;
+    ApicMessage m;
+
+    if (b->ioapic == NULL || !ioapic_message(b->ioapic, pin, &m) || !m.level) {
+        return false;
+    }
+    apic_message_to_msi(&m, addr, data);
+    return true;
+}
+
+void apic_bus_routes_changed(void *bus)
+{
+    ApicBus *b = bus;
+
+    if (b->holder != NULL) {
+        b->holder->routes_changed(b->holder->arg);
     }
 }
 

@@ -51,6 +51,24 @@ void apic_bus_msi(void *bus, uint64_t addr, uint32_t data);
 /* EOI of a level-triggered vector: to the I/O APIC. */
 void apic_bus_eoi(Device *bus, uint8_t vector);
 
+/* -- While somebody else emulates the local APICs (cpu-x86/apic-home.h) ---------------------------- */
+
+typedef struct {
+    void *arg;
+    void (*message)(void *arg, uint64_t addr, uint32_t data); /* as apic_bus_msi()      */
+    void (*routes_changed)(void *arg);                        /* ... of the I/O APIC's pins */
+    uint32_t (*reg)(void *arg, unsigned apic_id, unsigned off);
+} LapicHolder;
+
+/* All messages go to `h` (borrowed) and nothing is asked of the local APICs; NULL: as ever. */
+void apic_bus_hold(Device *bus, const LapicHolder *h);
+/* An I/O APIC tells the bus that one of its pins sends something else. */
+void apic_bus_routes_changed(void *bus);
+/* What pin n of the I/O APIC sends; false: it is masked, or an edge, whose end nobody waits for. */
+bool apic_bus_route(const Device *bus, unsigned pin, uint64_t *addr, uint32_t *data);
+/* A message's MSI. */
+void apic_message_to_msi(const ApicMessage *m, uint64_t *addr, uint32_t *data);
+
 /* An IrqLine's `set`: the PIC's INTR to LINT0 of every local APIC (line 1: LINT1). */
 void apic_bus_set_lint(void *bus, unsigned line, int level);
 

@@ -24,6 +24,8 @@ typedef struct {
     Device dev;
     void (*deliver)(void *arg, const ApicMessage *m);
     void *arg;
+    void (*changed)(void *arg); /* an entry was written; may be NULL         */
+    void *changed_arg;
     uint8_t first_id;
 
     uint8_t index;
@@ -32,19 +34,35 @@ typedef struct {
     uint64_t rte[IOAPIC_N_PINS];
 } Ioapic;
 
-static void send(Ioapic *a, unsigned pin)
+bool ioapic_message(const Device *d, unsigned pin, ApicMessage *m)
 {
-    uint64_t rte = a->rte[pin];
+    uint64_t rte = ((const Ioapic *)d)->rte[pin];
     uint32_t dest = rte >> RTE_DEST_SHIFT;
-    ApicMessage m = {
+
+    *m = (ApicMessage){
         .dest = dest == 0xff && !(rte & RTE_LOGICAL) ? APIC_DEST_BROADCAST : dest,
         .vector = rte & RTE_VECTOR,
         .delivery = bits_get(rte, RTE_DELIVERY_SHIFT, 3),
         .logical = rte & RTE_LOGICAL,
         .level = rte & RTE_LEVEL,
     };
+    return (rte & RTE_MASKED) == 0;
+}
 
-    trace(ioapic_send, "pin=%u rte=%#llx", pin, (unsigned long long)rte);
+void ioapic_set_listener(Device *d, void (*changed)(void *arg), void *arg)
+{
+    Ioapic *a = (Ioapic *)d;
+
+    a->changed = changed;
+    a->changed_arg = arg;
+}
+
+static void send(Ioapic *a, unsigned pin)
+{
+    ApicMessage m;
+
+    ioapic_message(&a->dev, pin, &m);
+    trace(ioapic_send, "pin=%u rte=%#llx", pin, (unsigned long long)a->rte[pin]);
     a->deliver(a->arg, &m);
 }
 
@@ -130,6 +148,9 @@ static void write_register(Ioapic *a, uint32_t val)
             keep = 0;
         }
         *rte = (*rte & ~UINT64_C(0xffffffff)) | (val & RTE_WRITABLE_LOW) | keep;
+    }
+    if (a->changed != NULL) {
+        a->changed(a->changed_arg);
     }
     service(a, n / 2);
 }

@@ -22,4 +22,9 @@ void ioapic_set_irq(void *ioapic, unsigned pin, int level);
 /* A CPU finished a level-triggered interrupt of this vector. */
 void ioapic_eoi(Device *d, uint8_t vector);
 
+/* What a pin sends when its line is up; false: nothing, it is masked. */
+bool ioapic_message(const Device *d, unsigned pin, ApicMessage *m);
+/* Call `changed` when a pin's entry was written; NULL: nobody. */
+void ioapic_set_listener(Device *d, void (*changed)(void *arg), void *arg);
+
 #endif /* HW_IOAPIC_H */

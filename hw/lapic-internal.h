@@ -29,6 +29,7 @@ typedef struct {
     bool extint;              /* an ExtINT message waits for its INTA       */
     bool lint[2];             /* levels of the pins                         */
 
+    const LapicHolder *holder; /* who emulates it meanwhile; NULL: nobody    */
     bool pv_eoi;              /* the guest may end the interrupt in service in memory (cfg.eoi_*) */
 
     Timer timer;
@@ -44,5 +45,7 @@ void lapic_timer_write_initial(Lapic *l, uint32_t val);
 void lapic_timer_write_divide(Lapic *l, uint32_t val);
 bool lapic_timer_in_deadline_mode(const Lapic *l);
 void lapic_timer_write_deadline(Lapic *l, uint64_t val);
+/* Go on with `current` counts left of initial_count, or to the deadline. */
+void lapic_timer_resume(Lapic *l, uint32_t current, uint64_t deadline);
 
 #endif /* HW_LAPIC_INTERNAL_H */

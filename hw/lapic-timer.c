@@ -92,7 +92,7 @@ void lapic_tsc_changed(Device *d)
 {
     Lapic *l = (Lapic *)d;
 
-    if (l->deadline != 0) {
+    if (l->deadline != 0 && l->holder == NULL) {
         arm_deadline(l);
     }
 }
@@ -142,6 +142,20 @@ void lapic_timer_write_deadline(Lapic *l, uint64_t val)
 {
     l->deadline = val;
     arm_deadline(l);
+}
+
+void lapic_timer_resume(Lapic *l, uint32_t current, uint64_t deadline)
+{
+    uint64_t now = timer_now(&l->timer), done = MIN(l->initial_count - MIN(current, l->initial_count), UINT32_MAX);
+
+    timer_cancel(&l->timer);
+    l->count_start_ns = now - MIN(done * count_ns(l), now);
+    l->deadline = lapic_timer_in_deadline_mode(l) ? deadline : 0;
+    if (l->deadline != 0) {
+        arm_deadline(l);
+    } else if (current != 0) {
+        arm_count(l);
+    }
 }
 
 void lapic_timer_init(Lapic *l)

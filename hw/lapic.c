@@ -109,7 +109,7 @@ static unsigned ppr(const Lapic *l)
 /* The vector to deliver from IRR, -1 when none is above the processor's priority. */
 static int pending_vector(const Lapic *l)
 {
-    int v = sw_enabled(l) ? set_highest(&l->irr) : -1;
+    int v = sw_enabled(l) && l->holder == NULL ? set_highest(&l->irr) : -1;
 
     return v > 0 && ((unsigned)v >> 4) > (ppr(l) >> 4) ? v : -1;
 }
@@ -121,6 +121,9 @@ static bool extint_pending(const Lapic *l)
 
     if (l->cfg.pic_ack == NULL) {
         return false;
+    }
+    if (l->holder != NULL) {
+        return l->lint[0] && l->cfg.bsp;
     }
     if (!hw_enabled(l)) {
         return l->lint[0];
@@ -145,6 +148,17 @@ static void update(Lapic *l)
         l->intr_level = level;
         l->cfg.sink.set_intr(l->cfg.sink.arg, level);
     }
+}
+
+void lapic_set_holder(Device *d, const LapicHolder *h)
+{
+    Lapic *l = (Lapic *)d;
+
+    l->holder = h;
+    if (h != NULL) {
+        timer_cancel(&l->timer);
+    }
+    update(l);
 }
 
 static void eoi(Lapic *l);
@@ -192,11 +206,14 @@ int lapic_ack(Device *d)
 
 uint64_t lapic_get_cr8(const Device *d)
 {
-    return ((const Lapic *)d)->tpr >> 4;
+    return lapic_peek(d, REG_TPR) >> 4 & 15;
 }
 
 static void set_tpr(Lapic *l, uint32_t tpr)
 {
+    if (l->holder != NULL) {
+        return;
+    }
     l->tpr = tpr & 0xff;
     update(l);
 }
@@ -249,6 +266,17 @@ void lapic_accept(Device *d, const ApicMessage *m)
     Lapic *l = (Lapic *)d;
     const LapicSink *sink = &l->cfg.sink;
 
+    if (l->holder != NULL) {
+        ApicMessage own = *m;
+        uint64_t addr;
+        uint32_t data;
+
+        own.dest = l->cfg.id;
+        own.logical = false;
+        apic_message_to_msi(&own, &addr, &data);
+        l->holder->message(l->holder->arg, addr, data);
+        return;
+    }
     if (!hw_enabled(l)) {
         /* INIT and SIPI must still find a CPU whose APIC the guest switched off... nothing else. */
         if (m->delivery != APIC_INIT && m->delivery != APIC_SIPI) {
@@ -286,7 +314,8 @@ void lapic_accept(Device *d, const ApicMessage *m)
 
 static void raise_lvt(Lapic *l, LapicLvt which)
 {
-    uint32_t *lvt = &l->lvt[which];
+    uint32_t held = l->holder != NULL ? lapic_peek(&l->dev, REG_LVT + which * 0x10) : 0;
+    uint32_t *lvt = l->holder != NULL ? &held : &l->lvt[which];
     ApicMessage m = {.vector = *lvt & 0xff, .delivery = bits_get(*lvt, 8, 3)};
 
     if (*lvt & LVT_MASKED) {
@@ -324,6 +353,10 @@ void lapic_set_lint(Device *d, unsigned pin, int level)
         return;
     }
     l->lint[pin] = level;
+    if (l->holder != NULL) {
+        update(l);
+        return;
+    }
     if (level && hw_enabled(l) && !lint_is_extint(l, pin)) {
         raise_lvt(l, LAPIC_LVT_LINT0 + pin);
     } else if (level && !hw_enabled(l) && pin == 1) {
@@ -469,6 +502,10 @@ static bool register_read(const Lapic *l, unsigned off, uint32_t *val)
 {
     unsigned n = (off >> 4) & 7;
 
+    if (l->holder != NULL) {
+        *val = l->holder->reg(l->holder->arg, l->cfg.id, off);
+        return true;
+    }
     switch (off) {
     case REG_ID:
         *val = x2apic_mode(l) ? l->cfg.id : l->cfg.id << 24;
@@ -566,6 +603,10 @@ static void write_svr(Lapic *l, uint32_t val)
 /* False: no such register, or not writable. */
 static bool register_write(Lapic *l, unsigned off, uint32_t val)
 {
+    if (l->holder != NULL) {  /* an interpreted instruction; KVM executes those itself */
+        log_unimp("lapic: write to offset %#x while KVM has the local APICs", off);
+        return true;
+    }
     switch (off) {
     case REG_TPR:
         set_tpr(l, val);

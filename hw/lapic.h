@@ -93,6 +93,18 @@ bool lapic_can_take(const Device *d, unsigned *priority);
 void lapic_accept(Device *d, const ApicMessage *m);
 void lapic_set_lint(Device *d, unsigned pin, int level);
 
+/* -- Emulated elsewhere for a while -------------------------------------------------------------- */
+
+enum { LAPIC_IMAGE_LEN = 1024 };
+
+/* The state as registers at their xAPIC offsets (the id in bits 24-31), IA32_APIC_BASE and the TSC deadline. */
+void lapic_export(Device *d, uint8_t page[LAPIC_IMAGE_LEN], uint64_t *base, uint64_t *deadline);
+/* ... back; nobody holds it from now on. */
+void lapic_import(Device *d, const uint8_t page[LAPIC_IMAGE_LEN], uint64_t base, uint64_t deadline);
+/* Registers are read through `h` (borrowed), the timer rests, and the only request to the CPU is the PIC's to the
+ * boot processor; NULL: as ever. */
+void lapic_set_holder(Device *d, const LapicHolder *h);
+
 /* -- Looking in (info lapic) ------------------------------------------------------------------- */
 
 uint32_t lapic_id(const Device *d);

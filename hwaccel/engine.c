@@ -2,12 +2,13 @@
 /*
  * The engine: enter KVM, leave it, inject what is pending in between.
  *
- * The machine's interrupt controllers are the machine's (hw/): KVM has none.  An interrupt is injected
- * when the guest can take it; otherwise KVM is asked to come back as soon as it can.
+ * The machine's interrupt controllers are the machine's (hw/), but for the local APICs where those are KVM's
+ * (apic.h): then only the PIC's interrupts come this way.  An interrupt is injected when the guest can take it;
+ * otherwise KVM is asked to come back as soon as it can.
  */
 #include "hwaccel/engine.h"
 
-#include "hwaccel/kvm-cpu.h"
+#include "hwaccel/apic.h"
 #include "softmmu/base/bits.h"
 
 #include <errno.h>
@@ -106,7 +107,7 @@ static bool inject(KvmCpu *k)
     if (!inject_interrupt(k)) {
         return false;
     }
-    if (cpu->bus.cr8_read != NULL) { /* after the acknowledge */
+    if (cpu->bus.cr8_read != NULL && !k->vm->apics) { /* after the acknowledge */
         k->run->cr8 = k->cr8 = cpu->bus.cr8_read(cpu->bus.arg);
     }
     return true;
@@ -174,7 +175,7 @@ static int enter(KvmCpu *k)
 
 static void note_cr8(KvmCpu *k)
 {
-    if (k->run->cr8 != k->cr8 && k->cpu->bus.cr8_write != NULL) {
+    if (k->run->cr8 != k->cr8 && !k->vm->apics && k->cpu->bus.cr8_write != NULL) {
         k->cr8 = k->run->cr8;
         k->cpu->bus.cr8_write(k->cpu->bus.arg, k->cr8);
     }
@@ -325,9 +326,16 @@ static bool make(KvmCpu *k, GError **error)
     return kvm_set_cpuid(k, error);
 }
 
+static bool wants_apics(const CpuState *cpu)
+{
+    const KvmConfig *c = cpu->engine_config;
+
+    return c != NULL && c->irqchip == KVM_IRQCHIP_SPLIT && cpu->bus.apic_home != NULL;
+}
+
 bool kvm_attach(CpuState *cpu, const KvmOps *ops, GError **error)
 {
-    KvmVm *vm = interp_engine.attach(cpu, error) ? kvm_vm_get(ops, cpu->mem, error) : NULL;
+    KvmVm *vm = interp_engine.attach(cpu, error) ? kvm_vm_get(ops, cpu->mem, wants_apics(cpu), error) : NULL;
     KvmCpu *k;
 
     if (vm == NULL) {
@@ -348,6 +356,7 @@ bool kvm_attach(CpuState *cpu, const KvmOps *ops, GError **error)
     kvm_sync_prepare(k);
     g_ptr_array_add(vm->cpus, k);
     cpu->engine_data = k;
+    cpu->halts_inside = vm->apics;
     return true;
 }
 
@@ -357,9 +366,25 @@ void kvm_detach(CpuState *cpu)
 
     if (k != NULL) {           /* else it failed before it was attached */
         engine_sync(cpu);
+        kvm_apics_bring(k);
+        cpu->halts_inside = false;
         cpu->engine_data = NULL;
         free_cpu(k);
         phys_mem_forget_code(cpu->mem);
+    }
+}
+
+static void engine_gather(CpuState *cpu)
+{
+    if (cpu->engine_data != NULL) {
+        kvm_apics_bring(cpu->engine_data);
+    }
+}
+
+static void engine_scatter(CpuState *cpu)
+{
+    if (cpu->engine_data != NULL) {
+        kvm_apics_take(cpu->engine_data);
     }
 }
 
@@ -433,6 +458,8 @@ static void engine_stats(const CpuState *cpu, GString *out)
     }
     g_string_append_printf(out, "  KVM: %.3f s inside, %" G_GUINT64_FORMAT " instructions interpreted, %u memory "
                            "slots\n", (double)k->guest_ticks * us / 1e6, k->interpreted, k->vm->slots->len);
+    g_string_append_printf(out, "  local APICs: %s%s%s\n", k->vm->apics ? "the kernel's" : "the machine's",
+                           k->vm->no_apics != NULL ? ", since " : "", k->vm->no_apics != NULL ? k->vm->no_apics : "");
     for (unsigned i = 0; i < KVM_ROW_COUNT; i++) {
         if (k->exits[i].n != 0) {
             g_string_append_printf(out, "  exit: %-34s %12" G_GUINT64_FORMAT "  %8.2f us each\n", exit_names[i],
@@ -469,6 +496,8 @@ const EngineClass kvm_engine = {
     .run = engine_run,
     .kick = engine_kick,
     .sync = engine_sync,
+    .gather = engine_gather,
+    .scatter = engine_scatter,
     .why = engine_why,
     .print_stats = engine_stats,
     .describe = engine_describe,

@@ -5,6 +5,13 @@
 
 #include "cpu-x86/engine.h"
 
+typedef enum { KVM_IRQCHIP_OFF, KVM_IRQCHIP_SPLIT } KvmIrqchip;
+
+/* What `-accel kvm,PROPERTY=VALUE` takes: CpuState.engine_config; NULL: all zero. */
+typedef struct {
+    int irqchip;               /* KvmIrqchip: where the local APICs are emulated, if KVM can */
+} KvmConfig;
+
 extern const EngineClass kvm_engine;
 
 #endif /* HWACCEL_ENGINE_H */

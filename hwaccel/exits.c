@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What KVM_RUN returns with, and the interpreter where KVM cannot go on. */
 #include "cpu-x86/msr.h"
-#include "hwaccel/kvm-cpu.h"
+#include "hwaccel/apic.h"
 #include "softmmu/base/bits.h"
 #include "softmmu/base/log.h"
 
@@ -10,7 +10,7 @@
 #include <string.h>
 
 /* The interpreter's turns: doubled while KVM gives up again within this many entries. */
-enum { SOON = 64, BURST_MAX = 1 << 20 };
+enum { SOON = 64, BURST_MAX = 1 << 20, BURST_MAX_APICS = 64 /* no interrupt gets through meanwhile */ };
 
 KvmExitRow kvm_exit_row(const struct kvm_run *run)
 {
@@ -150,7 +150,7 @@ static CpuExit go_round(KvmCpu *k, const char *what)
         return CPU_EXIT_FAILED;
     }
     log_unimp("KVM %s at %#llx: interpreted", what, (unsigned long long)k->cpu->rip);
-    k->burst = k->runs_since < SOON ? MIN(k->burst * 2, (uint64_t)BURST_MAX) : 1;
+    k->burst = k->runs_since < SOON ? MIN(k->burst * 2, (uint64_t)(k->vm->apics ? BURST_MAX_APICS : BURST_MAX)) : 1;
     k->runs_since = 0;
     exit = kvm_interpret(k, k->burst);
     kvm_vm_forget_tables(k->vm);
@@ -217,6 +217,9 @@ CpuExit kvm_handle_exit(KvmCpu *k, KvmExitRow row)
         return halt(k);
     case KVM_ROW_SHUTDOWN: case KVM_ROW_EVENT:
         return shutdown(k);
+    case KVM_ROW_EOI:
+        kvm_apics_eoi(k, k->run->eoi.vector);
+        break;
     case KVM_ROW_DEBUG:
         return kvm_debug_exit(k);
     case KVM_ROW_INTERNAL:

@@ -35,7 +35,9 @@ typedef struct KvmCpu {
     bool inside;               /* in KVM_RUN or about to be (atomic)                       */
     bool loaded;               /* KVM has the state                                        */
     bool unfinished;           /* the last exit's instruction ends with the next KVM_RUN   */
-    uint64_t cr8;              /* what run->cr8 was set to                                 */
+    uint64_t cr8;              /* what run->cr8 was set to; with vm->apics: TPR, as last seen */
+    bool has_apic;             /* KVM has the local APIC's state                           */
+    uint64_t apic_base;        /* with vm->apics: as last seen                             */
     uint64_t xfeatures;        /* XSAVE components that both sides have                    */
     bool has_xcrs;
     bool tsc_exact;            /* the TSC's offset can be set and read as such             */
@@ -78,6 +80,8 @@ bool kvm_pull(KvmCpu *k);
 /* General, segment and control registers only, in the middle of an exit; then the general ones back. */
 bool kvm_pull_registers(KvmCpu *k);
 bool kvm_push_registers(KvmCpu *k);
+/* The segment and control registers, for the APIC base among them. */
+bool kvm_push_apic_base(KvmCpu *k);
 /* The TSC alone, after the guest wrote it. */
 bool kvm_push_tsc(KvmCpu *k);
 /* Note why it failed (the first reason counts); returns false. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* CpuState <-> a CPU in KVM. */
 #include "cpu-x86/exception.h"
-#include "hwaccel/kvm-cpu.h"
+#include "hwaccel/apic.h"
 #include "hwaccel/xsave-image.h"
 #include "softmmu/base/bits.h"
 #include "softmmu/base/log.h"
@@ -136,10 +136,15 @@ static bool push_sregs(KvmCpu *k)
     s.one.idt.base = cpu->idtr.base;
     s.one.idt.limit = cpu->idtr.limit;
     s.one.apic_base = UINT64_C(0xfee00800) | (cpu->index == 0 ? BIT(8) : 0);
-    if (cpu->bus.apic_msr_read != NULL && cpu->bus.apic_msr_read(cpu->bus.arg, MSR_APIC_BASE, &apic_base)) {
+    if (!k->vm->apics && cpu->bus.apic_msr_read != NULL && cpu->bus.apic_msr_read(cpu->bus.arg, MSR_APIC_BASE, &apic_base)) {
         s.one.apic_base = apic_base & ~BIT64(10); /* x2APIC mode is the business of our APIC alone */
     }
-    s.one.cr8 = k->cr8 = cpu->bus.cr8_read != NULL ? cpu->bus.cr8_read(cpu->bus.arg) : 0;
+    if (k->vm->apics) {
+        s.one.apic_base = k->apic_base;
+    } else {
+        k->cr8 = cpu->bus.cr8_read != NULL ? cpu->bus.cr8_read(cpu->bus.arg) : 0;
+    }
+    s.one.cr8 = k->cr8;
     if (!k->vm->host->sregs2) {
         return ask(k, KVM_SET_SREGS, &s.one);
     }
@@ -150,6 +155,11 @@ static bool push_sregs(KvmCpu *k)
         memcpy(s.two.pdptrs, cpu->pdpte, sizeof s.two.pdptrs);
     }
     return ask(k, KVM_SET_SREGS2, &s.two);
+}
+
+bool kvm_push_apic_base(KvmCpu *k)
+{
+    return push_sregs(k);
 }
 
 static void load_pdptes(CpuState *cpu)
@@ -179,6 +189,10 @@ static bool pull_sregs(KvmCpu *k)
     cpu->cr3 = s.one.cr3;
     cpu->cr4 = s.one.cr4;
     cpu->efer = s.one.efer;
+    if (k->vm->apics) {
+        k->apic_base = s.one.apic_base;
+        k->cr8 = s.one.cr8;
+    }
     if (has_pdptes(cpu)) {
         if (two && (s.two.flags & KVM_SREGS2_FLAGS_PDPTRS_VALID) != 0) {
             memcpy(cpu->pdpte, s.two.pdptrs, sizeof cpu->pdpte);
@@ -425,7 +439,7 @@ static void finish_events(CpuState *cpu, const struct kvm_vcpu_events *e)
 bool kvm_push(KvmCpu *k)
 {
     k->loaded = push_xsave(k) && push_msrs(k) && push_sregs(k) && push_regs(k) && push_debug(k) &&
-                push_events(k) && kvm_push_tsc(k);
+                push_events(k) && kvm_push_tsc(k) && kvm_push_activity(k);
     return k->loaded;
 }
 
@@ -476,7 +490,7 @@ bool kvm_pull(KvmCpu *k)
         return true;
     }
     if (!finish_exit(k) || !pull_regs(k) || !pull_sregs(k) || !pull_xsave(k) || !pull_msrs(k) ||
-        !pull_debug(k) || !pull_events(k, &events)) {
+        !pull_debug(k) || !pull_events(k, &events) || !kvm_pull_activity(k)) {
         return false;
     }
     k->loaded = false;

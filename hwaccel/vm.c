@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "hwaccel/vm.h"
 
-#include "hwaccel/kvm-cpu.h"
+#include "hwaccel/apic.h"
 #include "softmmu/base/bits.h"
 
 #include <string.h>
@@ -266,15 +266,16 @@ static bool filter_msrs(KvmVm *vm, GError **error)
 {
     static uint8_t none[16];   /* no bit set: all denied; KVM only reads it */
     const uint32_t r = KVM_MSR_FILTER_READ, w = KVM_MSR_FILTER_WRITE;
+    const uint32_t apic = vm->apics ? 0 : r | w;
     struct kvm_msr_filter f = {
         .flags = KVM_MSR_FILTER_DEFAULT_ALLOW,
         .ranges = {
             {.flags = w, .base = 0x10, .nmsrs = 1, .bitmap = none},
             {.flags = r | w, .base = 0x11, .nmsrs = 2, .bitmap = none},
-            {.flags = r | w, .base = 0x1b, .nmsrs = 1, .bitmap = none},
             {.flags = w, .base = 0x3b, .nmsrs = 1, .bitmap = none},
-            {.flags = r | w, .base = 0x6e0, .nmsrs = 1, .bitmap = none},
             {.flags = r | w, .base = 0x4b564d00, .nmsrs = 16, .bitmap = none},
+            {.flags = apic, .base = 0x1b, .nmsrs = apic != 0, .bitmap = none},
+            {.flags = apic, .base = 0x6e0, .nmsrs = apic != 0, .bitmap = none},
         },
     };
 
@@ -311,11 +312,26 @@ static bool set_addresses(KvmVm *vm, GError **error)
            (!vm->host->set_tss || kvm_do(vm->ops, vm->fd, KVM_SET_TSS_ADDR, TSS_ADDR, error));
 }
 
-static bool build(KvmVm *vm, GError **error)
+/* Where it cannot be had, the machine's own local APICs serve. */
+static void take_apics(KvmVm *vm)
+{
+    g_autoptr(GError) why = NULL;
+
+    if (!vm->host->split_irqchip) {
+        vm->no_apics = g_strdup("the host's KVM has no local APICs apart from its other interrupt controllers");
+    } else if (!kvm_apics_enable(vm, &why)) {
+        vm->no_apics = g_strdup(why->message);
+    }
+}
+
+static bool build(KvmVm *vm, bool apics, GError **error)
 {
     vm->fd = vm->ops->request(vm->ops, vm->host->fd, KVM_CREATE_VM, 0);
     if (vm->fd < 0) {
         return kvm_fail(error, KVM_CREATE_VM, vm->fd);
+    }
+    if (apics) {
+        take_apics(vm);
     }
     return set_addresses(vm, error) && take_msrs(vm, error) && take_emulation_failures(vm, error) &&
            follow_map(vm, error);
@@ -341,10 +357,11 @@ static void free_vm(KvmVm *vm)
     g_array_free(vm->slots, TRUE);
     g_ptr_array_free(vm->cpus, TRUE);
     g_free(vm->problem);
+    g_free(vm->no_apics);
     g_free(vm);
 }
 
-KvmVm *kvm_vm_get(const KvmOps *ops, PhysMem *mem, GError **error)
+KvmVm *kvm_vm_get(const KvmOps *ops, PhysMem *mem, bool apics, GError **error)
 {
     KvmVm *vm = mem->vm;
 
@@ -365,7 +382,9 @@ KvmVm *kvm_vm_get(const KvmOps *ops, PhysMem *mem, GError **error)
     vm->slots = g_array_new(FALSE, TRUE, sizeof(KvmSlot));
     vm->cpus = g_ptr_array_new();
     init_running(&vm->running);
-    if (!build(vm, error)) {
+    vm->holder = kvm_apic_holder;
+    vm->holder.arg = vm;
+    if (!build(vm, apics, error)) {
         free_vm(vm);
         return NULL;
     }

@@ -13,6 +13,7 @@
 #ifndef HWACCEL_VM_H
 #define HWACCEL_VM_H
 
+#include "cpu-x86/apic-home.h"
 #include "hwaccel/host.h"
 #include "softmmu/phys-mem.h"
 
@@ -29,6 +30,10 @@ typedef struct KvmVm {
     int fd;
     unsigned refs;
     bool msr_exits, msr_filter;
+    bool apics;                /* the local APICs are the kernel's: apic.h          */
+    char *no_apics;            /* they were asked for and cannot be had: why; or NULL */
+    ApicHolder holder;
+    unsigned n_apics;          /* of how many CPUs KVM has the state                */
     GArray *slots;             /* KvmSlot; the index is KVM's number                */
     GPtrArray *cpus;           /* KvmCpu*, in order of attachment; machine lock     */
     pthread_rwlock_t running;
@@ -36,8 +41,9 @@ typedef struct KvmVm {
     char *problem;             /* the map could not be followed: why; else NULL     */
 } KvmVm;
 
-/* Of this memory: made at the first call.  NULL with `error`.  Machine lock held (or no thread yet). */
-KvmVm *kvm_vm_get(const KvmOps *ops, PhysMem *mem, GError **error);
+/* Of this memory: made at the first call, with the local APICs in the kernel where `apics` asks for them and KVM has
+ * them.  NULL with `error`.  Machine lock held (or no thread yet). */
+KvmVm *kvm_vm_get(const KvmOps *ops, PhysMem *mem, bool apics, GError **error);
 void kvm_vm_put(KvmVm *vm);
 
 /* Drop what KVM has derived from guest page tables: an instruction interpreted here may have written

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "monitor/accel.h"
 
+#include "hwaccel/engine.h"
 #include "monitor/config.h"
 #include "monitor/hmp-internal.h"
 #include "monitor/qmp-internal.h"
@@ -15,7 +16,9 @@
 static bool attach_one(Machine *m, CpuState *cpu, const EngineClass *engine, GError **error)
 {
     cpu->engine = engine;
-    cpu->engine_config = engine == &translate_engine ? &m->config->translate : NULL;
+    cpu->engine_config = engine == &translate_engine ? (const void *)&m->config->translate
+                         : engine == &kvm_engine     ? (const void *)&m->config->kvm
+                                                     : NULL;
     /* every engine falls back on the interpreter */
     return interp_engine.attach(cpu, error) && engine->attach(cpu, error);
 }

@@ -11,6 +11,7 @@
 
 #include "cpu-x86/engine.h"
 #include "hw/block.h"
+#include "hwaccel/engine.h"
 #include "monitor/opt-list.h"
 #include "translator/config.h"
 
@@ -93,6 +94,7 @@ typedef struct MachineConfig {
     char *engines_typed;       /* the option they are from                   */
     bool engines_by_machine;
     TransConfig translate;     /* of -accel translate                        */
+    KvmConfig kvm;             /* of -accel kvm                              */
     char *cpu;                 /* -cpu as typed; NULL: max                   */
     unsigned n_cpus;
     uint64_t ram_size;         /* bytes                                      */

@@ -93,14 +93,14 @@ bool config_choose_engine(MachineConfig *c, const char *list, GError **error)
                 last != NULL ? last->name : list, missing);
 }
 
-/* Is the translator one of the engines in the list? */
-static bool names_translate(const char *list)
+/* Is the engine one of those in the list? */
+static bool names(const char *list, const EngineClass *engine)
 {
-    g_auto(GStrv) names = g_strsplit(strcmp(list, "auto") == 0 ? "translate" : list, ":", -1);
+    g_auto(GStrv) names = engine_names(list);
 
     for (char **n = names; *n != NULL; n++) {
         const ConfigEngine *e = find_engine(*n);
-        if (e != NULL && e->engine == &translate_engine) {
+        if (e != NULL && e->engine == engine) {
             return true;
         }
     }
@@ -151,7 +151,19 @@ ConfigResult option_accel(MachineConfig *c, const OptUse *use, GError **error)
     if (list == NULL) {
         return config_result(fail(error, "ENGINE[:ENGINE...] is needed; '-accel help' lists them"));
     }
-    if (names_translate(list)) {
+    if (names(list, &kvm_engine)) {
+        static const char *const irqchips[] = {"off", "split", NULL};
+
+        if (opt_list_wants_help(l) && !names(list, &translate_engine)) {
+            printf("kvm options:\n  %-26s where the local APICs are emulated: here, or in the host's kernel [off]\n",
+                   "kernel-irqchip=off|split");
+            return CONFIG_DONE;
+        }
+        if (!opt_take_choice(l, "kernel-irqchip", irqchips, &c->kvm.irqchip, error)) {
+            return CONFIG_FAILED;
+        }
+    }
+    if (names(list, &translate_engine)) {
         if (opt_list_wants_help(l)) {
             config_print_translate_help();
             return CONFIG_DONE;

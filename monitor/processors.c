@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "monitor/processors.h"
 
+#include "cpu-x86/apic-home.h"
 #include "hw/apic-bus.h"
 #include "hw/fpu-error.h"
 #include "hw/lapic.h"
@@ -19,6 +20,9 @@ typedef struct {
 struct Processors {
     Machine *machine;
     Device *bus, *pic, *fpu_error;
+    ApicHome home;
+    const ApicHolder *holder;  /* the engine that emulates the local APICs; NULL: none */
+    LapicHolder lapic_holder;  /* the same for hw/ */
     Socket *sockets;           /* n_cpus */
 };
 
@@ -35,7 +39,9 @@ static int irq_ack(void *arg)
     int vector;
 
     lock_take(socket_lock(s));
-    pv_interrupt(s->board->machine->pv, s->cpu);
+    if (s->board->holder == NULL) {    /* else it halts unseen, and what looks stolen is not */
+        pv_interrupt(s->board->machine->pv, s->cpu);
+    }
     vector = lapic_ack(s->lapic);
     lock_release(socket_lock(s));
     return vector;
@@ -161,6 +167,59 @@ static int current_cpu_index(void *arg)
     return cpu != NULL ? (int)cpu->index : -1;
 }
 
+/* -- Engines with local APICs of their own: machine lock held --------------------------------------- */
+
+static void to_holder(void *arg, uint64_t addr, uint32_t data)
+{
+    const ApicHolder *h = ((Processors *)arg)->holder;
+
+    h->message(h->arg, addr, data);
+}
+
+static void routes_changed(void *arg)
+{
+    const ApicHolder *h = ((Processors *)arg)->holder;
+
+    h->routes_changed(h->arg);
+}
+
+static uint32_t holders_register(void *arg, unsigned apic_id, unsigned off)
+{
+    const ApicHolder *h = ((Processors *)arg)->holder;
+
+    return h->reg(h->arg, apic_id, off);
+}
+
+static void home_hold(void *arg, const ApicHolder *h)
+{
+    Processors *p = arg;
+
+    p->holder = h;
+    apic_bus_hold(p->bus, h != NULL ? &p->lapic_holder : NULL);
+}
+
+static void home_take(void *arg, unsigned cpu, ApicImage *out)
+{
+    lapic_export(processors_lapic(arg, cpu), out->page, &out->base, &out->deadline);
+}
+
+static void home_bring(void *arg, unsigned cpu, const ApicImage *in)
+{
+    lapic_import(processors_lapic(arg, cpu), in->page, in->base, in->deadline);
+}
+
+static void home_eoi(void *arg, uint8_t vector)
+{
+    apic_bus_eoi(((Processors *)arg)->bus, vector);
+}
+
+static bool home_route(void *arg, unsigned pin, uint64_t *addr, uint32_t *data)
+{
+    return apic_bus_route(((Processors *)arg)->bus, pin, addr, data);
+}
+
+_Static_assert((int)APIC_IMAGE_LEN == (int)LAPIC_IMAGE_LEN, "one page of registers");
+
 /* -- Making ------------------------------------------------------------------------------------------- */
 
 /* A guest under an engine that cannot offer all of the model's features is told so, by CPUID; whoever named
@@ -263,6 +322,10 @@ void processors_add_cpus(Processors *p, Device *pic, Device *fpu)
 
     p->pic = pic;
     p->fpu_error = fpu;
+    p->home = (ApicHome){.arg = p, .hold = home_hold, .take = home_take, .bring = home_bring, .eoi = home_eoi,
+                         .route = home_route};
+    p->lapic_holder = (LapicHolder){.arg = p, .message = to_holder, .routes_changed = routes_changed,
+                                    .reg = holders_register};
     m->cpus = g_new0(CpuState *, m->config->n_cpus);
     for (unsigned i = 0; i < m->config->n_cpus; i++) {
         Socket *s = &p->sockets[i];
@@ -275,7 +338,7 @@ void processors_add_cpus(Processors *p, Device *pic, Device *fpu)
             .machine_lock = &m->lock,
             .bus = {.arg = s, .irq_ack = irq_ack, .cr8_read = cr8_read, .cr8_write = cr8_write,
                     .apic_msr_read = apic_msr_read, .apic_msr_write = apic_msr_write,
-                    .fpu_error = fpu_error},
+                    .fpu_error = fpu_error, .apic_home = &p->home},
         };
 
         s->board = p;

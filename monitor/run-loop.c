@@ -28,6 +28,7 @@ struct RunLoop {
     CpuThread *threads;        /* n_cpus of them */
     unsigned n_parked, pauses;
     bool ending;
+    bool gathered;             /* the engine's gather() was called; true before the first start */
     pthread_cond_t parked_cond, resume_cond;   /* with the machine lock's mutex */
 };
 
@@ -206,11 +207,11 @@ static void run_cpu(CpuThread *t)
             pv_cpu_resumes(t->machine->pv, cpu);
         }
         cpu_unrequest(cpu, CPU_REQ_KICK);
-        if (cpu->activity == CPU_HALTED && cpu_has_work(cpu)) {
+        if (cpu->activity == CPU_HALTED && !cpu->halts_inside && cpu_has_work(cpu)) {
             cpu->activity = CPU_RUNNING;
             __atomic_store_n(&cpu->unhalted, false, __ATOMIC_SEQ_CST);
         }
-        if (cpu->activity != CPU_RUNNING) {
+        if (cpu->activity != CPU_RUNNING && !(cpu->halts_inside && cpu->activity != CPU_SHUTDOWN)) {
             pv_cpu_sleeps(t->machine->pv, cpu);
             cpu_sleep(cpu);
             pv_cpu_wakes(t->machine->pv, cpu);
@@ -276,6 +277,7 @@ bool run_loop_start(Machine *m, GError **error)
     pthread_cond_init(&r->parked_cond, NULL);
     pthread_cond_init(&r->resume_cond, NULL);
     r->pauses = 1;
+    r->gathered = true;
     run_loop_update(m);
     for (unsigned i = 0; i < m->n_cpus; i++) {
         CpuThread *t = &r->threads[i];
@@ -294,6 +296,23 @@ bool run_loop_start(Machine *m, GError **error)
     r->pauses = 0;
     run_loop_update(m);
     return true;
+}
+
+/* With all CPUs parked, or about to go on. */
+static void gather(Machine *m, bool gathered)
+{
+    RunLoop *r = m->loop;
+
+    if (r->gathered != gathered) {
+        r->gathered = gathered;
+        for (unsigned i = 0; i < m->n_cpus; i++) {
+            void (*f)(CpuState *cpu) = gathered ? m->engine->gather : m->engine->scatter;
+
+            if (f != NULL) {
+                f(m->cpus[i]);
+            }
+        }
+    }
 }
 
 void run_loop_stop(Machine *m)
@@ -315,6 +334,7 @@ void run_loop_stop(Machine *m)
         }
     }
     lock_take(&m->lock);
+    gather(m, true);
     pthread_cond_destroy(&r->parked_cond);
     pthread_cond_destroy(&r->resume_cond);
     g_free(r->threads);
@@ -329,6 +349,9 @@ void run_loop_update(Machine *m)
     bool stop = !m->running || m->stop_wanted || m->reset_wanted || m->quit_wanted ||
                 (r != NULL && r->pauses > 0);
 
+    if (!stop && r != NULL) {
+        gather(m, false);
+    }
     for (unsigned i = 0; i < m->n_cpus; i++) {
         if (stop || (r != NULL && r->threads[i].mode == GO_NOT)) {
             cpu_request(m->cpus[i], CPU_REQ_STOP);
@@ -361,6 +384,7 @@ void run_loop_pause(Machine *m)
     while (r->n_parked < m->n_cpus) {
         pthread_cond_wait(&r->parked_cond, &m->lock.mutex);
     }
+    gather(m, true);
 }
 
 void run_loop_resume(Machine *m)

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""switch-engines.py METAPHRASE GUEST TURNS ENGINE...: run switch.elf, which checks itself, and change its
+"""switch-engines.py METAPHRASE GUEST TURNS ENGINE[,PROPERTY=VALUE]...: run switch.elf, which checks itself, and change its
 engine again and again, by QMP and by the human monitor.  After each change the guest must come round once."""
 import sys
 
@@ -8,14 +8,14 @@ from switching import change, end_well, need, running
 
 
 def main(metaphrase, guest, turns, *engines):
-    need(metaphrase, engines)
+    names = need(metaphrase, engines)
     # A model that every engine can run everywhere.
-    with running(metaphrase, guest, engines[0], "-cpu", "qemu64,kvm=off") as (process, q, s):
+    with running(metaphrase, guest, engines, "-cpu", "qemu64,kvm=off") as (process, q, s):
         bad = q.run("x-accel-set", name="warp")
         assert "no engine is called 'warp'" in bad["error"]["desc"], bad
         s.wait_for("ready")
         for n in range(int(turns)):
-            for i, e in enumerate(engines[1:] + engines[:1]):
+            for i, e in enumerate(names[1:] + names[:1]):
                 change(q, e, by_hmp=(n + i) % 2 == 0)
                 if (n + i) % 3 != 2:           # else the next change comes at once
                     s.send("p")

@@ -74,19 +74,23 @@ def missing(metaphrase, engines):
 
 
 def need(metaphrase, engines):
+    """Their names, without properties."""
     absent = list(missing(metaphrase, engines))
     if absent:
         print("skipped:", absent)
         sys.exit(77)
+    return [e.partition(",")[0] for e in engines]
 
 
 @contextlib.contextmanager
-def running(metaphrase, guest, engine, *options):
-    """The guest as a process, with its monitor and its serial line."""
+def running(metaphrase, guest, engines, *options):
+    """The guest under the first of `engines` (each with its properties) as a process, with its monitor and its
+    serial line."""
+    accels = [w for e in engines for w in ("-accel", e)]
     with tempfile.TemporaryDirectory(prefix="metaphrase-switch-") as scratch:
         path = os.path.join(scratch, "qmp")
         process = subprocess.Popen(
-            [metaphrase, "-accel", engine, "-m", "64", "-display", "none", "-kernel", guest, "-serial", "stdio",
+            [metaphrase, *accels, "-m", "64", "-display", "none", "-kernel", guest, "-serial", "stdio",
              "-monitor", "none", "-no-reboot", "-qmp", f"unix:{path},server=on,wait=off",
              "-device", "isa-debug-exit,iobase=0xf4,iosize=4", *options],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE)

@@ -342,6 +342,112 @@ START_TEST(a_tiny_period_does_not_flood_the_host)
 }
 END_TEST
 
+/* -- Emulated elsewhere for a while ------------------------------------------------------------------- */
+
+START_TEST(the_state_leaves_and_comes_back)
+{
+    static const unsigned same[] = {0x20, 0x80, 0xd0, 0xe0, 0xf0, 0x110, 0x120, 0x1a0, 0x220, 0x300, 0x310, 0x320, 0x350,
+                                    0x360, 0x370, 0x380, 0x390, 0x3e0};
+    uint32_t was[ARRAY_LEN(same)];
+    uint8_t page[LAPIC_IMAGE_LEN];
+    uint64_t base, deadline;
+    Rig r;
+
+    init(&r);
+    enable(&r);
+    wr(&r, 1, 0x80, 0x20);
+    wr(&r, 1, 0x370, 0xfe);
+    wr(&r, 1, 0x3e0, 0xb);
+    wr(&r, 1, 0x320, 0x200ec);
+    wr(&r, 1, 0x380, 1000000);
+    apic_bus_msi(r.bus, 0xfee01000, 0x4041);
+    ck_assert_int_eq(lapic_ack(r.apic[1]), 0x41);
+    apic_bus_msi(r.bus, 0xfee01000, 0xc051);          /* level */
+    fake_clock_go(&r.clock, r.clock.ns + 300000);
+    for (unsigned i = 0; i < ARRAY_LEN(same); i++) {
+        was[i] = rd(&r, 1, same[i]);
+    }
+    ck_assert_uint_eq(rd(&r, 1, 0x390), 700000);
+    lapic_export(r.apic[1], page, &base, &deadline);
+    device_reset(r.apic[1]);
+    lapic_import(r.apic[1], page, base, deadline);
+    for (unsigned i = 0; i < ARRAY_LEN(same); i++) {
+        ck_assert_msg(rd(&r, 1, same[i]) == was[i], "%#x: %#x, was %#x", same[i], rd(&r, 1, same[i]), was[i]);
+    }
+    ck_assert_int_eq(lapic_ack(r.apic[1]), 0x51);
+    ck_assert_int_eq(lapic_ack(r.apic[1]), -1);
+    fake_clock_go(&r.clock, r.clock.ns + 699000);
+    ck_assert_int_eq(lapic_ack(r.apic[1]), -1);
+    fake_clock_go(&r.clock, r.clock.ns + 2000);
+    ck_assert_int_eq(lapic_ack(r.apic[1]), 0xec);
+    clear(&r);
+}
+END_TEST
+
+typedef struct {
+    uint64_t addr;
+    uint32_t data;
+    unsigned messages, changes;
+} Held;
+
+static void held_message(void *arg, uint64_t addr, uint32_t data)
+{
+    Held *h = arg;
+
+    h->addr = addr;
+    h->data = data;
+    h->messages++;
+}
+
+static void held_changes(void *arg)
+{
+    ((Held *)arg)->changes++;
+}
+
+static uint32_t held_register(void *arg, unsigned apic_id, unsigned off)
+{
+    return apic_id << 16 | off;
+}
+
+START_TEST(who_holds_them_gets_the_messages)
+{
+    Held h = {0};
+    const LapicHolder holder = {&h, held_message, held_changes, held_register};
+    uint64_t addr;
+    uint32_t data;
+    Rig r;
+
+    init(&r);
+    enable(&r);
+    wr(&r, 0, 0x320, 0x200ec);
+    wr(&r, 0, 0x380, 1000);
+    apic_bus_hold(r.bus, &holder);
+    ck_assert_uint_eq(timer_queue_next(&r.clock.timers), TIMER_NEVER);
+    ck_assert(!apic_bus_route(r.bus, 3, &addr, &data));
+    route(&r, 3, 0x020000000000a8e1);                 /* level, logical, lowest priority to 2 */
+    ck_assert_uint_ge(h.changes, 1);
+    ck_assert(apic_bus_route(r.bus, 3, &addr, &data));
+    ioapic_set_irq(r.ioapic, 3, 1);
+    ck_assert_uint_eq(h.messages, 1);
+    ck_assert_uint_eq(h.addr, addr);
+    ck_assert_uint_eq(h.data, data);
+    ck_assert_int_eq(lapic_ack(r.apic[1]), -1);
+    apic_bus_eoi(r.bus, 0xe1);                        /* the line is still up: again */
+    ck_assert_uint_eq(h.messages, 2);
+    route(&r, 4, 0x30);                               /* an edge: nobody waits for its end */
+    ck_assert(!apic_bus_route(r.bus, 4, &addr, &data));
+    ck_assert_uint_eq(rd(&r, 1, 0x320), 1u << 16 | 0x320);
+    apic_bus_set_lint(r.bus, 0, 1);                   /* the PIC's is left to us, for the boot processor */
+    ck_assert(r.cpu[0].intr && !r.cpu[1].intr);
+    ck_assert_int_eq(lapic_ack(r.apic[0]), r.pic_vector);
+    apic_bus_hold(r.bus, NULL);
+    apic_bus_msi(r.bus, 0xfee01000, 0x4041);
+    ck_assert_uint_eq(h.messages, 2);
+    ck_assert_int_eq(lapic_ack(r.apic[1]), 0x41);
+    clear(&r);
+}
+END_TEST
+
 START_TEST(tsc_deadline_fires_at_its_tsc)
 {
     Rig r;
@@ -497,6 +603,8 @@ int main(void)
     tcase_add_test(t, virtual_wire_passes_the_pic);
     tcase_add_test(t, a_devices_write_into_the_window_is_an_msi);
     tcase_add_test(t, software_disable_masks_and_holds);
+    tcase_add_test(t, the_state_leaves_and_comes_back);
+    tcase_add_test(t, who_holds_them_gets_the_messages);
     tcase_add_test(t, msi_obeys_logical_destinations_without_the_redirection_hint);
     return run_suite(s);
 }

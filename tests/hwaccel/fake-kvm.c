@@ -142,6 +142,16 @@ static int answer_cpu(FakeKvm *f, unsigned long request, uintptr_t arg)
     case KVM_GET_VCPU_EVENTS: return COPY_OUT(events);
     case KVM_SET_VCPU_EVENTS: return COPY_IN(events);
     case KVM_SET_GUEST_DEBUG: return COPY_IN(guest_debug);
+    case KVM_GET_LAPIC: return COPY_OUT(lapic);
+    case KVM_SET_LAPIC: return COPY_IN(lapic);
+    case KVM_GET_MP_STATE: return COPY_OUT(mp_state);
+    case KVM_SET_MP_STATE: return COPY_IN(mp_state);
+    case KVM_SIGNAL_MSI:
+        f->msis++;
+        return COPY_IN(last_msi);
+    case KVM_SET_GSI_ROUTING:
+        f->routes = ((struct kvm_irq_routing *)arg)->nr;
+        return 0;
     case KVM_GET_XCRS: return COPY_OUT(xcrs);
     case KVM_SET_XCRS: return COPY_IN(xcrs);
     case KVM_GET_XSAVE: case KVM_GET_XSAVE2: return COPY_OUT(xsave);
@@ -169,7 +179,10 @@ static int answer(FakeKvm *f, unsigned long request, uintptr_t arg)
     case KVM_GET_MSR_INDEX_LIST: return msr_list((struct kvm_msr_list *)arg);
     case KVM_CREATE_VM: case KVM_CREATE_VCPU: return new_fd(f);
     case KVM_SET_USER_MEMORY_REGION: return set_slot(f, (struct kvm_userspace_memory_region *)arg);
-    case KVM_ENABLE_CAP: case KVM_X86_SET_MSR_FILTER: case KVM_SET_TSS_ADDR: case KVM_SET_IDENTITY_MAP_ADDR:
+    case KVM_ENABLE_CAP:
+        f->split |= ((struct kvm_enable_cap *)arg)->cap == KVM_CAP_SPLIT_IRQCHIP;
+        return 0;
+    case KVM_X86_SET_MSR_FILTER: case KVM_SET_TSS_ADDR: case KVM_SET_IDENTITY_MAP_ADDR:
     case KVM_SET_CPUID2: case KVM_GET_DIRTY_LOG:
         return 0;
     default: return answer_cpu(f, request, arg);

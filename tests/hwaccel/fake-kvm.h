@@ -38,6 +38,11 @@ struct FakeKvm {
     int64_t tsc_offset;
     struct kvm_userspace_memory_region slot[64];
     struct kvm_guest_debug guest_debug;
+    struct kvm_lapic_state lapic;
+    struct kvm_mp_state mp_state;
+    struct kvm_msi last_msi;
+    unsigned msis, routes;     /* messages sent; pins routed, as last set */
+    bool split;                /* the local APICs are the kernel's        */
     unsigned interrupts, nmis;
     uint32_t last_interrupt;
     struct kvm_run *run;       /* of the CPU made last */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The engine on a KVM made of memory: every error path, the state's way there and back, exits, slots. */
 #include "cpu-x86/debug.h"
+#include "hwaccel/apic.h"
 #include "hwaccel/engine.h"
 #include "hwaccel/kvm-cpu.h"
 #include "tests/hwaccel/fake-kvm.h"
@@ -55,6 +56,129 @@ static CpuExit bed_run(Bed *b)
     return kvm_engine.run(b->g.cpu, MUCH);
 }
 
+/* -- Local APICs in the kernel --------------------------------------------------------------------------- */
+
+typedef struct {
+    ApicImage image;
+    const ApicHolder *holder;
+    unsigned takes, brings;
+    uint8_t ended;
+} Board;
+
+static void board_hold(void *arg, const ApicHolder *h) { ((Board *)arg)->holder = h; }
+
+static void board_take(void *arg, unsigned cpu, ApicImage *out)
+{
+    ((Board *)arg)->takes++;
+    *out = ((Board *)arg)->image;
+}
+
+static void board_bring(void *arg, unsigned cpu, const ApicImage *in)
+{
+    ((Board *)arg)->brings++;
+    ((Board *)arg)->image = *in;
+}
+
+static void board_eoi(void *arg, uint8_t vector) { ((Board *)arg)->ended = vector; }
+
+static bool board_route(void *arg, unsigned pin, uint64_t *addr, uint32_t *data)
+{
+    *addr = 0xfee00000;
+    *data = 0xc030 + pin;
+    return pin < 3;
+}
+
+static const KvmConfig split = {.irqchip = KVM_IRQCHIP_SPLIT};
+
+static void board_init(Board *board, ApicHome *home, Bed *b)
+{
+    *board = (Board){.image = {.base = 0xfee00900, .deadline = 77}};
+    for (unsigned i = 0; i < APIC_IMAGE_LEN; i++) {
+        board->image.page[i] = (uint8_t)(i * 7);
+    }
+    *home = (ApicHome){board, board_hold, board_take, board_bring, board_eoi, board_route};
+    b->g.cpu->bus.apic_home = home;
+    b->g.cpu->engine_config = &split;
+}
+
+static int guest_with_apic(FakeKvm *f)
+{
+    if (f->entries == 1) {
+        f->run->exit_reason = KVM_EXIT_IOAPIC_EOI;
+        f->run->eoi.vector = 0x31;
+        f->lapic.regs[0x380] = 99;         /* it starts its timer, and halts */
+        f->mp_state.mp_state = KVM_MP_STATE_HALTED;
+        return 0;
+    }
+    cpu_request(((Bed *)f->arg)->g.cpu, CPU_REQ_STOP);
+    f->run->exit_reason = KVM_EXIT_INTR;
+    return -EINTR;
+}
+
+START_TEST(the_local_apics_may_be_the_kernels)
+{
+    Bed b;
+    Board board;
+    ApicHome home;
+    KvmCpu *k;
+
+    bed_init(&b, GUEST_LONG64);
+    board_init(&board, &home, &b);
+    b.f.guest = guest_with_apic;
+    k = bed_attach(&b);
+    ck_assert(b.f.split && k->vm->apics && b.g.cpu->halts_inside);
+    kvm_engine.scatter(b.g.cpu);
+    ck_assert_ptr_nonnull(board.holder);
+    ck_assert_uint_eq(b.f.routes, 3);
+    ck_assert_int_eq(memcmp(b.f.lapic.regs, board.image.page, sizeof b.f.lapic.regs), 0);
+    ck_assert_uint_eq(b.f.sregs.apic_base, 0xfee00900);
+    board.holder->message(board.holder->arg, 0xfee01000, 0x4041);
+    ck_assert_uint_eq(b.f.msis, 1);
+    ck_assert_uint_eq(b.f.last_msi.address_lo, 0xfee01000);
+    ck_assert_uint_eq(b.f.last_msi.data, 0x4041);
+    ck_assert_uint_eq(board.holder->reg(board.holder->arg, 0, 0x80), load_le(board.image.page + 0x80, 4));
+
+    ck_assert_int_eq(bed_run(&b), CPU_EXIT_REQUEST);
+    ck_assert_uint_eq(board.ended, 0x31);
+    kvm_engine.sync(b.g.cpu);
+    ck_assert_int_eq(b.g.cpu->activity, CPU_HALTED);
+    kvm_engine.gather(b.g.cpu);
+    ck_assert_ptr_null(board.holder);
+    ck_assert_uint_eq(board.brings, 1);
+    ck_assert_uint_eq(board.image.page[0x380], 99);
+    ck_assert_uint_eq(board.image.base, 0xfee00900);
+    ck_assert_uint_eq(board.image.deadline, 77);
+
+    b.g.cpu->activity = CPU_WAIT_SIPI;     /* as after a reset */
+    kvm_engine.scatter(b.g.cpu);
+    ck_assert_uint_eq(b.f.mp_state.mp_state, KVM_MP_STATE_INIT_RECEIVED);
+    bed_clear(&b);
+    ck_assert_uint_eq(board.brings, 2);    /* taken away from it */
+}
+END_TEST
+
+START_TEST(a_kvm_without_such_apics_leaves_them_to_the_machine)
+{
+    static const long needed[] = {KVM_CAP_SPLIT_IRQCHIP, KVM_CAP_SIGNAL_MSI, KVM_CAP_IRQ_ROUTING, KVM_CAP_MP_STATE};
+    g_autoptr(GString) said = g_string_new(NULL);
+    Bed b;
+    Board board;
+    ApicHome home;
+
+    bed_init(&b, GUEST_LONG64);
+    board_init(&board, &home, &b);
+    b.f.absent = needed[_i];
+    bed_attach(&b);
+    ck_assert(!b.f.split && !b.g.cpu->halts_inside);
+    kvm_engine.scatter(b.g.cpu);
+    ck_assert_uint_eq(board.takes, 0);
+    ck_assert_int_eq(bed_run(&b), CPU_EXIT_HALT);
+    kvm_engine.print_stats(b.g.cpu, said);
+    ck_assert_msg(strstr(said->str, "local APICs: the machine's, since") != NULL, "%s", said->str);
+    bed_clear(&b);
+}
+END_TEST
+
 /* -- Failures ----------------------------------------------------------------------------------------- */
 
 /* One port access, then a halt. */
@@ -79,13 +203,18 @@ static void ck_one_line(const char *text, unsigned n)
 }
 
 /* A life with the n-th request failing; false when there are fewer requests. */
-static bool live_with_failure(unsigned n, int err)
+static bool live_with_failure(unsigned n, int err, bool apics)
 {
     Bed b;
+    Board board;
+    ApicHome home;
     GError *error = NULL;
     bool failed;
 
     bed_init(&b, GUEST_LONG64);
+    if (apics) {
+        board_init(&board, &home, &b);
+    }
     b.f.guest = guest_of_two_exits;
     b.f.fail_at = n;
     b.f.fail_with = err;
@@ -93,6 +222,7 @@ static bool live_with_failure(unsigned n, int err)
     cpu_request(b.g.cpu, CPU_REQ_INTR | CPU_REQ_NMI);
     b.g.cpu->rflags |= FLAG_IF;
     if (kvm_attach(b.g.cpu, &b.f.ops, &error)) {
+        kvm_engine.scatter(b.g.cpu);
         CpuExit exit = bed_run(&b);
         if (exit == CPU_EXIT_FAILED) {
             ck_one_line(kvm_engine.why(b.g.cpu), n);
@@ -102,6 +232,7 @@ static bool live_with_failure(unsigned n, int err)
             ck_assert_int_eq(exit, CPU_EXIT_HALT);
         }
         kvm_engine.sync(b.g.cpu);
+        kvm_engine.gather(b.g.cpu);
     } else {
         ck_one_line(error->message, n);
         g_error_free(error);
@@ -116,7 +247,7 @@ START_TEST(each_request_may_fail)
     static const int errors[] = {-EIO, -ENOMEM, -EINVAL};
     unsigned n = 1;
 
-    while (live_with_failure(n, errors[_i])) {
+    while (live_with_failure(n, errors[_i % 3], _i >= 3)) {
         n++;
     }
     ck_assert_uint_gt(n, 50);
@@ -799,7 +930,9 @@ Suite *test_suite(void)
     TCase *c = tcase_create("kvm");
 
     tcase_set_timeout(c, 60);
-    tcase_add_loop_test(c, each_request_may_fail, 0, 3);
+    tcase_add_loop_test(c, each_request_may_fail, 0, 6);
+    tcase_add_test(c, the_local_apics_may_be_the_kernels);
+    tcase_add_loop_test(c, a_kvm_without_such_apics_leaves_them_to_the_machine, 0, 4);
     tcase_add_loop_test(c, opening_explains_what_to_do, 0, 5);
     tcase_add_test(c, an_old_kvm_is_refused_by_name);
     tcase_add_loop_test(c, it_lives_without_extensions, 0, 9);

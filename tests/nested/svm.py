@@ -103,11 +103,18 @@ if has nanobench; then
 fi
 linux() {
     echo "== $name"
-    timeout 900 ./metaphrase -accel kvm -smp $1 -m 220 -display none -no-reboot -serial mon:stdio -kernel vmlinuz -initrd initrd.gz \
-        -append "console=ttyS0 quiet metaphrase.run=inner" -d stats 2>&1
+    timeout 900 ./metaphrase -accel ${3:-kvm} -smp $1 -m 220 -display none -no-reboot -serial mon:stdio -kernel vmlinuz -initrd initrd.gz \
+        -append "console=ttyS0 quiet metaphrase.run=inner" -d stats $2 2>&1
     echo "== status $?"
 }
 has linux1 && { name=linux1; linux 1 </dev/null; }
+has apics && {                 # the local APICs in the kernel
+    for name in interrupts smp; do
+        name=$name-apics
+        mp -accel kvm,kernel-irqchip=split -m 64 -smp 2 -kernel ${name%-apics}.elf -serial stdio $exit_device </dev/null
+    done
+    name=linux3; linux 2 "" kvm,kernel-irqchip=split </dev/null
+}
 if has linux2; then            # its engine changes while it boots and works
     name=linux2
     { while :; do for e in translate kvm interpret kvm; do sleep 8; printf '\001caccel-set %s\n\001c' $e || exit; done; done; } |
@@ -263,7 +270,7 @@ def judge_nanobench(text):
 
 
 def main(metaphrase, guests, *parts):
-    parts = parts or ("info", "guests", "switch", "gdb", "nanobench", "linux1", "linux2")
+    parts = parts or ("info", "guests", "switch", "gdb", "nanobench", "linux1", "apics", "linux2")
     qemu = shutil.which("qemu-system-x86_64")
     if qemu is None:
         skip("qemu-system-x86_64 is not installed")
@@ -292,6 +299,11 @@ def main(metaphrase, guests, *parts):
         judge_gdb(text, guests)
     if "nanobench" in parts:
         judge_nanobench(text)
+    if "apics" in parts:
+        for name in ("interrupts", "smp"):
+            judge_guest(text, f"{name}-apics", {(f"{name}-apics", t) for g, t in deviations() if g == name})
+        judge_linux(text, 3)
+        check("local APICs: the kernel's" in section(text, "linux3"), "linux3: the local APICs are not the kernel's")
     for n in (1, 2):
         if f"linux{n}" in parts:
             judge_linux(text, n)

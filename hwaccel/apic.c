@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "hwaccel/apic.h"
+
+#include "softmmu/base/bits.h"
+#include "softmmu/base/log.h"
+
+#include <string.h>
+
+enum { MSR_TSC_DEADLINE = 0x6e0, REG_TPR = 0x80 };
+
+static bool ask(KvmCpu *k, unsigned long request, const void *arg)
+{
+    int r = k->vm->ops->request(k->vm->ops, k->fd, request, (uintptr_t)arg);
+
+    return r >= 0 || kvm_cpu_failed(k, request, r);
+}
+
+bool kvm_apics_enable(KvmVm *vm, GError **error)
+{
+    struct kvm_enable_cap c = {.cap = KVM_CAP_SPLIT_IRQCHIP, .args = {APIC_HOME_PINS}};
+
+    vm->apics = kvm_do(vm->ops, vm->fd, KVM_ENABLE_CAP, (uintptr_t)&c, error);
+    return vm->apics;
+}
+
+/* -- The holder: machine lock held --------------------------------------------------------------------- */
+
+static void message(void *arg, uint64_t addr, uint32_t data)
+{
+    KvmVm *vm = arg;
+    struct kvm_msi m = {.address_lo = (uint32_t)addr, .address_hi = (uint32_t)(addr >> 32), .data = data};
+
+    if (vm->ops->request(vm->ops, vm->fd, KVM_SIGNAL_MSI, (uintptr_t)&m) < 0) {
+        log_unimp("KVM does not take the interrupt message %#x", data);
+    }
+}
+
+static const ApicHome *home_of(const KvmVm *vm)
+{
+    const KvmCpu *first = g_ptr_array_index(vm->cpus, 0);
+
+    return first->cpu->bus.apic_home;
+}
+
+static void routes_changed(void *arg)
+{
+    KvmVm *vm = arg;
+    const ApicHome *home = home_of(vm);
+    struct {
+        struct kvm_irq_routing head;
+        struct kvm_irq_routing_entry entry[APIC_HOME_PINS];
+    } r = {.head = {.nr = 0}};
+
+    for (unsigned pin = 0; pin < APIC_HOME_PINS; pin++) {
+        struct kvm_irq_routing_entry *e = &r.entry[r.head.nr];
+        uint64_t addr;
+        uint32_t data;
+
+        if (home->route(home->arg, pin, &addr, &data)) {
+            *e = (struct kvm_irq_routing_entry){.gsi = pin, .type = KVM_IRQ_ROUTING_MSI};
+            e->u.msi.address_lo = (uint32_t)addr;
+            e->u.msi.address_hi = (uint32_t)(addr >> 32);
+            e->u.msi.data = data;
+            r.head.nr++;
+        }
+    }
+    if (vm->ops->request(vm->ops, vm->fd, KVM_SET_GSI_ROUTING, (uintptr_t)&r) < 0) {
+        log_unimp("KVM does not take the I/O APIC's routes");
+    }
+}
+
+static uint32_t read_register(void *arg, unsigned cpu, unsigned off)
+{
+    KvmVm *vm = arg;
+    struct kvm_lapic_state s = {{0}};
+    KvmCpu *k = cpu < vm->cpus->len ? g_ptr_array_index(vm->cpus, cpu) : NULL;
+
+    if (k == NULL || off > sizeof s.regs - 4 || !ask(k, KVM_GET_LAPIC, &s)) {
+        return 0;
+    }
+    return (uint32_t)load_le((uint8_t *)s.regs + off, 4);
+}
+
+void kvm_apics_eoi(KvmCpu *k, uint8_t vector)
+{
+    const ApicHome *home = k->cpu->bus.apic_home;
+
+    lock_take(k->cpu->mem->lock);
+    home->eoi(home->arg, vector);
+    lock_release(k->cpu->mem->lock);
+}
+
+/* -- Both ways ------------------------------------------------------------------------------------------- */
+
+typedef struct {
+    struct kvm_msrs head;
+    struct kvm_msr_entry entry;
+} OneMsr;
+
+void kvm_apics_take(KvmCpu *k)
+{
+    KvmVm *vm = k->vm;
+    const ApicHome *home = k->cpu->bus.apic_home;
+    OneMsr deadline = {.head = {.nmsrs = 1}, .entry = {.index = MSR_TSC_DEADLINE}};
+    struct kvm_lapic_state s = {{0}};
+    ApicImage image;
+
+    if (!vm->apics || k->has_apic) {
+        return;
+    }
+    home->take(home->arg, k->cpu->index, &image);
+    memcpy(s.regs, image.page, sizeof s.regs);
+    k->apic_base = image.base;
+    k->cr8 = load_le(image.page + REG_TPR, 4) >> 4 & 15;
+    deadline.entry.data = image.deadline;
+    /* The base first, which says what the registers mean; the deadline last, since the timer's mode decides. */
+    k->has_apic = kvm_push_apic_base(k) && ask(k, KVM_SET_LAPIC, &s) && kvm_push_activity(k) &&
+                  (image.deadline == 0 || (kvm_push_tsc(k) && ask(k, KVM_SET_MSRS, &deadline)));
+    if (k->has_apic && ++vm->n_apics == vm->cpus->len) {
+        home->hold(home->arg, &vm->holder);
+        routes_changed(vm);
+    }
+}
+
+void kvm_apics_bring(KvmCpu *k)
+{
+    KvmVm *vm = k->vm;
+    const ApicHome *home = k->cpu->bus.apic_home;
+    OneMsr deadline = {.head = {.nmsrs = 1}, .entry = {.index = MSR_TSC_DEADLINE}};
+    struct kvm_lapic_state s = {{0}};
+    ApicImage image;
+
+    if (!k->has_apic) {
+        return;
+    }
+    k->has_apic = false;
+    if (vm->n_apics-- == vm->cpus->len) {
+        home->hold(home->arg, NULL);
+    }
+    if (ask(k, KVM_GET_LAPIC, &s)) {
+        memcpy(image.page, s.regs, sizeof s.regs);
+        image.base = k->apic_base;
+        image.deadline = vm->ops->request(vm->ops, k->fd, KVM_GET_MSRS, (uintptr_t)&deadline) == 1
+                             ? deadline.entry.data : 0;
+        home->bring(home->arg, k->cpu->index, &image);
+    }
+}
+
+/* -- Activity --------------------------------------------------------------------------------------------- */
+
+bool kvm_push_activity(KvmCpu *k)
+{
+    struct kvm_mp_state s = {.mp_state = k->cpu->activity == CPU_HALTED      ? KVM_MP_STATE_HALTED
+                                         : k->cpu->activity == CPU_WAIT_SIPI ? KVM_MP_STATE_INIT_RECEIVED
+                                                                             : KVM_MP_STATE_RUNNABLE};
+
+    return !k->vm->apics || ask(k, KVM_SET_MP_STATE, &s);
+}
+
+bool kvm_pull_activity(KvmCpu *k)
+{
+    struct kvm_mp_state s = {0};
+
+    if (!k->vm->apics) {
+        return true;
+    }
+    if (!ask(k, KVM_GET_MP_STATE, &s)) {
+        return false;
+    }
+    k->cpu->activity = s.mp_state == KVM_MP_STATE_HALTED ? CPU_HALTED
+                       : s.mp_state == KVM_MP_STATE_INIT_RECEIVED || s.mp_state == KVM_MP_STATE_UNINITIALIZED ||
+                               s.mp_state == KVM_MP_STATE_SIPI_RECEIVED
+                           ? CPU_WAIT_SIPI
+                           : CPU_RUNNING;
+    return true;
+}
+
+const ApicHolder kvm_apic_holder = {.message = message, .routes_changed = routes_changed, .reg = read_register};
