@@ -290,41 +290,46 @@ static void gen_rebased(Gen *g, unsigned base)
 
 /* -- The instruction in the window -------------------------------------------------------------- */
 
-/* Its bytes, with a GS prefix for the segment prefixes it may have. */
-static void gen_prefixed(Gen *g)
+/* Its prefixes, GS for those of segments it may have, the last REX without the bits `clear`. */
+static void put_prefixes_gs(Gen *g, unsigned clear)
 {
     const ZydisDecodedInstruction *zi = &g->in->zi;
-    const uint8_t *bytes = g->p->bytes + g->in->off;
-    unsigned at = zi->raw.prefix_count;
+    unsigned n = zi->raw.prefix_count;
 
     emit8(g->e, 0x65);
-    for (unsigned i = 0; i < at; i++) {
+    for (unsigned i = 0; i < n; i++) {
         uint8_t p = zi->raw.prefixes[i].value;
-        bool rex_in_force = (p & 0xf0) == 0x40 && i + 1 == at;
+        bool rex_in_force = (p & 0xf0) == 0x40 && i + 1 == n;
         if (!is_dropped_prefix(p) || rex_in_force) {
-            emit8(g->e, p);
+            emit8(g->e, (uint8_t)(rex_in_force ? p & ~clear : p));
         }
     }
-    emit_bytes(g->e, bytes + at, g->in->len - at);
 }
 
-/* The same with [rip + disp] replaced by its address, which sign extension reaches. */
+/* Its bytes behind that. */
+static void gen_prefixed(Gen *g)
+{
+    unsigned at = g->in->zi.raw.prefix_count;
+
+    put_prefixes_gs(g, 0);
+    emit_bytes(g->e, g->p->bytes + g->in->off + at, g->in->len - at);
+}
+
+/* The same with [rip + disp] replaced by its address, which sign extension reaches.  X, meaningless before, must
+ * not make a register of "no index": clear in REX, set in VEX and EVEX (SDM vol. 2, 2.3.5.3, 2.7.1). */
 static void gen_prefixed_absolute(Gen *g, uint64_t address)
 {
     const ZydisDecodedInstruction *zi = &g->in->zi;
-    unsigned modrm = zi->raw.modrm.offset, len = g->in->len;
+    unsigned modrm = zi->raw.modrm.offset, len = g->in->len, at = zi->raw.prefix_count;
     const uint8_t *bytes = g->p->bytes + g->in->off;
-    unsigned at = zi->raw.prefix_count;
+    uint8_t head[15];
 
-    emit8(g->e, 0x65);
-    for (unsigned i = 0; i < at; i++) {
-        uint8_t p = zi->raw.prefixes[i].value;
-        bool rex_in_force = (p & 0xf0) == 0x40 && i + 1 == at;
-        if (!is_dropped_prefix(p) || rex_in_force) {
-            emit8(g->e, p);
-        }
+    put_prefixes_gs(g, 2);
+    memcpy(head, bytes, modrm);
+    if (zi->encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX || zi->raw.vex.size == 3) {
+        head[at + 1] |= 0x40;
     }
-    emit_bytes(g->e, bytes + at, modrm - at);
+    emit_bytes(g->e, head + at, modrm - at);
     emit8(g->e, (uint8_t)(zi->raw.modrm.reg << 3 | 4)); /* SIB */
     emit8(g->e, 0x25);                                   /* no base, no index */
     emit32(g->e, (uint32_t)address);

@@ -45,6 +45,11 @@ static void put_modrm(Walk *w, unsigned shape, unsigned reg, bool addr16)
             put(w, reg << 3 | 5);            /* [rip + disp32] */
             memset(w->b + w->n, 0, 4);
             w->n += 4;
+        } else if (ORACLE_KERNEL && oracle_below(w->r, 4) == 0) {
+            put(w, reg << 3 | 4);            /* [disp32] */
+            put(w, 0x25);
+            memset(w->b + w->n, 0, 4);
+            w->n += 4;
         } else {               /* [rsi + rdi * scale + disp32] */
             put(w, 0x80 | reg << 3 | 4);
             put(w, oracle_below(w->r, 3) << 6 | 7 << 3 | 6);
@@ -124,9 +129,10 @@ static void each_opcode(Walk *w, bool addr16)
 static void each_legacy(Walk *w)
 {
     static const char *const prefix[] = {"", "\x66", "\xf2", "\xf3", "\x67", "\xf0", "\x66\xf2",
-                                         "\x66\xf3", "\x2e", "\x36", "\x26\x66", "\xf0\x66"};
+                                         "\x66\xf3", "\x2e", "\x36", "\x26\x66", "\xf0\x66",
+                                         "\x64", "\x65", "\x66\x64", "\xf0\x65"}; /* the last four for kernels */
 
-    for (unsigned i = 0; i < G_N_ELEMENTS(prefix); i++) {
+    for (unsigned i = 0; i < G_N_ELEMENTS(prefix) - (ORACLE_KERNEL ? 0 : 4); i++) {
         for (unsigned rex = 0; rex < (w->mode == ORACLE_64 ? 3 : 1); rex++) {
             w->n = 0;
             for (const char *p = prefix[i]; *p != '\0'; p++) {
@@ -142,6 +148,14 @@ static void each_legacy(Walk *w)
 
 /* -- VEX, EVEX ----------------------------------------------------------------------------------------- */
 
+/* FS or GS now and then. */
+static void put_segment(Walk *w)
+{
+    if (ORACLE_KERNEL && oracle_below(w->r, 4) == 0) {
+        put(w, 0x64 | oracle_below(w->r, 2));
+    }
+}
+
 static void each_vex(Walk *w)
 {
     bool m64 = w->mode == ORACLE_64;
@@ -155,6 +169,7 @@ static void each_vex(Walk *w)
                               (map == 1 && op == 0xae);
 
                 w->n = 0;
+                put_segment(w);
                 put(w, 0xc4);
                 put(w, (m64 ? oracle_below(w->r, 8) << 5 : 0xe0) | map);
                 put(w, (lpw & 1) << 7 | vvvv << 3 | (lpw >> 3) << 2 | (lpw >> 1 & 3));
@@ -185,6 +200,7 @@ static void each_evex(Walk *w)
                 }
                 unsigned vvvv = none != 0 ? 15 : oracle_below(w->r, 16) | (m64 ? 0 : 8);
                 w->n = 0;
+                put_segment(w);
                 put(w, 0x62);
                 put(w, (m64 ? oracle_below(w->r, 16) << 4 : 0xf0) | map);
                 put(w, wbit << 7 | vvvv << 3 | 4 | pp);
@@ -293,12 +309,13 @@ static bool form_is_amds_own(const ZydisDecodedInstruction *zi)
 
 bool oracle_form_is_comparable(const ZydisDecodedInstruction *zi, const ZydisDecodedOperand *ops)
 {
+    const ZydisInstructionAttributes segments = ZYDIS_ATTRIB_HAS_SEGMENT_FS | ZYDIS_ATTRIB_HAS_SEGMENT_GS;
+
     if (category_is_host_bound(zi->meta.category) || mnemonic_is_host_bound(zi->mnemonic) ||
         zi->meta.branch_type == ZYDIS_BRANCH_TYPE_FAR ||
         zi->encoding == ZYDIS_INSTRUCTION_ENCODING_XOP ||
         zi->encoding == ZYDIS_INSTRUCTION_ENCODING_3DNOW ||
-        (zi->attributes & (ZYDIS_ATTRIB_IS_PRIVILEGED | ZYDIS_ATTRIB_HAS_SEGMENT_FS |
-                           ZYDIS_ATTRIB_HAS_SEGMENT_GS)) != 0 ||
+        (zi->attributes & (ZYDIS_ATTRIB_IS_PRIVILEGED | (ORACLE_KERNEL ? 0 : segments))) != 0 ||
         (oracle_host_is_amd() && form_is_amds_own(zi))) {
         return false;
     }
@@ -348,6 +365,13 @@ static void small_indices(OracleRandom *r, OracleCase *c, ZydisRegister reg)
     }
 }
 
+/* What its segment adds to the operand's address. */
+static uint64_t segment_base(const ZydisDecodedOperand *m)
+{
+    return m->mem.segment == ZYDIS_REGISTER_FS   ? ORACLE_FS_BASE
+           : m->mem.segment == ZYDIS_REGISTER_GS ? ORACLE_GS_BASE : 0;
+}
+
 void oracle_place_memory(OracleRandom *r, OracleCase *c, const ZydisDecodedInstruction *zi,
                          const ZydisDecodedOperand *ops, int off)
 {
@@ -357,6 +381,7 @@ void oracle_place_memory(OracleRandom *r, OracleCase *c, const ZydisDecodedInstr
     if (m == NULL) {
         return;
     }
+    want -= segment_base(m);
     if (m->mem.type == ZYDIS_MEMOP_TYPE_VSIB) {
         small_indices(r, c, m->mem.index);
     } else if (is_gpr(m->mem.index)) {
@@ -365,8 +390,8 @@ void oracle_place_memory(OracleRandom *r, OracleCase *c, const ZydisDecodedInstr
     if (m->mem.base == ZYDIS_REGISTER_RIP || m->mem.base == ZYDIS_REGISTER_EIP) {
         have += c->in.rip + c->len;
     } else if (is_gpr(m->mem.base) && zi->raw.disp.size >= 16) {
-        if (ZydisRegisterGetId(m->mem.base) >= 8) {
-            c->in.gpr[ZydisRegisterGetId(m->mem.base)] = oracle_data_addr(c->mode, 0);
+        if (ZydisRegisterGetId(m->mem.base) >= 8 || segment_base(m) != 0) {
+            c->in.gpr[ZydisRegisterGetId(m->mem.base)] = oracle_data_addr(c->mode, 0) - segment_base(m);
         }
         have += c->in.gpr[ZydisRegisterGetId(m->mem.base)];
     } else if (is_gpr(m->mem.base)) {

@@ -3,6 +3,10 @@
  * Cases in an engine: a long-mode guest at CPL 3 whose user pages are the oracle's.  Its
  * kernel half holds tables, a TSS, a stack and one `hlt` for each vector, so that exceptions go the
  * whole way through the IDT and their frame tells the state they interrupted.
+ *
+ * ORACLE_KERNEL: the same at CPL 0, exceptions on a stack of their own.  An instruction is judged by its place
+ * in memory there (a guilty one stays so), so each case has code pages of its own until the engine is attached
+ * anew; and two sets of data pages take turns, so that each case finds its data remapped.
  */
 #include "tests/cpu-x86/oracle.h"
 
@@ -14,13 +18,28 @@
 
 #include <string.h>
 
+#ifdef ORACLE_WINDOW
+#include "tests/translator/window-use.h"
+#else
+enum { WINDOW_IS_POSSIBLE = 0 };
+
+static uint64_t window_maps(const CpuState *cpu)
+{
+    return 0;
+}
+#endif
+
 #define KERNEL_LIN UINT64_C(0xffff800000000000)
 
 enum { /* guest-physical places */
     PML4 = 0x1000, PDPT = 0x2000, PD = 0x3000, PT = 0x4000, KERNEL_PDPT = 0x5000, KERNEL_PD = 0x6000,
     GDT = 0x7000, IDT = 0x8000, TSS = 0x9000, STACK_TOP = 0xc000, HANDLERS = 0xd000, LDT = 0xf000,
+    KERNEL_PT_PARENTS = 0x10000, /* ORACLE_KERNEL: PDPT and PD of ORACLE_BASE */
     USER = 0x20000,            /* of ORACLE_BASE */
-    RAM_SIZE = 1 << 20,
+    OTHER_DATA = 0x40000,      /* ORACLE_KERNEL */
+    CODES = 0x80000,           /* likewise, N_CODES times ORACLE_CODE_LEN */
+    N_CODES = ORACLE_KERNEL ? 64 : 1,
+    RAM_SIZE = 1 << 20 << ORACLE_KERNEL,
     KERNEL_CS = 0x10,
     MAX_INSNS = 1 << 16,
 };
@@ -32,6 +51,7 @@ struct OracleGuest {
     CpuModel *model;
     CpuState *cpu;
     unsigned cases;
+    uint64_t window_maps;      /* of engines that are detached */
     uint8_t before[ORACLE_CODE_LEN]; /* the code pages before the first pass: cases write there too */
 };
 
@@ -49,21 +69,35 @@ static void map_user(OracleGuest *g, uint64_t off, unsigned len, uint64_t bits)
     }
 }
 
+static unsigned index_of(unsigned level, uint64_t lin)
+{
+    return (unsigned)(lin >> (3 + 9 * level)) & 511;
+}
+
+static void make_user_tables(OracleGuest *g)
+{
+    uint64_t p_w_u_a_d = ORACLE_KERNEL ? 0x163 : 0x67, ro = ORACLE_KERNEL ? 0x121 : 0x25, nx = UINT64_C(1) << 63;
+
+    store_le(ram(g, PML4 + index_of(4, ORACLE_BASE) * 8), 8, PDPT | 0x27);
+    store_le(ram(g, PDPT + index_of(3, ORACLE_BASE) * 8), 8, PD | 0x27);
+    store_le(ram(g, PD + index_of(2, ORACLE_BASE) * 8), 8, PT | 0x27);
+    map_user(g, ORACLE_CODE, ORACLE_CODE_LEN, p_w_u_a_d);
+    map_user(g, ORACLE_DATA, ORACLE_DATA_LEN, p_w_u_a_d | nx);
+    map_user(g, ORACLE_RO, ORACLE_RO_LEN, ro | nx);
+    memset(ram(g, USER + ORACLE_CODE), 0xcc, ORACLE_CODE_LEN);
+    memset(ram(g, USER + ORACLE_RO), 0x5a, ORACLE_RO_LEN);
+    if (ORACLE_KERNEL) {
+        memset(ram(g, CODES), 0xcc, N_CODES * ORACLE_CODE_LEN);
+    }
+}
+
 static void make_tables(OracleGuest *g)
 {
-    const uint64_t p_w_u_a_d = 0x67, nx = UINT64_C(1) << 63;
 
-    store_le(ram(g, PML4), 8, PDPT | 0x27);
+    make_user_tables(g);
     store_le(ram(g, PML4 + 256 * 8), 8, KERNEL_PDPT | 0x23);
     store_le(ram(g, KERNEL_PDPT), 8, KERNEL_PD | 0x23);
     store_le(ram(g, KERNEL_PD), 8, 0xe3);    /* 2 MiB at 0 */
-    store_le(ram(g, PDPT), 8, PD | 0x27);
-    store_le(ram(g, PD + (ORACLE_BASE >> 21) * 8), 8, PT | 0x27);
-    map_user(g, ORACLE_CODE, ORACLE_CODE_LEN, p_w_u_a_d);
-    map_user(g, ORACLE_DATA, ORACLE_DATA_LEN, p_w_u_a_d | nx);
-    map_user(g, ORACLE_RO, ORACLE_RO_LEN, 0x25 | nx);
-    memset(ram(g, USER + ORACLE_CODE), 0xcc, ORACLE_CODE_LEN);
-    memset(ram(g, USER + ORACLE_RO), 0x5a, ORACLE_RO_LEN);
 
     store_le(ram(g, GDT + KERNEL_CS), 8, 0x00af9b000000ffff);
     store_le(ram(g, GDT + 0x18), 8, 0x00cf93000000ffff);
@@ -78,11 +112,13 @@ static void make_tables(OracleGuest *g)
         unsigned type = v == 3 || v == 4 ? 0xee : 0x8e;
 
         store_le(ram(g, IDT + v * 16), 8, (to & 0xffff) | KERNEL_CS << 16 | (uint64_t)type << 40 |
+                                              (uint64_t)(ORACLE_KERNEL ? 1 : 0) << 32 |
                                               (to >> 16 & 0xffff) << 48);
         store_le(ram(g, IDT + v * 16 + 8), 8, to >> 32);
         *ram(g, HANDLERS + v * 16) = 0xf4;   /* hlt */
     }
     store_le(ram(g, TSS + 4), 8, KERNEL_LIN + STACK_TOP);
+    store_le(ram(g, TSS + 0x24), 8, KERNEL_LIN + STACK_TOP); /* IST 1 */
     store_le(ram(g, TSS + 0x66), 2, 0x68);   /* no I/O bitmap */
 }
 
@@ -119,11 +155,62 @@ void oracle_guest_free(OracleGuest *g)
     g_free(g);
 }
 
+/* -- In the window ----------------------------------------------------------------------------------- */
+
+bool oracle_guest_has_window(const OracleGuest *g)
+{
+    return WINDOW_IS_POSSIBLE && g->cpu->engine != &interp_engine;
+}
+
+uint64_t oracle_guest_window_maps(const OracleGuest *g)
+{
+    return g->window_maps + window_maps(g->cpu);
+}
+
+static uint64_t code_page(const OracleGuest *g)
+{
+    return ORACLE_KERNEL ? CODES + g->cases % N_CODES * ORACLE_CODE_LEN : USER + ORACLE_CODE;
+}
+
+/* Where byte `off` from ORACLE_BASE of the code pages is. */
+static uint64_t code_at(const OracleGuest *g, unsigned off)
+{
+    return code_page(g) + off - ORACLE_CODE;
+}
+
+static uint64_t data_page(const OracleGuest *g)
+{
+    return ORACLE_KERNEL && g->cases % 2 != 0 ? OTHER_DATA : USER + ORACLE_DATA;
+}
+
+static void remap(OracleGuest *g, unsigned off, uint64_t phys, unsigned len)
+{
+    for (unsigned o = 0; o < len; o += GUEST_PAGE_SIZE) {
+        uint8_t *entry = ram(g, PT + ((off + o) >> 12) * 8);
+
+        store_le(entry, 8, (load_le(entry, 8) & (UINT64_C(0xfff) | UINT64_C(1) << 63)) | (phys + o));
+        tlb_flush_page(&g->cpu->mmu.tlb, guest_lin(ORACLE_BASE + off + o));
+    }
+}
+
+/* Its own pages for the next case. */
+static void turn_pages(OracleGuest *g)
+{
+    g->cases++;
+    if (g->cases % N_CODES == 0 && g->cpu->engine != &interp_engine) {
+        g->window_maps += window_maps(g->cpu);
+        g->cpu->engine->detach(g->cpu);
+        g_assert(g->cpu->engine->attach(g->cpu, NULL));
+    }
+    remap(g, ORACLE_CODE, code_page(g), ORACLE_CODE_LEN);
+    remap(g, ORACLE_DATA, data_page(g), ORACLE_DATA_LEN);
+}
+
 /* -- One case --------------------------------------------------------------------------------------- */
 
 static void enter_user(OracleGuest *g, const OracleCase *c)
 {
-    const uint32_t user = SEG_P | SEG_S | SEG_RW | SEG_A | 3u << SEG_DPL_SHIFT;
+    const uint32_t user = SEG_P | SEG_S | SEG_RW | SEG_A | (ORACLE_KERNEL ? 0 : 3u << SEG_DPL_SHIFT);
     CpuState *cpu = g->cpu;
     bool m16 = c->mode == ORACLE_16;
     uint16_t cs = c->mode == ORACLE_64 ? ORACLE_CS64 : c->mode == ORACLE_32 ? ORACLE_CS32 : ORACLE_CS16;
@@ -131,11 +218,17 @@ static void enter_user(OracleGuest *g, const OracleCase *c)
                     .attr = user | (m16 ? 0 : SEG_DB | SEG_G), .base = m16 ? ORACLE_BASE : 0};
     Segment null = {.attr = SEG_NULL};
 
+    if (ORACLE_KERNEL) {
+        data.selector = 0x18;
+        cs = KERNEL_CS;
+    }
     cpu->seg[SEG_CS] = (Segment){
         .selector = cs, .limit = data.limit, .base = data.base,
         .attr = user | SEG_CODE | (c->mode == ORACLE_64 ? SEG_L | SEG_G : m16 ? 0 : SEG_DB | SEG_G)};
     cpu->seg[SEG_DS] = cpu->seg[SEG_ES] = cpu->seg[SEG_SS] = data;
     cpu->seg[SEG_FS] = cpu->seg[SEG_GS] = null;
+    cpu->seg[SEG_FS].base = ORACLE_FS_BASE;
+    cpu->seg[SEG_GS].base = ORACLE_GS_BASE;
     cpu->seg[SEG_LDTR] = (Segment){.selector = 0x40, .limit = 0xfff, .attr = SEG_P | 0x200,
                                    .base = KERNEL_LIN + LDT};
     cpu->seg[SEG_TR] = (Segment){.selector = 0x48, .limit = 0x67, .attr = SEG_P | 0xb00,
@@ -167,7 +260,7 @@ static void put_state(OracleGuest *g, const OracleCase *c)
     store_le(vs->fx + 28, 4, 0xffff);
     vs->mxcsr = c->in.mxcsr;
     vs->xcr0 = cpu_model_xcr0(g->model);
-    memcpy(ram(g, USER + ORACLE_DATA), c->in.data, ORACLE_DATA_LEN);
+    memcpy(ram(g, data_page(g)), c->in.data, ORACLE_DATA_LEN);
     enter_user(g, c);
     cpu_update_mode(cpu);
 }
@@ -183,7 +276,7 @@ static void get_state(OracleGuest *g, OracleResult *r)
     memcpy(r->st.zmm, cpu->vec.zmm, sizeof(r->st.zmm));
     memcpy(r->st.k, cpu->vec.k, sizeof(r->st.k));
     memcpy(r->st.fx, cpu->vec.fx, sizeof(r->st.fx));
-    memcpy(r->st.data, ram(g, USER + ORACLE_DATA), ORACLE_DATA_LEN);
+    memcpy(r->st.data, ram(g, data_page(g)), ORACLE_DATA_LEN);
     r->st.mxcsr = cpu->vec.mxcsr;
     r->ev = (OracleEvent){.vector = -1};
     if (at >= 0x1000) {
@@ -203,10 +296,10 @@ static void get_state(OracleGuest *g, OracleResult *r)
 static void put_code(OracleGuest *g, const OracleCase *c, unsigned pass)
 {
     if (pass == 0) {
-        phys_copy_to(g->mem, guest_phys(USER + oracle_code_offset(c)), c->code, c->len);
-        memcpy(g->before, ram(g, USER + ORACLE_CODE), ORACLE_CODE_LEN);
-    } else if (memcmp(g->before, ram(g, USER + ORACLE_CODE), ORACLE_CODE_LEN) != 0) {
-        phys_copy_to(g->mem, guest_phys(USER + ORACLE_CODE), g->before, ORACLE_CODE_LEN);
+        phys_copy_to(g->mem, guest_phys(code_at(g, oracle_code_offset(c))), c->code, c->len);
+        memcpy(g->before, ram(g, code_page(g)), ORACLE_CODE_LEN);
+    } else if (memcmp(g->before, ram(g, code_page(g)), ORACLE_CODE_LEN) != 0) {
+        phys_copy_to(g->mem, guest_phys(code_page(g)), g->before, ORACLE_CODE_LEN);
     }
 }
 
@@ -222,12 +315,15 @@ uint64_t oracle_guest_translated(const OracleGuest *g)
 
 void oracle_guest_run(OracleGuest *g, const OracleCase *c, unsigned pass, OracleResult *r)
 {
-    uint64_t at = USER + oracle_code_offset(c);
+    uint64_t at;
 
     memset(r, 0, sizeof(*r));
-    if (pass == 0 && oracle_guest_passes(g) > 1 && g->cases++ % 4 == 0) {
+    if (ORACLE_KERNEL && pass == 0) {
+        turn_pages(g);
+    } else if (pass == 0 && oracle_guest_passes(g) > 1 && g->cases++ % 4 == 0) {
         tlb_flush_all(&g->cpu->mmu.tlb);
     }
+    at = code_at(g, oracle_code_offset(c));
     put_code(g, c, pass);
     put_state(g, c);
     for (unsigned i = 0; i < 16 && g->cpu->engine->run(g->cpu, MAX_INSNS) != CPU_EXIT_HALT; i++) {

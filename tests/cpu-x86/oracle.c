@@ -250,7 +250,7 @@ static void diff_events(GString *out, const OracleEvent *h, const OracleEvent *o
 
     if (same && (h->vector == 8 || (h->vector >= 10 && h->vector <= 14) || h->vector == 17)) {
         /* What the host has in its kernel's half is its own business. */
-        uint32_t ignore = h->vector == 14 && h->addr >> 63 != 0 ? 1 : 0;
+        uint32_t ignore = !ORACLE_KERNEL && h->vector == 14 && h->addr >> 63 != 0 ? 1 : 0;
         same = ((h->code ^ o->code) & ~ignore) == 0;
     }
     if (same && h->vector == 14) {

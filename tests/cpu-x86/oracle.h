@@ -12,6 +12,10 @@
  * 64-bit code runs at these addresses; 32-bit code in a flat LDT segment; 16-bit code in segments
  * whose base is ORACLE_BASE.  A case ends with its first exception, at the latest with the int3
  * that stands behind it.
+ *
+ * Built with -DORACLE_WINDOW=BASE for the translator's window: the pages lie at BASE in the upper half, global and a
+ * kernel's, and 64-bit code at CPL 0 is all there is; FS and GS have bases.  The oracle is the interpreter then
+ * (oracle-kernel.c in place of oracle-native.c), because the host's kernel lets nobody.
  */
 #ifndef TESTS_CPU_X86_ORACLE_H
 #define TESTS_CPU_X86_ORACLE_H
@@ -21,7 +25,16 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#ifdef ORACLE_WINDOW
+#define ORACLE_BASE ORACLE_WINDOW
+enum { ORACLE_KERNEL = 1 };
+#else
 #define ORACLE_BASE UINT64_C(0x10000000)
+enum { ORACLE_KERNEL = 0 };
+#endif
+/* Where absolute addresses reach the pages the bases are small, else near them. */
+#define ORACLE_FS_BASE (!ORACLE_KERNEL ? 0 : (int64_t)ORACLE_BASE == (int32_t)ORACLE_BASE ? 0x7654 : ORACLE_BASE + 0x3000)
+#define ORACLE_GS_BASE (ORACLE_FS_BASE + (ORACLE_KERNEL ? 0x420 : 0))
 
 enum {
     ORACLE_CODE = 0x1000, ORACLE_CODE_LEN = 0x2000,
@@ -34,6 +47,7 @@ enum {
 enum { ORACLE_CS64 = 0x33, ORACLE_DS = 0x2b, ORACLE_CS32 = 0x07, ORACLE_CS16 = 0x0f, ORACLE_DS16 = 0x17 };
 
 typedef enum { ORACLE_64, ORACLE_32, ORACLE_16 } OracleMode;
+enum { ORACLE_MODES = ORACLE_KERNEL ? ORACLE_64 + 1 : ORACLE_16 + 1 };
 
 typedef struct {
     uint64_t gpr[16];          /* encoding order                               */
@@ -82,6 +96,9 @@ unsigned oracle_guest_passes(const OracleGuest *g);
 void oracle_guest_run(OracleGuest *g, const OracleCase *c, unsigned pass, OracleResult *r);
 /* Guest instructions the engine translated so far. */
 uint64_t oracle_guest_translated(const OracleGuest *g);
+bool oracle_guest_has_window(const OracleGuest *g);
+/* Faults so far that mapped something there. */
+uint64_t oracle_guest_window_maps(const OracleGuest *g);
 
 /* -- Cases and comparison (oracle.c) -------------------------------------------------------------- */
 

@@ -10,6 +10,7 @@
 #include "tests/cpu-x86/guest-cpu.h"
 #include "tests/suite.h"
 #include "tests/translator/programs.h"
+#include "tests/translator/window-use.h"
 #include "translator/engine.h"
 #include "translator/verify.h"
 
@@ -124,15 +125,14 @@ static void on_step(TransCpu *tc, const void *context)
     }
 }
 
-START_TEST(state_can_be_recreated_at_every_host_instruction)
+static void recreate_everywhere(const Program *p, uint64_t base)
 {
-    const Program *p = &programs[_i];
     TransConfig config = trans_policy;
     GuestCpu g;
 
     config.translate_at = 1;
-    program_load(&run.twin, &interp_engine, NULL, p, 0);
-    program_load(&g, &translate_engine, &config, p, 0);
+    program_load(&run.twin, &interp_engine, NULL, p, 0, base);
+    program_load(&g, &translate_engine, &config, p, 0, base);
     ((TransCpu *)g.cpu->engine_data)->on_step = on_step;
     for (unsigned turn = 0; turn < 40 && g.cpu->activity == CPU_RUNNING && run.wrong[0] == '\0'; turn++) {
         CpuExit e = translate_engine.run(g.cpu, 2000);
@@ -142,8 +142,20 @@ START_TEST(state_can_be_recreated_at_every_host_instruction)
         }
     }
     ck_assert_msg(run.checked > 20, "%s: only %u host instructions in blocks", p->name, run.checked);
+    ck_assert(window_maps(g.cpu) > 0 || !WINDOW_IS_POSSIBLE || base == 0 || !p->window);
     program_finish(&g);
     program_finish(&run.twin);
+}
+
+START_TEST(state_can_be_recreated_at_every_host_instruction)
+{
+    recreate_everywhere(&programs[_i], 0);
+}
+END_TEST
+
+START_TEST(state_can_be_recreated_in_the_window)
+{
+    recreate_everywhere(&programs[_i], PROGRAM_HIGH);
 }
 END_TEST
 
@@ -154,6 +166,7 @@ Suite *test_suite(void)
 
     tcase_set_timeout(t, 0);
     tcase_add_loop_test(t, state_can_be_recreated_at_every_host_instruction, 0, (int)N_PROGRAMS);
+    tcase_add_loop_test(t, state_can_be_recreated_in_the_window, 0, (int)N_PROGRAMS);
     suite_add_tcase(s, t);
     return s;
 }

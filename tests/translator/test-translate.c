@@ -3,6 +3,7 @@
 #include "tests/cpu-x86/guest-cpu.h"
 #include "tests/suite.h"
 #include "tests/translator/programs.h"
+#include "tests/translator/window-use.h"
 #include "translator/engine.h"
 
 #include <stdio.h>
@@ -10,13 +11,13 @@
 /* Code, tables, data and stack all lie below this. */
 enum { COMPARED = 0x240000 };
 
-/* Run program i at GUEST_CODE + shift until it halts or enters an exception handler. */
+/* Run program i at base + GUEST_CODE + shift until it halts or enters an exception handler. */
 static void run_program(GuestCpu *g, const EngineClass *engine, const TransConfig *config, unsigned i,
-                        unsigned shift)
+                        unsigned shift, uint64_t base)
 {
     uint64_t limit = 4000000;
 
-    program_load(g, engine, config, &programs[i], shift);
+    program_load(g, engine, config, &programs[i], shift, base);
     while (limit > 0 && g->cpu->activity == CPU_RUNNING) {
         CpuExit e = engine->run(g->cpu, 2000);
         ck_assert_msg(e == CPU_EXIT_BUDGET || e == CPU_EXIT_HALT, "exit %s", cpu_exit_info[e].name);
@@ -67,26 +68,42 @@ static TransConfig config_number(unsigned i)
     case 7: c.look_ahead = false; break;
     case 8: c.warm = false; break;
     case 9: c.quiet = false; break;
+    case 10: c.window = false; break;
     default: break;
     }
     return c;
 }
-enum { N_CONFIGS = 10 };
+enum { N_CONFIGS = 11 };
+
+static void compare_engines(unsigned number, uint64_t base)
+{
+    unsigned i = number / ARRAY_LEN(shifts), s = shifts[number % ARRAY_LEN(shifts)];
+    uint64_t maps = 0;
+    GuestCpu a, b;
+
+    run_program(&a, &interp_engine, NULL, i, s, base);
+    for (unsigned k = 0; k < N_CONFIGS; k++) {
+        TransConfig c = config_number(k);
+        run_program(&b, &translate_engine, &c, i, s, base);
+        compare(i, &a, &b);
+        ck_assert_msg(k == 6 || b.cpu->stats[STAT_TRANS_BLOCKS] > 0, "nothing was translated");
+        maps += window_maps(b.cpu);
+        ck_assert(window_maps(b.cpu) == 0 || (base != 0 && c.window));
+        program_finish(&b);
+    }
+    ck_assert(maps > 0 || !WINDOW_IS_POSSIBLE || base == 0 || !programs[i].window);
+    program_finish(&a);
+}
 
 START_TEST(programs_end_the_same_translated_and_interpreted)
 {
-    unsigned i = (unsigned)_i / ARRAY_LEN(shifts), s = shifts[(unsigned)_i % ARRAY_LEN(shifts)];
-    GuestCpu a, b;
+    compare_engines((unsigned)_i, 0);
+}
+END_TEST
 
-    run_program(&a, &interp_engine, NULL, i, s);
-    for (unsigned k = 0; k < N_CONFIGS; k++) {
-        TransConfig c = config_number(k);
-        run_program(&b, &translate_engine, &c, i, s);
-        compare(i, &a, &b);
-        ck_assert_msg(k == 6 || b.cpu->stats[STAT_TRANS_BLOCKS] > 0, "nothing was translated");
-        program_finish(&b);
-    }
-    program_finish(&a);
+START_TEST(programs_end_the_same_in_the_window)
+{
+    compare_engines(2 * (unsigned)_i, PROGRAM_HIGH); /* half of the shifts */
 }
 END_TEST
 
@@ -98,6 +115,8 @@ Suite *test_suite(void)
     tcase_set_timeout(t, 0);
     tcase_add_loop_test(t, programs_end_the_same_translated_and_interpreted, 0,
                         (int)(ARRAY_LEN(programs) * ARRAY_LEN(shifts)));
+    tcase_add_loop_test(t, programs_end_the_same_in_the_window, 0,
+                        (int)(ARRAY_LEN(programs) * ARRAY_LEN(shifts) / 2));
     suite_add_tcase(s, t);
     return s;
 }
