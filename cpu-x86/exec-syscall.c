@@ -4,6 +4,7 @@
  * and AMD differ (which modes have SYSCALL and SYSENTER) the model's vendor decides.
  */
 #include "cpu-x86/cpuid.h"
+#include "cpu-x86/debug.h"
 #include "cpu-x86/insn-operand.h"
 #include "cpu-x86/insns.h"
 #include "cpu-x86/segment-internal.h"
@@ -26,6 +27,16 @@ static void enter(CpuState *cpu, uint16_t cs, uint16_t ss, unsigned cpl, bool co
 }
 
 /* -- SYSCALL, SYSRET ------------------------------------------------------------------------------------- */
+
+/* Single steps go by TF as these instructions leave it: no trap in a handler whose mask clears TF, and one right
+ * behind a SYSRET that sets it, as if SYSCALL were complete only now. */
+static void trap_by_new_tf(CpuState *cpu)
+{
+    cpu->exc.is_soft = true; /* not by TF as it was */
+    if ((cpu->rflags & FLAG_TF) != 0) {
+        cpu->pending_dbg |= DR6_BS;
+    }
+}
 
 static void require_syscall(CpuState *cpu)
 {
@@ -54,6 +65,7 @@ void exec_syscall(CpuState *cpu, const X86Insn *in)
         cpu->rflags &= ~(uint64_t)(FLAG_VM | FLAG_IF | FLAG_RF);
     }
     enter(cpu, cs, (uint16_t)(cs + 8), 0, lma);
+    trap_by_new_tf(cpu);
 }
 
 void exec_sysret(CpuState *cpu, const X86Insn *in)
@@ -74,6 +86,18 @@ void exec_sysret(CpuState *cpu, const X86Insn *in)
     }
     cpu->next_rip = to64 ? rip : (uint32_t)rip;
     enter(cpu, (uint16_t)(base + (to64 ? 16 : 0)), (uint16_t)(base + 8), 3, to64);
+    trap_by_new_tf(cpu);
+}
+
+void cpu_load_syscall_segments(CpuState *cpu, bool user)
+{
+    uint16_t base = (uint16_t)(cpu->msr_star >> 48), cs = (uint16_t)(cpu->msr_star >> 32) & 0xfffc;
+
+    if (user) {
+        enter(cpu, (uint16_t)(base + 16), (uint16_t)(base + 8), 3, true);
+    } else {
+        enter(cpu, cs, (uint16_t)(cs + 8), 0, true);
+    }
 }
 
 /* -- SYSENTER, SYSEXIT ------------------------------------------------------------------------------------- */

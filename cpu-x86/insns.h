@@ -31,6 +31,9 @@ extern const X86Row x86_rows[ZYDIS_MNEMONIC_MAX_VALUE + 1];
 void exec_ud(CpuState *cpu, const X86Insn *in);
 /* MOV to and from control and debug registers (op kinds OPERAND_CR, OPERAND_DR): exec-system.c. */
 void exec_mov_crdr(CpuState *cpu, const X86Insn *in);
+/* CS, SS and what follows from them as SYSCALL in 64-bit code leaves them, or (user) SYSRET to 64-bit code:
+ * for an engine that has done the rest by itself. */
+void cpu_load_syscall_segments(CpuState *cpu, bool user);
 /* Raises #GP(0): longer than 15 bytes. */
 void exec_too_long(CpuState *cpu, const X86Insn *in);
 

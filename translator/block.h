@@ -42,6 +42,8 @@ enum {
     MARK_POST = 4,             /* the last instruction is complete; rip is in vcb.rip            */
     MARK_EXIT = 8,             /* ... and rip is that of exit `insn`                             */
     MARK_SWAPGS = 16,          /* swapgs is half done: vcb.swap_tmp goes to vcb.gs_base          */
+    MARK_TRANSIT = 32,         /* privilege changes, without a way back or a fault: a kick waits at
+                                  vcb.resume, where the guest is at vcb.rip and nothing is borrowed */
 };
 
 typedef struct {

@@ -42,8 +42,10 @@ static bool go_on(TransCpu *tc, const uint8_t *resume, uint16_t borrowed, unsign
     tc->enter_borrowed = borrowed;
     tc->enter_bits = (uint8_t)bits;
     tc->vcb->vec_wanted = vec;
-    tlb_to_host(tc);
-    __atomic_store_n(&tc->vcb->resume, (uint64_t)(uintptr_t)resume, __ATOMIC_SEQ_CST);
+    /* before the requests are looked at: a kick either finds `resume` set, or its request is seen; we have been
+     * `inside` all the time, so that a kick is a signal to this thread */
+    __atomic_store_n(&tc->vcb->resume, (uint64_t)(uintptr_t)resume, __ATOMIC_RELAXED);
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
     if (likely(!trans_wants_attention(cpu))) {
         verify_before_entry(tc);
         cpu->shadow = false; /* generated code sees to it */
@@ -161,17 +163,18 @@ static bool go_anywhere(TransCpu *tc)
         return false;
     }
     state_to_host(tc);
-    return quick_way(tc, trans_env(cpu));
+    return quick_way(tc, tc->env);
 }
 
 /*
  * Do f(cpu, in), which is what an interpreter's function may do at rip: it may raise, and then the
- * guest's exception is delivered.  The CpuState is up to date.
+ * guest's exception is delivered (false).  The CpuState is up to date.
  */
-static void perform(TransCpu *tc, X86Exec f, const X86Insn *in)
+static bool perform(TransCpu *tc, X86Exec f, const X86Insn *in)
 {
     CpuState *cpu = tc->cpu;
     jmp_buf env, *outer = cpu->unwind;
+    bool done = false;
 
     cpu->unwind = &env;
     cpu->exc.is_soft = false;
@@ -179,11 +182,21 @@ static void perform(TransCpu *tc, X86Exec f, const X86Insn *in)
     if (_setjmp(env) == 0) {
         f(cpu, in);
         cpu->rip = cpu->next_rip;
+        done = true;
     } else {
         cpu_deliver(cpu, cpu->exc.vector, DELIVER_FAULT, cpu->exc.has_code, cpu->exc.code);
     }
     cpu->code_stale = false;
     cpu->unwind = outer;
+    return done;
+}
+
+/* The CpuState is at `in`, which is about to be done by C. */
+static void begin_insn(TransCpu *tc, const Block *b, const Site *s, const BlockInsn *in)
+{
+    state_from_host(tc, s->borrowed, s->bits);
+    set_rip(tc, b, in);
+    tc->cpu->next_rip = tc->cpu->rip + in->guest_len;
 }
 
 /* Deliver the page fault that trans_fill() found, when it is what the instruction raises first. */
@@ -225,11 +238,13 @@ static bool look_up(TransCpu *tc, Block *b, const Site *s)
                 return false;
             }
             tc->vcb->host[s->reg] = host;
+            tlb_to_host(tc);
             return go_back(tc, b, s, s->hit_off);
         }
         if (!hits(tc, lin, s->size, a)) {
             return false;
         }
+        tlb_to_host(tc);
     }
     return go_back(tc, b, s, s->retry_off);
 }
@@ -308,6 +323,7 @@ static bool string_insn(TransCpu *tc, Block *b, const Site *s)
         tc->attention = true;
         return false;
     }
+    tlb_to_host(tc);
     tc->cpu->rip = (b->lin + b->insns[s->insn].guest_off + b->insns[s->insn].guest_len) & mask;
     return go_on(tc, b->code + b->insns[s->insn].resume_off, s->borrowed, s->bits, b->vec);
 }
@@ -324,14 +340,9 @@ static void do_iret(CpuState *cpu, const X86Insn *in)
 
 static bool transfer(TransCpu *tc, Block *b, const Site *s, X86Exec f)
 {
-    const BlockInsn *in = &b->insns[s->insn];
-    CpuState *cpu = tc->cpu;
-
-    state_from_host(tc, s->borrowed, s->bits);
-    set_rip(tc, b, in);
-    cpu->next_rip = cpu->rip + in->guest_len;
+    begin_insn(tc, b, s, &b->insns[s->insn]);
     perform(tc, f, &(const X86Insn){.op_size = (b->env & ENV_CODE32) != 0 ? 4 : 8});
-    if (unlikely(tc->vcb->n_announced != tc->vcb->n_taken) && cpu->cpl == 3) {
+    if (unlikely(tc->vcb->n_announced != tc->vcb->n_taken) && tc->cpu->cpl == 3) {
         walk_ahead(tc);
     }
     return go_anywhere(tc);
@@ -398,9 +409,25 @@ static bool exec_insn(TransCpu *tc, Block *b, const Site *s)
     const BlockInsn *in = &b->insns[s->insn];
     CpuState *cpu = tc->cpu;
 
-    state_from_host(tc, s->borrowed, s->bits);
-    set_rip(tc, b, in);
-    cpu->next_rip = cpu->rip + in->guest_len;
+    begin_insn(tc, b, s, in);
+    if (!perform(tc, b->exec[s->exec].exec, &b->exec[s->exec]) || (b->env & ENV_CODE32) != 0 ||
+        cpu->pending_dbg != 0) {
+        return go_behind(tc, b, in);
+    }
+    registers_to_host(tc); /* it has changed nothing else */
+    tlb_to_host(tc);
+    if (__atomic_load_n(&b->state, __ATOMIC_ACQUIRE) != BLOCK_LIVE) {
+        return go_behind(tc, b, in);
+    }
+    return go_on(tc, b->code + in->resume_off, 0, 0, b->vec);
+}
+
+static bool system_insn(TransCpu *tc, Block *b, const Site *s)
+{
+    const BlockInsn *in = &b->insns[s->insn];
+
+    trans_vec_spill();
+    begin_insn(tc, b, s, in);
     perform(tc, b->exec[s->exec].exec, &b->exec[s->exec]);
     return go_behind(tc, b, in);
 }
@@ -411,6 +438,7 @@ static bool help(TransCpu *tc, Block *b, const Site *s)
     case HELPER_LOOKUP: return look_up(tc, b, s);
     case HELPER_INDIRECT: return find_target(tc, b, s);
     case HELPER_EXEC: return exec_insn(tc, b, s);
+    case HELPER_SYSTEM: return system_insn(tc, b, s);
     case HELPER_STRING: return string_insn(tc, b, s);
     case HELPER_SYSCALL: return transfer(tc, b, s, exec_syscall);
     case HELPER_SYSRET: return transfer(tc, b, s, exec_sysret);
@@ -491,6 +519,11 @@ static bool arrive_other(TransCpu *tc, Block *b, unsigned number)
     case SITE_VEC:
         cpu->rip = b->lin;
         return go_on(tc, b->code + b->vec_off, env_own_regs(b->env) | 1u << GPR_RCX, 0, b->vec);
+    case SITE_ARRIVED:
+        state_from_host(tc, 0, 0);
+        cpu->rip = tc->vcb->rip;
+        cpu->stats[STAT_TRANS_KICKS]++;
+        return false;
     default: /* SITE_ENTRY */
         state_from_host(tc, tc->enter_borrowed, tc->enter_bits);
         cpu->rip = tc->enter_rip;

@@ -36,6 +36,7 @@ typedef struct {
     Site sites[SLOW_MAX], spare; /* spare: for those that do not fit */
     uint8_t *slow[SLOW_MAX];   /* rel32 of the jump to each site's stub */
     unsigned n_sites;
+    uint8_t exec;              /* number of the current instruction in Block.exec */
 } Gen;
 
 /* -- compile.c: marks, the vCPU block ------------------------------------------------------------- */
@@ -131,6 +132,9 @@ static inline void gen_window_prefix(Gen *g)
 /* -- compile-mem.c ------------------------------------------------------------------------------------- */
 
 unsigned gen_reg_of(ZydisRegister r);
+/* a = host address of the guest-linear address in a, for an access of `size` bytes, or out; t, u and the
+ * host's flags are clobbered. */
+void gen_tlb(Gen *g, unsigned a, unsigned t, unsigned u, unsigned size, bool write);
 /* Scratch 0 = address of the word at [base + disp] on the stack, for gen_word_load() and such. */
 unsigned gen_stack(Gen *g, unsigned base, int32_t disp, bool write);
 /* Scratch 0 = address of the current instruction's memory operand, likewise. */
@@ -151,6 +155,7 @@ void gen_leave_insn(Gen *g);
 
 void gen_system(Gen *g);
 void gen_helper(Gen *g);
+void gen_helper_end(Gen *g);
 
 /* -- compile-flow.c ------------------------------------------------------------------------------------ */
 

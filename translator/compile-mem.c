@@ -49,7 +49,7 @@ static void emit_linear(Gen *g, unsigned dst, unsigned tmp, const ZydisDecodedOp
  *   cmp u, [t + load or store]; jne slow
  *   add a, [t + addend]
  */
-static void emit_tlb(Gen *g, unsigned a, unsigned t, unsigned u, unsigned size, bool write)
+void gen_tlb(Gen *g, unsigned a, unsigned t, unsigned u, unsigned size, bool write)
 {
     Site *s;
     unsigned retry = emit_offset(g->e);
@@ -163,7 +163,7 @@ unsigned gen_stack(Gen *g, unsigned base, int32_t disp, bool write)
     }
     gen_free_flags(g);
     gen_word_lea(g, a, base, disp);
-    emit_tlb(g, a, t, u, gen_word(g), write);
+    gen_tlb(g, a, t, u, gen_word(g), write);
     return a;
 }
 
@@ -185,7 +185,7 @@ unsigned gen_operand_address(Gen *g)
     }
     gen_free_flags(g);
     emit_linear(g, a, t, m);
-    emit_tlb(g, a, t, u, g->in->mem_size, g->in->mem_write);
+    gen_tlb(g, a, t, u, g->in->mem_size, g->in->mem_write);
     return a;
 }
 

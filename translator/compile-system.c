@@ -10,11 +10,11 @@
 enum { POPF_ODD = FLAG_TF | FLAG_DF | FLAG_IOPL | FLAG_NT | FLAG_AC | FLAG_ID };
 
 /* Is something pending that setting IF would let in?  Then out, before anything has changed. */
-static void out_if_pending(Gen *g, unsigned t)
+static void out_if_pending(Gen *g, unsigned t, TransHelper helper)
 {
     emit_fs_load(g->e, t, gen_field(g, VCB_REQUESTS));
     emit_cmp32_mem_0(g->e, t);
-    gen_slow_jcc(g, CC_NE, HELPER_INTERP);
+    gen_slow_jcc(g, CC_NE, helper);
 }
 
 static void gen_sti(Gen *g)
@@ -22,21 +22,26 @@ static void gen_sti(Gen *g)
     unsigned t = gen_scratch(g, 0);
 
     gen_free_flags(g);
-    out_if_pending(g, t);
+    out_if_pending(g, t, HELPER_INTERP);
     emit_fs_store_imm8(g->e, gen_field(g, VCB_VIF), FLAG_IF >> 8);
+}
+
+/* The software TLB's class becomes that of the three fields at `from`. */
+static void gen_tlb_class(Gen *g, unsigned t, int from)
+{
+    static const int to[3] = {VCB_TLB_MASK, VCB_TLB_ENTRY, VCB_TLB_SPACE};
+
+    for (int i = 0; i < 3; i++) {
+        emit_fs_load(g->e, t, gen_field(g, from + 8 * i));
+        emit_fs_store(g->e, gen_field(g, to[i]), t);
+    }
 }
 
 /* AC, and with SMAP the software TLB's class. */
 static void gen_ac(Gen *g, bool on)
 {
-    static const int to[3] = {VCB_TLB_MASK, VCB_TLB_ENTRY, VCB_TLB_SPACE};
-
     if (g->p->env & ENV_SMAP) {
-        unsigned t = gen_scratch(g, 0);
-        for (unsigned i = 0; i < 3; i++) {
-            emit_fs_load(g->e, t, gen_field(g, VCB_KERNEL_TLB + 24 * on + 8 * (int)i));
-            emit_fs_store(g->e, gen_field(g, to[i]), t);
-        }
+        gen_tlb_class(g, gen_scratch(g, 0), VCB_KERNEL_TLB + 24 * on);
     }
     emit_fs_store_imm8(g->e, gen_field(g, VCB_VAC), on ? FLAG_AC >> 16 : 0);
 }
@@ -56,18 +61,11 @@ static void gen_swapgs(Gen *g)
 }
 
 /*
- * a = host address of the slot
+ * t = RFLAGS, whose arithmetic flags are in the slot; u is clobbered:
  * t = byte [flags_slot + 1] (SF ZF AF PF 1 CF as lahf has them) | OF << 11 | IF | AC | the others
  */
-static void gen_pushf(Gen *g)
+static void gen_rflags(Gen *g, unsigned t, unsigned u)
 {
-    int32_t word = (int32_t)gen_word(g);
-    unsigned a, t, u;
-
-    gen_free_flags(g);
-    a = gen_stack(g, GPR_RSP, -word, true);
-    t = gen_scratch(g, 1);
-    u = gen_scratch(g, 2);
     emit_fs_load8(g->e, t, gen_field(g, VCB_FLAGS_SLOT + 1));
     emit_and32_ri(g->e, t, FLAGS_ARITH & 0xff);
     emit_fs_load8(g->e, u, gen_field(g, VCB_FLAGS_SLOT));
@@ -80,6 +78,19 @@ static void gen_pushf(Gen *g)
     emit_shift_ri(g->e, SHIFT_SHL, u, 16);
     emit_or_rr(g->e, t, u);
     emit_fs_op(g->e, 0x0b, t, gen_field(g, VCB_SYS_FLAGS));
+}
+
+/* a = host address of the slot, t = RFLAGS */
+static void gen_pushf(Gen *g)
+{
+    int32_t word = (int32_t)gen_word(g);
+    unsigned a, t, u;
+
+    gen_free_flags(g);
+    a = gen_stack(g, GPR_RSP, -word, true);
+    t = gen_scratch(g, 1);
+    u = gen_scratch(g, 2);
+    gen_rflags(g, t, u);
     gen_word_store(g, a, t);
     gen_word_lea(g, GPR_RSP, GPR_RSP, -word);
 }
@@ -105,7 +116,7 @@ static void gen_popf(Gen *g)
     gen_slow_jcc(g, CC_NE, HELPER_INTERP);
     emit_test_ri(g->e, t, FLAG_IF);
     no_if = emit_jcc(g->e, CC_E, emit_here(g->e));
-    out_if_pending(g, u);
+    out_if_pending(g, u, HELPER_INTERP);
     emit_patch32(g->e, no_if);
     emit_mov_rr(g->e, u, t);
     emit_shr_ri(g->e, u, 11);
@@ -122,11 +133,127 @@ static void gen_popf(Gen *g)
     g->flags = FLAGS_IN_SLOT;
 }
 
-/* rdtsc; rax = rdx:rax + offset; rdx = rax >> 32; eax */
-static void gen_rdtsc(Gen *g)
+/* reg = a 64-bit or 32-bit field of the CpuState, where it is while generated code runs. */
+static void gen_cpu_load(Gen *g, unsigned reg, size_t field)
+{
+    emit_fs_load(g->e, reg, gen_field(g, VCB_CPU));
+    emit_load(g->e, reg, reg, (int32_t)field);
+}
+
+static void gen_cpu_load32(Gen *g, unsigned reg, size_t field)
+{
+    emit_fs_load(g->e, reg, gen_field(g, VCB_CPU));
+    emit_load32(g->e, reg, reg, (int32_t)field);
+}
+
+static void gen_read_cr(Gen *g, unsigned reg)
+{
+    switch (g->in->op[1].reg.value) {
+    case ZYDIS_REGISTER_CR0: gen_cpu_load(g, reg, offsetof(CpuState, cr0)); break;
+    case ZYDIS_REGISTER_CR2: gen_cpu_load(g, reg, offsetof(CpuState, cr2)); break;
+    case ZYDIS_REGISTER_CR3: gen_cpu_load(g, reg, offsetof(CpuState, cr3)); break;
+    case ZYDIS_REGISTER_CR4: gen_cpu_load(g, reg, offsetof(CpuState, cr4)); break;
+    default: /* #UD */
+        gen_slow_jmp(g, HELPER_SYSTEM);
+        g->flags = FLAGS_IN_HOST;
+    }
+}
+
+/* t = ecx - IA32_FS_BASE, which is 0, 1, 2 for the three bases; else out. */
+static unsigned gen_base_index(Gen *g)
+{
+    enum { IA32_FS_BASE = 0xc0000100 };
+    unsigned t = gen_scratch(g, 0);
+
+    gen_free_flags(g);
+    emit_lea32(g->e, t, GPR_RCX, (int32_t)(0u - IA32_FS_BASE));
+    emit_cmp32_ri(g->e, t, 2);
+    gen_slow_jcc(g, CC_A, HELPER_SYSTEM);
+    return t;
+}
+
+static void gen_rdmsr(Gen *g)
+{
+    unsigned t = gen_base_index(g);
+
+    emit_fs_load_indexed(g->e, GPR_RDX, gen_field(g, VCB_FS_BASE), t);
+    emit_mov32_rr(g->e, GPR_RAX, GPR_RDX);
+    emit_shr_ri(g->e, GPR_RDX, 32);
+}
+
+/* u = edx:eax, which must be canonical */
+static void gen_wrmsr(Gen *g)
+{
+    unsigned t = gen_base_index(g), u = gen_scratch(g, 1), v = gen_scratch(g, 2);
+
+    emit_mov_rr(g->e, u, GPR_RDX);
+    emit_shift_ri(g->e, SHIFT_SHL, u, 32);
+    emit_mov32_rr(g->e, v, GPR_RAX);
+    emit_or_rr(g->e, u, v);
+    emit_mov_rr(g->e, v, u);
+    emit_shift_ri(g->e, SHIFT_SHL, v, 16);
+    emit_shift_ri(g->e, SHIFT_SAR, v, 16);
+    emit_cmp_rr(g->e, v, u);
+    gen_slow_jcc(g, CC_NE, HELPER_SYSTEM);
+    emit_fs_store_indexed(g->e, gen_field(g, VCB_FS_BASE), t, u);
+}
+
+static void gen_xgetbv(Gen *g)
 {
     gen_free_flags(g);
-    emit_bytes(g->e, "\x0f\x31", 2);
+    emit_test_ri(g->e, GPR_RCX, UINT32_MAX);
+    gen_slow_jcc(g, CC_NE, HELPER_EXEC);
+    gen_cpu_load32(g, GPR_RAX, offsetof(CpuState, vec.xcr0));
+    gen_cpu_load32(g, GPR_RDX, offsetof(CpuState, vec.xcr0) + 4);
+}
+
+/*
+ * VERW of a writable data segment in the GDT with RPL 0, at CPL 0 (Linux's way to clear buffers): sets ZF.
+ * The descriptor is read as the system does: with AC set that is not the present TLB class.
+ */
+static void gen_verw(Gen *g)
+{
+    const uint32_t kind = SEG_S | SEG_CODE | SEG_RW;
+    unsigned a, t, u;
+    Emit *e = g->e;
+
+    gen_free_flags(g);
+    a = gen_operand_address(g);
+    t = gen_scratch(g, 1);
+    u = gen_scratch(g, 2);
+    emit_fs_cmp8_0(e, gen_field(g, VCB_VAC));
+    gen_slow_jcc(g, CC_NE, HELPER_EXEC);
+    gen_window_prefix(g);
+    emit_load16(e, a, a, 0);
+    emit_test_ri(e, a, 7);
+    gen_slow_jcc(g, CC_NE, HELPER_EXEC);
+    emit_fs_load(e, t, gen_field(g, VCB_CPU));
+    emit_load16(e, u, t, (int32_t)offsetof(CpuState, gdtr.limit));
+    emit_lea(e, u, u, -7);
+    emit_cmp_rr(e, a, u);
+    gen_slow_jcc(g, CC_G, HELPER_EXEC);
+    emit_test_ri(e, a, UINT32_MAX);
+    gen_slow_jcc(g, CC_E, HELPER_EXEC);
+    emit_op_load(e, 0x03, a, t, (int32_t)offsetof(CpuState, gdtr.base));
+    gen_tlb(g, a, t, u, 8, false);
+    emit_load32(e, t, a, 4);
+    emit_and32_ri(e, t, kind);
+    emit_cmp32_ri(e, t, SEG_S | SEG_RW);
+    gen_slow_jcc(g, CC_NE, HELPER_EXEC);
+    emit_fs_or8_imm(e, gen_field(g, VCB_FLAGS_SLOT + 1), FLAG_ZF);
+    g->flags = FLAGS_IN_SLOT;
+}
+
+/* rdtsc; rax = rdx:rax + offset; rdx = rax >> 32; eax.  The host's rdtscp waits as the guest's is to. */
+static void gen_rdtsc(Gen *g, bool with_aux)
+{
+    gen_free_flags(g);
+    if (with_aux) {
+        emit_bytes(g->e, "\x0f\x01\xf9", 3);
+        gen_cpu_load32(g, GPR_RCX, offsetof(CpuState, msr_tsc_aux));
+    } else {
+        emit_bytes(g->e, "\x0f\x31", 2);
+    }
     emit_shift_ri(g->e, SHIFT_SHL, GPR_RDX, 32);
     emit_or_rr(g->e, GPR_RAX, GPR_RDX);
     emit_fs_op(g->e, 0x03, GPR_RAX, gen_field(g, VCB_TSC_OFFSET));
@@ -164,6 +291,152 @@ static void gen_write_base(Gen *g, int field)
     emit_fs_store(g->e, gen_field(g, field), r);
 }
 
+/* -- Transitions ------------------------------------------------------------------------------- */
+
+/* RFLAGS bits that sysret must find clear in R11 to be a sequence. */
+enum { SYSRET_ODD = FLAG_TF | FLAG_DF | FLAG_IOPL | FLAG_NT | FLAG_AC | FLAG_VIF | FLAG_VIP | FLAG_ID };
+
+/*
+ * The transition is certain: t = block of guest address `rip`.  From here on nothing can fault or has to be
+ * undone, and who wants us out (a kick) finds us where we arrive.
+ */
+static void gen_transit(Gen *g, unsigned t, unsigned rip)
+{
+    emit_fs_store(g->e, gen_field(g, VCB_RESUME), t);
+    emit_fs_store(g->e, gen_field(g, VCB_RIP), rip);
+    g->bits |= MARK_TRANSIT;
+    gen_mark(g);
+}
+
+/* To the other side: privilege, TLB class, jump cache's key; AC is clear there.  t is clobbered. */
+static void gen_cross(Gen *g, unsigned t, uint8_t crossed, int tlb, int key)
+{
+    emit_fs_store_imm8(g->e, gen_field(g, VCB_VAC), 0);
+    emit_fs_store_imm8(g->e, gen_field(g, VCB_CROSSED), crossed);
+    gen_tlb_class(g, t, tlb);
+    emit_fs_load(g->e, t, gen_field(g, key));
+    emit_fs_store(g->e, gen_field(g, VCB_JC_KEY), t);
+}
+
+static void gen_arrive(Gen *g)
+{
+    gen_give_back(g);
+    g->borrowed = g->own;
+    g->flags = FLAGS_IN_HOST;
+    emit_fs_jmp(g->e, gen_field(g, VCB_RESUME));
+    g->bits &= (uint8_t)~MARK_TRANSIT;
+}
+
+static void put_rax_aside(Gen *g)
+{
+    if ((g->borrowed & 1u << GPR_RAX) == 0) {
+        emit_fs_store(g->e, gen_field(g, VCB_RAX_TMP), GPR_RAX);
+    }
+}
+
+static void take_rax_back(Gen *g)
+{
+    if ((g->borrowed & 1u << GPR_RAX) == 0) {
+        emit_fs_load(g->e, GPR_RAX, gen_field(g, VCB_RAX_TMP));
+    }
+}
+
+/*
+ * SYSCALL in 64-bit code at CPL 3.  The block of LSTAR is in the jump cache under the kernel's key, or
+ * out to the helper, and so with AC set.  syscall_tag says whether SCE is set.  rcx and r11 serve until they
+ * get what the guest is to find there.
+ */
+static void gen_syscall(Gen *g)
+{
+    Emit *e = g->e;
+
+    gen_free_flags(g);
+    gen_borrow(g, GPR_RCX);
+    gen_borrow(g, GPR_R11);
+    emit_fs_load(e, GPR_RCX, gen_field(g, VCB_SYSCALL_SLOT));
+    emit_fs_load_indexed(e, GPR_R11, gen_field(g, VCB_JC_NTAG), GPR_RCX);
+    emit_fs_op(e, 0x03, GPR_R11, gen_field(g, VCB_SYSCALL_TAG));
+    gen_slow_jcc(g, CC_NE, HELPER_SYSCALL);
+    emit_fs_cmp8_0(e, gen_field(g, VCB_VAC));
+    gen_slow_jcc(g, CC_NE, HELPER_SYSCALL);
+    emit_fs_load_indexed(e, GPR_RCX, gen_field(g, VCB_JC_CODE), GPR_RCX);
+    emit_fs_load(e, GPR_R11, gen_field(g, VCB_SYSCALL_RIP));
+    gen_transit(g, GPR_RCX, GPR_R11);
+    gen_rflags(g, GPR_R11, GPR_RCX);
+    emit_fs_load8(e, GPR_RCX, gen_field(g, VCB_VIF));
+    emit_fs_op(e, 0x23, GPR_RCX, gen_field(g, VCB_SYSCALL_KEEP_IF));
+    emit_fs_store8(e, gen_field(g, VCB_VIF), GPR_RCX);
+    emit_fs_add1(e, gen_field(g, VCB_N_SYSCALLS));
+    gen_cross(g, GPR_RCX, CROSSED_SYSCALL, VCB_KERNEL_TLB, VCB_KEY_KERNEL);
+    put_rax_aside(g);
+    emit_fs_load(e, GPR_RAX, gen_field(g, VCB_FLAGS_SLOT));
+    emit_fs_op(e, 0x23, GPR_RAX, gen_field(g, VCB_SYSCALL_KEEP));
+    emit_flags_from_rax(e);
+    take_rax_back(g);
+    g->borrowed &= (uint16_t)~(1u << GPR_RCX | 1u << GPR_R11);
+    emit_mov_ri(e, GPR_RCX, gen_rip_at(g, g->in->off + g->in->len));
+    gen_arrive(g);
+}
+
+/* SYSRET to 64-bit code: to rcx with the RFLAGS in r11. */
+static void gen_sysret(Gen *g)
+{
+    unsigned t = gen_scratch(g, 0), u = gen_scratch(g, 1);
+    Emit *e = g->e;
+    uint8_t *no_if;
+
+    gen_free_flags(g);
+    emit_mov_rr(e, t, GPR_RCX);
+    emit_shift_ri(e, SHIFT_SHL, t, 16);
+    emit_shift_ri(e, SHIFT_SAR, t, 16);
+    emit_cmp_rr(e, t, GPR_RCX);
+    gen_slow_jcc(g, CC_NE, HELPER_SYSRET); /* not canonical */
+    emit_test_ri(e, GPR_R11, SYSRET_ODD);
+    gen_slow_jcc(g, CC_NE, HELPER_SYSRET);
+    emit_test_ri(e, GPR_R11, FLAG_IF);
+    no_if = emit_jcc(e, CC_E, emit_here(e));
+    out_if_pending(g, t, HELPER_SYSRET);
+    emit_patch32(e, no_if);
+    emit_fs_pext(e, t, GPR_RCX, gen_field(g, VCB_JC_MASK));
+    emit_fs_load_indexed(e, u, gen_field(g, VCB_JC_NTAG), t);
+    emit_fs_op(e, 0x03, u, gen_field(g, VCB_KEY_USER));
+    emit_add_rr(e, u, GPR_RCX);
+    gen_slow_jcc(g, CC_NE, HELPER_SYSRET);
+    emit_fs_load_indexed(e, t, gen_field(g, VCB_JC_CODE), t);
+    gen_transit(g, t, GPR_RCX);
+    emit_mov_rr(e, t, GPR_R11);
+    emit_shr_ri(e, t, 8);
+    emit_and32_ri(e, t, FLAG_IF >> 8);
+    emit_fs_store8(e, gen_field(g, VCB_VIF), t);
+    gen_cross(g, t, CROSSED_SYSRET, VCB_USER_TLB, VCB_KEY_USER);
+    put_rax_aside(g);
+    emit_mov_rr(e, t, GPR_R11);
+    emit_shr_ri(e, t, 11);
+    emit_and32_ri(e, t, 1);
+    emit_mov_rr(e, GPR_RAX, GPR_R11);
+    emit_and32_ri(e, GPR_RAX, FLAGS_ARITH & 0xff);
+    emit_shift_ri(e, SHIFT_SHL, GPR_RAX, 8);
+    emit_or_rr(e, GPR_RAX, t);
+    emit_flags_from_rax(e);
+    take_rax_back(g);
+    gen_arrive(g);
+}
+
+/* -- Helpers ----------------------------------------------------------------------------------- */
+
+void gen_helper_end(Gen *g)
+{
+    bool sequence = g->p->config->transitions && !g->p->code32 && (g->p->env & ENV_ODD) == 0;
+
+    if (sequence && g->in->helper == HELPER_SYSCALL && (g->p->env & ENV_CPL3) != 0) {
+        gen_syscall(g);
+    } else if (sequence && g->in->helper == HELPER_SYSRET) {
+        gen_sysret(g);
+    } else {
+        gen_slow_jmp(g, (TransHelper)g->in->helper);
+    }
+}
+
 /* Atomic, or a bit in memory by a number in a register: the window serves them as they are. */
 static bool is_for_window(const PlanInsn *in)
 {
@@ -181,12 +454,10 @@ void gen_helper(Gen *g)
     Site *s;
 
     if (is_for_window(g->in) && gen_mem_in_window(g)) {
-        g->b->n_exec++; /* decoded all the same */
         return;
     }
     s = gen_slow_jmp(g, (TransHelper)g->in->helper);
-    if (g->in->helper == HELPER_EXEC) {
-        s->exec = g->b->n_exec++;
+    if (g->in->exec) {
         g->flags = FLAGS_IN_HOST; /* the border puts them there */
     } else if (g->in->helper == HELPER_STRING) {
         s->size = (uint8_t)(g->in->zi.operand_width / 8);
@@ -216,7 +487,16 @@ void gen_system(Gen *g)
     case ZYDIS_MNEMONIC_CLD: break;
     case ZYDIS_MNEMONIC_PREFETCHWT1: gen_announce(g); break;
     case ZYDIS_MNEMONIC_SWAPGS: gen_swapgs(g); break;
-    case ZYDIS_MNEMONIC_RDTSC: gen_rdtsc(g); break;
+    case ZYDIS_MNEMONIC_RDTSC: gen_rdtsc(g, false); break;
+    case ZYDIS_MNEMONIC_RDTSCP: gen_rdtsc(g, true); break;
+    case ZYDIS_MNEMONIC_RDPID:
+        gen_cpu_load32(g, reg, offsetof(CpuState, msr_tsc_aux));
+        break;
+    case ZYDIS_MNEMONIC_RDMSR: gen_rdmsr(g); break;
+    case ZYDIS_MNEMONIC_WRMSR: gen_wrmsr(g); break;
+    case ZYDIS_MNEMONIC_XGETBV: gen_xgetbv(g); break;
+    case ZYDIS_MNEMONIC_VERW: gen_verw(g); break;
+    case ZYDIS_MNEMONIC_MOV: gen_read_cr(g, reg); break;
     case ZYDIS_MNEMONIC_RDFSBASE: emit_fs_load(g->e, reg, gen_field(g, VCB_FS_BASE)); break;
     case ZYDIS_MNEMONIC_RDGSBASE: emit_fs_load(g->e, reg, gen_field(g, VCB_GS_BASE)); break;
     case ZYDIS_MNEMONIC_WRFSBASE: gen_write_base(g, VCB_FS_BASE); break;

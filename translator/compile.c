@@ -160,7 +160,7 @@ void gen_flags_to_host(Gen *g)
     }
     take_rax(g);
     emit_fs_load32(g->e, GPR_RAX, gen_field(g, VCB_FLAGS_SLOT));
-    emit_bytes(g->e, "\x04\x7f\x9e", 3);
+    emit_flags_from_rax(g->e);
     return_rax(g);
     g->flags = FLAGS_IN_HOST;
     gen_mark(g);
@@ -209,7 +209,7 @@ static Site *note_site(Gen *g, uint8_t *rel32, TransHelper helper)
     }
     g->slow[g->n_sites++] = rel32;
     *s = (Site){.borrowed = g->borrowed, .bits = (uint8_t)gen_flag_bits(g),
-                .insn = (uint8_t)g->insn, .helper = (uint8_t)helper};
+                .insn = (uint8_t)g->insn, .helper = (uint8_t)helper, .exec = g->exec};
     return s;
 }
 
@@ -298,8 +298,8 @@ static void gen_insn(Gen *g)
     case PLAN_POP: gen_pop(g); break;
     case PLAN_LEAVE: gen_leave_insn(g); break;
     case PLAN_SYSTEM: gen_system(g); break;
-    case PLAN_HELPER:
-    case PLAN_HELPER_END: gen_helper(g); break;
+    case PLAN_HELPER: gen_helper(g); break;
+    case PLAN_HELPER_END: gen_helper_end(g); break;
     case PLAN_INTERP:
     case PLAN_INTERP_END: gen_interp(g); break;
     case PLAN_JMP:
@@ -424,6 +424,7 @@ static void gen_body(Gen *g)
         bi->guest_len = g->in->len;
         bi->after_sti = g->insn > 0 && g->in[-1].plan == PLAN_SYSTEM &&
                         g->in[-1].zi.mnemonic == ZYDIS_MNEMONIC_STI;
+        g->exec = g->in->exec ? g->b->n_exec++ : 0;
         gen_mark(g);
         gen_insn(g);
         bi->resume_off = g->in->plan >= PLAN_INTERP_END ? 0 : (uint16_t)emit_offset(g->e);

@@ -91,6 +91,7 @@ static void add_mark(GString *out, const Mark *m)
     }
     g_string_append(out, (m->bits & MARK_FLAGS_SLOT) != 0 ? ", flags aside" : "");
     g_string_append(out, (m->bits & MARK_POST) != 0 ? ", done" : "");
+    g_string_append(out, (m->bits & MARK_TRANSIT) != 0 ? ", in transit" : "");
 }
 
 static void dump_host(const Block *b)

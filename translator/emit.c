@@ -302,14 +302,24 @@ void emit_fs_store_imm8(Emit *e, int32_t off, uint8_t imm)
     emit8(e, imm);
 }
 
-void emit_fs_load_indexed(Emit *e, unsigned dst, int32_t off, unsigned index)
+static void fs_indexed(Emit *e, uint8_t opcode, unsigned reg, int32_t off, unsigned index)
 {
     emit8(e, 0x64);
-    put_rex(e, REX_W, dst, index, 0);
-    emit8(e, 0x8b);
-    emit8(e, (uint8_t)((dst & 7) << 3 | 4));
+    put_rex(e, REX_W, reg, index, 0);
+    emit8(e, opcode);
+    emit8(e, (uint8_t)((reg & 7) << 3 | 4));
     emit8(e, (uint8_t)(0xc0 | (index & 7) << 3 | 5)); /* [index*8 + disp32] */
     emit32(e, (uint32_t)off);
+}
+
+void emit_fs_load_indexed(Emit *e, unsigned dst, int32_t off, unsigned index)
+{
+    fs_indexed(e, 0x8b, dst, off, index);
+}
+
+void emit_fs_store_indexed(Emit *e, int32_t off, unsigned index, unsigned src)
+{
+    fs_indexed(e, 0x89, src, off, index);
 }
 
 void emit_fs_jmp(Emit *e, int32_t off)
@@ -449,6 +459,49 @@ void emit_fs_cmp8_0(Emit *e, int32_t off)
     emit8(e, 0x80);
     put_fs_abs(e, 7, off);
     emit8(e, 0);
+}
+
+void emit_fs_add1(Emit *e, int32_t off)
+{
+    emit8(e, 0x64);
+    put_rex(e, REX_W, 0, 0, 0);
+    emit8(e, 0x83);
+    put_fs_abs(e, 0, off);
+    emit8(e, 1);
+}
+
+void emit_fs_or8_imm(Emit *e, int32_t off, uint8_t imm)
+{
+    emit8(e, 0x64);
+    emit8(e, 0x80);
+    put_fs_abs(e, 1, off);
+    emit8(e, imm);
+}
+
+void emit_cmp32_ri(Emit *e, unsigned reg, uint32_t imm)
+{
+    put_rex(e, 0, 0, 0, reg);
+    emit8(e, 0x81);
+    emit8(e, (uint8_t)(0xf8 | (reg & 7)));
+    emit32(e, imm);
+}
+
+void emit_load16(Emit *e, unsigned dst, unsigned base, int32_t disp)
+{
+    put_rex(e, 0, dst, 0, base);
+    emit8(e, 0x0f);
+    emit8(e, 0xb7);
+    put_mem(e, dst, base, disp);
+}
+
+void emit_add_rr(Emit *e, unsigned dst, unsigned src)
+{
+    op_rr(e, 0x01, dst, src);
+}
+
+void emit_flags_from_rax(Emit *e)
+{
+    emit_bytes(e, "\x04\x7f\x9e", 3);
 }
 
 /* -- Jumps ------------------------------------------------------------------------------------ */

@@ -70,6 +70,7 @@ void emit_fs_load(Emit *e, unsigned dst, int32_t off);              /* mov dst, 
 void emit_fs_load32(Emit *e, unsigned dst, int32_t off);            /* mov dst32, fs:[off]     */
 void emit_fs_load_indexed(Emit *e, unsigned dst, int32_t off, unsigned index); /* fs:[off+8*index] */
 void emit_fs_store(Emit *e, int32_t off, unsigned src);             /* mov fs:[off], src       */
+void emit_fs_store_indexed(Emit *e, int32_t off, unsigned index, unsigned src); /* fs:[off+8*index] */
 void emit_fs_store32(Emit *e, int32_t off, unsigned src);           /* mov fs:[off], src32     */
 void emit_fs_store32_at(Emit *e, int32_t off, unsigned at, unsigned src); /* mov fs:[off+at], src32 */
 void emit_fs_store_imm32(Emit *e, int32_t off, uint32_t imm);       /* mov dword fs:[off], imm */
@@ -99,6 +100,12 @@ void emit_test_ri(Emit *e, unsigned reg, uint32_t imm);             /* test reg3
 void emit_and32_ri(Emit *e, unsigned reg, uint32_t imm);            /* and reg32, imm32        */
 void emit_cmp32_mem_0(Emit *e, unsigned base);                      /* cmp dword [base], 0     */
 void emit_fs_cmp8_0(Emit *e, int32_t off);                          /* cmp byte fs:[off], 0    */
+void emit_fs_add1(Emit *e, int32_t off);                            /* add qword fs:[off], 1   */
+void emit_fs_or8_imm(Emit *e, int32_t off, uint8_t imm);            /* or byte fs:[off], imm   */
+void emit_cmp32_ri(Emit *e, unsigned reg, uint32_t imm);            /* cmp reg32, imm32        */
+void emit_load16(Emit *e, unsigned dst, unsigned base, int32_t disp); /* movzx dst32, word [base+disp] */
+void emit_add_rr(Emit *e, unsigned dst, unsigned src);              /* add dst, src            */
+void emit_flags_from_rax(Emit *e);                                  /* add al, 0x7f; sahf      */
 enum { SHIFT_SHL = 4, SHIFT_SHR = 5, SHIFT_SAR = 7 };
 
 /* -- Jumps ---------------------------------------------------------------------------------------- */
@@ -112,6 +119,6 @@ uint8_t *emit_jrcxz(Emit *e);
 void emit_patch8(Emit *e, uint8_t *place);
 void emit_patch32(Emit *e, uint8_t *place);
 
-enum { CC_E = 4, CC_NE = 5 };
+enum { CC_E = 4, CC_NE = 5, CC_A = 7, CC_G = 15 };
 
 #endif /* TRANSLATOR_EMIT_H */

@@ -42,8 +42,12 @@ struct TransCpu {
     pthread_t thread;
     bool inside;               /* may be in translated code or about to resume (atomic)  */
 
-    uint32_t envs[4];          /* environments the jump cache knows, by number           */
+    uint32_t env;              /* as of the last state_to_host()                         */
+    uint32_t envs[8];          /* environments the jump cache knows, by number           */
     unsigned n_envs;
+    uint32_t keys_env, keys_kernel, keys_space[2]; /* what the keys in the vCPU block are made of     */
+    uint64_t keys_fmask;
+    bool keys_plain;
     uint64_t secret[2];        /* random: the jump cache's keys come from it             */
     uint64_t seen_epoch;       /* Tlb.code_epoch the jump cache is valid for             */
     uint64_t seen_evictions;
@@ -136,6 +140,8 @@ void state_at_mark(TransCpu *tc, const Block *b, const Mark *m);
 uint64_t state_flags_image(uint64_t rflags);
 /* Host registers <- CpuState, with nothing borrowed; and all that generated code reads. */
 void state_to_host(TransCpu *tc);
+/* Registers and arithmetic flags of it. */
+void registers_to_host(TransCpu *tc);
 /* The part of it that a fill of the TLB may change. */
 void tlb_to_host(TransCpu *tc);
 /*

@@ -111,7 +111,7 @@ static void decode_for_helpers(TransCpu *tc, Block *b)
     b->exec = g_new(X86Insn, b->n_exec);
     for (unsigned i = 0; i < tc->plan.n; i++) {
         const PlanInsn *in = &tc->plan.insn[i];
-        if (in->plan == PLAN_HELPER && in->helper == HELPER_EXEC) {
+        if (in->exec) {
             bool whole = insn_decode(&tc->decoder, tc->cpu, tc->plan.bytes + in->off, in->len,
                                      &b->exec[n++]);
             g_assert(whole);
@@ -126,7 +126,7 @@ static Block *make_block(TransCpu *tc, const uint8_t *code, uint64_t offset, uin
     CpuState *cpu = tc->cpu;
     const TransConfig *config = tc->config;
     unsigned max = config->one_insn ? 1 : config->block_insns_max;
-    uint32_t plan_env = env | (tc->lockstep != NULL ? ENV_PLAIN : 0);
+    uint32_t plan_env = env | (tc->lockstep != NULL ? ENV_PLAIN : 0) | (config->system ? 0 : ENV_NO_SYSTEM);
     unsigned room = GUEST_PAGE_SIZE - (unsigned)(cpu->rip & GUEST_PAGE_OFFSET_MASK);
     uint64_t t0 = __rdtsc();
     Block *b;
@@ -472,6 +472,7 @@ static CpuExit translate_run(CpuState *cpu, uint64_t budget)
         signals_thread_init();
         tc->vcb = &vcb;
         tc->thread = pthread_self();
+        vcb.cpu = cpu;
         vcb.vec = &cpu->vec;
         cpu->mmu.park = park;
         vcb.requests = &cpu->requests;
@@ -483,6 +484,7 @@ static CpuExit translate_run(CpuState *cpu, uint64_t budget)
         vcb.jc_mask = (uint64_t)(tc->config->jump_cache - 1) << 1;
         tc->seen_epoch = UINT64_MAX;
         windows_thread_init(tc);
+        tc->keys_env = UINT32_MAX; /* no environment: the keys are to be made */
     }
     vcb.tc = tc;
     vcb.watch_user = tc->direct != NULL;

@@ -412,8 +412,11 @@ static PlanClass class_of_system(PlanInsn *in, uint32_t env)
     case ZYDIS_MNEMONIC_SWAPGS:
         sequence = cpl0;
         break;
-    case ZYDIS_MNEMONIC_RDTSC:
+    case ZYDIS_MNEMONIC_RDTSC: case ZYDIS_MNEMONIC_RDTSCP:
         sequence = (env & ENV_TSC) != 0;
+        break;
+    case ZYDIS_MNEMONIC_RDPID:
+        sequence = !code32;
         break;
     case ZYDIS_MNEMONIC_RDFSBASE: case ZYDIS_MNEMONIC_RDGSBASE: case ZYDIS_MNEMONIC_WRFSBASE:
     case ZYDIS_MNEMONIC_WRGSBASE:
@@ -449,15 +452,63 @@ static PlanClass class_of_system(PlanInsn *in, uint32_t env)
     return sequence ? PLAN_SYSTEM : PLAN_INTERP;
 }
 
-/* Reads a control (not CR8: a device's) or segment register. */
-static bool reads_system_register(const PlanInsn *in)
+static ZydisRegisterClass register_class(const PlanInsn *in, unsigned op)
 {
-    ZydisRegister r = in->op[1].type == ZYDIS_OPERAND_TYPE_REGISTER ? in->op[1].reg.value
-                                                                    : ZYDIS_REGISTER_NONE;
-    ZydisRegisterClass c = ZydisRegisterGetClass(r);
+    return in->op[op].type == ZYDIS_OPERAND_TYPE_REGISTER ? ZydisRegisterGetClass(in->op[op].reg.value)
+                                                          : ZYDIS_REGCLASS_INVALID;
+}
 
-    return in->zi.mnemonic == ZYDIS_MNEMONIC_MOV &&
-           ((c == ZYDIS_REGCLASS_CONTROL && r != ZYDIS_REGISTER_CR8) || c == ZYDIS_REGCLASS_SEGMENT);
+/* Reads a segment register into a general one or memory. */
+static bool reads_segment(const PlanInsn *in)
+{
+    return in->zi.mnemonic == ZYDIS_MNEMONIC_MOV && register_class(in, 1) == ZYDIS_REGCLASS_SEGMENT;
+}
+
+/*
+ * System instructions that are done by their function of the interpreter (PLAN_HELPER), or first tried
+ * by a sequence (PLAN_SYSTEM); PLAN_INTERP: none of them.
+ */
+static PlanClass class_of_exec(PlanInsn *in, uint32_t env)
+{
+    bool cpl0 = (env & ENV_CPL0) != 0, code32 = (env & ENV_CODE32) != 0, sequence = false;
+
+    if ((env & (ENV_PLAIN | ENV_NO_SYSTEM)) != 0) {
+        return PLAN_INTERP;
+    }
+    in->helper = HELPER_SYSTEM;
+    switch (in->zi.mnemonic) {
+    case ZYDIS_MNEMONIC_MOV:
+        if (register_class(in, 0) == ZYDIS_REGCLASS_CONTROL || register_class(in, 0) == ZYDIS_REGCLASS_DEBUG ||
+            register_class(in, 1) == ZYDIS_REGCLASS_DEBUG) {
+            break;
+        }
+        if (register_class(in, 1) != ZYDIS_REGCLASS_CONTROL) {
+            return PLAN_INTERP;
+        }
+        sequence = cpl0 && !code32 && in->op[1].reg.value != ZYDIS_REGISTER_CR8;
+        break;
+    case ZYDIS_MNEMONIC_RDMSR: case ZYDIS_MNEMONIC_WRMSR:
+        sequence = cpl0 && !code32;
+        break;
+    case ZYDIS_MNEMONIC_XGETBV:
+        in->helper = HELPER_EXEC;
+        sequence = (env & ENV_AVX) != 0;
+        break;
+    case ZYDIS_MNEMONIC_VERW:
+        in->helper = HELPER_EXEC;
+        sequence = cpl0 && !code32 && in->mem != 0xff && mem_is_plain(&in->zi, &in->op[in->mem]);
+        break;
+    case ZYDIS_MNEMONIC_CPUID: case ZYDIS_MNEMONIC_INVLPG: case ZYDIS_MNEMONIC_INVPCID:
+    case ZYDIS_MNEMONIC_CLTS: case ZYDIS_MNEMONIC_IN: case ZYDIS_MNEMONIC_OUT:
+    case ZYDIS_MNEMONIC_LGDT: case ZYDIS_MNEMONIC_LIDT: case ZYDIS_MNEMONIC_LLDT:
+    case ZYDIS_MNEMONIC_LTR: case ZYDIS_MNEMONIC_SGDT: case ZYDIS_MNEMONIC_SIDT:
+    case ZYDIS_MNEMONIC_STR: case ZYDIS_MNEMONIC_SLDT:
+        break;
+    default:
+        return PLAN_INTERP;
+    }
+    in->exec = true;
+    return sequence ? PLAN_SYSTEM : PLAN_HELPER;
 }
 
 /* Instructions whose function in the interpreter changes nothing but registers, flags and memory, and
@@ -540,10 +591,18 @@ static PlanClass class_of(PlanInsn *in, const uint8_t *bytes, uint32_t env)
     }
     if (!is_plain(zi->mnemonic)) {
         PlanClass c = class_of_system(in, env);
+        c = c == PLAN_INTERP ? class_of_exec(in, env) : c;
         return c == PLAN_INTERP ? interp_class(in) : c;
     }
-    if ((env & ENV_PLAIN) == 0 && reads_system_register(in)) {
+    if (zi->mnemonic == ZYDIS_MNEMONIC_MOV) {
+        PlanClass c = class_of_exec(in, env);
+        if (c != PLAN_INTERP) {
+            return c;
+        }
+    }
+    if ((env & ENV_PLAIN) == 0 && reads_segment(in)) {
         in->helper = HELPER_EXEC;
+        in->exec = true;
         return PLAN_HELPER;
     }
     for (unsigned i = 0; i < zi->operand_count; i++) {
@@ -635,10 +694,10 @@ static void classify(const Plan *p, PlanInsn *in, uint32_t env)
         ((is_self_contained(in) && !names_segment(in) && !is_vector_insn(in)) ||
          (p->code32 && is_segment_insn(in)))) {
         in->helper = HELPER_EXEC;
+        in->exec = true;
         in->plan = PLAN_HELPER;
     }
-    if (in->plan == PLAN_INTERP || in->plan == PLAN_INTERP_END || in->plan == PLAN_HELPER_END ||
-        (in->plan == PLAN_HELPER && in->helper == HELPER_EXEC)) {
+    if (in->plan == PLAN_INTERP || in->plan == PLAN_INTERP_END || in->plan == PLAN_HELPER_END || in->exec) {
         make_interp(in, in->plan);
     }
 }

@@ -42,7 +42,8 @@ typedef struct {
     bool guilty;               /* faulted in the window: software TLB                          */
     bool high_byte;            /* names AH, CH, DH or BH: takes no REX prefix                  */
     uint8_t cc;                /* PLAN_JCC                                                     */
-    uint8_t helper;            /* PLAN_HELPER*: TransHelper                                    */
+    uint8_t helper;            /* PLAN_HELPER*, and PLAN_SYSTEM with exec: TransHelper         */
+    bool exec;                 /* the helper is its function of the interpreter                */
     uint8_t vec;               /* VEC_HALF_*: uses the vector state                            */
     uint16_t regs;             /* general registers read or written                            */
     uint16_t flags_read, flags_kill, flags_maybe, flags_live; /* FLAG_*; live: before it       */
@@ -82,6 +83,7 @@ enum {
     ENV_TSC = 1 << 9,          /* rdtsc is allowed, and the host's plus an offset              */
     ENV_WINDOW = 1 << 12,      /* upper-half code of CPL 0 uses the window (windows.h)          */
     ENV_PLAIN = 1 << 11,       /* lock-step: system instructions and helpers are left to the interpreter */
+    ENV_NO_SYSTEM = 1 << 13,   /* ... those of PlanInsn.exec (property `system`)               */
     ENV_ODD = 1 << 10,         /* DF, IOPL, NT, ID or such are set: no sequences for flags     */
 };
 

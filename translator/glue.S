@@ -4,7 +4,7 @@
 #define V(off) %fs:vcb@tpoff + off
 
     .text
-    .globl trans_enter, trans_thunk, trans_thunk_entry
+    .globl trans_enter, trans_thunk, trans_thunk_entry, trans_thunk_arrived
     .globl trans_vec_spill
 
     .type trans_enter, @function
@@ -45,6 +45,12 @@ trans_resume:
     jmp *V(VCB_RESUME)
     int3
     .size trans_enter, . - trans_enter
+
+    .type trans_thunk_arrived, @function
+trans_thunk_arrived:
+    movl $11, V(VCB_SITE)           /* SITE_OTHER, SITE_ARRIVED */
+    jmp trans_thunk
+    .size trans_thunk_arrived, . - trans_thunk_arrived
 
     .type trans_thunk_entry, @function
 trans_thunk_entry:

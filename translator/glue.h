@@ -10,6 +10,7 @@ void trans_enter(void);
 /* Targets of generated code and of the signal handler; never called from C. */
 void trans_thunk(void);
 void trans_thunk_entry(void); /* as trans_thunk, with SITE_ENTRY: put into vcb.resume by a kick */
+void trans_thunk_arrived(void); /* ... with SITE_ARRIVED, at MARK_TRANSIT */
 
 /* Put the vector state that is live in the host into *vcb.vec.  Idempotent; cheap when nothing is. */
 void trans_vec_spill(void);

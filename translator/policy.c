@@ -29,4 +29,6 @@ const TransConfig trans_policy = {
     .warm = true,
     /* A walk saved where it is right, 100 cycles lost where it is not. */
     .walk_ahead = true,
+    .transitions = true,
+    .system = true,
 };

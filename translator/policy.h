@@ -29,6 +29,8 @@ typedef struct {
     bool warm;                    /* borrowed registers stay so over links                 */
     bool perf_map, gdb_jit;       /* tell perf, a debugger of the host about blocks       */
     bool one_insn;                /* blocks of one instruction                             */
+    bool system;                  /* system instructions by sequences and helpers          */
+    bool transitions;             /* syscall and sysret without C                          */
     unsigned direct;              /* DirectMode (direct/direct.h)                          */
     unsigned verify;              /* compare one block in so many with the interpreter; 0  */
     unsigned thread;              /* TransThread                                           */

@@ -36,12 +36,18 @@ bool signals_leave_block(TransCpu *tc, void *context, bool fault)
 {
     const uint8_t *pc = (const uint8_t *)(uintptr_t)*pc_of(context);
     Block *b = tc != NULL ? cache_find_host(tc->cache, pc) : NULL;
+    const Mark *m;
 
     if (b == NULL) {
         return false;
     }
+    m = block_mark_at(b, (uint32_t)(pc - b->code));
+    if ((m->bits & MARK_TRANSIT) != 0) {
+        vcb.resume = (uint64_t)(uintptr_t)trans_thunk_arrived;
+        return true;
+    }
     tc->kick_block = b;
-    tc->kick_mark = block_mark_at(b, (uint32_t)(pc - b->code));
+    tc->kick_mark = m;
     tc->kick_fault = fault;
     tc->kick_pc = pc;
     vcb.site = SITE_KICK;

@@ -3,6 +3,8 @@
 #include "translator/engine-internal.h"
 #include "translator/windows.h"
 
+#include "cpu-x86/insns.h"
+
 _Thread_local Vcb vcb __attribute__((tls_model("local-exec"), aligned(64)));
 
 /* -- Flags ------------------------------------------------------------------------------------ */
@@ -26,7 +28,7 @@ static uint64_t flags_of(uint64_t image)
 
 void system_from_host(TransCpu *tc)
 {
-    const Vcb *v = tc->vcb;
+    Vcb *v = tc->vcb;
     CpuState *cpu = tc->cpu;
     uint64_t was = cpu->rflags;
 
@@ -36,7 +38,12 @@ void system_from_host(TransCpu *tc)
         cpu->seg[SEG_GS].base = v->gs_base;
         cpu->msr_kernel_gs_base = v->kernel_gs_base;
     }
-    if (unlikely(((was ^ cpu->rflags) & FLAG_AC) != 0)) {
+    if (v->crossed != CROSSED_NOT) {
+        cpu_load_syscall_segments(cpu, v->crossed == CROSSED_SYSRET);
+        cpu->stats[STAT_SYSCALLS] += v->n_syscalls;
+        v->n_syscalls = 0;
+        v->crossed = CROSSED_NOT;
+    } else if (unlikely(((was ^ cpu->rflags) & FLAG_AC) != 0)) {
         cpu_update_mode(cpu);
     }
 }
@@ -68,13 +75,24 @@ static void system_to_host(TransCpu *tc)
     v->tsc_offset = (uint64_t)cpu->tsc_offset;
 }
 
+/* Not memcpy(), which would be a string instruction without vector registers. */
+static void copy_registers(uint64_t *to, const uint64_t *from)
+{
+#pragma GCC unroll 16
+    for (unsigned r = 0; r < GPR_COUNT; r++) {
+        to[r] = from[r];
+    }
+}
+
 void state_from_host(TransCpu *tc, uint16_t borrowed, unsigned bits)
 {
     Vcb *v = tc->vcb;
     CpuState *cpu = tc->cpu;
 
-    for (unsigned r = 0; r < GPR_COUNT; r++) {
-        cpu->gpr[r] = (borrowed & 1u << r) != 0 ? v->saved[r] : v->host[r];
+    copy_registers(cpu->gpr, v->host);
+    for (unsigned left = borrowed; left != 0; left &= left - 1) {
+        unsigned r = (unsigned)__builtin_ctz(left);
+        cpu->gpr[r] = v->saved[r];
     }
     if ((bits & MARK_RAX_TMP) != 0) {
         cpu->gpr[GPR_RAX] = v->rax_tmp;
@@ -103,19 +121,13 @@ void state_at_mark(TransCpu *tc, const Block *b, const Mark *m)
     }
 }
 
-enum { ENVS = 4 }; /* numbers that fit the jump cache's key */
-
-/* A small number for the environment; the jump cache forgets all when they run out. */
+/* A small number for the environment, for which there is room. */
 static unsigned env_number(TransCpu *tc, uint32_t env)
 {
     for (unsigned i = 0; i < tc->n_envs; i++) {
         if (tc->envs[i] == env) {
             return i;
         }
-    }
-    if (tc->n_envs == ENVS) {
-        tc->n_envs = 0;
-        tc->seen_epoch = UINT64_MAX;
     }
     tc->envs[tc->n_envs] = env;
     return tc->n_envs++;
@@ -131,6 +143,62 @@ static uint64_t jump_cache_key(const TransCpu *tc, uint64_t n)
 
     x = (x ^ x >> 32) * UINT64_C(0xd6e8feb86659fd93);
     return (x ^ x >> 32) * (tc->secret[0] | 1);
+}
+
+static uint64_t key_in(TransCpu *tc, uint32_t space, uint32_t env)
+{
+    return jump_cache_key(tc, (uint64_t)space * ARRAY_LEN(tc->envs) + env_number(tc, env));
+}
+
+/* rdtsc is a sequence: not for what the CPU does next, but at privilege `cpl`. */
+static uint32_t env_tsc(const CpuState *cpu, unsigned cpl)
+{
+    return cpu->tsc_now == NULL && (cpl == 0 || (cpu->cr4 & CR4_TSD) == 0) ? ENV_TSC : 0;
+}
+
+/* Are SYSCALL and SYSRET there, and is user code what we translate? */
+static bool crosses_plainly(const TransCpu *tc)
+{
+    const uint64_t wanted = EFER_SCE | EFER_LMA;
+
+    return (tc->cpu->efer & wanted) == wanted && tc->direct == NULL;
+}
+
+/* The jump cache's keys: of the environment the CPU is in, and of both sides of SYSCALL. */
+static void keys_to_host(TransCpu *tc)
+{
+    const uint64_t nobody = UINT64_MAX;
+    Vcb *v = tc->vcb;
+    CpuState *cpu = tc->cpu;
+    const Tlb *tlb = &cpu->mmu.tlb;
+    uint32_t env = trans_env(cpu), kernel_space = tlb_space(tlb, TLB_KERNEL), space = tlb_space(tlb, TLB_USER);
+    bool plain = crosses_plainly(tc);
+    uint32_t common = env & ~(uint32_t)(ENV_CPL0 | ENV_CPL3 | ENV_CODE32 | ENV_TSC | ENV_ODD | ENV_WINDOW);
+    uint32_t kernel = common | ENV_CPL0 | env_tsc(cpu, 0) | ((cpu->efer & EFER_LMA) != 0 && windows_usable(tc) ? ENV_WINDOW : 0);
+
+    tc->env = env;
+    if (tc->keys_env == env && tc->keys_kernel == kernel && tc->keys_space[0] == kernel_space && tc->keys_space[1] == space &&
+        tc->keys_plain == plain && v->syscall_rip == cpu->msr_lstar && tc->keys_fmask == cpu->msr_fmask) {
+        return;
+    }
+    if (tc->n_envs + 3 > ARRAY_LEN(tc->envs)) {
+        tc->n_envs = 0;
+        tc->seen_epoch = UINT64_MAX; /* forget all that was known by the old numbers */
+    }
+    v->jc_key = key_in(tc, cpu->cpl == 3 ? space : kernel_space, env);
+    v->key_kernel = key_in(tc, kernel_space, kernel);
+    v->key_user = plain ? key_in(tc, space, common | ENV_CPL3 | env_tsc(cpu, 3)) : jump_cache_key(tc, nobody);
+    v->syscall_rip = cpu->msr_lstar;
+    v->syscall_slot = cpu->msr_lstar >> 1 & (tc->config->jump_cache - 1);
+    v->syscall_tag = plain ? cpu->msr_lstar + v->key_kernel : jump_cache_key(tc, nobody);
+    v->syscall_keep = ~state_flags_image(cpu->msr_fmask);
+    v->syscall_keep_if = ~cpu->msr_fmask >> 8 & FLAG_IF >> 8;
+    tc->keys_env = env;
+    tc->keys_kernel = kernel;
+    tc->keys_space[0] = kernel_space;
+    tc->keys_space[1] = space;
+    tc->keys_plain = plain;
+    tc->keys_fmask = cpu->msr_fmask;
 }
 
 static void jump_cache_clear(TransCpu *tc)
@@ -185,21 +253,27 @@ void tlb_to_host(TransCpu *tc)
     v->tlb_space = tlb_space(tlb, tc->cpu->tlb_class);
     class_to_host(tlb, TLB_KERNEL, v->kernel_tlb[0]);
     class_to_host(tlb, TLB_KERNEL_AC, v->kernel_tlb[1]);
+    class_to_host(tlb, TLB_USER, v->user_tlb);
+}
+
+void registers_to_host(TransCpu *tc)
+{
+    Vcb *v = tc->vcb;
+
+    copy_registers(v->host, tc->cpu->gpr);
+    copy_registers(v->saved, tc->cpu->gpr);
+    v->flags = v->flags_slot = state_flags_image(tc->cpu->rflags);
 }
 
 void state_to_host(TransCpu *tc)
 {
-    Vcb *v = tc->vcb;
     CpuState *cpu = tc->cpu;
     const Tlb *tlb = &cpu->mmu.tlb;
 
-    memcpy(v->host, cpu->gpr, sizeof v->host);
-    memcpy(v->saved, cpu->gpr, sizeof v->saved);
-    v->flags = v->flags_slot = state_flags_image(cpu->rflags);
+    registers_to_host(tc);
     tlb_to_host(tc);
     system_to_host(tc);
-    v->jc_key = jump_cache_key(tc, (uint64_t)tlb_space(tlb, cpu->cpl == 3 ? TLB_USER : TLB_KERNEL) << 2 |
-                                       env_number(tc, trans_env(cpu)));
+    keys_to_host(tc);
     if (tc->seen_epoch != tlb->code_epoch || tc->seen_evictions != tc->cache->evictions) {
         jump_cache_clear(tc);
     }
@@ -221,7 +295,7 @@ uint32_t trans_env(const CpuState *cpu)
     env |= (cpu->mode & MODE_CS64) == 0 ? ENV_CODE32 : 0;
     env |= (cpu->cr4 & CR4_SMAP) != 0 ? ENV_SMAP : 0;
     env |= (cpu->cr4 & CR4_FSGSBASE) != 0 ? ENV_FSGSBASE : 0;
-    env |= cpu->tsc_now == NULL && (cpu->cpl == 0 || (cpu->cr4 & CR4_TSD) == 0) ? ENV_TSC : 0;
+    env |= env_tsc(cpu, cpu->cpl);
     env |= (cpu->rflags & odd) != 0 ? ENV_ODD : 0;
 
     if ((cpu->cr0 & (CR0_EM | CR0_TS)) != 0) {

@@ -9,7 +9,6 @@
 #define VCB_FLAGS 256
 #define VCB_FLAGS_SLOT 264
 #define VCB_RAX_TMP 272
-#define VCB_SWAP_TMP 368
 #define VCB_RIP 280
 #define VCB_RESUME 288
 #define VCB_HOST_RSP 296
@@ -19,29 +18,41 @@
 #define VCB_TLB_SPACE 328
 #define VCB_FS_BASE 336
 #define VCB_GS_BASE 344
-#define VCB_JC_KEY 352
-#define VCB_JC_MASK 360
-#define VCB_THUNK 376
-#define VCB_VEC 384
-#define VCB_VEC_DEAD 392
-#define VCB_X87_DEAD 400
-#define VCB_VEC_WANTED 408
-#define VCB_VEC_WIDTH 416
-#define VCB_C_MXCSR 420
-#define VCB_X87_AREA (576 + 24 * VCB_JC_SIZE)
-#define VCB_VIF 424
-#define VCB_VAC 425
-#define VCB_REQUESTS 432
-#define VCB_SYS_FLAGS 440
-#define VCB_KERNEL_GS_BASE 448
+#define VCB_KERNEL_GS_BASE 352
+#define VCB_JC_KEY 360
+#define VCB_JC_MASK 368
+#define VCB_SWAP_TMP 376
+#define VCB_THUNK 384
+#define VCB_VEC 392
+#define VCB_VEC_DEAD 400
+#define VCB_X87_DEAD 408
+#define VCB_VEC_WANTED 416
+#define VCB_VEC_WIDTH 424
+#define VCB_C_MXCSR 428
+#define VCB_VIF 432
+#define VCB_VAC 433
+#define VCB_REQUESTS 440
+#define VCB_SYS_FLAGS 448
 #define VCB_TSC_OFFSET 456
 #define VCB_KERNEL_TLB 464 /* mask, entries, space; then the same for TLB_KERNEL_AC */
-#define VCB_N_ANNOUNCED 528
-#define VCB_ANNOUNCED (VCB_X87_AREA + 576) /* 256 bytes: a byte is their index */
-#define VCB_JC_NTAG 576
-#define VCB_JC_CODE (576 + 8 * VCB_JC_SIZE)
-#define VCB_JC_WARM (576 + 16 * VCB_JC_SIZE)
 #define VCB_PAGE_MASK 520
+#define VCB_N_ANNOUNCED 528
+#define VCB_USER_TLB 536
+#define VCB_KEY_KERNEL 560
+#define VCB_KEY_USER 568
+#define VCB_SYSCALL_RIP 576
+#define VCB_SYSCALL_SLOT 584
+#define VCB_SYSCALL_TAG 592
+#define VCB_SYSCALL_KEEP 600
+#define VCB_SYSCALL_KEEP_IF 608
+#define VCB_N_SYSCALLS 616
+#define VCB_CROSSED 624
+#define VCB_CPU 632
+#define VCB_JC_NTAG 640
+#define VCB_JC_CODE (VCB_JC_NTAG + 8 * VCB_JC_SIZE)
+#define VCB_JC_WARM (VCB_JC_NTAG + 16 * VCB_JC_SIZE)
+#define VCB_X87_AREA (VCB_JC_NTAG + 24 * VCB_JC_SIZE)
+#define VCB_ANNOUNCED (VCB_X87_AREA + 576) /* 256 bytes: a byte is their index */
 
 /* VectorState of cpu-x86/state.h; asserted in vcb.h. */
 #define VEC_K 2048

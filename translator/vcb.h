@@ -43,6 +43,7 @@ typedef struct {
     uint64_t tlb_entry;      /* its entries                                              */
     uint64_t tlb_space;      /* current space tag                                        */
     uint64_t fs_base, gs_base; /* in 32-bit code VCB_SEG_ODD, unless it is data of 4 GiB    */
+    uint64_t kernel_gs_base;   /* behind them as its MSR is behind theirs                */
     uint64_t jc_key;         /* added to a rip: tag of the jump cache                    */
     uint64_t jc_mask;        /* pext mask that makes the jump cache's index              */
     uint64_t swap_tmp;       /* swapgs, half done: the other base                          */
@@ -62,13 +63,25 @@ typedef struct {
     uint8_t watch_user;      /* not 0: who returns to user mode goes to the dispatcher (direct/) */
     const uint32_t *requests; /* &CpuState.requests                                       */
     uint64_t sys_flags;      /* all other flags but the arithmetic ones                   */
-    uint64_t kernel_gs_base;
     uint64_t tsc_offset;
     uint64_t kernel_tlb[2][3]; /* for stac and clac: tlb_mask, _entry, _space of both classes */
     TransCpu *tc;
     uint64_t page_mask;      /* GUEST_PAGE_MASK                                           */
     uint32_t n_announced;    /* bytes written to `announced` so far, modulo 2^32          */
     uint32_t n_taken;        /* ... of which so many were looked at                      */
+
+    /* For syscall and sysret in the code cache. */
+    uint64_t user_tlb[3];      /* as kernel_tlb, of TLB_USER                             */
+    uint64_t key_kernel;       /* jc_key of 64-bit code at CPL 0 with nothing odd in RFLAGS */
+    uint64_t key_user;         /* ... at CPL 3                                           */
+    uint64_t syscall_rip;      /* LSTAR                                                  */
+    uint64_t syscall_slot;     /* its index in the jump cache                            */
+    uint64_t syscall_tag;      /* ... and tag, which none has while syscall needs C      */
+    uint64_t syscall_keep;     /* arithmetic flags that syscall leaves: lahf/seto image  */
+    uint64_t syscall_keep_if;  /* for vif likewise: 0 or 2                               */
+    uint64_t n_syscalls;       /* made without C, to be counted                          */
+    uint8_t crossed;           /* CROSSED_*: what loaded CS and SS last                  */
+    CpuState *cpu;             /* for sequences, which touch only what is not kept here  */
     uint64_t jc_ntag[JC_SIZE] __attribute__((aligned(64))); /* minus (rip + key); 0 never matches                     */
     uint64_t jc_code[JC_SIZE]; /* host address of the block                              */
     uint64_t jc_warm[JC_SIZE]; /* ... for those who have borrowed BLOCK_WARM_USUAL        */
@@ -114,6 +127,17 @@ _Static_assert(offsetof(VectorState, k) == VEC_K && offsetof(VectorState, fx) ==
                offsetof(VectorState, mxcsr) == VEC_MXCSR, "vcb-offsets.h: VectorState");
 VCB_ASSERT(n_announced, VCB_N_ANNOUNCED);
 VCB_ASSERT(announced, VCB_ANNOUNCED);
+VCB_ASSERT(user_tlb, VCB_USER_TLB);
+VCB_ASSERT(key_kernel, VCB_KEY_KERNEL);
+VCB_ASSERT(key_user, VCB_KEY_USER);
+VCB_ASSERT(syscall_rip, VCB_SYSCALL_RIP);
+VCB_ASSERT(syscall_slot, VCB_SYSCALL_SLOT);
+VCB_ASSERT(syscall_tag, VCB_SYSCALL_TAG);
+VCB_ASSERT(syscall_keep, VCB_SYSCALL_KEEP);
+VCB_ASSERT(syscall_keep_if, VCB_SYSCALL_KEEP_IF);
+VCB_ASSERT(n_syscalls, VCB_N_SYSCALLS);
+VCB_ASSERT(crossed, VCB_CROSSED);
+VCB_ASSERT(cpu, VCB_CPU);
 VCB_ASSERT(jc_ntag, VCB_JC_NTAG);
 VCB_ASSERT(jc_code, VCB_JC_CODE);
 VCB_ASSERT(jc_warm, VCB_JC_WARM);
@@ -131,7 +155,11 @@ enum { SITE_SLOW = 0, SITE_EXIT = 1, SITE_KICK = 2, SITE_OTHER = 3 };
 enum {
     SITE_ENTRY = 0,      /* a kick met us on the way in: vcb.resume was not reached            */
     SITE_VEC = 1,        /* a block's prologue wants vector state in the host; rcx borrowed    */
+    SITE_ARRIVED = 2,    /* a kick met us at the end of a transition; the guest is at vcb.rip  */
 };
+
+/* Vcb.crossed: CS and SS are the CpuState's; or as the last syscall or sysret left them. */
+enum { CROSSED_NOT, CROSSED_SYSCALL, CROSSED_SYSRET };
 
 static inline uint32_t site_make(uint32_t block_id, unsigned index, unsigned kind)
 {

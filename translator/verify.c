@@ -20,8 +20,8 @@ bool verify_recreate(TransCpu *tc, const void *context)
     const uint8_t *pc = (const uint8_t *)(uintptr_t)g[REG_RIP];
     Block *b = cache_find_host(tc->cache, pc);
 
-    if (b == NULL) {
-        return false;
+    if (b == NULL || (block_mark_at(b, (uint32_t)(pc - b->code))->bits & MARK_TRANSIT) != 0) {
+        return false; /* a kick would wait */
     }
     for (unsigned r = 0; r < GPR_COUNT; r++) {
         tc->vcb->host[r] = (uint64_t)g[greg_of[r]];

@@ -297,6 +297,36 @@ static bool note_order(Frame *f)
     return true;
 }
 
+/* An IPI to oneself within a system call, whose return lets it in. */
+enum { MSR_STAR = 0xc0000081, MSR_LSTAR = 0xc0000082, MSR_FMASK = 0xc0000084 };
+extern u8 ipi_target[], user_ipi[], user_ipi_after[];
+__asm__(".pushsection .text\n"
+        "ipi_target: movl $0xfee00300, %r8d; movl $0x40041, (%r8); sysretq\n"
+        "user_ipi: movq %rdi, %r12; 1: syscall; user_ipi_after: decq %r12; jnz 1b; int $0x80\n"
+        ".popsection\n");
+static word wrong_places;
+
+static bool behind_the_syscall(Frame *f)
+{
+    wrong_places += f->ip != USER(user_ipi_after) || (f->cs & 3) != 3 || (f->flags & FLAG_IF) == 0;
+    return apic_hook(f);
+}
+
+static void sysret_lets_a_pending_interrupt_in(void)
+{
+    apic_init();
+    trap_hook[VEC_IPI] = behind_the_syscall;
+    count[VEC_IPI] = wrong_places = 0;
+    wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_SCE);
+    wrmsr(MSR_STAR, (u64)0x18 << 48 | (u64)SEL_KCODE << 32);
+    wrmsr(MSR_LSTAR, (u64)ipi_target);
+    wrmsr(MSR_FMASK, FLAG_IF);
+    EXPECT_EQ(TRY(enter_user(USER(user_ipi), 100, FLAG_IF)), VECTOR_USER_EXIT);
+    EXPECT_EQ(count[VEC_IPI], 100);
+    EXPECT_EQ(wrong_places, 0);
+    wrmsr(MSR_EFER, rdmsr(MSR_EFER) & ~(u64)EFER_SCE);
+}
+
 static void the_highest_vector_comes_first(void)
 {
     apic_init();
@@ -446,6 +476,7 @@ const GuestTest guest_tests[] = {
     {"apic_timer_periodic", apic_timer_periodic},
     {"apic_timer_by_tsc_deadline", apic_timer_by_tsc_deadline},
     {"self_ipis_obey_if_and_priority", self_ipis_obey_if_and_priority},
+    {"sysret_lets_a_pending_interrupt_in", sysret_lets_a_pending_interrupt_in},
     {"the_highest_vector_comes_first", the_highest_vector_comes_first},
     {"nmi_ignores_if_and_waits_for_iret", nmi_ignores_if_and_waits_for_iret},
     {"nmis_do_not_nest", nmis_do_not_nest},

@@ -48,6 +48,148 @@ static void syscall_clears_only_the_masked_flags(void)
     EXPECT_EQ(trap.frame.di & 0x41, FLAG_ZF);
 }
 
+/* Often enough to be translated: carry set in user code, rdi times. */
+extern u8 hot_target[], user_hot[], user_hot_next[], tf_target[];
+ASM_BLOCK("hot_target: adcq $0, %r13; incq %rbx; pushfq; popq %r15; movl %cs, %eax; movl %ss, %edx; sysretq;"
+          "user_hot: movq %rdi, %r12; xorl %ebx, %ebx; xorl %r13d, %r13d; xorl %r14d, %r14d;"
+          "1: stc; syscall; adcq $0, %r14; user_hot_next: decq %r12; jnz 1b; int $0x80;"
+          "tf_target: orq $0x100, %r11; sysretq;");
+
+enum { HOT = 100 };
+
+static void many_syscalls(word flags, word kernel_flags)
+{
+    EXPECT_EQ(TRY(enter_user(USER(user_hot), HOT, flags)), VECTOR_USER_EXIT);
+    EXPECT_EQ(trap.frame.bx, HOT);
+    EXPECT_EQ(trap.frame.r13, 0);       /* CF is masked     */
+    EXPECT_EQ(trap.frame.r14, HOT);     /* ... and restored */
+    EXPECT_EQ(trap.frame.r15 & (FLAG_AC | FLAG_IF), kernel_flags);
+    EXPECT_EQ(trap.frame.r11 & (FLAG_AC | FLAG_IF | FLAG_CF), flags | FLAG_CF);
+    EXPECT_EQ(trap.frame.flags & (FLAG_AC | FLAG_IF), flags);
+    EXPECT_EQ(trap.frame.cx, USER(user_hot_next) - 4);
+    EXPECT_EQ(trap.frame.ax, SEL_KCODE);
+    EXPECT_EQ(trap.frame.dx, SEL_KDATA);
+    EXPECT_EQ(trap.frame.cs, SEL_UCODE64);
+    EXPECT_EQ(trap.frame.ss, SEL_UDATA);
+}
+
+static void syscalls_many_times(void)
+{
+    syscall_setup(hot_target);
+    for (unsigned i = 0; i < 2; i++) {
+        many_syscalls(FLAG_IF, FLAG_IF);
+        many_syscalls(0, 0);
+        many_syscalls(FLAG_AC | FLAG_IF, FLAG_AC | FLAG_IF);
+        wrmsr(MSR_FMASK, FLAG_CF | FLAG_DF | FLAG_IF | FLAG_AC);
+        many_syscalls(FLAG_IF, 0);
+        many_syscalls(FLAG_AC | FLAG_IF, 0);
+        wrmsr(MSR_FMASK, FLAG_CF | FLAG_DF);
+    }
+    wrmsr(MSR_EFER, rdmsr(MSR_EFER) & ~(u64)EFER_SCE);
+    EXPECT_EQ(TRY(enter_user(USER(user_hot), HOT, 0)), VECTOR_UD);
+    EXPECT_EQ(trap.frame.bx, 0);
+}
+
+static void sysret_single_steps(void)
+{
+    syscall_setup(tf_target);
+    for (unsigned i = 0; i < 10; i++) {
+        EXPECT_EQ(TRY(enter_user(USER(user_hot), HOT, 0)), VECTOR_DB);
+        EXPECT_EQ(trap.frame.ip, USER(user_hot_next) - 4);
+        EXPECT_EQ(trap.frame.cs, SEL_UCODE64);
+    }
+}
+
+/* LSTAR moves while its old place is known; and the page it is on is written. */
+static void syscall_follows_lstar(void)
+{
+    for (unsigned i = 0; i < 6; i++) {
+        syscall_setup(hot_target);
+        many_syscalls(0, 0);
+        wrmsr(MSR_LSTAR, (u64)syscall_target);
+        EXPECT_EQ(TRY(enter_user(USER(user_hot), 20, 0)), VECTOR_USER_EXIT);
+        EXPECT_EQ(trap.frame.bx, 0);
+        EXPECT_EQ(trap.frame.r14, 20);
+    }
+}
+
+/* -- The same many times -------------------------------------------------------------------------------- */
+
+static bool verw(u16 selector)
+{
+    bool zf;
+
+    __asm__ volatile("verw %1; setz %0" : "=q"(zf) : "m"(selector) : "cc");
+    return zf;
+}
+
+static void verw_many_times(void)
+{
+    for (unsigned i = 0; i < 20; i++) {
+        EXPECT(verw(SEL_KDATA));
+        EXPECT(!verw(SEL_KDATA | 3));
+        EXPECT(verw(SEL_UDATA));
+        EXPECT(!verw(SEL_KCODE));
+        EXPECT(!verw(0));
+        EXPECT(!verw(3));
+        EXPECT(!verw(SEL_TSS));
+        EXPECT(!verw(sizeof gdt));
+        EXPECT(!verw(0xfff8));
+        EXPECT(!verw(0xc)); /* there is no LDT */
+    }
+    gdt_set(SEL_SPARE, 0, 0xfffff, 0xc09200);
+    for (unsigned i = 0; i < 20; i++) {
+        EXPECT(verw(SEL_SPARE));
+    }
+    gdt_set(SEL_SPARE, 0, 0xfffff, 0xc09000); /* not writable now */
+    EXPECT(!verw(SEL_SPARE));
+}
+
+static void bases_many_times(void)
+{
+    for (u64 i = 0; i < 50; i++) {
+        u64 fs = 0x123456780000 | i, gs = 0xffff800000000000 + i, kgs = i * 0x111111111;
+        wrmsr(MSR_FS_BASE, fs);
+        wrmsr(MSR_GS_BASE, gs);
+        wrmsr(MSR_KERNEL_GS_BASE, kgs);
+        EXPECT_EQ(rdmsr(MSR_FS_BASE), fs);
+        EXPECT_EQ(rdmsr(MSR_GS_BASE), gs);
+        EXPECT_EQ(rdmsr(MSR_KERNEL_GS_BASE), kgs);
+        __asm__ volatile("swapgs");
+        EXPECT_EQ(rdmsr(MSR_GS_BASE), kgs);
+    }
+    wrmsr(MSR_FS_BASE, 0);
+    wrmsr(MSR_GS_BASE, 0);
+    wrmsr(MSR_KERNEL_GS_BASE, 0);
+}
+
+static void control_registers_many_times(void)
+{
+    word cr0 = read_cr0(), cr3 = read_cr3(), cr4 = read_cr4();
+    u32 aux, lo, hi;
+
+    for (word i = 0; i < 50; i++) {
+        write_cr2(i);
+        EXPECT_EQ(read_cr2(), i);
+        write_cr0(cr0 ^ CR0_TS);
+        EXPECT_EQ(read_cr0(), cr0 ^ CR0_TS);
+        __asm__ volatile("clts");
+        EXPECT_EQ(read_cr0(), cr0 & ~(word)CR0_TS);
+        write_cr0(cr0);
+        write_cr3(cr3);
+        EXPECT_EQ(read_cr3(), cr3);
+        EXPECT_EQ(read_cr4(), cr4);
+        invlpg(i << 12);
+        if (cpu_has(0x80000001, 0, 3, 27)) {
+            wrmsr(0xc0000103, 7 + i);
+            __asm__ volatile("rdtscp" : "=c"(aux), "=a"(lo), "=d"(hi));
+            EXPECT_EQ(aux, 7 + i);
+        }
+    }
+}
+
+/* -- syscall, sysenter, other modes ------------------------------------------------------------------------- */
+
 static void sysret_to_compatibility_mode(void)
 {
     syscall_setup(sysret32_target);
@@ -112,7 +254,12 @@ static void fsgsbase_instructions(void)
 
 static void bases_must_be_canonical(void)
 {
-    EXPECT_TRAP(TRY(wrmsr(MSR_GS_BASE, 0x0000800000000000)), VECTOR_GP, 0);
+    for (unsigned i = 0; i < 10; i++) {
+        wrmsr(MSR_GS_BASE, i);
+        EXPECT_TRAP(TRY(wrmsr(MSR_GS_BASE, 0x0000800000000000)), VECTOR_GP, 0);
+        EXPECT_EQ(rdmsr(MSR_GS_BASE), i);
+    }
+    wrmsr(MSR_GS_BASE, 0);
     EXPECT_TRAP(TRY(wrmsr(MSR_KERNEL_GS_BASE, 0x0000800000000000)), VECTOR_GP, 0);
     EXPECT_TRAP(TRY(wrmsr(MSR_LSTAR, 0x0000800000000000)), VECTOR_GP, 0);
     if (cpu_has(7, 0, 1, 0)) {
@@ -465,6 +612,12 @@ static void tsd_keeps_the_time_from_ring_3(void)
 const GuestTest guest_tests[] = {
     {"syscall_and_sysret", syscall_and_sysret},
     {"syscall_clears_only_the_masked_flags", syscall_clears_only_the_masked_flags},
+    {"syscalls_many_times", syscalls_many_times},
+    {"sysret_single_steps", sysret_single_steps},
+    {"syscall_follows_lstar", syscall_follows_lstar},
+    {"verw_many_times", verw_many_times},
+    {"bases_many_times", bases_many_times},
+    {"control_registers_many_times", control_registers_many_times},
     {"sysret_to_compatibility_mode", sysret_to_compatibility_mode},
     {"sysenter_and_sysexit", sysenter_and_sysexit},
     {"swapgs_exchanges_with_the_kernel_base", swapgs_exchanges_with_the_kernel_base},
