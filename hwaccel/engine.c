@@ -155,13 +155,15 @@ static void set_inside(KvmCpu *k, bool inside)
 static int enter(KvmCpu *k)
 {
     KvmVm *vm = k->vm;
+    bool closed = false;
     int r = -EINTR;
 
     __atomic_store_n(&k->run->immediate_exit, 0, __ATOMIC_SEQ_CST);
     set_inside(k, true);
     if (!wants_attention(k)) {
         pthread_rwlock_rdlock(&vm->running);
-        if (!__atomic_load_n(&vm->changing, __ATOMIC_SEQ_CST)) {
+        closed = __atomic_load_n(&vm->changing, __ATOMIC_SEQ_CST);
+        if (!closed) {
             uint64_t t0 = __rdtsc();
             k->unfinished = false;
             r = vm->ops->request(vm->ops, k->fd, KVM_RUN, 0);
@@ -170,6 +172,10 @@ static int enter(KvmCpu *k)
         pthread_rwlock_unlock(&vm->running);
     }
     set_inside(k, false);
+    if (closed) {              /* instead of trying again and again */
+        pthread_mutex_lock(&vm->gate);
+        pthread_mutex_unlock(&vm->gate);
+    }
     return r;
 }
 

@@ -151,6 +151,7 @@ static bool follow_map(KvmVm *vm, GError **error)
 
 static void stop_cpus(KvmVm *vm)
 {
+    pthread_mutex_lock(&vm->gate);
     __atomic_store_n(&vm->changing, true, __ATOMIC_SEQ_CST); /* before the kicks: kvm_enter() */
     for (unsigned i = 0; i < vm->cpus->len; i++) {
         kvm_cpu_kick(g_ptr_array_index(vm->cpus, i));
@@ -162,6 +163,7 @@ static void let_cpus_go(KvmVm *vm)
 {
     __atomic_store_n(&vm->changing, false, __ATOMIC_SEQ_CST);
     pthread_rwlock_unlock(&vm->running);
+    pthread_mutex_unlock(&vm->gate);
 }
 
 static void note_problem(KvmVm *vm, GError *error)
@@ -354,6 +356,7 @@ static void free_vm(KvmVm *vm)
     }
     kvm_host_close(vm->host);
     pthread_rwlock_destroy(&vm->running);
+    pthread_mutex_destroy(&vm->gate);
     g_array_free(vm->slots, TRUE);
     g_ptr_array_free(vm->cpus, TRUE);
     g_free(vm->problem);
@@ -382,6 +385,7 @@ KvmVm *kvm_vm_get(const KvmOps *ops, PhysMem *mem, bool apics, GError **error)
     vm->slots = g_array_new(FALSE, TRUE, sizeof(KvmSlot));
     vm->cpus = g_ptr_array_new();
     init_running(&vm->running);
+    pthread_mutex_init(&vm->gate, NULL);
     vm->holder = kvm_apic_holder;
     vm->holder.arg = vm;
     if (!build(vm, apics, error)) {

@@ -38,6 +38,7 @@ typedef struct KvmVm {
     GPtrArray *cpus;           /* KvmCpu*, in order of attachment; machine lock     */
     pthread_rwlock_t running;
     bool changing;             /* somebody waits for `running`: do not enter (atomic) */
+    pthread_mutex_t gate;      /* held meanwhile, for those who would enter to wait at */
     char *problem;             /* the map could not be followed: why; else NULL     */
 } KvmVm;
 
