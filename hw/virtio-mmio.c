@@ -219,7 +219,7 @@ static void mmio_destroy(Device *d)
 }
 
 static const DeviceWindow mmio_windows[] = {
-    {"virtio-mmio", WINDOW_MMIO, VIRTIO_MMIO_LEN, {mmio_read, mmio_write, 4}},
+    {"virtio-mmio", WINDOW_MMIO, VIRTIO_MMIO_LEN, {mmio_read, mmio_write, 4, .bells = {.off = REG_QUEUE_NOTIFY, .count = 4, .by_value = true}}},
 };
 
 static const DeviceClass mmio_class = {

@@ -393,7 +393,8 @@ static void virtio_pci_destroy(Device *d)
 static const DeviceWindow windows[] = {
     [WINDOW_LEGACY] = {"virtio-legacy", WINDOW_PORT, LEGACY_LEN, {legacy_read, legacy_write, 4}},
     [WINDOW_MODERN] = {"virtio-modern", WINDOW_MMIO, N_AREAS * AREA_LEN,
-                       {modern_read, modern_write, 4}},
+                       {modern_read, modern_write, 4,
+                        .bells = {.off = AREA_NOTIFY * AREA_LEN, .step = NOTIFY_STEP, .count = 4}}},
 };
 
 static const DeviceClass virtio_pci_class = {

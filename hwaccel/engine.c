@@ -9,6 +9,7 @@
 #include "hwaccel/engine.h"
 
 #include "hwaccel/apic.h"
+#include "hwaccel/bells.h"
 #include "softmmu/base/bits.h"
 
 #include <errno.h>
@@ -342,10 +343,14 @@ static bool wants_apics(const CpuState *cpu)
 bool kvm_attach(CpuState *cpu, const KvmOps *ops, GError **error)
 {
     KvmVm *vm = interp_engine.attach(cpu, error) ? kvm_vm_get(ops, cpu->mem, wants_apics(cpu), error) : NULL;
+    const KvmConfig *config = cpu->engine_config;
     KvmCpu *k;
 
     if (vm == NULL) {
         return false;
+    }
+    if (vm->refs == 1 && config != NULL && config->ioeventfd) {
+        kvm_bells_init(vm, config->context);
     }
     k = g_new0(KvmCpu, 1);
     k->cpu = cpu;
@@ -382,15 +387,21 @@ void kvm_detach(CpuState *cpu)
 
 static void engine_gather(CpuState *cpu)
 {
-    if (cpu->engine_data != NULL) {
-        kvm_apics_bring(cpu->engine_data);
+    KvmCpu *k = cpu->engine_data;
+
+    if (k != NULL) {
+        kvm_apics_bring(k);
+        kvm_bells_rest(k->vm, true);
     }
 }
 
 static void engine_scatter(CpuState *cpu)
 {
-    if (cpu->engine_data != NULL) {
-        kvm_apics_take(cpu->engine_data);
+    KvmCpu *k = cpu->engine_data;
+
+    if (k != NULL) {
+        kvm_apics_take(k);
+        kvm_bells_rest(k->vm, false);
     }
 }
 
@@ -466,6 +477,12 @@ static void engine_stats(const CpuState *cpu, GString *out)
                            "slots\n", (double)k->guest_ticks * us / 1e6, k->interpreted, k->vm->slots->len);
     g_string_append_printf(out, "  local APICs: %s%s%s\n", k->vm->apics ? "the kernel's" : "the machine's",
                            k->vm->no_apics != NULL ? ", since " : "", k->vm->no_apics != NULL ? k->vm->no_apics : "");
+    if (k->vm->bells != NULL || k->vm->no_bells != NULL) {
+        g_string_append_printf(out, "  doorbells: %u, rung %" G_GUINT64_FORMAT " times%s%s\n",
+                               k->vm->bells != NULL ? k->vm->bells->len : 0, k->vm->rings,
+                               k->vm->no_bells != NULL ? "; not all: " : "",
+                               k->vm->no_bells != NULL ? k->vm->no_bells : "");
+    }
     for (unsigned i = 0; i < KVM_ROW_COUNT; i++) {
         if (k->exits[i].n != 0) {
             g_string_append_printf(out, "  exit: %-34s %12" G_GUINT64_FORMAT "  %8.2f us each\n", exit_names[i],

@@ -53,6 +53,7 @@ static void ask_extensions(KvmHost *h)
     h->stats_fd = extension(h, KVM_CAP_BINARY_STATS_FD) > 0;
     h->guest_debug = extension(h, KVM_CAP_SET_GUEST_DEBUG) > 0;
     h->emulation_exits = extension(h, KVM_CAP_EXIT_ON_EMULATION_FAILURE) > 0;
+    h->ioeventfd = extension(h, KVM_CAP_IOEVENTFD) > 0 && extension(h, KVM_CAP_IOEVENTFD_ANY_LENGTH) > 0;
     h->split_irqchip = extension(h, KVM_CAP_SPLIT_IRQCHIP) > 0 && extension(h, KVM_CAP_SIGNAL_MSI) > 0 &&
                        extension(h, KVM_CAP_IRQ_ROUTING) > 0 && extension(h, KVM_CAP_MP_STATE) > 0;
     h->xsave_size = (size_t)extension(h, KVM_CAP_XSAVE2);

@@ -2,6 +2,7 @@
 #include "hwaccel/vm.h"
 
 #include "hwaccel/apic.h"
+#include "hwaccel/bells.h"
 #include "softmmu/base/bits.h"
 
 #include <string.h>
@@ -185,6 +186,7 @@ static void map_changed(void *arg)
         note_problem(vm, error);
     }
     let_cpus_go(vm);
+    kvm_bells_follow(vm);
 }
 
 static int smallest_slot(const KvmVm *vm)
@@ -361,6 +363,7 @@ static void free_vm(KvmVm *vm)
     g_ptr_array_free(vm->cpus, TRUE);
     g_free(vm->problem);
     g_free(vm->no_apics);
+    g_free(vm->no_bells);
     g_free(vm);
 }
 
@@ -403,6 +406,7 @@ void kvm_vm_put(KvmVm *vm)
     if (--vm->refs > 0) {
         return;
     }
+    kvm_bells_clear(vm);
     kvm_vm_collect_dirty(vm);
     phys_mem_unlisten(vm->mem, map_changed, vm);
     vm->mem->vm = NULL;

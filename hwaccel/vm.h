@@ -39,6 +39,11 @@ typedef struct KvmVm {
     pthread_rwlock_t running;
     bool changing;             /* somebody waits for `running`: do not enter (atomic) */
     pthread_mutex_t gate;      /* held meanwhile, for those who would enter to wait at */
+    GMainContext *context;     /* of the I/O thread, for the bells; borrowed        */
+    GPtrArray *bells;          /* bells.c; NULL: none are wanted                    */
+    bool bells_rest;
+    uint64_t rings;            /* of the bells                                      */
+    char *no_bells;            /* a bell was wanted and cannot be had: why; or NULL */
     char *problem;             /* the map could not be followed: why; else NULL     */
 } KvmVm;
 

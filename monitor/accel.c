@@ -16,8 +16,10 @@
 static bool attach_one(Machine *m, CpuState *cpu, const EngineClass *engine, GError **error)
 {
     cpu->engine = engine;
+    m->kvm = m->config->kvm;
+    m->kvm.context = m->context;
     cpu->engine_config = engine == &translate_engine ? (const void *)&m->config->translate
-                         : engine == &kvm_engine     ? (const void *)&m->config->kvm
+                         : engine == &kvm_engine     ? (const void *)&m->kvm
                                                      : NULL;
     /* every engine falls back on the interpreter */
     return interp_engine.attach(cpu, error) && engine->attach(cpu, error);

@@ -16,6 +16,7 @@
 #include "hw/chardev.h"
 #include "hw/device.h"
 #include "hw/irq.h"
+#include "hwaccel/engine.h"
 #include "pv/pv.h"
 #include "softmmu/base/clock.h"
 #include "softmmu/base/timer.h"
@@ -97,6 +98,7 @@ struct Machine {
     unsigned n_cpus;
     Pv *pv;                   /* NULL: no CPUs                                           */
     GMainContext *context;
+    KvmConfig kvm;             /* what the engine kvm takes */
     GPtrArray *devices;       /* Device*, owned, in order of creation (= reset order)   */
     GPtrArray *chardevs;      /* BackEndChardev*, owned (monitor/back-ends.h)            */
     GPtrArray *blocks;        /* BackEndBlock*, owned                                    */

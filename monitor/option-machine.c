@@ -155,11 +155,13 @@ ConfigResult option_accel(MachineConfig *c, const OptUse *use, GError **error)
         static const char *const irqchips[] = {"off", "split", NULL};
 
         if (opt_list_wants_help(l) && !names(list, &translate_engine)) {
-            printf("kvm options:\n  %-26s where the local APICs are emulated: here, or in the host's kernel [off]\n",
-                   "kernel-irqchip=off|split");
+            printf("kvm options:\n  %-26s where the local APICs are emulated: here, or in the host's kernel [off]\n"
+                   "  %-26s devices' doorbells are rung without an exit [off]\n", "kernel-irqchip=off|split",
+                   "ioeventfd=off|on");
             return CONFIG_DONE;
         }
-        if (!opt_take_choice(l, "kernel-irqchip", irqchips, &c->kvm.irqchip, error)) {
+        if (!opt_take_choice(l, "kernel-irqchip", irqchips, &c->kvm.irqchip, error) ||
+            !opt_take_flag(l, "ioeventfd", &c->kvm.ioeventfd, error)) {
             return CONFIG_FAILED;
         }
     }

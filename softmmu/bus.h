@@ -9,12 +9,23 @@
 #ifndef SOFTMMU_BUS_H
 #define SOFTMMU_BUS_H
 
+#include <stdbool.h>
 #include <stdint.h>
+
+/*
+ * Doorbells: writes that tell no more than that they happened.  They may be carried out later, by another thread,
+ * several as one.  Bell i < count is a write of whatever to off + i * step, or, by_value, a write of i, 4 bytes, to off.
+ */
+typedef struct {
+    uint32_t off, step, count;
+    bool by_value;
+} BusBells;
 
 typedef struct {
     uint64_t (*read)(void *arg, uint64_t off, unsigned size);
     void (*write)(void *arg, uint64_t off, unsigned size, uint64_t val);
     uint8_t max_size;        /* widest access the device takes whole: 1, 2, 4 or 8 */
+    BusBells bells;          /* of a memory window; count 0: none */
 } BusOps;
 
 /* Split as promised above and call `ops`.  size 1..8, off + size inside the window. */

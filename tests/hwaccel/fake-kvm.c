@@ -119,6 +119,24 @@ static int device_attr(FakeKvm *f, const struct kvm_device_attr *a, bool set)
     return 0;
 }
 
+static int ioeventfd(FakeKvm *f, const struct kvm_ioeventfd *e)
+{
+    if ((e->flags & KVM_IOEVENTFD_FLAG_DEASSIGN) == 0) {
+        if (f->n_bells == G_N_ELEMENTS(f->bell)) {
+            return -ENOSPC;
+        }
+        f->bell[f->n_bells++] = *e;
+        return 0;
+    }
+    for (unsigned i = 0; i < f->n_bells; i++) {
+        if (f->bell[i].addr == e->addr && f->bell[i].fd == e->fd && f->bell[i].datamatch == e->datamatch) {
+            f->bell[i] = f->bell[--f->n_bells];
+            return 0;
+        }
+    }
+    return -ENOENT;
+}
+
 #define COPY_OUT(field) (memcpy((void *)arg, &f->field, sizeof f->field), 0)
 #define COPY_IN(field) (memcpy(&f->field, (void *)arg, sizeof f->field), 0)
 
@@ -182,6 +200,7 @@ static int answer(FakeKvm *f, unsigned long request, uintptr_t arg)
     case KVM_ENABLE_CAP:
         f->split |= ((struct kvm_enable_cap *)arg)->cap == KVM_CAP_SPLIT_IRQCHIP;
         return 0;
+    case KVM_IOEVENTFD: return ioeventfd(f, (struct kvm_ioeventfd *)arg);
     case KVM_X86_SET_MSR_FILTER: case KVM_SET_TSS_ADDR: case KVM_SET_IDENTITY_MAP_ADDR:
     case KVM_SET_CPUID2: case KVM_GET_DIRTY_LOG:
         return 0;

@@ -42,6 +42,8 @@ struct FakeKvm {
     struct kvm_mp_state mp_state;
     struct kvm_msi last_msi;
     unsigned msis, routes;     /* messages sent; pins routed, as last set */
+    struct kvm_ioeventfd bell[16]; /* n_bells of them are assigned */
+    unsigned n_bells;
     bool split;                /* the local APICs are the kernel's        */
     unsigned interrupts, nmis;
     uint32_t last_interrupt;

@@ -179,6 +179,128 @@ START_TEST(a_kvm_without_such_apics_leaves_them_to_the_machine)
 }
 END_TEST
 
+/* -- Doorbells --------------------------------------------------------------------------------------------- */
+
+typedef struct {
+    unsigned n;
+    uint64_t off, val;
+    unsigned size;
+} Rung;
+
+static void take_ring(void *arg, uint64_t off, unsigned size, uint64_t val)
+{
+    Rung *r = arg;
+
+    *r = (Rung){r->n + 1, off, val, size};
+}
+
+static uint64_t nothing_to_read(void *arg, uint64_t off, unsigned size)
+{
+    return 0;
+}
+
+static const BusOps bell_ops = {nothing_to_read, take_ring, 4, .bells = {.off = 0x100, .step = 4, .count = 2}};
+static const BusOps value_ops = {nothing_to_read, take_ring, 4, .bells = {.off = 0x50, .count = 2, .by_value = true}};
+
+/* As the kernel does when the guest writes there. */
+static void ring_bell(FakeKvm *f, uint64_t addr, uint64_t value)
+{
+    const uint64_t one = 1;
+
+    for (unsigned i = 0; i < f->n_bells; i++) {
+        const struct kvm_ioeventfd *e = &f->bell[i];
+        if (e->addr == addr && ((e->flags & KVM_IOEVENTFD_FLAG_DATAMATCH) == 0 || e->datamatch == value)) {
+            ck_assert_int_eq(write(e->fd, &one, sizeof one), sizeof one);
+            return;
+        }
+    }
+    ck_abort_msg("no bell at %#llx", (unsigned long long)addr);
+}
+
+static void dispatch(Bed *b, GMainContext *context)
+{
+    lock_take(&b->g.lock);
+    while (g_main_context_iteration(context, FALSE)) {
+    }
+    lock_release(&b->g.lock);
+}
+
+START_TEST(doorbells_ring_without_an_exit)
+{
+    g_autoptr(GMainContext) context = g_main_context_new();
+    const KvmConfig config = {.ioeventfd = true, .context = context};
+    Rung a = {0}, v = {0};
+    PhysRegion *r;
+    Bed b;
+
+    bed_init(&b, GUEST_LONG64);
+    lock_take(&b.g.lock);
+    r = phys_region_mmio(b.g.mem, 0x10000000, 0x1000, &bell_ops, &a, 1, "a");
+    phys_region_mmio(b.g.mem, 0x20000000, 0x1000, &value_ops, &v, 1, "v");
+    lock_release(&b.g.lock);
+    b.g.cpu->engine_config = &config;
+    bed_attach(&b);
+    ck_assert_uint_eq(b.f.n_bells, 4);
+    kvm_engine.scatter(b.g.cpu);
+    ring_bell(&b.f, 0x10000104, 7);
+    dispatch(&b, context);
+    ck_assert(a.n == 1 && a.off == 0x104);
+    ring_bell(&b.f, 0x20000050, 1);
+    ring_bell(&b.f, 0x20000050, 1);
+    dispatch(&b, context);
+    ck_assert(v.n == 1 && v.off == 0x50 && v.val == 1 && v.size == 4);
+
+    lock_take(&b.g.lock);
+    phys_region_move(b.g.mem, r, 0x11000000);       /* a BAR moves */
+    lock_release(&b.g.lock);
+    ck_assert_uint_eq(b.f.n_bells, 4);
+    ring_bell(&b.f, 0x11000100, 0);
+    dispatch(&b, context);
+    ck_assert(a.n == 2 && a.off == 0x100);
+
+    kvm_engine.gather(b.g.cpu);                     /* at rest */
+    ring_bell(&b.f, 0x11000100, 0);
+    dispatch(&b, context);
+    ck_assert_uint_eq(a.n, 2);
+    kvm_engine.scatter(b.g.cpu);
+    dispatch(&b, context);
+    ck_assert_uint_eq(a.n, 3);
+    ring_bell(&b.f, 0x11000100, 0);                 /* not lost when the engine goes */
+    lock_take(&b.g.lock);
+    kvm_detach(b.g.cpu);
+    lock_release(&b.g.lock);
+    ck_assert_uint_eq(a.n, 4);
+    ck_assert_uint_eq(b.f.n_bells, 0);
+    bed_clear(&b);
+}
+END_TEST
+
+/* 0: KVM has none; 1: it refuses the first. */
+START_TEST(where_there_are_no_doorbells_writes_exit)
+{
+    g_autoptr(GMainContext) context = g_main_context_new();
+    g_autoptr(GString) said = g_string_new(NULL);
+    const KvmConfig config = {.ioeventfd = true, .context = context};
+    Rung a = {0};
+    Bed b;
+
+    bed_init(&b, GUEST_LONG64);
+    lock_take(&b.g.lock);
+    phys_region_mmio(b.g.mem, 0x10000000, 0x1000, &bell_ops, &a, 1, "a");
+    lock_release(&b.g.lock);
+    b.g.cpu->engine_config = &config;
+    b.f.absent = _i == 0 ? KVM_CAP_IOEVENTFD_ANY_LENGTH : -1;
+    b.f.n_bells = _i == 1 ? G_N_ELEMENTS(b.f.bell) - 1 : 0;
+    bed_attach(&b);
+    kvm_engine.print_stats(b.g.cpu, said);
+    ck_assert_msg(strstr(said->str, _i == 0 ? "doorbells: 0, rung 0 times; not all: the host's KVM"
+                                            : "doorbells: 1, rung 0 times; not all: No space") != NULL, "%s", said->str);
+    ck_assert_int_eq(bed_run(&b), CPU_EXIT_HALT);
+    b.f.n_bells -= _i == 1 ? G_N_ELEMENTS(b.f.bell) - 1 : 0;
+    bed_clear(&b);
+}
+END_TEST
+
 /* -- Failures ----------------------------------------------------------------------------------------- */
 
 /* One port access, then a halt. */
@@ -931,6 +1053,8 @@ Suite *test_suite(void)
 
     tcase_set_timeout(c, 60);
     tcase_add_loop_test(c, each_request_may_fail, 0, 6);
+    tcase_add_test(c, doorbells_ring_without_an_exit);
+    tcase_add_loop_test(c, where_there_are_no_doorbells_writes_exit, 0, 2);
     tcase_add_test(c, the_local_apics_may_be_the_kernels);
     tcase_add_loop_test(c, a_kvm_without_such_apics_leaves_them_to_the_machine, 0, 4);
     tcase_add_loop_test(c, opening_explains_what_to_do, 0, 5);

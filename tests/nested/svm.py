@@ -103,27 +103,29 @@ if has nanobench; then
 fi
 linux() {
     echo "== $name"
-    timeout 900 ./metaphrase -accel ${3:-kvm} -smp $1 -m 220 -display none -no-reboot -serial mon:stdio -kernel vmlinuz -initrd initrd.gz \
-        -append "console=ttyS0 quiet metaphrase.run=inner" -d stats $2 2>&1
+    smp=$1 accel=$2; shift 2
+    timeout 900 ./metaphrase -accel $accel -smp $smp -m 220 -display none -no-reboot -serial mon:stdio -kernel vmlinuz -initrd initrd.gz \
+        -append "console=ttyS0 quiet metaphrase.run=inner" -d stats "$@" 2>&1
     echo "== status $?"
 }
-has linux1 && { name=linux1; linux 1 </dev/null; }
+has linux1 && { name=linux1; linux 1 kvm </dev/null; }
 has apics && {                 # the local APICs in the kernel
     for name in interrupts smp; do
         name=$name-apics
         mp -accel kvm,kernel-irqchip=split -m 64 -smp 2 -kernel ${name%-apics}.elf -serial stdio $exit_device </dev/null
     done
-    name=linux3; linux 2 "" kvm,kernel-irqchip=split </dev/null
+    name=linux3; linux 2 kvm,kernel-irqchip=split,ioeventfd=on -device virtio-rng-pci </dev/null
 }
 if has linux2; then            # its engine changes while it boots and works
     name=linux2
     { while :; do for e in translate kvm interpret kvm; do sleep 8; printf '\001caccel-set %s\n\001c' $e || exit; done; done; } |
-        linux 2
+        linux 2 kvm
 fi
 """
 
 INNER = """#!/bin/sh
 cat /sys/devices/system/cpu/online
+[ ! -e /dev/hwrng ] || echo "random $(dd if=/dev/hwrng bs=64 count=4 2>/dev/null | wc -c)"
 for n in 1 2; do seq 1 2000 | sha256sum & done; wait
 dmesg | grep -i -E "hypervisor detected|kvm-clock: using|WARNING|BUG" | cut -c1-100
 """
@@ -303,7 +305,10 @@ def main(metaphrase, guests, *parts):
         for name in ("interrupts", "smp"):
             judge_guest(text, f"{name}-apics", {(f"{name}-apics", t) for g, t in deviations() if g == name})
         judge_linux(text, 3)
-        check("local APICs: the kernel's" in section(text, "linux3"), "linux3: the local APICs are not the kernel's")
+        said = section(text, "linux3")
+        check("local APICs: the kernel's" in said, "linux3: the local APICs are not the kernel's")
+        check("random 256" in said and re.search(r"doorbells: [1-9]\d*, rung [1-9]\d* times$", said, re.M),
+              f"linux3: no doorbell was rung: {re.findall('random.*|doorbells.*', said)}")
     for n in (1, 2):
         if f"linux{n}" in parts:
             judge_linux(text, n)
