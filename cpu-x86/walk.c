@@ -333,16 +333,43 @@ unsigned cpu_walk_peek(CpuState *cpu, GuestLin lin, TlbClass c, GuestPhys *phys,
     return rights_at_once(cpu, &w, c);
 }
 
-unsigned cpu_walk_peek_global(CpuState *cpu, GuestLin lin, GuestPhys *phys, unsigned *page_shift)
+/* Pages behind (step 1) or before (step -1) the one of `leaf` that continue it, at most max. */
+static unsigned continued(const uint64_t *entry, const Step *leaf, int64_t step, unsigned shift, unsigned max)
 {
+    /* all but what software may use, caching and XD, which is not for data */
+    const uint64_t compared = (BIT64(52) - BIT64(12)) | PTE_P | PTE_W | PTE_U | PTE_A | PTE_D | PTE_PS | PTE_G;
+    int64_t index = (int64_t)(leaf->addr & GUEST_PAGE_OFFSET_MASK) / 8;
+    unsigned n = 0;
+
+    while (n < max && (uint64_t)(index + step) < 512) {
+        uint64_t e = __atomic_load_n(&entry[index + step], __ATOMIC_RELAXED);
+        if (((e ^ (leaf->val + ((uint64_t)step << shift))) & compared) != 0) {
+            break;
+        }
+        n++;
+        step += step < 0 ? -1 : 1;
+    }
+    return n;
+}
+
+bool cpu_walk_extent(CpuState *cpu, GuestLin lin, unsigned max, WalkExtent *x)
+{
+    const uint64_t *table;
+    const Step *leaf;
     Walk w;
 
-    if (walk(cpu, lin.v, &w) != WALK_OK || !w.global || w.user) {
-        return 0;
+    if (walk(cpu, lin.v, &w) != WALK_OK || w.user || w.n_steps == 0 || w.step[w.n_steps - 1].size != 8) {
+        return false;
     }
-    *phys = guest_phys(w.phys & GUEST_PAGE_MASK);
-    *page_shift = w.page_shift;
-    return rights_at_once(cpu, &w, TLB_KERNEL);
+    leaf = &w.step[w.n_steps - 1];
+    table = phys_mem_host(cpu->mem, guest_phys(leaf->addr & GUEST_PAGE_MASK), GUEST_PAGE_SIZE, false);
+    *x = (WalkExtent){.phys = guest_phys(w.phys & GUEST_PAGE_MASK), .page_shift = w.page_shift,
+                      .rights = rights_at_once(cpu, &w, TLB_KERNEL), .global = w.global};
+    if (table != NULL) {
+        x->after = continued(table, leaf, 1, w.page_shift, max);
+        x->before = continued(table, leaf, -1, w.page_shift, max);
+    }
+    return x->rights != 0;
 }
 
 bool cpu_walk_ahead(CpuState *cpu, GuestLin lin)

@@ -15,9 +15,17 @@ void cpu_walk_fill(void *arg, GuestLin lin, TlbAccess a, TlbClass c);
 unsigned cpu_walk_peek(CpuState *cpu, GuestLin lin, TlbClass c, GuestPhys *phys,
                        unsigned *page_shift);
 
-/* The same for a supervisor's data access to a page that is global and a supervisor's (U/S clear); 0 for any
- * other. */
-unsigned cpu_walk_peek_global(CpuState *cpu, GuestLin lin, GuestPhys *phys, unsigned *page_shift);
+/* What a supervisor's data access to a supervisor's page (U/S clear) finds, in 4-level paging. */
+typedef struct {
+    GuestPhys phys;            /* of the 4 KiB page                                              */
+    unsigned page_shift, rights;
+    bool global;
+    unsigned before, after;    /* pages on both sides, in the same table, that continue it in every respect */
+} WalkExtent;
+
+/* As cpu_walk_peek(), for TLB_KERNEL; at most `max` pages are counted on each side.  False: no access without a
+ * change to the tables, or a user's page. */
+bool cpu_walk_extent(CpuState *cpu, GuestLin lin, unsigned max, WalkExtent *x);
 
 /*
  * Fill the TLB for a page that the guest will probably touch, as a processor may at any time (SDM vol. 3A,

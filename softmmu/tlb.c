@@ -274,6 +274,13 @@ static void announce(Tlb *t)
     }
 }
 
+static void tell(Tlb *t, TlbFlush what, GuestLin lin)
+{
+    if (t->on_flush != NULL) {
+        t->on_flush(t->on_flush_arg, what, lin);
+    }
+}
+
 /* A tag no entry carries yet; starts over, empty, when all are used up. */
 static void new_space(Tlb *t)
 {
@@ -315,6 +322,7 @@ void tlb_switch(Tlb *t, unsigned pcid, bool flush)
     t->pcid = (uint16_t)(pcid & 0xfff);
     if (flush || t->space_of[t->pcid] == 0) {
         new_space(t);
+        tell(t, TLB_FLUSH_LOCAL, guest_lin(0));
     } else {
         t->space = t->space_of[t->pcid];
     }
@@ -346,9 +354,7 @@ void tlb_flush_all(Tlb *t)
     t->n_flushes++;
     trace(tlb_flush, "all");
     new_space(t);
-    if (t->on_flush != NULL) {
-        t->on_flush(t->on_flush_arg, guest_lin(0), true);
-    }
+    tell(t, TLB_FLUSH_ALL, guest_lin(0));
 }
 
 void tlb_flush_nonglobal(Tlb *t)
@@ -359,6 +365,7 @@ void tlb_flush_nonglobal(Tlb *t)
     memset(t->space_of, 0, sizeof t->space_of);
     t->n_flushes++;
     new_space(t);
+    tell(t, TLB_FLUSH_LOCAL, guest_lin(0));
 }
 
 void tlb_flush_pcid(Tlb *t, unsigned pcid)
@@ -371,6 +378,7 @@ void tlb_flush_pcid(Tlb *t, unsigned pcid)
         drop_locals(t);
         new_space(t);
     }
+    tell(t, TLB_FLUSH_LOCAL, guest_lin(0));
 }
 
 /* Every fragment of large pages of at least 2^shift bytes that lies in the same 2^shift region. */
@@ -412,9 +420,7 @@ void tlb_flush_page(Tlb *t, GuestLin lin)
     if (large_seen(t, lin.v, true)) {
         drop_large(t, lin.v, 30);
     }
-    if (t->on_flush != NULL) {
-        t->on_flush(t->on_flush_arg, lin, false);
-    }
+    tell(t, TLB_FLUSH_PAGE, lin);
 }
 
 /* -- From other threads ----------------------------------------------------------------------- */

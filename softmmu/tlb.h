@@ -37,6 +37,12 @@ typedef enum {
 
 typedef enum { TLB_LOAD, TLB_STORE, TLB_FETCH } TlbAccess;
 
+typedef enum {
+    TLB_FLUSH_PAGE,
+    TLB_FLUSH_LOCAL,  /* entries that are not global, of some PCID */
+    TLB_FLUSH_ALL,
+} TlbFlush;
+
 typedef struct {
     uint64_t load, store, fetch; /* tag for each kind of access, or TLB_TAG_NONE       */
     uintptr_t addend;            /* host address = linear address + addend (mod 2^64)  */
@@ -110,8 +116,8 @@ typedef struct {
     GuestLin flushed[TLB_FLUSHED];
     void (*before_change)(void *arg); /* the owner is about to flush or to switch; may be NULL */
     void *before_change_arg;
-    /* The owner has flushed the page of `lin`, or everything, globals too; may be NULL. */
-    void (*on_flush)(void *arg, GuestLin lin, bool all);
+    /* The owner has flushed; `lin`: the page.  May be NULL. */
+    void (*on_flush)(void *arg, TlbFlush what, GuestLin lin);
     void *on_flush_arg;
 } Tlb;
 

@@ -117,7 +117,7 @@ static void insert_run(Window *w, unsigned at, const WindowRun *r)
 static bool continues(const WindowRun *a, const WindowRun *b)
 {
     return a->lin + a->len == b->lin && a->offset + a->len == b->offset &&
-           a->leaf_shift == b->leaf_shift && a->write == b->write;
+           a->leaf_shift == b->leaf_shift && a->write == b->write && a->global == b->global;
 }
 
 /* Insert, merged with its neighbours where it continues them. */
@@ -149,11 +149,12 @@ static void unmap_locked(Window *w, uint64_t lin, uint64_t last)
         drop(w, from, to - from + 1);
         remove_run(w, i);
         if (from > r.lin) {
-            insert_run(w, i, &(WindowRun){r.lin, from - r.lin, r.offset, r.leaf_shift, r.write});
+            insert_run(w, i, &(WindowRun){r.lin, from - r.lin, r.offset, r.leaf_shift, r.write, r.global});
             i++;
         }
         if (to < r_last) {
-            insert_run(w, i, &(WindowRun){to + 1, r_last - to, r.offset + (to + 1 - r.lin), r.leaf_shift, r.write});
+            insert_run(w, i, &(WindowRun){to + 1, r_last - to, r.offset + (to + 1 - r.lin), r.leaf_shift, r.write,
+                                          r.global});
             i++;
         }
     }

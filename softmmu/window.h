@@ -15,8 +15,8 @@
  * user address leads either out of canonical range or into the topmost D bytes.
  *
  * What is mapped are *runs*, linear pieces of guest-linear and of guest memory at once.  One mapping
- * serves all CPUs, so only global pages belong here, and a flush by any CPU counts for all; whoever maps
- * sees to both (translator/windows.c).  The rules for writes are those of the software TLB: a page is
+ * serves all CPUs, and so a flush by any CPU counts for all; whoever maps sees to that and to their
+ * agreement (translator/windows.c).  The rules for writes are those of the software TLB: a page is
  * mapped writable only while stores to it need no marking, and phys_mem_revoke_write() takes that away.
  *
  * Threads: all functions may be called by any thread; `lock` is taken inside (rank WORLD).
@@ -33,6 +33,7 @@ typedef struct {
     uint64_t offset;           /* of `lin`, in the memfd                                         */
     uint8_t leaf_shift;        /* size of the guest's pages: 12, 21 or 30                        */
     bool write;                /* the guest's tables allow stores, dirty bits set                */
+    bool global;               /* it outlives CR3 loads                                           */
 } WindowRun;
 
 typedef struct Window {

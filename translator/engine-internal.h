@@ -33,6 +33,8 @@ typedef struct {
     pthread_cond_t evicted;
 } TransShared;
 
+enum { WINDOW_FRESH, WINDOW_STALE_LOCAL, WINDOW_STALE_ALL };
+
 struct TransCpu {
     CpuState *cpu;
     TransShared *shared;
@@ -77,7 +79,7 @@ struct TransCpu {
     /* windows.c */
     struct WindowShare *windows; /* NULL: none                                           */
     bool window_ok;            /* this CPU's root table agrees with the window (atomic)  */
-    bool window_stale;         /* all was flushed: look again first                      */
+    uint8_t window_stale;      /* flushed: look again first                              */
     uint64_t window_cr3, window_generation; /* ... for which window_ok was found out     */
 
     /* verify.c: host instructions to go until a kick, traps until single-stepping is given up; a test's

@@ -19,8 +19,8 @@ const TransConfig trans_policy = {
     .window_faults = 4,
     /* Where one instruction is guilty its neighbours often are. */
     .window_cluster = 8,
-    /* With page-table isolation hardly any page is global. */
-    .window_private = 100,
+    /* Early boot goes through some sets of tables. */
+    .window_changes = 16,
     /* Kernels probe addresses that may not be mapped now and then; who looks for our memory probes millions. */
     .window_distrust = 256,
     .chain = true,

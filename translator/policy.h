@@ -21,7 +21,7 @@ typedef struct {
     bool window;                  /* kernel code uses the host's MMU                       */
     unsigned window_faults;       /* stores to pages of code that make an instruction guilty */
     unsigned window_cluster;      /* instructions interpreted on after such a fault        */
-    unsigned window_private;      /* faults on pages that are not global: off for good        */
+    unsigned window_changes;      /* root-table entries that change more often are not used   */
     unsigned window_distrust;     /* faults on what the guest has not mapped: off for good */
     bool chain;                   /* link blocks of a page directly                        */
     bool look_ahead;              /* flags that the next blocks overwrite are dead         */

@@ -20,10 +20,12 @@ struct WindowShare {
     Window *window;
     Lock lock;                 /* slots                                                            */
     uint64_t slots[SLOTS / 64]; /* in use                                                          */
+    uint64_t banned[SLOTS / 64]; /* tables disagree about them                                     */
+    uint8_t changes[SLOTS];    /* how often each was started over                                 */
     uint64_t entry[SLOTS];     /* what the root table says there                                   */
     uint64_t generation;       /* changes with the slots (atomic)                                  */
     const char *off;           /* why it is off for good, or NULL (atomic)                         */
-    uint64_t n_faults, n_mapped, n_user, n_unmapped, n_device, n_private, n_stores, n_refused, n_checks, n_dropped;
+    uint64_t n_faults, n_mapped, n_user, n_unmapped, n_device, n_stores, n_refused, n_checks, n_dropped;
 };
 
 /* -- Life ------------------------------------------------------------------------------------- */
@@ -86,17 +88,80 @@ static bool avoids_us(const WindowShare *ws, const CpuState *cpu)
     return root_entry(cpu, slot_of(at)) == 0 && root_entry(cpu, slot_of(at + WINDOW_PROGRAM)) == 0;
 }
 
-static bool agrees(const WindowShare *ws, const CpuState *cpu)
+static uint64_t slot_start(unsigned slot)
 {
+    return ~(BIT64(48) - 1) | (uint64_t)(SLOTS + slot) << SLOT_SHIFT;
+}
+
+static bool slot_is_empty(const WindowShare *ws, unsigned slot)
+{
+    WindowRun run;
+
+    return !window_next(ws->window, slot_start(slot), &run) || slot_of(run.lin) != slot;
+}
+
+/* Another CPU may be using the window, with the slots as they were (lock held). */
+static bool others_use_it(const TransCpu *tc)
+{
+    for (unsigned i = 0; i < tc->shared->cpus->len; i++) {
+        const TransCpu *other = g_ptr_array_index(tc->shared->cpus, i);
+        if (other != tc && __atomic_load_n(&other->window_ok, __ATOMIC_SEQ_CST)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* This CPU's root table says `e` in a slot in use, which is something else.  Start the slot over; but when that
+ * comes again and again it is each address space's own, and no longer used. */
+static void resettle(TransCpu *tc, unsigned slot, uint64_t e)
+{
+    WindowShare *ws = tc->windows;
+    uint64_t bit = BIT64(slot % 64);
+
+    lock_take(&ws->lock);
+    window_unmap(ws->window, slot_start(slot), BIT64(SLOT_SHIFT));
+    ws->entry[slot] = e;
+    if (others_use_it(tc) || ++ws->changes[slot] > tc->config->window_changes) {
+        ws->banned[slot / 64] |= bit;
+        __atomic_store_n(&ws->slots[slot / 64], ws->slots[slot / 64] & ~bit, __ATOMIC_SEQ_CST);
+    }
+    __atomic_add_fetch(&ws->generation, 1, __ATOMIC_SEQ_CST);
+    lock_release(&ws->lock);
+}
+
+/*
+ * Does the root table say what it said when the slots in use were taken?  Where one has nothing there at all it is
+ * that of user code under page-table isolation, or another system's: false.
+ */
+static bool agrees(TransCpu *tc)
+{
+    WindowShare *ws = tc->windows;
+    uint64_t differ[SLOTS / 64] = {0};
+
     for (unsigned i = 0; i < SLOTS / 64; i++) {
         for (uint64_t left = __atomic_load_n(&ws->slots[i], __ATOMIC_RELAXED); left != 0; left &= left - 1) {
             unsigned slot = i * 64 + (unsigned)__builtin_ctzll(left);
-            if (root_entry(cpu, slot) != __atomic_load_n(&ws->entry[slot], __ATOMIC_RELAXED)) {
+            uint64_t e = root_entry(tc->cpu, slot);
+            if (e == 0 && slot_is_empty(ws, slot)) { /* a region that has moved away */
+                lock_take(&ws->lock);
+                __atomic_store_n(&ws->slots[i], ws->slots[i] & ~(left & -left), __ATOMIC_SEQ_CST);
+                lock_release(&ws->lock);
+                continue;
+            }
+            if (e == 0) {
                 return false;
             }
+            differ[i] |= e != __atomic_load_n(&ws->entry[slot], __ATOMIC_RELAXED) ? left & -left : 0;
         }
     }
-    return avoids_us(ws, cpu);
+    for (unsigned i = 0; i < SLOTS / 64; i++) {
+        for (; differ[i] != 0; differ[i] &= differ[i] - 1) {
+            unsigned slot = i * 64 + (unsigned)__builtin_ctzll(differ[i]);
+            resettle(tc, slot, root_entry(tc->cpu, slot));
+        }
+    }
+    return avoids_us(ws, tc->cpu);
 }
 
 /* Take the slot of `lin` into use as this CPU's tables have it.  False: another CPU's have something else. */
@@ -104,10 +169,10 @@ static bool take_slot(TransCpu *tc, uint64_t lin)
 {
     WindowShare *ws = tc->windows;
     unsigned slot = slot_of(lin);
-    bool ok = true;
+    bool ok = (ws->banned[slot / 64] >> (slot % 64) & 1) == 0;
 
     lock_take(&ws->lock);
-    if ((ws->slots[slot / 64] >> (slot % 64) & 1) == 0) {
+    if (ok && (ws->slots[slot / 64] >> (slot % 64) & 1) == 0) {
         uint64_t e = root_entry(tc->cpu, slot);
         __atomic_store_n(&ws->entry[slot], e, __ATOMIC_RELAXED);
         __atomic_store_n(&ws->slots[slot / 64], ws->slots[slot / 64] | BIT64(slot % 64), __ATOMIC_SEQ_CST);
@@ -119,7 +184,7 @@ static bool take_slot(TransCpu *tc, uint64_t lin)
                 ok = ok && root_entry(other->cpu, slot) == e;
             }
         }
-        if (!ok || e == 0) {
+        if (!ok || e == 0) { /* to be seen again when they agree */
             __atomic_store_n(&ws->slots[slot / 64], ws->slots[slot / 64] & ~BIT64(slot % 64), __ATOMIC_SEQ_CST);
             ok = false;
         }
@@ -130,45 +195,45 @@ static bool take_slot(TransCpu *tc, uint64_t lin)
 
 /* -- Looking again ------------------------------------------------------------------------------- */
 
-typedef struct {
-    uint64_t lin, len, offset; /* of the leaf, as far as it lies in one range of RAM               */
-    uint8_t shift;
-    bool write;
-} Leaf;
-
-/* The guest's global supervisor page at `lin`, RAM behind it, as the tables are now. */
-static bool find_leaf(CpuState *cpu, uint64_t lin, Leaf *leaf)
+/* The guest's supervisor page at `lin`, RAM behind it, as the tables are now, with what continues it on both sides;
+ * at most max pages of each. */
+static bool find_run(CpuState *cpu, uint64_t lin, unsigned max, WindowRun *run)
 {
-    GuestPhys phys;
-    unsigned shift;
-    unsigned rights = cpu_walk_peek_global(cpu, guest_lin(lin), &phys, &shift);
-    uint64_t page = lin & GUEST_PAGE_MASK, start, end, before, behind;
+    uint64_t page = lin & GUEST_PAGE_MASK, size, before, behind, in_range;
+    WalkExtent x;
     PhysRange r;
 
-    if ((rights & TLB_R_READ) == 0) {
+    if (!cpu_walk_extent(cpu, guest_lin(lin), max, &x) || (cpu->mem->address_mask & x.phys.v) != x.phys.v) {
         return false;
     }
-    r = phys_mem_find(cpu->mem, phys);
-    if (r.kind != PHYS_RAM || (cpu->mem->address_mask & phys.v) != phys.v) {
+    r = phys_mem_find(cpu->mem, x.phys);
+    if (r.kind != PHYS_RAM) {
         return false;
     }
-    start = lin & ~(BIT64(shift) - 1);
-    end = start + (BIT64(shift) - 1);
-    before = MIN(page - start, phys.v - r.base);
-    behind = MIN(end - page + 1, r.len - (phys.v - r.base)) & GUEST_PAGE_MASK;
+    in_range = x.phys.v - r.base;
+    size = BIT64(x.page_shift);
+    before = MIN((page & (size - 1)) + x.before * size, in_range);
+    behind = MIN(size - (page & (size - 1)) + x.after * size, r.len - in_range) & GUEST_PAGE_MASK;
     if (behind == 0) {
         return false;
     }
-    *leaf = (Leaf){.lin = page - before, .len = before + behind, .offset = r.offset + (phys.v - r.base) - before,
-                   .shift = (uint8_t)shift, .write = (rights & TLB_R_WRITE) != 0};
+    *run = (WindowRun){.lin = page - before, .len = before + behind, .offset = r.offset + in_range - before,
+                       .leaf_shift = (uint8_t)x.page_shift, .write = (x.rights & TLB_R_WRITE) != 0,
+                       .global = x.global};
     return true;
 }
 
-/* Is the page at `lin` in `run` still what the tables say? */
-static bool is_still_so(CpuState *cpu, const WindowRun *run, uint64_t lin, Leaf *leaf)
+/* How far from `lin` on, at most to the end of `run`, is it still what the tables say?  0: not even there. */
+static uint64_t still_so(CpuState *cpu, const WindowRun *run, uint64_t lin, unsigned max)
 {
-    return find_leaf(cpu, lin, leaf) && leaf->shift == run->leaf_shift &&
-           leaf->offset + (lin - leaf->lin) == run->offset + (lin - run->lin) && (leaf->write || !run->write);
+    WindowRun now;
+
+    if (!find_run(cpu, lin, max, &now) || now.leaf_shift != run->leaf_shift ||
+        now.offset + (lin - now.lin) != run->offset + (lin - run->lin) || (run->write && !now.write) ||
+        (run->global && !now.global)) {
+        return 0;
+    }
+    return MIN(now.len - (lin - now.lin), run->len - (lin - run->lin));
 }
 
 /* Unmap of `run` the guest's page that holds `lin`, as large as it was. */
@@ -181,44 +246,39 @@ static void drop_leaf(TransCpu *tc, const WindowRun *run, uint64_t lin)
     tc->windows->n_dropped++;
 }
 
-/* All that is mapped, after a flush of everything. */
-static void look_again(TransCpu *tc)
+/* All that is mapped, after a flush of everything, or what of it is not global, after a lesser one. */
+static void look_again(TransCpu *tc, bool all)
 {
     WindowShare *ws = tc->windows;
     uint64_t lin = BIT64(63);
     WindowRun run;
 
-    while (window_next(ws->window, lin, &run)) {
-        uint64_t last = run.lin + (run.len - 1);
-        for (lin = run.lin;;) {
-            Leaf leaf = {0};
-            uint64_t leaf_last = MIN(lin | (BIT64(run.leaf_shift) - 1), last);
-            if (!is_still_so(tc->cpu, &run, lin, &leaf)) {
+    while (lin != 0 && window_next(ws->window, lin, &run)) {
+        uint64_t end = run.lin + run.len;
+        for (lin = run.lin; lin != end && (all || !run.global);) {
+            uint64_t good = still_so(tc->cpu, &run, lin, 512);
+            if (good == 0) {
                 drop_leaf(tc, &run, lin);
+                good = MIN((lin | (BIT64(run.leaf_shift) - 1)) + 1 - lin, end - lin);
             }
-            if (leaf_last == last) {
-                break;
-            }
-            lin = leaf_last + 1;
+            lin += good;
         }
         ws->n_checks++;
-        if (last == UINT64_MAX) {
-            break;
-        }
-        lin = last + 1;
+        lin = end;
     }
 }
 
-static void flushed(void *arg, GuestLin lin, bool all)
+static void flushed(void *arg, TlbFlush what, GuestLin lin)
 {
     TransCpu *tc = arg;
     WindowRun run;
-    Leaf leaf;
 
-    if (all) {
-        tc->window_stale = true;
+    if (what == TLB_FLUSH_ALL) {
+        tc->window_stale = WINDOW_STALE_ALL;
+    } else if (what == TLB_FLUSH_LOCAL) {
+        tc->window_stale = MAX(tc->window_stale, WINDOW_STALE_LOCAL);
     } else if ((int64_t)lin.v < 0 && window_find(tc->windows->window, lin.v, &run) &&
-               !is_still_so(tc->cpu, &run, lin.v, &leaf)) {
+               still_so(tc->cpu, &run, lin.v, 0) == 0) {
         if (vcb.tc != NULL) {
             trans_vec_spill();
         }
@@ -232,7 +292,7 @@ void windows_attach(TransCpu *tc)
     if (tc->windows != NULL) {
         tc->cpu->mmu.tlb.on_flush = flushed;
         tc->cpu->mmu.tlb.on_flush_arg = tc;
-        tc->window_stale = true;
+        tc->window_stale = WINDOW_STALE_ALL;
     }
 }
 
@@ -253,13 +313,14 @@ static bool check(TransCpu *tc)
     if (vcb.tc != NULL) {
         trans_vec_spill();
     }
-    if (tc->window_stale) {
-        tc->window_stale = false;
-        look_again(tc);
+    if (tc->window_stale != WINDOW_FRESH) {
+        bool all = tc->window_stale == WINDOW_STALE_ALL;
+        tc->window_stale = WINDOW_FRESH;
+        look_again(tc, all);
     }
     do {
         generation = __atomic_load_n(&ws->generation, __ATOMIC_SEQ_CST);
-        __atomic_store_n(&tc->window_ok, agrees(ws, tc->cpu), __ATOMIC_SEQ_CST);
+        __atomic_store_n(&tc->window_ok, agrees(tc), __ATOMIC_SEQ_CST);
     } while (generation != __atomic_load_n(&ws->generation, __ATOMIC_SEQ_CST));
     tc->window_cr3 = tc->cpu->cr3;
     tc->window_generation = generation;
@@ -276,7 +337,7 @@ bool windows_usable(TransCpu *tc)
         (cpu->dr[7] & 0xff) != 0 || cpu->n_watch != 0) {
         return false;
     }
-    if (likely(cpu->cr3 == tc->window_cr3 && !tc->window_stale &&
+    if (likely(cpu->cr3 == tc->window_cr3 && tc->window_stale == WINDOW_FRESH &&
                tc->window_generation == __atomic_load_n(&ws->generation, __ATOMIC_RELAXED))) {
         return tc->window_ok;
     }
@@ -285,51 +346,23 @@ bool windows_usable(TransCpu *tc)
 
 /* -- Faults ------------------------------------------------------------------------------------- */
 
-/* The run of leaves around `leaf` that continue it, some way. */
-static WindowRun make_run(CpuState *cpu, const Leaf *leaf)
-{
-    WindowRun run = {leaf->lin, leaf->len, leaf->offset, leaf->shift, leaf->write};
-    Leaf next;
-
-    for (unsigned n = 0; n < 32; n++) {
-        if (run.lin + run.len == 0 || !find_leaf(cpu, run.lin + run.len, &next) || next.shift != run.leaf_shift ||
-            next.write != run.write || next.lin != run.lin + run.len || next.offset != run.offset + run.len) {
-            break;
-        }
-        run.len += next.len;
-    }
-    for (unsigned n = 0; n < 32; n++) {
-        if (!find_leaf(cpu, run.lin - 1, &next) || next.shift != run.leaf_shift || next.write != run.write ||
-            next.lin + next.len != run.lin || next.offset + next.len != run.offset) {
-            break;
-        }
-        run.lin = next.lin;
-        run.offset = next.offset;
-        run.len += next.len;
-    }
-    return run;
-}
-
-/* The guest's access at `lin` is one that its tables allow, to global memory. */
-static WindowVerdict bring(TransCpu *tc, uint64_t lin, bool write, const Leaf *leaf)
+/* `run` is what the tables say around `lin`, where the guest may do its access. */
+static WindowVerdict bring(TransCpu *tc, uint64_t lin, bool write, const WindowRun *run)
 {
     WindowShare *ws = tc->windows;
-    WindowRun run;
+    WindowRun old;
 
-    if (window_find(ws->window, lin, &run)) {
-        bool same = leaf->shift == run.leaf_shift &&
-                    leaf->offset + (lin - leaf->lin) == run.offset + (lin - run.lin);
-        if (same && (!write || run.write)) {
+    if (window_find(ws->window, lin, &old)) {
+        if (still_so(tc->cpu, &old, lin, 0) != 0 && (!write || old.write)) {
             if (!write || window_refresh_store(ws->window, lin)) {
                 return WINDOW_RETRY;
             }
             ws->n_stores++;
             return WINDOW_STORE; /* a page of code, or traced */
         }
-        drop_leaf(tc, &run, lin);
+        drop_leaf(tc, &old, lin);
     }
-    run = make_run(tc->cpu, leaf);
-    if (!take_slot(tc, lin) || window_map(ws->window, &run, lin) != WINDOW_OK) {
+    if (!take_slot(tc, lin) || window_map(ws->window, run, lin) != WINDOW_OK) {
         ws->n_refused++;
         return WINDOW_GUILTY;
     }
@@ -344,45 +377,31 @@ static void switch_off(WindowShare *ws, const char *why)
     }
 }
 
-/* The access is allowed but not one for the window. */
-static WindowVerdict decline(TransCpu *tc, uint64_t lin)
-{
-    WindowShare *ws = tc->windows;
-    GuestPhys phys;
-    unsigned shift, rights = cpu_walk_peek(tc->cpu, guest_lin(lin), TLB_KERNEL, &phys, &shift);
-
-    if ((rights & TLB_R_READ) == 0 || phys_mem_find(tc->cpu->mem, phys).kind != PHYS_RAM) {
-        ws->n_device++;
-    } else if (++ws->n_private > tc->config->window_private && ws->n_private > 2 * ws->n_mapped) {
-        switch_off(ws, "the kernel's pages are not global");
-    }
-    return WINDOW_GUILTY;
-}
-
 WindowVerdict windows_fault(TransCpu *tc)
 {
     WindowShare *ws = tc->windows;
     CpuState *cpu = tc->cpu;
     uint64_t lin = tc->fault_addr - ws->window->base;
-    Leaf leaf;
+    WindowRun run;
 
     ws->n_faults++;
     if (!tc->fault_is_page || !window_reaches(ws->window, lin)) {
         ws->n_user++;
         return WINDOW_GUILTY; /* a user address, or no canonical one */
     }
-    if (!find_leaf(cpu, lin, &leaf) || (tc->fault_write && !leaf.write)) {
+    if (!find_run(cpu, lin, 64, &run) || (tc->fault_write && !run.write)) {
         if (!trans_fill(tc, lin, tc->fault_write ? TLB_STORE : TLB_LOAD)) {
             if (++ws->n_unmapped > tc->config->window_distrust) {
                 switch_off(ws, "the guest probed for what it has not mapped");
             }
             return WINDOW_INTERPRET; /* the guest's own fault */
         }
-        if (!find_leaf(cpu, lin, &leaf) || (tc->fault_write && !leaf.write)) {
-            return decline(tc, lin);
+        if (!find_run(cpu, lin, 64, &run) || (tc->fault_write && !run.write)) {
+            ws->n_device++;
+            return WINDOW_GUILTY; /* a user's page, too */
         }
     }
-    return bring(tc, lin, tc->fault_write, &leaf);
+    return bring(tc, lin, tc->fault_write, &run);
 }
 
 char *windows_report(const TransCpu *tc)
@@ -397,9 +416,8 @@ char *windows_report(const TransCpu *tc)
     return g_strdup_printf("  window: %s%s; %u runs, %" PRIu64 " mappings made, %" PRIu64 " unmapped, %" PRIu64
                            " pages protected, %" PRIu64 " made writable again, %" PRIu64 " overflows\n"
                            "  its faults: %" PRIu64 ", of which %" PRIu64 " mapped something, %" PRIu64
-                           " were of user addresses, %" PRIu64 " of devices, %" PRIu64 " of pages that are not global, %" PRIu64
-                           " of pages of code, %" PRIu64 " the guest's own, %" PRIu64 " refused\n",
+                           " were of user addresses, %" PRIu64 " of devices, %" PRIu64 " of pages of code, %" PRIu64 " the guest's own, %" PRIu64 " refused\n",
                            ws->off != NULL ? "off, " : "on", ws->off != NULL ? ws->off : "", w->n_runs, w->n_maps, w->n_unmaps,
                            w->n_revokes, w->n_refreshes, w->n_overflows, ws->n_faults, ws->n_mapped, ws->n_user,
-                           ws->n_device, ws->n_private, ws->n_stores, ws->n_unmapped, ws->n_refused);
+                           ws->n_device, ws->n_stores, ws->n_unmapped, ws->n_refused);
 }

@@ -6,11 +6,13 @@
  * as they are, through the host's MMU (class IDENT of compile-mem.c).  What is not mapped faults, and
  * windows_fault() says what it was.
  *
- * The window is one for all CPUs, so it may hold only what each CPU would find in its own tables:
- *   - global pages of supervisors, so that CR3 loads do not matter;
- *   - in slots of the root table (PML4) in which the tables of all CPUs that use the window agree; a CPU
- *     with other entries there (page-table isolation on the way in) runs without, until it loads CR3 again.
- * A flush of one page by any CPU, or of all, looks again at what is mapped and keeps what is still so.
+ * The window is one for all CPUs and address spaces, so it may hold only what each would find in its own
+ * tables: pages of supervisors in slots of the root table (PML4) in which all agree.  Who has nothing there
+ * (page-table isolation on the way in) runs without, until it loads CR3 again; slots that differ are each
+ * space's own, and are not used.
+ *
+ * A flush by any CPU looks again at what is mapped, as far as it goes (one page, all that is not global, or
+ * all), and keeps what is still so: a TLB that is flushed and filled again at once.
  */
 #ifndef TRANSLATOR_WINDOWS_H
 #define TRANSLATOR_WINDOWS_H

@@ -21,7 +21,7 @@ static inline OracleGuest *oracle_engine_guest(void)
     config = trans_policy;
     config.translate_at = 1;
     if (ORACLE_KERNEL) {       /* cases are full of faults */
-        config.window_distrust = config.window_private = UINT32_MAX;
+        config.window_distrust = UINT32_MAX;
     }
     return oracle_guest_new(&translate_engine, &config);
 }
