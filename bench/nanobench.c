@@ -21,6 +21,7 @@ typedef struct {
     gboolean list;
     char *image, *native;      /* the programs */
     double *guest_khz;         /* rate of the TSC, by column; 0: unknown */
+    GString **exits;           /* what exits a KVM column had, by column */
     GPtrArray *columns;
     BenchTable *table;
 } Nanobench;
@@ -83,6 +84,11 @@ static bool parse(Nanobench *n, int argc, char **argv, GError **error)
 
 /* -- Runs ------------------------------------------------------------------------------------------ */
 
+static bool is_kvm(const BenchColumn *c)
+{
+    return c->kind == COLUMN_ENGINE && g_str_has_prefix(c->name, "kvm");
+}
+
 static GPtrArray *command_line(void *arg, guint column, const char *skip)
 {
     const Nanobench *n = arg;
@@ -95,6 +101,9 @@ static GPtrArray *command_line(void *arg, guint column, const char *skip)
         bench_append(argv, "-m", "64", "-kernel", n->image, "-display", "none", "-serial", "stdio", "-monitor",
                      "none", "-no-reboot", "-device", "isa-debug-exit,iobase=0xf4,iosize=4", "-smp", NULL);
         bench_append_take(argv, g_strdup_printf("%d", n->smp));
+        if (is_kvm(c)) {           /* what it cost in exits, behind the guest's own lines */
+            bench_append(argv, "-d", "stats", "-D", "/dev/stdout", NULL);
+        }
         bench_append(argv, "-append", NULL);
     }
     bench_append_take(argv, g_strdup_printf("samples=%d cycles=%d%s%s%s%s", n->samples, n->cycles,
@@ -116,10 +125,53 @@ static double host_tsc_khz(void)
     return (double)(__builtin_ia32_rdtsc() - begin) * 1000 / (double)MAX(took_us, 1);
 }
 
+/* "  exit: port access      12      0.40 us each", of the first CPU; the last run counts. */
+static void take_exit(GString *exits, const char *line)
+{
+    g_autofree char *name = g_strndup(line, MIN(strlen(line), 34));
+    const char *count = line + strlen(name);
+
+    while (*count == ' ') {
+        count++;
+    }
+    g_string_append_printf(exits, "%s%s %.*s", exits->len > 0 ? ", " : "", g_strchomp(name),
+                           (int)strcspn(count, " "), count);
+}
+
+static void take_statistics(GString *exits, const char *line)
+{
+    if (g_str_has_prefix(line, "CPU 0:")) {
+        g_string_truncate(exits, 0);
+    } else if (g_str_has_prefix(line, "CPU ")) {
+        g_string_append(exits, "\n");
+    } else if (g_str_has_prefix(line, "  exit: ") && strchr(exits->str, '\n') == NULL) {
+        take_exit(exits, line + strlen("  exit: "));
+    }
+}
+
+static void tell_exits(const Nanobench *n)
+{
+    for (guint i = 0; i < n->columns->len; i++) {
+        BenchColumn *c = g_ptr_array_index(n->columns, i);
+        g_autofree char *note = g_steal_pointer(&c->note);
+
+        if (n->exits[i]->len > 0) {
+            c->note = g_strdup_printf("%s%sexits of CPU 0 in the last run: %.*s", note != NULL ? note : "",
+                                      note != NULL ? "; " : "", (int)strcspn(n->exits[i]->str, "\n"),
+                                      n->exits[i]->str);
+        } else {
+            c->note = g_steal_pointer(&note);
+        }
+        g_string_free(n->exits[i], TRUE);
+    }
+}
+
 static void take_line(void *arg, BenchRun *run, pid_t pid, const char *line)
 {
     const Nanobench *n = arg;
     double *least = &n->guest_khz[run->column];
+
+    take_statistics(n->exits[run->column], line);
 
     if (strcmp(line, "end") == 0 && run->tsc_khz > 0 && (*least == 0 || run->tsc_khz < *least)) {
         *least = run->tsc_khz;
@@ -191,8 +243,13 @@ static int measure(Nanobench *n, const BenchEngine *engines, size_t n_engines, G
     BenchMeasure m = {.table = n->table, .program = "nanobench", .repeat = n->repeat, .timeout_s = n->timeout_s,
                       .guest_status = GUEST_GOOD, .arg = n, .command = command_line, .line = take_line};
     n->guest_khz = g_new0(double, n->columns->len);
+    n->exits = g_new0(GString *, n->columns->len);
+    for (guint i = 0; i < n->columns->len; i++) {
+        n->exits[i] = g_string_new(NULL);
+    }
     bench_measure(&m);
     compare_clocks(n);
+    tell_exits(n);
     explain_holes(n);
     g_autofree char *options = g_strdup_printf("bits=%d smp=%d samples=%d cycles=%d repeat=%d", n->bits,
                                                n->smp, n->samples, n->cycles, n->repeat);
@@ -218,6 +275,7 @@ int bench_nanobench(int argc, char **argv, const BenchEngine *engines, size_t n_
     g_clear_pointer(&n.table, bench_table_free);
     g_clear_pointer(&n.columns, g_ptr_array_unref);
     g_free(n.guest_khz);
+    g_free(n.exits);
     g_free(n.image);
     g_free(n.native);
     g_free(n.only);

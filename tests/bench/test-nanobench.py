@@ -7,6 +7,7 @@ import csv
 import json
 import os
 import pathlib
+import re
 import stat
 import subprocess
 import sys
@@ -165,6 +166,17 @@ def bad_options():
         assert message in done.stderr and done.stderr.count("\n") == 1, (options, done.stderr)
 
 
+def kvm():
+    """Where /dev/kvm opens, its column says what exits it took; where KVM is partial, what it cannot do has no number."""
+    if not os.access("/dev/kvm", os.R_OK | os.W_OK):
+        sys.exit(77)
+    got, document, _ = rows(*SHORT, "--no-native", "--accel", "kvm", "--smp", "1", "--only", "in,callret")
+    assert got["in"]["kvm"]["median"] > got["callret"]["kvm"]["median"] > 1, got
+    note = document["columns"][0]["note"]
+    count = re.search(r"exits of CPU 0 in the last run: .*port access (\d+)", note)
+    assert count and int(count.group(1)) > 100, note
+
+
 def pvh():
     """The image without its Multiboot header boots by its PVH note, and gets its command line."""
     image = pathlib.Path(images, "nanobench64.elf").read_bytes()
@@ -185,7 +197,7 @@ cases = {
     "interpret-32": lambda: engine("interpret", "32", {"cr8wr", "swapgs", "cr3_pcid", "ctxsw_pcid"}),
     "translate-64": lambda: engine("translate", "64", VMI),
     "translate-32": lambda: engine("translate", "32", {"cr8wr", "swapgs", "cr3_pcid", "ctxsw_pcid"}),
-    "files": files, "failures": failures, "bad-options": bad_options, "pvh": pvh,
+    "files": files, "failures": failures, "bad-options": bad_options, "pvh": pvh, "kvm": kvm,
 }
 cases[sys.argv[3]]()
 print("ok")
