@@ -403,9 +403,10 @@ void tlb_flush_page(Tlb *t, GuestLin lin)
     log_item(MMU, "mmu: TLB flushed of page %016" PRIx64, lin.v);
     announce(t);
     t->flushed[t->n_page_flushes++ % TLB_FLUSHED] = lin;
-    if ((t->code_seen[bit / 64] >> (bit % 64) & 1) != 0 || large_seen(t, lin.v, false) ||
-        large_seen(t, lin.v, true)) {
+    if (large_seen(t, lin.v, false) || large_seen(t, lin.v, true)) {
         new_code_epoch(t);
+    } else if ((t->code_seen[bit / 64] >> (bit % 64) & 1) != 0) {
+        t->code_flushed[t->n_code_flushes++ % TLB_CODE_FLUSHED] = lin;
     }
     for (int c = 0; c < TLB_CLASS_COUNT; c++) {
         TlbTable *tt = &t->table[c];

@@ -70,7 +70,7 @@ enum {
 
 #define TLB_TAG_NONE UINT64_MAX
 #define TLB_NO_OFFSET UINT64_MAX
-enum { TLB_FLUSHED = 64 };
+enum { TLB_FLUSHED = 64, TLB_CODE_FLUSHED = 16 };
 #define TLB_SPACES 4095u /* 0xfff with the last page would be TLB_TAG_NONE */
 
 enum { TLB_LOCALS = 32 };   /* non-global entries of TLB_KERNEL that are dropped one by one */
@@ -102,9 +102,11 @@ typedef struct {
     uint64_t large_seen[2][64];  /* Bloom bits: 4 MiB and 1 GiB regions that hold fragments of
                                     large pages */
 
-    uint64_t code_epoch;         /* changes when a translation of some page noted by tlb_note_code()
-                                    was removed: caches keyed by (linear address, space) must be
-                                    dropped                                            */
+    /* For caches keyed by (linear address, space) of code on pages noted by tlb_note_code().  All must be
+     * dropped when code_epoch changes; the code on one page when n_code_flushes does, which counts such pages:
+     * the last TLB_CODE_FLUSHED are in code_flushed, at their number modulo that. */
+    uint64_t code_epoch, n_code_flushes;
+    GuestLin code_flushed[TLB_CODE_FLUSHED];
     uint64_t code_seen[64];      /* Bloom bits of those pages                          */
     uint64_t n_changes;          /* flushes and switches of all kinds                     */
     uint64_t n_fills, n_flushes, n_page_flushes, n_retags, n_revokes; /* statistics */

@@ -116,8 +116,7 @@ static bool is_canonical(uint64_t lin)
 
 /* -- The way to a block ----------------------------------------------------------------------- */
 
-/* The host's place of the code at rip, or NULL; the TLB is filled where that raises nothing. */
-static const uint8_t *code_at(TransCpu *tc, uint64_t rip)
+const uint8_t *trans_code_at(TransCpu *tc, uint64_t rip)
 {
     CpuState *cpu = tc->cpu;
     const uint8_t *p = tlb_hit(&cpu->mmu.tlb, cpu->tlb_class, rip, TLB_FETCH);
@@ -135,7 +134,7 @@ static const uint8_t *find_far(TransCpu *tc, uint64_t rip, uint32_t env)
     const FarEntry *f = far_slot(tc, rip);
 
     if (f->rip != rip || f->env != env || f->epoch != tc->far_epoch ||
-        __atomic_load_n(&tc->shared->evicting, __ATOMIC_ACQUIRE) || code_at(tc, rip) != f->guest) {
+        __atomic_load_n(&tc->shared->evicting, __ATOMIC_ACQUIRE) || trans_code_at(tc, rip) != f->guest) {
         return NULL;
     }
     tlb_note_code(&tc->cpu->mmu.tlb, tc->cpu->tlb_class, guest_lin(rip));

@@ -10,7 +10,7 @@
 #include "translator/front.h"
 #include "translator/vcb.h"
 
-enum { COLD_SLOTS = 1 << 14, FAR_SIZE = 1 << 15 };
+enum { COLD_SLOTS = 1 << 16, FAR_BITS = 17, FAR_SIZE = 1 << FAR_BITS };
 
 /* The jump cache's bigger brother, searched at the border.  It knows no address space: an entry is good where
  * rip leads to the same place of the guest's memory. */
@@ -45,13 +45,14 @@ struct TransCpu {
     bool inside;               /* may be in translated code or about to resume (atomic)  */
 
     uint32_t env;              /* as of the last state_to_host()                         */
-    uint32_t envs[8];          /* environments the jump cache knows, by number           */
+    uint32_t envs[16];          /* environments the jump cache knows, by number           */
     unsigned n_envs;
     uint32_t keys_env, keys_kernel, keys_space[2]; /* what the keys in the vCPU block are made of     */
     uint64_t keys_fmask;
     bool keys_plain;
     uint64_t secret[2];        /* random: the jump cache's keys come from it             */
     uint64_t seen_epoch;       /* Tlb.code_epoch the jump cache is valid for             */
+    uint64_t seen_code_flushes; /* Tlb.n_code_flushes                                    */
     uint64_t seen_evictions;
     uint64_t seen_changes;     /* Tlb.n_changes when the CPU last entered translated code */
     uint64_t enter_rip;        /* guest rip at vcb.resume, for a kick on the way in      */
@@ -102,7 +103,7 @@ struct TransCpu {
 
 static inline FarEntry *far_slot(TransCpu *tc, uint64_t rip)
 {
-    return &tc->far[rip * UINT64_C(0x9e3779b97f4a7c15) >> 49];
+    return &tc->far[rip * UINT64_C(0x9e3779b97f4a7c15) >> (64 - FAR_BITS)];
 }
 
 /* -- engine.c ---- */
@@ -126,6 +127,8 @@ void trans_accuse(TransCpu *tc, Block *b, unsigned insn, unsigned weight);
 
 /* Fill the TLB for `lin`.  False: the guest's fault is in cpu->exc. */
 bool trans_fill(TransCpu *tc, uint64_t lin, TlbAccess a);
+/* The host's place of the code at rip, or NULL; the TLB is filled where that raises nothing. */
+const uint8_t *trans_code_at(TransCpu *tc, uint64_t rip);
 
 /* -- state.c ---- */
 

@@ -184,13 +184,10 @@ void trans_accuse(TransCpu *tc, Block *b, unsigned insn, unsigned weight)
 /* Has the address at rip been visited often enough? */
 static bool is_warm(TransCpu *tc, uint64_t offset)
 {
-    uint8_t *visits = &tc->cold[(offset ^ offset >> 14) & (COLD_SLOTS - 1)];
+    uint8_t *visits = &tc->cold[(offset ^ offset >> 16) & (COLD_SLOTS - 1)];
 
-    if (*visits < tc->config->translate_at) {
-        ++*visits;
-        return *visits >= tc->config->translate_at;
-    }
-    return true;
+    *visits = (uint8_t)((*visits + 1u) % tc->config->translate_at); /* others share the place afterwards */
+    return *visits == 0;
 }
 
 /* The block at rip, made if it is time to; NULL: interpret.  Lock held. */
@@ -202,9 +199,6 @@ static Block *block_at_rip(TransCpu *tc)
     uint64_t offset;
     Block *b;
 
-    if (p == NULL) {
-        return NULL; /* the interpreter walks, or raises */
-    }
     offset = (uint64_t)(p - cpu->mem->base);
     if (stress_hit(STRESS_code_write)) {
         cache_kill_page(tc->cache, offset);
@@ -261,6 +255,9 @@ static bool find_way(TransCpu *tc)
     Block *b, *from = tc->link_block, *dead = tc->dead_block;
 
     tc->link_block = tc->dead_block = NULL;
+    if (trans_code_at(tc, tc->cpu->rip) == NULL) {
+        return false; /* the interpreter raises, or fetches from a device */
+    }
     lock_take(&tc->cache->lock);
     while (tc->shared->evicting) {
         pthread_cond_wait(&tc->shared->evicted, &tc->cache->lock.mutex);

@@ -201,14 +201,38 @@ static void keys_to_host(TransCpu *tc)
     tc->keys_fmask = cpu->msr_fmask;
 }
 
-static void jump_cache_clear(TransCpu *tc)
+static void forget_slots(TransCpu *tc, unsigned first, uint64_t n)
 {
-    uint64_t *at = tc->vcb->jc_ntag, n = JC_SIZE;
+    uint64_t *at = tc->vcb->jc_ntag + first;
 
     __asm__ volatile("rep stosq" : "+D"(at), "+c"(n) : "a"(0ull) : "memory"); /* memset() has vectors */
+}
+
+static void jump_cache_clear(TransCpu *tc)
+{
+    forget_slots(tc, 0, JC_SIZE);
     tc->far_epoch += tc->seen_evictions != tc->cache->evictions;
     tc->seen_epoch = tc->cpu->mmu.tlb.code_epoch;
     tc->seen_evictions = tc->cache->evictions;
+}
+
+/* Forget what Tlb says is no longer true. */
+static void jump_cache_update(TransCpu *tc)
+{
+    const Tlb *tlb = &tc->cpu->mmu.tlb;
+    uint64_t n = tlb->n_code_flushes - tc->seen_code_flushes;
+    unsigned size = tc->config->jump_cache, page_slots = MIN(GUEST_PAGE_SIZE / 2u, size);
+
+    if (tc->seen_epoch != tlb->code_epoch || tc->seen_evictions != tc->cache->evictions ||
+        n > TLB_CODE_FLUSHED) {
+        jump_cache_clear(tc);
+    } else {
+        for (uint64_t i = tc->seen_code_flushes; i != tlb->n_code_flushes; i++) {
+            uint64_t page = tlb->code_flushed[i % TLB_CODE_FLUSHED].v & GUEST_PAGE_MASK;
+            forget_slots(tc, (unsigned)(page >> 1) & (size - 1), page_slots);
+        }
+    }
+    tc->seen_code_flushes = tlb->n_code_flushes;
 }
 
 static void class_to_host(const Tlb *tlb, TlbClass c, uint64_t to[3])
@@ -267,16 +291,11 @@ void registers_to_host(TransCpu *tc)
 
 void state_to_host(TransCpu *tc)
 {
-    CpuState *cpu = tc->cpu;
-    const Tlb *tlb = &cpu->mmu.tlb;
-
     registers_to_host(tc);
     tlb_to_host(tc);
     system_to_host(tc);
     keys_to_host(tc);
-    if (tc->seen_epoch != tlb->code_epoch || tc->seen_evictions != tc->cache->evictions) {
-        jump_cache_clear(tc);
-    }
+    jump_cache_update(tc);
 }
 
 /* -- Environment ------------------------------------------------------------------------------ */

@@ -87,17 +87,23 @@ START_TEST(kernel_pages_outlive_switches_but_for_the_few_that_are_not_global)
 }
 END_TEST
 
-START_TEST(code_epochs_change_only_for_pages_with_noted_code)
+START_TEST(flushes_of_pages_with_noted_code_are_told)
 {
-    uint64_t epoch;
+    uint64_t epoch, n;
 
     insert(0x1000, 0x1000, RWX, true, 12);
     insert(0x2000, 0x2000, RWX, true, 12);
+    insert(0x40003000, 0x3000, RWX, true, 21);
     tlb_note_code(t, TLB_KERNEL, guest_lin(0x1000));
     epoch = t->code_epoch;
+    n = t->n_code_flushes;
     tlb_flush_page(t, guest_lin(0x2000));
-    ck_assert_uint_eq(t->code_epoch, epoch);
+    ck_assert_uint_eq(t->n_code_flushes, n);
     tlb_flush_page(t, guest_lin(0x1800));
+    ck_assert_uint_eq(t->n_code_flushes, n + 1);
+    ck_assert_uint_eq(t->code_flushed[n % TLB_CODE_FLUSHED].v, 0x1800);
+    ck_assert_uint_eq(t->code_epoch, epoch);
+    tlb_flush_page(t, guest_lin(0x40000000)); /* which other pages go with a large one? */
     ck_assert_uint_ne(t->code_epoch, epoch);
 }
 END_TEST
@@ -259,7 +265,7 @@ Suite *test_suite(void)
     tcase_add_test(c, the_last_page_of_the_address_space_misses_when_empty);
     tcase_add_test(c, returning_to_a_pcid_finds_its_entries_and_no_others);
     tcase_add_test(c, kernel_pages_outlive_switches_but_for_the_few_that_are_not_global);
-    tcase_add_test(c, code_epochs_change_only_for_pages_with_noted_code);
+    tcase_add_test(c, flushes_of_pages_with_noted_code_are_told);
     tcase_add_test(c, flushes_remove_what_the_manual_says_and_keep_the_rest);
     tcase_add_test(c, invlpg_removes_globals_and_every_piece_of_a_large_page);
     tcase_add_test(c, numbers_running_out_clear_everything);

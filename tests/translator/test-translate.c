@@ -61,7 +61,7 @@ static TransConfig config_number(unsigned i)
     switch (i) {
     case 1: c.chain = false; break;
     case 2: c.one_insn = true; break;
-    case 3: c.translate_at = 1; break;
+    case 3: c.translate_at = 3; break;
     case 4: c.jump_cache = 1; break;
     case 5: c.code_mib = 1; break;
     case 6: c.block_insns_max = 3; c.translate_at = 255; break;
