@@ -148,11 +148,13 @@ static void gen_cpu_load32(Gen *g, unsigned reg, size_t field)
 
 static void gen_read_cr(Gen *g, unsigned reg)
 {
+    void (*load)(Gen *g, unsigned reg, size_t field) = g->p->code32 ? gen_cpu_load32 : gen_cpu_load;
+
     switch (g->in->op[1].reg.value) {
-    case ZYDIS_REGISTER_CR0: gen_cpu_load(g, reg, offsetof(CpuState, cr0)); break;
-    case ZYDIS_REGISTER_CR2: gen_cpu_load(g, reg, offsetof(CpuState, cr2)); break;
-    case ZYDIS_REGISTER_CR3: gen_cpu_load(g, reg, offsetof(CpuState, cr3)); break;
-    case ZYDIS_REGISTER_CR4: gen_cpu_load(g, reg, offsetof(CpuState, cr4)); break;
+    case ZYDIS_REGISTER_CR0: load(g, reg, offsetof(CpuState, cr0)); break;
+    case ZYDIS_REGISTER_CR2: load(g, reg, offsetof(CpuState, cr2)); break;
+    case ZYDIS_REGISTER_CR3: load(g, reg, offsetof(CpuState, cr3)); break;
+    case ZYDIS_REGISTER_CR4: load(g, reg, offsetof(CpuState, cr4)); break;
     default: /* #UD */
         gen_slow_jmp(g, HELPER_SYSTEM);
         g->flags = FLAGS_IN_HOST;

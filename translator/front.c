@@ -485,7 +485,7 @@ static PlanClass class_of_exec(PlanInsn *in, uint32_t env)
         if (register_class(in, 1) != ZYDIS_REGCLASS_CONTROL) {
             return PLAN_INTERP;
         }
-        sequence = cpl0 && !code32 && in->op[1].reg.value != ZYDIS_REGISTER_CR8;
+        sequence = cpl0 && in->op[1].reg.value != ZYDIS_REGISTER_CR8;
         break;
     case ZYDIS_MNEMONIC_RDMSR: case ZYDIS_MNEMONIC_WRMSR:
         sequence = cpl0 && !code32;
