@@ -65,7 +65,7 @@ BlockCache *cache_new(PhysMem *mem, const TransConfig *config, GError **error)
     c->hash_mask = (1u << HASH_BITS) - 1;
     c->hash = g_new0(Block *, c->hash_mask + 1);
     c->page_head = g_new0(Block *, mem->size >> GUEST_PAGE_SHIFT);
-    c->guilty = g_hash_table_new(g_direct_hash, g_direct_equal);
+    c->guilty = g_hash_table_new_full(g_direct_hash, g_direct_equal, NULL, g_free);
     return c;
 }
 
@@ -332,19 +332,68 @@ static void stop_forwarding(BlockCache *c, Block *b)
 
 /* -- Guilt ------------------------------------------------------------------------------------ */
 
-unsigned cache_accuse(BlockCache *c, uint64_t at, unsigned weight)
+static Guilt *guilt_of(BlockCache *c, const Block *b, unsigned insn)
 {
-    gpointer key = GSIZE_TO_POINTER(at), n = g_hash_table_lookup(c->guilty, key);
+    uint64_t at = b->offset + b->insns[insn].guest_off;
+    Guilt *g = g_hash_table_lookup(c->guilty, GSIZE_TO_POINTER(at));
 
-    g_hash_table_insert(c->guilty, key, GUINT_TO_POINTER(GPOINTER_TO_UINT(n) + weight));
-    return GPOINTER_TO_UINT(n) + weight;
+    if (g == NULL) {
+        g = g_new0(Guilt, 1);
+        g->lin = b->lin + b->insns[insn].guest_off;
+        g_hash_table_insert(c->guilty, GSIZE_TO_POINTER(at), g);
+    }
+    return g;
+}
+
+void cache_accuse(BlockCache *c, Block *b, unsigned insn, unsigned weight)
+{
+    Guilt *g = guilt_of(c, b, insn);
+
+    g->faults++;
+    g->weight += weight;
+    if (g->weight >= c->config->window_faults && b->state == BLOCK_LIVE) {
+        g->convictions++;
+        c->n_convictions++;
+        cache_kill_block(c, b);
+    }
 }
 
 bool cache_is_guilty(const BlockCache *c, uint64_t at)
 {
-    gpointer n = g_hash_table_lookup(c->guilty, GSIZE_TO_POINTER(at));
+    const Guilt *g = g_hash_table_lookup(c->guilty, GSIZE_TO_POINTER(at));
 
-    return GPOINTER_TO_UINT(n) >= c->config->window_faults;
+    return g != NULL && g->weight >= c->config->window_faults;
+}
+
+/* Blocks with the instruction at memfd offset `at` die. */
+static void kill_blocks_with(BlockCache *c, uint64_t at)
+{
+    Block *next;
+
+    for (Block *b = c->page_head[at >> GUEST_PAGE_SHIFT]; b != NULL; b = next) {
+        next = b->page_next;
+        if (at - b->offset < b->guest_len) {
+            cache_kill_block(c, b);
+        }
+    }
+}
+
+void cache_forgive(BlockCache *c)
+{
+    GHashTableIter it;
+    gpointer at, value;
+
+    g_hash_table_iter_init(&it, c->guilty);
+    while (g_hash_table_iter_next(&it, &at, &value)) {
+        Guilt *g = value;
+        if (g->weight >= c->config->window_faults && g->convictions <= c->config->window_pardons) {
+            c->n_pardons++;
+            kill_blocks_with(c, GPOINTER_TO_SIZE(at));
+        }
+        if (g->convictions <= c->config->window_pardons) {
+            g->weight = 0;
+        }
+    }
 }
 
 void cache_kill_region(BlockCache *c, unsigned region)

@@ -135,6 +135,14 @@ struct Block {
     void *gdb_jit;             /* handle, or NULL                                                */
 };
 
+/* What an instruction did in the window. */
+typedef struct {
+    uint64_t lin;
+    uint32_t faults;
+    uint32_t weight;           /* since it was last innocent                                     */
+    uint16_t convictions;
+} Guilt;
+
 typedef struct {
     Lock lock;                 /* rank TRANSLATE */
     PhysMem *mem;
@@ -150,10 +158,11 @@ typedef struct {
     Block **hash;
     uint64_t hash_mask;
     Block **page_head;          /* by memfd page                                                 */
-    GHashTable *guilty;         /* place of an instruction -> what it did in the window           */
+    GHashTable *guilty;         /* memfd offset of an instruction -> Guilt                        */
     uint64_t evictions;         /* of regions                                                    */
     struct PerfMap *perf_map;   /* or NULL */
     struct GdbJit *gdb_jit;     /* or NULL */
+    uint64_t n_convictions, n_pardons;
     uint64_t n_blocks, n_dead, n_links, n_insns, n_host_bytes;
 } BlockCache;
 
@@ -189,8 +198,12 @@ void cache_kill_block(BlockCache *c, Block *b);
 /* `to`, LIVE, is what is now at the key of the dead b: who still comes to b goes on there. */
 void cache_forward(BlockCache *c, Block *b, Block *to);
 
-/* The instruction at memfd offset `at` did badly in the window, by `weight`; returns how much it has. */
-unsigned cache_accuse(BlockCache *c, uint64_t at, unsigned weight);
+/* Instruction number `insn` of b did badly in the window, by `weight`.  When that is enough it is guilty and b
+ * dies, to be translated anew. */
+void cache_accuse(BlockCache *c, Block *b, unsigned insn, unsigned weight);
+/* All who were not found guilty too often are innocent again, and their blocks die. */
+void cache_forgive(BlockCache *c);
+/* The instruction at memfd offset `at`. */
 bool cache_is_guilty(const BlockCache *c, uint64_t at);
 
 /* Make exit k of b jump straight to `to`; both LIVE. */

@@ -80,6 +80,7 @@ struct TransCpu {
     /* windows.c */
     struct WindowShare *windows; /* NULL: none                                           */
     bool window_ok;            /* this CPU's root table agrees with the window (atomic)  */
+    unsigned since_pardon;     /* passes of the dispatcher                               */
     uint8_t window_stale;      /* flushed: look again first                              */
     uint64_t window_cr3, window_generation; /* ... for which window_ok was found out     */
 

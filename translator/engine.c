@@ -174,10 +174,7 @@ static Block *make_block(TransCpu *tc, const uint8_t *code, uint64_t offset, uin
 void trans_accuse(TransCpu *tc, Block *b, unsigned insn, unsigned weight)
 {
     lock_take(&tc->cache->lock);
-    if (cache_accuse(tc->cache, b->offset + b->insns[insn].guest_off, weight) >= tc->config->window_faults &&
-        b->state == BLOCK_LIVE) {
-        cache_kill_block(tc->cache, b);
-    }
+    cache_accuse(tc->cache, b, insn, weight);
     lock_release(&tc->cache->lock);
 }
 
@@ -265,6 +262,10 @@ static bool find_way(TransCpu *tc)
     }
     tc->link_warm = from != NULL && tc->link_evictions == tc->cache->evictions
                         ? from->exit[tc->link_exit].warm : 0;
+    if (unlikely(++tc->since_pardon >= tc->config->window_pardon_every)) {
+        tc->since_pardon = 0;
+        cache_forgive(tc->cache);
+    }
     b = block_at_rip(tc);
     if ((from != NULL || dead != NULL) && tc->link_evictions != tc->cache->evictions) {
         from = dead = NULL; /* freed meanwhile */

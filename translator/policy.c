@@ -21,6 +21,9 @@ const TransConfig trans_policy = {
     .window_cluster = 8,
     /* Early boot goes through some sets of tables. */
     .window_changes = 16,
+    /* Drivers touch their devices with what copies memory later: seconds to minutes. */
+    .window_pardon_every = 1 << 17,
+    .window_pardons = 3,
     /* Kernels probe addresses that may not be mapped now and then; who looks for our memory probes millions. */
     .window_distrust = 256,
     .chain = true,

@@ -22,6 +22,8 @@ typedef struct {
     unsigned window_faults;       /* stores to pages of code that make an instruction guilty */
     unsigned window_cluster;      /* instructions interpreted on after such a fault        */
     unsigned window_changes;      /* root-table entries that change more often are not used   */
+    unsigned window_pardon_every; /* passes of the dispatcher after which the guilty try again */
+    unsigned window_pardons;      /* ... so many times                                       */
     unsigned window_distrust;     /* faults on what the guest has not mapped: off for good */
     bool chain;                   /* link blocks of a page directly                        */
     bool look_ahead;              /* flags that the next blocks overwrite are dead         */

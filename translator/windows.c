@@ -404,20 +404,59 @@ WindowVerdict windows_fault(TransCpu *tc)
     return bring(tc, lin, tc->fault_write, &run);
 }
 
+enum { GUILTIEST = 5 };
+
+static int by_faults(const void *a, const void *b)
+{
+    const Guilt *x = *(Guilt *const *)a, *y = *(Guilt *const *)b;
+
+    return x->faults < y->faults ? 1 : x->faults > y->faults ? -1 : 0;
+}
+
+static void report_guilty(const TransCpu *tc, GString *out)
+{
+    BlockCache *c = tc->cache;
+    GPtrArray *sites = g_ptr_array_new();
+    unsigned n_guilty = 0;
+    GHashTableIter it;
+    gpointer value;
+
+    lock_take(&c->lock);
+    g_hash_table_iter_init(&it, c->guilty);
+    while (g_hash_table_iter_next(&it, NULL, &value)) {
+        n_guilty += ((Guilt *)value)->weight >= c->config->window_faults;
+        g_ptr_array_add(sites, value);
+    }
+    qsort(sites->pdata, sites->len, sizeof *sites->pdata, by_faults);
+    g_string_append_printf(out, "  instructions not for it: %u, found out %" PRIu64 " times, tried again %" PRIu64
+                           " times; most faults at", n_guilty, c->n_convictions, c->n_pardons);
+    for (unsigned i = 0; i < MIN(sites->len, GUILTIEST); i++) {
+        const Guilt *g = g_ptr_array_index(sites, i);
+        g_string_append_printf(out, " %" PRIx64 " (%u)", g->lin, g->faults);
+    }
+    g_string_append(out, "\n");
+    lock_release(&c->lock);
+    g_ptr_array_free(sites, TRUE);
+}
+
 char *windows_report(const TransCpu *tc)
 {
     const WindowShare *ws = tc->windows;
     const Window *w = ws != NULL ? ws->window : NULL;
+    GString *out;
 
     if (ws == NULL) {
         return tc->shared->windows_why != NULL
                    ? g_strdup_printf("  window: none, %s\n", tc->shared->windows_why) : NULL;
     }
-    return g_strdup_printf("  window: %s%s; %u runs, %" PRIu64 " mappings made, %" PRIu64 " unmapped, %" PRIu64
+    out = g_string_new(NULL);
+    g_string_append_printf(out, "  window: %s%s; %u runs, %" PRIu64 " mappings made, %" PRIu64 " unmapped, %" PRIu64
                            " pages protected, %" PRIu64 " made writable again, %" PRIu64 " overflows\n"
                            "  its faults: %" PRIu64 ", of which %" PRIu64 " mapped something, %" PRIu64
                            " were of user addresses, %" PRIu64 " of devices, %" PRIu64 " of pages of code, %" PRIu64 " the guest's own, %" PRIu64 " refused\n",
                            ws->off != NULL ? "off, " : "on", ws->off != NULL ? ws->off : "", w->n_runs, w->n_maps, w->n_unmaps,
                            w->n_revokes, w->n_refreshes, w->n_overflows, ws->n_faults, ws->n_mapped, ws->n_user,
                            ws->n_device, ws->n_stores, ws->n_unmapped, ws->n_refused);
+    report_guilty(tc, out);
+    return g_string_free(out, FALSE);
 }
