@@ -233,6 +233,7 @@ static void gen_rebased_disp(Gen *g, unsigned base, int32_t disp)
     const uint8_t *bytes = g->p->bytes + g->in->off;
     unsigned rex = 0, at = 0, imm_at, mod;
 
+    gen_window_prefix(g);
     for (unsigned i = 0; i < zi->raw.prefix_count; i++) {
         uint8_t p = zi->raw.prefixes[i].value;
         if (!is_dropped_prefix(p)) {
@@ -349,14 +350,13 @@ static void gen_based(Gen *g, const ZydisDecodedOperand *m)
         emit_mov_ri(g->e, t, g->p->lin + g->in->off + g->in->len + (uint64_t)disp);
         emit_lea_sum(g->e, a, a, t);
         disp = 0;
-    }  else if (base != EMIT_NO_REG) {
-        emit_lea_sum(g->e, a, a, base);
+    } else if (base != EMIT_NO_REG) {
+        emit_lea_sum(g->e, a, base, a); /* rsp is no index */
     }
     if (index != EMIT_NO_REG) {
         emit_lea_full(g->e, a, a, index, scale, 0);
     }
     gen_flags_for_insn(g);
-    emit8(g->e, 0x65);
     gen_rebased_disp(g, a, (int32_t)disp);
 }
 

@@ -60,6 +60,11 @@ static inline OraclePlace oracle_engine_place(OracleRandom *r)
 static inline void oracle_engine_was_used(const OracleGuest *g, OracleMode mode, uint64_t cases)
 {
     ck_assert(!oracle_engine_translates(mode) || oracle_guest_translated(g) > 0);
+    for (unsigned i = 0; ORACLE_KERNEL && i < ORACLE_BAIT_LEN; i++) {
+        if (((const volatile uint8_t *)(uintptr_t)ORACLE_BAIT)[i] != ORACLE_BAIT_BYTE) {
+            ck_abort_msg("the guest wrote to the host's memory");
+        }
+    }
     if (oracle_guest_has_window(g)) {
         ck_assert_uint_ge(oracle_guest_window_maps(g), cases / 8);
     }

@@ -373,10 +373,10 @@ static uint64_t segment_base(const ZydisDecodedOperand *m)
 }
 
 void oracle_place_memory(OracleRandom *r, OracleCase *c, const ZydisDecodedInstruction *zi,
-                         const ZydisDecodedOperand *ops, int off)
+                         const ZydisDecodedOperand *ops, int64_t off)
 {
     const ZydisDecodedOperand *m = oracle_form_memory(zi, ops);
-    uint64_t want = oracle_data_addr(c->mode, 0) + (uint64_t)(int64_t)off, have = 0;
+    uint64_t want = oracle_data_addr(c->mode, 0) + (uint64_t)off, have = 0;
 
     if (m == NULL) {
         return;

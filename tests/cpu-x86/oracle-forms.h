@@ -29,6 +29,6 @@ const ZydisDecodedOperand *oracle_form_memory(const ZydisDecodedInstruction *zi,
 /* After c->in was set: make the memory operand's address `off` from the start of the data pages, by
  * its displacement or base register. VSIB indices get small values. */
 void oracle_place_memory(OracleRandom *r, OracleCase *c, const ZydisDecodedInstruction *zi,
-                         const ZydisDecodedOperand *ops, int off);
+                         const ZydisDecodedOperand *ops, int64_t off);
 
 #endif /* TESTS_CPU_X86_ORACLE_FORMS_H */

@@ -4,11 +4,20 @@
 
 #include "cpu-x86/engine.h"
 
+#include <glib.h>
+#include <string.h>
+#include <sys/mman.h>
+
 /* The tests know one host. */
 static OracleGuest *reference;
 
 const char *oracle_native_init(void)
 {
+    void *bait = mmap((void *)(uintptr_t)ORACLE_BAIT, ORACLE_BAIT_LEN, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+
+    g_assert(bait == (void *)(uintptr_t)ORACLE_BAIT);
+    memset(bait, ORACLE_BAIT_BYTE, ORACLE_BAIT_LEN);
     reference = oracle_guest_new(&interp_engine, NULL);
     return NULL;
 }

@@ -286,7 +286,7 @@ static void compare(GString *out, const OracleCase *c, const OracleResult *host,
         ours->ev.vector == 14 && ours->ev.addr >= 0xfffff000) {
         return;                /* an operand across 4 GiB: the limit on AMD's, wraps on Intel's */
     }
-    if (oracle_host_is_amd() && (host->st.mxcsr & 0x20000) != 0) {
+    if (oracle_host_is_amd() && ((host->st.mxcsr | ours->st.mxcsr) & 0x20000) != 0) {
         return;                /* MXCSR.MM, which no model has, was loaded */
     }
     if (oracle_host_is_amd() &&

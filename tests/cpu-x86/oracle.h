@@ -32,9 +32,13 @@ enum { ORACLE_KERNEL = 1 };
 #define ORACLE_BASE UINT64_C(0x10000000)
 enum { ORACLE_KERNEL = 0 };
 #endif
-/* Where absolute addresses reach the pages the bases are small, else near them. */
-#define ORACLE_FS_BASE (!ORACLE_KERNEL ? 0 : (int64_t)ORACLE_BASE == (int32_t)ORACLE_BASE ? 0x7654 : ORACLE_BASE + 0x3000)
+/* Where absolute addresses reach the pages the bases are small, else in the data pages. */
+#define ORACLE_FS_BASE (!ORACLE_KERNEL ? 0 : (int64_t)ORACLE_BASE == (int32_t)ORACLE_BASE ? 0x7654 \
+                        : ORACLE_BASE + ORACLE_DATA)
 #define ORACLE_GS_BASE (ORACLE_FS_BASE + (ORACLE_KERNEL ? 0x420 : 0))
+/* Pages of the host's, filled with ORACLE_BAIT_BYTE, at an address that the guest has not mapped: never to be had. */
+#define ORACLE_BAIT UINT64_C(0x20000000)
+enum { ORACLE_BAIT_LEN = 0x2000, ORACLE_BAIT_BYTE = 0x77 };
 
 enum {
     ORACLE_CODE = 0x1000, ORACLE_CODE_LEN = 0x2000,

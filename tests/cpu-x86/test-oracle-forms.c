@@ -27,8 +27,12 @@ typedef struct {
 } Run;
 
 /* Where the memory operand is put, from the start of the data pages: aligned, unaligned, behind
- * them, before them, read-only. One more: across their end. */
-static const int places[] = {0x400, 0x443, ORACLE_DATA_LEN, -0x800, ORACLE_RO - ORACLE_DATA + 0x40};
+ * them, before them, read-only, for kernels the host's own memory. One more: across their end. */
+static const int64_t places[] = {0x400, 0x443, ORACLE_DATA_LEN, -0x800, ORACLE_RO - ORACLE_DATA + 0x40,
+#ifdef ORACLE_WINDOW
+                                 (int64_t)(ORACLE_BAIT + 0x100 - ORACLE_BASE - ORACLE_DATA),
+#endif
+};
 
 /* -- What hosts do that the manual leaves open and we do not ---------------------------------------- */
 

@@ -61,7 +61,7 @@ static const Template templates[] = {
     {"cmova", 0, {0x0f, 0x47}, 2, -1, 0, true},
     {"setl", 0, {0x0f, 0x9c}, 2, 0, 0},
     {"bt m,i", 0, {0x0f, 0xba}, 2, 4, 1, true},
-    {"btc m,r", 0, {0x0f, 0xbb}, 2, -1, 0, true},
+    {"btc m,r", 0, {0x0f, 0xbb}, 2, -1, 0, true, .elsewhere = true},
     {"bsf", 0, {0x0f, 0xbc}, 2, -1, 0, true},
     {"popcnt", 0xf3, {0x0f, 0xb8}, 2, -1, 0, true},
     {"movbe m,r", 0, {0x0f, 0x38, 0xf1}, 3, -1, 0, true},
@@ -77,8 +77,13 @@ static const Template templates[] = {
     {"fld", 0, {0xdd}, 1, 0, 0},
 };
 
-/* From the start of the data pages: there, across their middle, before them, across their end. */
-static const int places[] = {0x440, 0xffd, -0x400, ORACLE_DATA_LEN - 1};
+/* From the start of the data pages: there, across their middle, before them, across their end, for kernels
+ * the host's own memory. */
+static const int64_t places[] = {0x440, 0xffd, -0x400, ORACLE_DATA_LEN - 1,
+#ifdef ORACLE_WINDOW
+                                 (int64_t)(ORACLE_BAIT + 0x100 - ORACLE_BASE - ORACLE_DATA),
+#endif
+};
 
 enum { NO_INDEX = 4 };
 
@@ -108,7 +113,7 @@ static unsigned put(OracleCase *c, const Template *t, bool wide, unsigned reg, u
 }
 
 static bool check(OracleGuest *g, OracleRandom *r, OracleMode mode, const Template *t, unsigned base,
-                  unsigned index, int place)
+                  unsigned index, int64_t place)
 {
     unsigned reg = oracle_below(r, mode == ORACLE_64 ? 16 : 8), scale = oracle_below(r, 4);
     unsigned twice = mode == ORACLE_64 ? 15 : GPR_RDI; /* doubled first, for its flags */
@@ -126,7 +131,7 @@ static bool check(OracleGuest *g, OracleRandom *r, OracleMode mode, const Templa
     memcpy(c.code, "\x4d\x01\xff" + 3 - c.len, c.len);
     c.len += put(&c, t, wide, reg, base, index, scale, segment, r);
     oracle_place_code(&c, oracle_engine_place(r));
-    want = oracle_data_addr(mode, 0) + (uint64_t)(int64_t)place - 0x11;
+    want = oracle_data_addr(mode, 0) + (uint64_t)place - 0x11;
     want -= segment == 0x64 ? ORACLE_FS_BASE : segment == 0x65 ? ORACLE_GS_BASE : 0;
     if (same) {
         c.in.gpr[base] = want / ((1u << scale) + 1);
