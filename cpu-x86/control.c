@@ -164,6 +164,7 @@ void cpu_write_efer(CpuState *cpu, uint64_t val)
     valid |= cpu_model_has(cpu->model, FEAT_SYSCALL) ? EFER_SCE : 0;
     valid |= cpu_model_has(cpu->model, FEAT_LM) ? EFER_LME : 0;
     valid |= cpu_model_has(cpu->model, FEAT_NX) ? EFER_NXE : 0;
+    valid |= cpu_model_has(cpu->model, FEAT_AUTO_IBRS) ? EFER_AIBRSE : 0;
     val = (val & ~(uint64_t)EFER_LMA) | (cpu->efer & EFER_LMA); /* read-only: writes are ignored */
     changed = val ^ cpu->efer;
     if ((val & ~valid) != 0 || ((changed & EFER_LME) != 0 && (cpu->cr0 & CR0_PG) != 0)) {

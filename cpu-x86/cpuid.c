@@ -359,6 +359,10 @@ static void extended_leaf(const CpuState *cpu, uint32_t leaf, uint32_t i, uint32
             r[EBX] = cpu->index & 0xff;
         }
         break;
+    case 0x80000021:
+        r[EAX] = word(m, leaf, 0, EAX);
+        r[ECX] = word(m, leaf, 0, ECX);
+        break;
     default:
         break;
     }

@@ -455,6 +455,9 @@ static void finish(CpuModel *m)
     }
     m->level = m->amd ? 0xd : 0x16;
     m->xlevel = m->amd && m->has[FEAT_TOPOEXT] ? 0x8000001e : 0x80000008;
+    for (unsigned i = 0; i < m->n_words; i++) {
+        m->xlevel = MAX(m->xlevel, m->words[i].leaf >= 0x80000000 ? m->words[i].leaf : 0);
+    }
     if (m->phys_bits == 0) {
         uint32_t r[4];
 

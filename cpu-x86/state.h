@@ -80,6 +80,7 @@ enum { FLAG_IOPL_SHIFT = 12 };
 #define EFER_LME (1u << 8)
 #define EFER_LMA (1u << 10)
 #define EFER_NXE (1u << 11)
+#define EFER_AIBRSE (1u << 21)
 
 #define XCR0_X87 (1u << 0)
 #define XCR0_SSE (1u << 1)

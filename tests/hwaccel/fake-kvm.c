@@ -36,7 +36,7 @@ static int extension(FakeKvm *f, long cap)
 static int supported_cpuid(struct kvm_cpuid2 *c)
 {
     static const uint32_t leaves[][2] = {{1, 0}, {6, 0}, {7, 0}, {7, 1}, {7, 2}, {0xd, 0}, {0xd, 1}, {0x80000001, 0},
-                                         {0x80000007, 0}, {0x80000008, 0}};
+                                         {0x80000007, 0}, {0x80000008, 0}, {0x80000021, 0}};
 
     if (c->nent < G_N_ELEMENTS(leaves)) {
         return -E2BIG;
