@@ -174,15 +174,17 @@ static bool perform(TransCpu *tc, X86Exec f, const X86Insn *in)
     CpuState *cpu = tc->cpu;
     jmp_buf env, *outer = cpu->unwind;
     bool done = false;
+    int how;
 
     cpu->unwind = &env;
     cpu->exc.is_soft = false;
     cpu->shadow = false;
-    if (_setjmp(env) == 0) {
+    how = _setjmp(env);
+    if (how == 0) {
         f(cpu, in);
         cpu->rip = cpu->next_rip;
         done = true;
-    } else {
+    } else if (how == UNWIND_EXCEPTION) {
         cpu_deliver(cpu, cpu->exc.vector, DELIVER_FAULT, cpu->exc.has_code, cpu->exc.code);
     }
     cpu->code_stale = false;
@@ -431,6 +433,58 @@ static bool system_insn(TransCpu *tc, Block *b, const Site *s)
     return go_behind(tc, b, in);
 }
 
+/* The first `len` bytes are as they were, of which n lie at p and the rest at q. */
+static bool same_bytes(const X86Insn *in, const uint8_t *p, unsigned n, const uint8_t *q)
+{
+    for (unsigned i = 0; i < in->len; i++) {
+        if (in->bytes[i] != (i < n ? p[i] : q[i - n])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/*
+ * The instruction at the end of b's page, of which n bytes lie there.  Both pages are mapped and may be executed, or
+ * the interpreter finds out.
+ */
+static bool crossing(TransCpu *tc, Block *b, const Site *s)
+{
+    CpuState *cpu = tc->cpu;
+    uint64_t next = b->lin + b->guest_len;
+    Crossing *c = &tc->crossing[(b->lin ^ b->lin >> 12) % CROSSINGS];
+    const X86Row *row;
+    const uint8_t *p = trans_code_at(tc, b->lin);
+    const uint8_t *q = trans_code_at(tc, (b->env & ENV_CODE32) != 0 ? (uint32_t)next : next);
+
+    if (p == NULL || q == NULL) {
+        return false;
+    }
+    trans_vec_spill();
+    if (c->lin != b->lin || c->mode != cpu->mode || c->insn.len == 0 || !same_bytes(&c->insn, p, b->guest_len, q)) {
+        uint8_t bytes[15];
+
+        for (unsigned i = 0; i < sizeof bytes; i++) {
+            bytes[i] = i < b->guest_len ? p[i] : q[i - b->guest_len];
+        }
+        *c = (Crossing){.lin = b->lin, .mode = cpu->mode};
+        if (!insn_decode(&tc->decoder, cpu, bytes, sizeof bytes, &c->insn)) {
+            c->insn.len = 0;
+            return false;
+        }
+    }
+    row = &x86_rows[c->insn.mnemonic];
+    if (row->exec == NULL && row->select == NULL) {
+        return false; /* a vector instruction, whose stub the interpreter's cache owns */
+    }
+    state_from_host(tc, s->borrowed, s->bits);
+    set_rip(tc, b, &b->insns[s->insn]);
+    next = cpu->rip + c->insn.len;
+    cpu->next_rip = (b->env & ENV_CODE32) != 0 ? (uint32_t)next : next;
+    perform(tc, c->insn.exec, &c->insn);
+    return go_anywhere(tc);
+}
+
 static bool help(TransCpu *tc, Block *b, const Site *s)
 {
     switch ((TransHelper)s->helper) {
@@ -439,6 +493,7 @@ static bool help(TransCpu *tc, Block *b, const Site *s)
     case HELPER_EXEC: return exec_insn(tc, b, s);
     case HELPER_SYSTEM: return system_insn(tc, b, s);
     case HELPER_STRING: return string_insn(tc, b, s);
+    case HELPER_CROSSING: return crossing(tc, b, s);
     case HELPER_SYSCALL: return transfer(tc, b, s, exec_syscall);
     case HELPER_SYSRET: return transfer(tc, b, s, exec_sysret);
     case HELPER_SYSENTER: return transfer(tc, b, s, exec_sysenter);

@@ -22,6 +22,14 @@ typedef struct {
     uint32_t env;
 } FarEntry;
 
+/* An instruction across a page's end, as it was when it was last executed. */
+enum { CROSSINGS = 64 };
+typedef struct {
+    uint64_t lin;
+    uint32_t mode;             /* CpuState.mode                                          */
+    X86Insn insn;              /* of length 0: none                                      */
+} Crossing;
+
 /* Shared by all CPUs of a machine; hangs off PhysMem.code_changed_arg. */
 typedef struct {
     BlockCache *cache;
@@ -99,6 +107,7 @@ struct TransCpu {
     uint64_t far_epoch;        /* changes when code memory is reused                     */
     FarEntry far[FAR_SIZE];
     InsnDecoder decoder;
+    Crossing crossing[CROSSINGS];
     Plan plan;
 };
 

@@ -821,8 +821,8 @@ static uint16_t live_behind(const Plan *p, const ZydisDecoder *decoder, const ui
 /* The instruction goes on on the next page, so a block must not know what it is. */
 static void plan_crossing(PlanInsn *in, unsigned avail)
 {
-    *in = (PlanInsn){.len = (uint8_t)avail, .mem = 0xff};
-    make_interp(in, PLAN_INTERP_END);
+    *in = (PlanInsn){.len = (uint8_t)avail, .mem = 0xff, .helper = HELPER_CROSSING};
+    make_interp(in, PLAN_HELPER_END);
 }
 
 bool front_plan(Plan *p, uint64_t lin, const uint8_t *bytes, unsigned avail, unsigned max, uint32_t env,
