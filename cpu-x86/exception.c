@@ -250,6 +250,11 @@ static bool try_deliver(CpuState *cpu, const Event *ev)
     jmp_buf here, *outer = cpu->unwind;
     bool ok = false;
 
+    if (cpu_deliver_plain(cpu, ev->vector, ev->kind == DELIVER_SOFT, ev->has_code ? &ev->code : NULL, ev->rip,
+                          ev->flags)) {
+        delivered(cpu, ev);
+        return true;
+    }
     cpu->unwind = &here;
     if (setjmp(here) == 0) {
         if ((cpu->cr0 & CR0_PE) == 0) {

@@ -284,8 +284,7 @@ static Segment read_return_stack(CpuState *cpu, uint16_t selector, unsigned cpl,
     return desc_segment(&d);
 }
 
-/* Data segments that the outer level may not use become null (SDM 3A 5.8.6). */
-static void drop_inner_segments(CpuState *cpu, unsigned cpl)
+void drop_inner_segments(CpuState *cpu, unsigned cpl)
 {
     static const uint8_t data[4] = {SEG_ES, SEG_DS, SEG_FS, SEG_GS};
 
@@ -473,5 +472,7 @@ void cpu_iret(CpuState *cpu, unsigned op_size)
         cpu_task_return(cpu);
         return;
     }
-    iret_protected(cpu, op_size);
+    if (op_size != 8 || !cpu_iret_plain(cpu)) {
+        iret_protected(cpu, op_size);
+    }
 }

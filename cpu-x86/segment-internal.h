@@ -150,8 +150,19 @@ static inline bool code_is_64(const CpuState *cpu, uint32_t attr)
 /* Set CS with CPL in its RPL. Limits and rip have been checked. */
 void code_commit(CpuState *cpu, const Desc *d, unsigned cpl, uint64_t rip);
 
+/* Data segments that the outer level `cpl` may not use become null (SDM 3A 5.8.6). */
+void drop_inner_segments(CpuState *cpu, unsigned cpl);
+
 /* Which flags POPF, IRET may change at this CPL and IOPL, for an image of `size` bytes. */
 uint64_t flags_writable(const CpuState *cpu, unsigned cpl, unsigned size);
+
+/* -- 64-bit code, nothing unusual (plain64.c) -------------------------------------------------------- */
+
+/* Enter the handler of `vector` at ring 0 (soft: INT n; code: the error code, or NULL; rip, flags: to push).
+ * False: do it step by step; nothing has changed.  CS, SS, RSP, RFLAGS, next_rip are set. */
+bool cpu_deliver_plain(CpuState *cpu, unsigned vector, bool soft, const uint32_t *code, uint64_t rip, uint64_t flags);
+/* IRETQ at ring 0, likewise. */
+bool cpu_iret_plain(CpuState *cpu);
 
 /* -- Tasks ------------------------------------------------------------------------------------------ */
 
