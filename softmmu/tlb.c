@@ -228,9 +228,7 @@ void tlb_note_code(Tlb *t, TlbClass c, GuestLin lin)
     unsigned bit = bloom_bit(lin.v, GUEST_PAGE_SHIFT);
 
     t->code_seen[bit / 64] |= BIT64(bit % 64);
-    if (c != TLB_USER && !s->global) {
-        t->n_locals = TLB_LOCALS + 1;
-    }
+    t->local_code |= c != TLB_USER && !s->global;
 }
 
 TlbSide *tlb_probe(Tlb *t, TlbClass c, GuestLin lin)
@@ -306,7 +304,7 @@ static void drop_locals(Tlb *t)
 {
     TlbTable *tt = &t->table[TLB_KERNEL];
 
-    t->kernel_apart &= t->n_locals <= TLB_LOCALS;
+    t->kernel_apart &= t->n_locals <= TLB_LOCALS && !t->local_code;
     for (unsigned i = 0; t->kernel_apart && i < t->n_locals; i++) {
         if (!tt->side[t->local[i]].global) {
             drop_slot(tt, t->local[i]);
@@ -349,6 +347,7 @@ void tlb_flush_all(Tlb *t)
     t->next_space = 1;
     t->kernel_space = t->next_space++;
     t->kernel_apart = true;
+    t->local_code = false;
     t->n_locals = 0;
     new_code_epoch(t);
     t->n_flushes++;

@@ -91,8 +91,9 @@ typedef struct {
     uint32_t space;              /* the current space tag, below TLB_SPACES            */
     /* TLB_KERNEL has its own while all but a few of its entries are global and outlive every switch: the
      * few are dropped at a switch.  When they are more than TLB_LOCALS (no CR4.PGE, page-table isolation,
-     * no SMAP), it shares the others' tags until the next full flush. */
+     * no SMAP), or code is among them, it shares the others' tags until the next full flush. */
     bool kernel_apart;
+    bool local_code;             /* code was noted in an entry of TLB_KERNEL that is not global */
     uint32_t kernel_space;
     unsigned n_locals;           /* TLB_LOCALS + 1: too many                           */
     uint32_t local[TLB_LOCALS];  /* their slots                                        */

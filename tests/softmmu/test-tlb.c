@@ -87,6 +87,26 @@ START_TEST(kernel_pages_outlive_switches_but_for_the_few_that_are_not_global)
 }
 END_TEST
 
+/* Whoever remembers code by address and space must not find it in another space, even when the table grew
+ * meanwhile. */
+START_TEST(kernel_code_that_is_not_global_ends_the_kernels_own_space)
+{
+    uint32_t space;
+
+    tlb_flush_all(t);
+    insert(0x1000, 0x1000, RWX, false, 12);
+    tlb_note_code(t, TLB_KERNEL, guest_lin(0x1000));
+    for (uint64_t i = 0; !tlb_is_thrashing(t, TLB_KERNEL); i++) {
+        insert(0x10000000 + (i << TLB_BITS_START << GUEST_PAGE_SHIFT), 0x1000, RWX, true, 12);
+    }
+    insert(0x2000, 0x1000, RWX, true, 12);
+    ck_assert_uint_gt(t->table[TLB_KERNEL].index_mask + 1, 1u << TLB_BITS_START);
+    space = tlb_space(t, TLB_KERNEL);
+    tlb_switch(t, 0, true);
+    ck_assert_uint_ne(tlb_space(t, TLB_KERNEL), space);
+}
+END_TEST
+
 START_TEST(flushes_of_pages_with_noted_code_are_told)
 {
     uint64_t epoch, n;
@@ -265,6 +285,7 @@ Suite *test_suite(void)
     tcase_add_test(c, the_last_page_of_the_address_space_misses_when_empty);
     tcase_add_test(c, returning_to_a_pcid_finds_its_entries_and_no_others);
     tcase_add_test(c, kernel_pages_outlive_switches_but_for_the_few_that_are_not_global);
+    tcase_add_test(c, kernel_code_that_is_not_global_ends_the_kernels_own_space);
     tcase_add_test(c, flushes_of_pages_with_noted_code_are_told);
     tcase_add_test(c, flushes_remove_what_the_manual_says_and_keep_the_rest);
     tcase_add_test(c, invlpg_removes_globals_and_every_piece_of_a_large_page);
