@@ -150,19 +150,30 @@ static bool quick_way(TransCpu *tc, uint32_t env)
     return code != NULL && go_on(tc, code, env_own_regs(env), 0, 0);
 }
 
-/* C has changed the CpuState, rip, mode and all; its registers are up to date.  True: to the block
- * there. */
-static bool go_anywhere(TransCpu *tc)
+/* C has changed the CpuState, rip, mode and all; its registers are up to date.  Can translated code go on there,
+ * for which the host's are ready then? */
+static bool state_is_translated(TransCpu *tc)
 {
-    CpuState *cpu = tc->cpu;
+    const CpuState *cpu = tc->cpu;
 
     tc->attention = true;
-    if (trans_wants_attention(cpu) || trans_needs_single_steps(cpu) || !trans_mode_is_translated(cpu) ||
-        (cpu->cpl == 3 && tc->vcb->watch_user != 0)) {
+    if (trans_wants_attention(cpu) || trans_needs_single_steps(cpu) || !trans_mode_is_translated(cpu)) {
         return false;
     }
     state_to_host(tc);
-    return quick_way(tc, tc->env);
+    return true;
+}
+
+/* The dispatcher wants to see entries of user code. */
+static bool watched(const TransCpu *tc)
+{
+    return tc->cpu->cpl == 3 && tc->vcb->watch_user != 0;
+}
+
+/* ... True: to the block there. */
+static bool go_anywhere(TransCpu *tc)
+{
+    return state_is_translated(tc) && !watched(tc) && quick_way(tc, tc->env);
 }
 
 /*
@@ -395,13 +406,13 @@ static bool go_behind(TransCpu *tc, Block *b, const BlockInsn *in)
     CpuState *cpu = tc->cpu;
     uint64_t next = b->lin + in->guest_off + in->guest_len;
 
-    tc->attention = true;
-    if (cpu->rip != ((b->env & ENV_CODE32) != 0 ? (uint32_t)next : next) || trans_needs_single_steps(cpu) ||
-        !trans_mode_is_translated(cpu) || trans_env(cpu) != b->env ||
-        __atomic_load_n(&b->state, __ATOMIC_ACQUIRE) != BLOCK_LIVE) {
-        return go_anywhere(tc);
+    if (!state_is_translated(tc)) {
+        return false;
     }
-    state_to_host(tc);
+    if (cpu->rip != ((b->env & ENV_CODE32) != 0 ? (uint32_t)next : next) || tc->env != b->env ||
+        __atomic_load_n(&b->state, __ATOMIC_ACQUIRE) != BLOCK_LIVE) {
+        return !watched(tc) && quick_way(tc, tc->env);
+    }
     return go_on(tc, b->code + in->resume_off, env_own_regs(b->env), 0, b->vec);
 }
 

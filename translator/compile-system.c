@@ -395,6 +395,8 @@ static void gen_sysret(Gen *g)
     gen_slow_jcc(g, CC_NE, HELPER_SYSRET); /* not canonical */
     emit_test_ri(e, GPR_R11, SYSRET_ODD);
     gen_slow_jcc(g, CC_NE, HELPER_SYSRET);
+    emit_fs_cmp8_0(e, gen_field(g, VCB_WATCH_USER));
+    gen_slow_jcc(g, CC_NE, HELPER_SYSRET);
     emit_test_ri(e, GPR_R11, FLAG_IF);
     no_if = emit_jcc(e, CC_E, emit_here(e));
     out_if_pending(g, t, HELPER_SYSRET);

@@ -145,6 +145,8 @@ static uint64_t jump_cache_key(const TransCpu *tc, uint64_t n)
     return (x ^ x >> 32) * (tc->secret[0] | 1);
 }
 
+static uint32_t env_with(const CpuState *cpu, bool window);
+
 static uint64_t key_in(TransCpu *tc, uint32_t space, uint32_t env)
 {
     return jump_cache_key(tc, (uint64_t)space * ARRAY_LEN(tc->envs) + env_number(tc, env));
@@ -156,12 +158,12 @@ static uint32_t env_tsc(const CpuState *cpu, unsigned cpl)
     return cpu->tsc_now == NULL && (cpl == 0 || (cpu->cr4 & CR4_TSD) == 0) ? ENV_TSC : 0;
 }
 
-/* Are SYSCALL and SYSRET there, and is user code what we translate? */
-static bool crosses_plainly(const TransCpu *tc)
+/* Are SYSCALL and SYSRET of 64-bit code there? */
+static bool crosses_plainly(const CpuState *cpu)
 {
     const uint64_t wanted = EFER_SCE | EFER_LMA;
 
-    return (tc->cpu->efer & wanted) == wanted && tc->direct == NULL;
+    return (cpu->efer & wanted) == wanted;
 }
 
 /* The jump cache's keys: of the environment the CPU is in, and of both sides of SYSCALL. */
@@ -171,10 +173,11 @@ static void keys_to_host(TransCpu *tc)
     Vcb *v = tc->vcb;
     CpuState *cpu = tc->cpu;
     const Tlb *tlb = &cpu->mmu.tlb;
-    uint32_t env = trans_env(cpu), kernel_space = tlb_space(tlb, TLB_KERNEL), space = tlb_space(tlb, TLB_USER);
-    bool plain = crosses_plainly(tc);
+    bool window = (cpu->efer & EFER_LMA) != 0 && windows_usable(tc);
+    uint32_t env = env_with(cpu, window), kernel_space = tlb_space(tlb, TLB_KERNEL), space = tlb_space(tlb, TLB_USER);
+    bool plain = crosses_plainly(cpu);
     uint32_t common = env & ~(uint32_t)(ENV_CPL0 | ENV_CPL3 | ENV_CODE32 | ENV_TSC | ENV_ODD | ENV_WINDOW);
-    uint32_t kernel = common | ENV_CPL0 | env_tsc(cpu, 0) | ((cpu->efer & EFER_LMA) != 0 && windows_usable(tc) ? ENV_WINDOW : 0);
+    uint32_t kernel = common | ENV_CPL0 | env_tsc(cpu, 0) | (window ? ENV_WINDOW : 0);
 
     tc->env = env;
     if (tc->keys_env == env && tc->keys_kernel == kernel && tc->keys_space[0] == kernel_space && tc->keys_space[1] == space &&
@@ -300,17 +303,14 @@ void state_to_host(TransCpu *tc)
 
 /* -- Environment ------------------------------------------------------------------------------ */
 
-uint32_t trans_env(const CpuState *cpu)
+static uint32_t env_with(const CpuState *cpu, bool window)
 {
     const uint64_t avx = XCR0_SSE | XCR0_AVX, avx512 = avx | XCR0_AVX512;
     const uint64_t odd = FLAG_TF | FLAG_DF | FLAG_IOPL | FLAG_NT | FLAG_RF | FLAG_VM | FLAG_VIF |
                          FLAG_VIP | FLAG_ID;
     uint32_t env = cpu->cpl == 3 ? ENV_CPL3 : cpu->cpl == 0 ? ENV_CPL0 : 0;
 
-    if (env == ENV_CPL0 && (cpu->mode & MODE_CS64) != 0 && windows_usable(cpu->engine_data)) {
-        env |= ENV_WINDOW;
-    }
-
+    env |= window && cpu->cpl == 0 && (cpu->mode & MODE_CS64) != 0 ? ENV_WINDOW : 0;
     env |= (cpu->mode & MODE_CS64) == 0 ? ENV_CODE32 : 0;
     env |= (cpu->cr4 & CR4_SMAP) != 0 ? ENV_SMAP : 0;
     env |= (cpu->cr4 & CR4_FSGSBASE) != 0 ? ENV_FSGSBASE : 0;
@@ -327,4 +327,11 @@ uint32_t trans_env(const CpuState *cpu)
         env |= (cpu->vec.xcr0 & avx512) == avx512 ? ENV_AVX512 : 0;
     }
     return env;
+}
+
+uint32_t trans_env(const CpuState *cpu)
+{
+    bool window = cpu->cpl == 0 && (cpu->mode & MODE_CS64) != 0 && windows_usable(cpu->engine_data);
+
+    return env_with(cpu, window);
 }

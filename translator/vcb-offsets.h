@@ -31,6 +31,7 @@
 #define VCB_C_MXCSR 428
 #define VCB_VIF 432
 #define VCB_VAC 433
+#define VCB_WATCH_USER 434
 #define VCB_REQUESTS 440
 #define VCB_SYS_FLAGS 448
 #define VCB_TSC_OFFSET 456
