@@ -65,6 +65,8 @@ BlockCache *cache_new(PhysMem *mem, const TransConfig *config, GError **error)
     c->hash_mask = (1u << HASH_BITS) - 1;
     c->hash = g_new0(Block *, c->hash_mask + 1);
     c->page_head = g_new0(Block *, mem->size >> GUEST_PAGE_SHIFT);
+    c->across = g_array_new(FALSE, FALSE, sizeof(AcrossLink));
+    c->across_pages = g_hash_table_new(NULL, NULL);
     c->guilty = g_hash_table_new_full(g_direct_hash, g_direct_equal, NULL, g_free);
     return c;
 }
@@ -75,9 +77,7 @@ static void block_free(BlockCache *c, Block *b)
         gdb_jit_remove(c->gdb_jit, b->gdb_jit);
     }
     g_free(b->marks);
-    g_free(b->insns);
     g_free(b->exec);
-    g_free(b->sites);
     g_free(b);
 }
 
@@ -396,6 +396,13 @@ void cache_forgive(BlockCache *c)
     }
 }
 
+static void unlink_exit(BlockCache *c, const Block *b, BlockExit *x)
+{
+    aim_early(c, b, x, NULL);
+    aim(c, x->rel32, b->code + x->stub_off);
+    x->to = NULL;
+}
+
 void cache_kill_region(BlockCache *c, unsigned region)
 {
     GPtrArray *list = c->by_region[region];
@@ -410,13 +417,16 @@ void cache_kill_region(BlockCache *c, unsigned region)
         Block *b = g_ptr_array_index(c->blocks, i);
         for (unsigned k = 0; b != NULL && k < b->n_exits; k++) {
             if (b->exit[k].to != NULL && b->exit[k].to->region == region) {
-                aim_early(c, b, &b->exit[k], NULL);
-                aim(c, b->exit[k].rel32, b->code + b->exit[k].stub_off);
-                b->exit[k].to = NULL;
+                unlink_exit(c, b, &b->exit[k]);
             }
         }
         if (b != NULL && b->forward != NULL && b->forward->region == region) {
             stop_forwarding(c, b);
+        }
+    }
+    for (unsigned i = c->across->len; i-- > 0;) {
+        if (g_array_index(c->across, AcrossLink, i).b->region == region) {
+            g_array_remove_index_fast(c->across, i);
         }
     }
 }
@@ -441,7 +451,29 @@ void cache_next_region(BlockCache *c)
 
 /* -- Links ------------------------------------------------------------------------------------ */
 
-void cache_link(BlockCache *c, Block *b, unsigned k, Block *to)
+static gpointer page_number(uint64_t addr)
+{
+    return GSIZE_TO_POINTER(addr >> GUEST_PAGE_SHIFT);
+}
+
+static bool is_across_page(const BlockCache *c, const Block *b)
+{
+    gpointer is;
+
+    return g_hash_table_lookup_extended(c->across_pages, page_number(b->lin), NULL, &is) &&
+           is == page_number(b->offset);
+}
+
+static void note_across(BlockCache *c, Block *b, unsigned k, const Block *to)
+{
+    const AcrossLink link = {b, k};
+
+    g_array_append_val(c->across, link);
+    g_hash_table_insert(c->across_pages, page_number(b->lin), page_number(b->offset));
+    g_hash_table_insert(c->across_pages, page_number(to->lin), page_number(to->offset));
+}
+
+void cache_link(BlockCache *c, Block *b, unsigned k, Block *to, bool may)
 {
     BlockExit *x = &b->exit[k];
     bool vec = (to->vec & ~b->vec) == 0; /* whoever leaves a block has in the host what it wanted there */
@@ -451,12 +483,61 @@ void cache_link(BlockCache *c, Block *b, unsigned k, Block *to)
         b->state != BLOCK_LIVE || to->state != BLOCK_LIVE) {
         return;
     }
+    if (x->cache_off != 0 && !may) {
+        x->refused = true;
+        aim(c, x->rel32, b->code + x->cache_off);
+        return;
+    }
     aim(c, x->rel32, entry);
     if (vec && to->warm_off != 0 && to->warm == x->warm) {
         aim_early(c, b, x, to->code + to->warm_off);
     } else {
         aim_early(c, b, x, x->warm == 0 ? entry : NULL);
     }
+    if (x->cache_off != 0 && x->to == NULL) {
+        note_across(c, b, k, to);
+    }
     x->to = to;
     c->n_links++;
+}
+
+/* Undo the links from or to what are no longer pages of such links. */
+static void unlink_strays(BlockCache *c)
+{
+    for (unsigned i = c->across->len; i-- > 0;) {
+        const AcrossLink *l = &g_array_index(c->across, AcrossLink, i);
+        BlockExit *x = &l->b->exit[l->exit];
+
+        if (x->to == NULL || !is_across_page(c, l->b) || !is_across_page(c, x->to)) {
+            if (x->to != NULL) {
+                unlink_exit(c, l->b, x);
+            }
+            g_array_remove_index_fast(c->across, i);
+        }
+    }
+}
+
+void cache_check_across(BlockCache *c, bool (*still)(void *arg, uint64_t lin, uint64_t offset), void *arg)
+{
+    GHashTableIter iter;
+    gpointer lin, offset;
+    bool stray = false;
+
+    g_hash_table_iter_init(&iter, c->across_pages);
+    while (g_hash_table_iter_next(&iter, &lin, &offset)) {
+        if (!still(arg, GPOINTER_TO_SIZE(lin) << GUEST_PAGE_SHIFT, GPOINTER_TO_SIZE(offset) << GUEST_PAGE_SHIFT)) {
+            g_hash_table_iter_remove(&iter);
+            stray = true;
+        }
+    }
+    if (stray) {
+        unlink_strays(c);
+    }
+}
+
+void cache_unlink_across(BlockCache *c, uint64_t lin)
+{
+    if (g_hash_table_remove(c->across_pages, page_number(lin))) {
+        unlink_strays(c);
+    }
 }

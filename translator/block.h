@@ -96,6 +96,8 @@ typedef struct {
     uint8_t *jcc;              /* rel32 of the conditional jump that led here, or NULL           */
     uint8_t *early;            /* ... or the nop, or NULL                                        */
     uint32_t stub_off;         /* host offset the jump has while unlinked                        */
+    uint16_t cache_off;        /* ... of the way by the jump cache, where the target is on another page, or 0 */
+    bool refused;              /* it is no use to try to link: the jump goes there               */
     uint16_t early_off;        /* ... where jcc leads, and where the nop ends                    */
     uint16_t warm;             /* registers borrowed at jcc or early                             */
     Block *to;                 /* linked to, or NULL                                             */
@@ -122,7 +124,7 @@ struct Block {
     uint8_t vec;               /* VEC_HALF_* that its instructions want in the host              */
     const uint8_t *code;       /* executable view                                                */
     uint8_t *writable;
-    Mark *marks;
+    Mark *marks;               /* with insns and sites behind them                               */
     BlockInsn *insns;
     Site *sites;
     X86Insn *exec;             /* for HELPER_EXEC, n_exec of them                                */
@@ -163,8 +165,15 @@ typedef struct {
     struct PerfMap *perf_map;   /* or NULL */
     struct GdbJit *gdb_jit;     /* or NULL */
     uint64_t n_convictions, n_pardons;
+    GArray *across;             /* AcrossLink: links between pages, and some that are no more */
+    GHashTable *across_pages;   /* the pages of those: number of the linear one -> of the memfd's */
     uint64_t n_blocks, n_dead, n_links, n_insns, n_host_bytes;
 } BlockCache;
+
+typedef struct {
+    Block *b;
+    unsigned exit;
+} AcrossLink;
 
 /* One cache for a machine's memory.  NULL with `error` when the host refuses the mapping. */
 BlockCache *cache_new(PhysMem *mem, const TransConfig *config, GError **error);
@@ -206,8 +215,14 @@ void cache_forgive(BlockCache *c);
 /* The instruction at memfd offset `at`. */
 bool cache_is_guilty(const BlockCache *c, uint64_t at);
 
-/* Make exit k of b jump straight to `to`; both LIVE. */
-void cache_link(BlockCache *c, Block *b, unsigned k, Block *to);
+/* Make exit k of b jump straight to `to`; both LIVE.  Where that is on another page, `may` says whether both
+ * pages are mapped for good, and cache_check_across() is called when any CPU finds out otherwise. */
+void cache_link(BlockCache *c, Block *b, unsigned k, Block *to, bool may);
+/* Undo the links between pages from or to those pages that `still` (linear address and memfd offset of a page)
+ * says no to. */
+void cache_check_across(BlockCache *c, bool (*still)(void *arg, uint64_t lin, uint64_t offset), void *arg);
+/* ... the page at lin. */
+void cache_unlink_across(BlockCache *c, uint64_t lin);
 
 /* The block whose code holds a host address, or NULL.  Any thread, async-signal-safe. */
 Block *cache_find_host(BlockCache *c, const uint8_t *pc);

@@ -37,6 +37,7 @@ static bool go_on(TransCpu *tc, const uint8_t *resume, uint16_t borrowed, unsign
 {
     CpuState *cpu = tc->cpu;
 
+    across_update(tc);
     tc->enter_rip = cpu->rip;
     tc->enter_shadow = cpu->shadow;
     tc->enter_borrowed = borrowed;
@@ -394,6 +395,7 @@ static bool interpret_insn(TransCpu *tc, Block *b, const BlockInsn *in)
         __atomic_load_n(&b->state, __ATOMIC_ACQUIRE) != BLOCK_LIVE) {
         return tc->lockstep == NULL && go_anywhere(tc);
     }
+    across_update(tc);
     trans_aim(tc, b->code + in->resume_off, b->vec);
     verify_before_entry(tc);
     return !trans_wants_attention(cpu);
@@ -618,7 +620,7 @@ static bool arrive(TransCpu *tc, uint32_t site)
             far_slot(tc, cpu->rip)->epoch = 0;
             tc->dead_block = b;
             tc->link_evictions = tc->cache->evictions;
-        } else if (b->exit[number].rel32 == NULL && quick_way(tc, b->env)) {
+        } else if ((b->exit[number].rel32 == NULL || b->exit[number].refused) && quick_way(tc, b->env)) {
             return true;
         }
         state_from_host(tc, env_own_regs(b->env), 0);
@@ -626,6 +628,7 @@ static bool arrive(TransCpu *tc, uint32_t site)
             tc->left_whole = true;
             tc->link_block = b;
             tc->link_exit = number;
+            tc->link_across = b->exit[number].cache_off != 0;
             tc->link_evictions = tc->cache->evictions;
         }
         return false;

@@ -9,6 +9,13 @@ static bool same_page(const Gen *g, uint64_t target)
     return ((g->p->lin ^ target) & GUEST_PAGE_MASK) == 0;
 }
 
+/* 64-bit code of a kernel, which may be on pages that are mapped for good. */
+static bool links_across(const Gen *g, uint64_t target)
+{
+    return g->p->config->chain_pages && (g->p->env & (ENV_CPL0 | ENV_CODE32)) == ENV_CPL0 &&
+           (int64_t)g->p->lin < 0 && (int64_t)target < 0;
+}
+
 static void gen_borrow_at_exit(Gen *g, unsigned k, unsigned reg)
 {
     if ((g->borrowed & 1u << reg) == 0) {
@@ -24,7 +31,7 @@ static void gen_exit_by_cache(Gen *g, unsigned k, uint64_t target)
     Emit *e = g->e;
     unsigned slot = (unsigned)(target >> 1) & (g->p->config->jump_cache - 1);
     unsigned t = g->scratch[0];
-    bool usual = g->warm == BLOCK_WARM_USUAL;
+    bool usual = (g->borrowed & (uint16_t)~g->own) == BLOCK_WARM_USUAL;
     uint8_t *hit, *miss;
 
     /* rcx = ntag + target + key, 0 on a hit */
@@ -50,19 +57,20 @@ static void gen_exit_by_cache(Gen *g, unsigned k, uint64_t target)
  * On the same page the jump is linkable: while this block runs, its page is mapped where it was, so
  * the target is where it was.  A link to a block that borrows the same registers leaves them borrowed
  * (`early`).  On another page the mapping may have changed; the jump cache, which a TLB flush
- * clears, knows.
+ * clears, knows.  Between a kernel's pages there may be links too, undone by flushes.
  */
 void gen_exit(Gen *g, unsigned k, uint64_t target)
 {
     BlockExit *x = &g->b->exit[k];
     Emit *e = g->e;
     uint16_t was = g->borrowed;
+    bool same = same_page(g, target), linkable = same || links_across(g, target);
 
     x->target = target;
     x->warm = was & (uint16_t)~g->own;
     g->b->n_exits = (uint8_t)MAX(g->b->n_exits, k + 1);
     gen_mark_as(g, k, MARK_EXIT);
-    if (same_page(g, target)) {
+    if (linkable) {
         if (x->warm != 0 && x->jcc == NULL) {
             x->early = gen_patchable_nop(g);
             x->early_off = emit_offset(e);
@@ -72,9 +80,14 @@ void gen_exit(Gen *g, unsigned k, uint64_t target)
         gen_mark_as(g, k, MARK_EXIT);
         emit_align(e, 4, 3);
         x->rel32 = emit_jmp(e, emit_here(e) + 5);
-    } else {
+        x->cache_off = same ? 0 : (uint16_t)emit_offset(e);
+    }
+    if (!same) {
         gen_exit_by_cache(g, k, target);
         g->borrowed = g->own;
+    }
+    if (x->cache_off != 0) {
+        emit_patch32(e, x->rel32);
     }
     x->stub_off = emit_offset(e);
     gen_mark_as(g, k, MARK_EXIT);

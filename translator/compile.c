@@ -477,14 +477,17 @@ static void finish_block(Gen *g)
     b->guest_len = (uint16_t)g->p->len;
     b->n_insns = (uint8_t)g->p->n;
     b->n_marks = (uint16_t)g->n_marks;
-    b->marks = g_memdup2(g->marks, g->n_marks * sizeof *g->marks);
-    b->insns = g_memdup2(g->insns, g->p->n * sizeof *g->insns);
-    b->sites = g_memdup2(g->sites, g->n_sites * sizeof *g->sites);
+    b->marks = g_malloc(g->n_sites * sizeof *g->sites + g->n_marks * sizeof *g->marks + g->p->n * sizeof *g->insns);
+    b->sites = (Site *)(void *)(b->marks + g->n_marks);
+    b->insns = (BlockInsn *)(void *)(b->sites + g->n_sites);
+    memcpy(b->marks, g->marks, g->n_marks * sizeof *g->marks);
+    memcpy(b->sites, g->sites, g->n_sites * sizeof *g->sites);
+    memcpy(b->insns, g->insns, g->p->n * sizeof *g->insns);
 }
 
 bool compile_block(Block *b, const Plan *p, Emit *e)
 {
-    Gen *g = g_new(Gen, 1);
+    Gen gen, *g = &gen; /* some 16 KiB */
 
     g->e = e;
     g->b = b;
@@ -508,6 +511,5 @@ bool compile_block(Block *b, const Plan *p, Emit *e)
     if (!e->full) {
         finish_block(g);
     }
-    g_free(g);
     return !e->full;
 }

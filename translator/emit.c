@@ -12,31 +12,6 @@ void emit_init(Emit *e, void *window, size_t len, intptr_t exec_delta)
                 .exec_delta = exec_delta};
 }
 
-void emit_bytes(Emit *e, const void *bytes, size_t n)
-{
-    if (e->full || (size_t)(e->end - e->cur) < n) {
-        e->full = true;
-        return;
-    }
-    memcpy(e->cur, bytes, n);
-    e->cur += n;
-}
-
-void emit8(Emit *e, uint8_t v)
-{
-    emit_bytes(e, &v, sizeof v);
-}
-
-void emit32(Emit *e, uint32_t v)
-{
-    emit_bytes(e, &v, sizeof v);
-}
-
-void emit64(Emit *e, uint64_t v)
-{
-    emit_bytes(e, &v, sizeof v);
-}
-
 void emit_align(Emit *e, unsigned align, unsigned residue)
 {
     static const uint8_t nops[8][8] = {

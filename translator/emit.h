@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 typedef struct {
     uint8_t *start;             /* first byte of the window                        */
@@ -34,10 +35,30 @@ static inline const uint8_t *emit_here(const Emit *e)
     return e->cur + e->exec_delta;
 }
 
-void emit_bytes(Emit *e, const void *bytes, size_t n);
-void emit8(Emit *e, uint8_t v);
-void emit32(Emit *e, uint32_t v);
-void emit64(Emit *e, uint64_t v);
+static inline void emit_bytes(Emit *e, const void *bytes, size_t n)
+{
+    if (e->full || (size_t)(e->end - e->cur) < n) {
+        e->full = true;
+        return;
+    }
+    memcpy(e->cur, bytes, n);
+    e->cur += n;
+}
+
+static inline void emit8(Emit *e, uint8_t v)
+{
+    emit_bytes(e, &v, sizeof v);
+}
+
+static inline void emit32(Emit *e, uint32_t v)
+{
+    emit_bytes(e, &v, sizeof v);
+}
+
+static inline void emit64(Emit *e, uint64_t v)
+{
+    emit_bytes(e, &v, sizeof v);
+}
 
 /* Pad with nops until the next byte's address is `residue` modulo `align` (a power of two). */
 void emit_align(Emit *e, unsigned align, unsigned residue);

@@ -73,6 +73,8 @@ struct TransCpu {
     Block *link_block;         /* exit that led to the dispatcher, to be linked          */
     unsigned link_exit;
     uint64_t link_evictions;
+    bool link_across;          /* ... and whether it may be linked to another page       */
+    uint64_t across_epoch, across_flushes; /* Tlb.code_epoch, .n_page_flushes that links between pages know */
     uint16_t link_warm;        /* registers it has borrowed                              */
 
     /* From the signal handler */
@@ -139,6 +141,14 @@ void trans_accuse(TransCpu *tc, Block *b, unsigned insn, unsigned weight);
 bool trans_fill(TransCpu *tc, uint64_t lin, TlbAccess a);
 /* The host's place of the code at rip, or NULL; the TLB is filled where that raises nothing. */
 const uint8_t *trans_code_at(TransCpu *tc, uint64_t rip);
+
+/* -- across.c ---- */
+
+/* May links lead from page to page of these blocks?  Both are mapped globally, and the tables still say so. */
+bool across_may(TransCpu *tc, const Block *from, const Block *to);
+/* Before the CPU enters translated code: undo the links between pages that its flushes since the last time make
+ * doubtful.  Takes the cache's lock when there are any. */
+void across_update(TransCpu *tc);
 
 /* -- state.c ---- */
 

@@ -255,6 +255,7 @@ static bool find_way(TransCpu *tc)
     if (trans_code_at(tc, tc->cpu->rip) == NULL) {
         return false; /* the interpreter raises, or fetches from a device */
     }
+    across_update(tc);
     lock_take(&tc->cache->lock);
     while (tc->shared->evicting) {
         pthread_cond_wait(&tc->shared->evicted, &tc->cache->lock.mutex);
@@ -281,7 +282,7 @@ static bool find_way(TransCpu *tc)
             remember_block(tc, b);
         }
         if (from != NULL && from->state == BLOCK_LIVE && from->exit[tc->link_exit].target == b->lin) {
-            cache_link(tc->cache, from, tc->link_exit, b);
+            cache_link(tc->cache, from, tc->link_exit, b, !tc->link_across || across_may(tc, from, b));
         }
         if (dead != NULL) {
             cache_forward(tc->cache, dead, b);
@@ -524,11 +525,11 @@ char *translate_report(const CpuState *cpu)
     }
     window = windows_report(tc);
     text = g_strdup_printf(
-        "  code cache: %" PRIu64 " blocks alive of %" PRIu64 " made, %" PRIu64 " links, %" PRIu64
+        "  code cache: %" PRIu64 " blocks alive of %" PRIu64 " made, %" PRIu64 " links, %u between pages, %" PRIu64
         " KiB of %" PRIu64 " MiB written, %" PRIu64 " regions evicted\n"
         "  a block: %.1f guest instructions, %.1f bytes of host code an instruction, "
         "%.0f cycles of translation an instruction\n%s",
-        c->n_blocks - c->n_dead, c->n_blocks, c->n_links, c->n_host_bytes >> 10, c->size >> 20,
+        c->n_blocks - c->n_dead, c->n_blocks, c->n_links, c->across->len, c->n_host_bytes >> 10, c->size >> 20,
         c->evictions, (double)c->n_insns / (double)MAX(c->n_blocks, 1),
         (double)c->n_host_bytes / (double)MAX(c->n_insns, 1), (double)cycles / (double)MAX(insns, 1),
         window != NULL ? window : "");

@@ -847,7 +847,8 @@ bool front_plan(Plan *p, uint64_t lin, const uint8_t *bytes, unsigned avail, uns
     p->vec = 0;
     while (p->n < max && p->len < sizeof p->bytes - 15) {
         PlanInsn *in = &p->insn[p->n];
-        *in = (PlanInsn){.off = (uint8_t)p->len};
+        memset(in, 0, offsetof(PlanInsn, zi)); /* Zydis writes the rest */
+        in->off = (uint8_t)p->len;
         ZyanStatus status = ZydisDecoderDecodeFull(&decoder, p->bytes + p->len, avail - p->len, &in->zi, in->op);
         if (status == ZYDIS_STATUS_NO_MORE_DATA && p->n == 0 && avail > 0 &&
             (env & ENV_PLAIN) == 0) {

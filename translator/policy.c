@@ -27,6 +27,7 @@ const TransConfig trans_policy = {
     /* Kernels probe addresses that may not be mapped now and then; who looks for our memory probes millions. */
     .window_distrust = 256,
     .chain = true,
+    .chain_pages = true,
     .look_ahead = true,
     .quiet = true,
     .warm = true,

@@ -26,6 +26,7 @@ typedef struct {
     unsigned window_pardons;      /* ... so many times                                       */
     unsigned window_distrust;     /* faults on what the guest has not mapped: off for good */
     bool chain;                   /* link blocks of a page directly                        */
+    bool chain_pages;             /* ... and between a kernel's pages                      */
     bool look_ahead;              /* flags that the next blocks overwrite are dead         */
     bool quiet;                   /* look-ups that leave live flags alone                  */
     bool warm;                    /* borrowed registers stay so over links                 */

@@ -475,6 +475,66 @@ static void permission_changes_without_flush_where_allowed(void)
     set_wp(false);
 }
 
+/* -- Code that calls code on another page --------------------------------------------------------------------- */
+
+enum { UPPER_SLOT = 400 };
+static u8 caller[8192] PAGE_ALIGNED, other_callee[4096] PAGE_ALIGNED;
+
+/* Often enough that a translator has done with it what it does with code that is hot. */
+static bool all_calls_return(u64 at, u32 want)
+{
+    for (unsigned i = 0; i < 40; i++) {
+        if (((u32(*)(void))at)() != want) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void calls_over_a_page_end_follow_the_tables(void)
+{
+    static const u8 call_next_page[] = {0x90, 0xe8, 0xfa, 0x0f, 0, 0, 0xc3}; /* nop; call to the next page; ret */
+    u64 at = ~0ull << 48 | (u64)UPPER_SLOT << 39 | (u64)caller, callee = at + 4096;
+    u64 *entry;
+
+    memcpy(caller, call_next_page, sizeof call_next_page);
+    memcpy(caller + 4096, "\xb8\1\0\0\0\xc3", 6);       /* mov $1, %eax; ret */
+    memcpy(other_callee, "\xb8\2\0\0\0\xc3", 6);
+    map(caller, SIZE_4K);
+    boot_pml4[UPPER_SLOT] = (u64)pdpt | ALL;
+    *entry_of(LEVEL_PT, at) = (u64)caller | P | W | G;
+    entry = entry_of(LEVEL_PT, callee);
+    *entry = (u64)(caller + 4096) | P | W | G;
+    set_cr4(CR4_PGE, true);
+    EXPECT_EQ(all_calls_return(at, 1), true);
+    *entry = (u64)other_callee | P | W | G;
+    invlpg(callee);
+    EXPECT_EQ(all_calls_return(at, 2), true);
+    *entry = (u64)(caller + 4096) | P | W | G;
+    set_cr4(CR4_PGE, false);                              /* flushes all */
+    set_cr4(CR4_PGE, true);
+    EXPECT_EQ(all_calls_return(at, 1), true);
+    *entry = 0;
+    invlpg(callee);
+    EXPECT_EQ(TRY(((void (*)(void))at)()), VECTOR_PF);
+    *entry = (u64)other_callee | P | W;                    /* not global: it goes with CR3 */
+    EXPECT_EQ(all_calls_return(at, 2), true);
+    *entry = (u64)(caller + 4096) | P | W;
+    write_cr3(read_cr3());
+    EXPECT_EQ(all_calls_return(at, 1), true);
+    caller[4097] = 3;                                      /* its bytes change */
+    EXPECT_EQ(all_calls_return(at, 3), true);
+    *entry = (u64)other_callee | P | W | G;
+    for (unsigned i = 1; i < 100; i++) {                   /* more pages than anybody remembers */
+        invlpg(callee + 4096ull * i);
+    }
+    invlpg(callee);
+    EXPECT_EQ(all_calls_return(at, 2), true);
+    set_cr4(CR4_PGE, false);
+    boot_pml4[UPPER_SLOT] = 0;
+    write_cr3(read_cr3());
+}
+
 /* -- PCID -------------------------------------------------------------------------------------------------- */
 
 static u64 pml4_b[512] PAGE_ALIGNED, pdpt_b[512] PAGE_ALIGNED, pd_b[512] PAGE_ALIGNED,
@@ -624,6 +684,7 @@ const GuestTest guest_tests[] = {
      non_canonical_stack_accesses_are_stack_faults},
     {"crossing_accesses_fault_on_the_page_that_is_missing",
      crossing_accesses_fault_on_the_page_that_is_missing},
+    {"calls_over_a_page_end_follow_the_tables", calls_over_a_page_end_follow_the_tables},
     {"invlpg_shows_a_changed_entry", invlpg_shows_a_changed_entry},
     {"global_pages_leave_with_pge", global_pages_leave_with_pge},
     {"permission_changes_without_flush_where_allowed",
