@@ -102,7 +102,7 @@ static GPtrArray *command_line(void *arg, guint column, const char *skip)
                      "none", "-no-reboot", "-device", "isa-debug-exit,iobase=0xf4,iosize=4", "-smp", NULL);
         bench_append_take(argv, g_strdup_printf("%d", n->smp));
         if (is_kvm(c)) {           /* what it cost in exits, behind the guest's own lines */
-            bench_append(argv, "-d", "stats", "-D", "/dev/stdout", NULL);
+            bench_append(argv, "-d", "stats", "-D", "/proc/self/fd/1", NULL);
         }
         bench_append(argv, "-append", NULL);
     }
