@@ -13,6 +13,7 @@
 #endif
 
 #define TIB (UINT64_C(1) << 40)
+enum { PIECES = 8 };             /* mappings on each side of a fault, at most */
 #define HOST_TOP (UINT64_C(1) << 47)
 #define UPPER_HALF (UINT64_C(1) << 63) /* its first address, and its size */
 #define DISTANCE_MIN (4 * TIB)
@@ -39,6 +40,21 @@ static bool own_memory_is_outside(uint64_t low, uint64_t high)
     return ok;
 }
 
+/* vm.max_map_count: how many mappings a process may have. */
+static unsigned host_mappings(void)
+{
+    FILE *f = fopen("/proc/sys/vm/max_map_count", "re");
+    unsigned n = 0;
+
+    if (f == NULL || fscanf(f, "%u", &n) != 1) {
+        n = 65530; /* Linux's default */
+    }
+    if (f != NULL) {
+        fclose(f);
+    }
+    return n;
+}
+
 Window *window_new(PhysMem *mem, const char **why)
 {
     uint64_t random;
@@ -55,6 +71,7 @@ Window *window_new(PhysMem *mem, const char **why)
     w = g_new0(Window, 1);
     w->mem = mem;
     w->base = HOST_TOP - ((DISTANCE_MIN + random % (DISTANCE_MAX - DISTANCE_MIN)) & GUEST_PAGE_MASK);
+    w->pieces_max = host_mappings() * 2 / 5;
     w->program_lin = 0 - w->base;
     lock_init(&w->lock, LOCK_RANK_WORLD);
     return w;
@@ -160,6 +177,14 @@ static void unmap_locked(Window *w, uint64_t lin, uint64_t last)
     }
 }
 
+/* The host is short of mappings, or we of runs: begin again. */
+static void overflow(Window *w)
+{
+    unmap_locked(w, UPPER_HALF, UINT64_MAX);
+    w->n_overflows++;
+    w->n_pieces = 0;
+}
+
 /* -- Rights of pages ------------------------------------------------------------------------------ */
 
 /* May the page be mapped writable?  Announced and dirty then: see phys_mem_revoke_write(), which waits for
@@ -172,6 +197,35 @@ static bool take_store_right(Window *w, uint64_t offset)
         page_flags_set(w->mem, offset, want);
     }
     return !page_store_needs_marking(page_flags_get(w->mem, offset));
+}
+
+/* Pages from that at `offset` on, in steps of `step` bytes, at most max, until rights have changed PIECES times. */
+static uint64_t few_pieces(const Window *w, uint64_t offset, int64_t step, uint64_t max)
+{
+    bool was = (page_flags_get(w->mem, offset) & PAGE_CODE) != 0;
+    unsigned changes = 0;
+    uint64_t n = 1;
+
+    for (; n < max; n++) {
+        bool is = (page_flags_get(w->mem, offset + n * (uint64_t)step) & PAGE_CODE) != 0;
+        if (is != was && ++changes == PIECES) {
+            break;
+        }
+        was = is;
+    }
+    return n;
+}
+
+/* The part of r around `lin` that takes few mappings: code lies scattered in memory, and budgets are small. */
+static void limit_run(const Window *w, WindowRun *r, uint64_t lin)
+{
+    uint64_t page = lin & GUEST_PAGE_MASK, at = r->offset + (page - r->lin), page_size = GUEST_PAGE_SIZE;
+    uint64_t before = few_pieces(w, at, -(int64_t)page_size, (page - r->lin) / page_size + 1) - 1;
+    uint64_t behind = few_pieces(w, at, (int64_t)page_size, (r->len - (page - r->lin)) / page_size);
+
+    r->offset = at - before * page_size;
+    r->lin = page - before * page_size;
+    r->len = (before + behind) * page_size;
 }
 
 /* Map [lin, lin+len) from `offset`, page by page with the rights it may have.  False: none of it, see errno. */
@@ -191,6 +245,7 @@ static bool map_pieces(Window *w, uint64_t lin, uint64_t len, uint64_t offset, b
             return false;
         }
         w->n_maps++;
+        w->n_pieces++;
     }
     return true;
 }
@@ -235,9 +290,8 @@ WindowResult window_map(Window *w, const WindowRun *run, uint64_t lin)
     unsigned i;
 
     lock_take(&w->lock);
-    if (w->n_runs + 2 >= WINDOW_RUNS) {
-        unmap_locked(w, UPPER_HALF, UINT64_MAX);
-        w->n_overflows++;
+    if (w->n_runs + 2 >= WINDOW_RUNS || w->n_pieces > w->pieces_max) {
+        overflow(w);
     }
     i = run_at(w, lin);
     if (!holds(w, i, lin)) {
@@ -250,12 +304,12 @@ WindowResult window_map(Window *w, const WindowRun *run, uint64_t lin)
         r.offset += from - r.lin;
         r.lin = from;
         r.len = last - from + 1;
+        limit_run(w, &r, lin);
         ok = map_pieces(w, r.lin, r.len, r.offset, r.write);
         if (ok) {
             add_run(w, i, &r);
         } else if (errno == ENOMEM) {
-            unmap_locked(w, UPPER_HALF, UINT64_MAX);
-            w->n_overflows++;
+            overflow(w);
         }
     }
     lock_release(&w->lock);
@@ -274,6 +328,7 @@ bool window_refresh_store(Window *w, uint64_t lin)
         take_store_right(w, w->run[i].offset + (page - w->run[i].lin))) {
         ok = mprotect(host_of(w, page), GUEST_PAGE_SIZE, PROT_READ | PROT_WRITE) == 0;
         w->n_refreshes++;
+        w->n_pieces -= MIN(w->n_pieces, 2u);
     }
     lock_release(&w->lock);
     return ok;
@@ -302,9 +357,9 @@ void window_revoke_write(Window *w, uint64_t offset)
             continue;
         }
         w->n_revokes++;
-        if (mprotect(host_of(w, r->lin + at), GUEST_PAGE_SIZE, PROT_READ) != 0) { /* no room for more mappings */
-            unmap_locked(w, UPPER_HALF, UINT64_MAX);
-            w->n_overflows++;
+        w->n_pieces += 2; /* around it, at most */
+        if (mprotect(host_of(w, r->lin + at), GUEST_PAGE_SIZE, PROT_READ) != 0 || w->n_pieces > w->pieces_max) {
+            overflow(w);
             break;
         }
     }

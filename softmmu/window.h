@@ -43,6 +43,8 @@ typedef struct Window {
     Lock lock;
     WindowRun run[WINDOW_RUNS];
     unsigned n_runs;
+    unsigned n_pieces;         /* mappings of the host, at most (protected pages split them)        */
+    unsigned pieces_max;       /* ... before all is unmapped; 2/5 of vm.max_map_count               */
     uint64_t n_maps, n_unmaps, n_revokes, n_refreshes, n_overflows; /* statistics                */
 } Window;
 

@@ -375,7 +375,7 @@ static TransShared *shared_get(PhysMem *mem, const TransConfig *config, GError *
         s->cpus = g_ptr_array_new();
         pthread_cond_init(&s->evicted, NULL);
         if (config->window) {
-            s->windows = windows_new(mem, &s->windows_why);
+            s->windows = windows_new(mem, config, &s->windows_why);
         }
         mem->code_changed_arg = s;
         mem->code_changed = code_changed;

@@ -14,6 +14,8 @@ const TransConfig trans_policy = {
     /* Misses cost 200 cycles, and big programs have tens of thousands of targets. */
     .jump_cache = 16384,
     .window = true,
+    /* Mapping all anew each few dozen faults would cost more than look-ups. */
+    .window_overflows = 24,
     /* A fault costs some 3 us, translating a block anew as much.  User addresses and devices are no accident
      * and count at once; pages of code come and go. */
     .window_faults = 4,

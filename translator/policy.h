@@ -19,6 +19,8 @@ typedef struct {
     unsigned jump_cache;          /* entries, a power of two, at most JC_SIZE              */
     bool walk_ahead;              /* fill the TLB for page-table entries that VMI calls announce */
     bool window;                  /* kernel code uses the host's MMU                       */
+    unsigned window_mappings;     /* of the host, before all is unmapped; 0: by vm.max_map_count */
+    unsigned window_overflows;    /* so many, and one in so many mappings made: off for good   */
     unsigned window_faults;       /* stores to pages of code that make an instruction guilty */
     unsigned window_cluster;      /* instructions interpreted on after such a fault        */
     unsigned window_changes;      /* root-table entries that change more often are not used   */

@@ -30,7 +30,7 @@ struct WindowShare {
 
 /* -- Life ------------------------------------------------------------------------------------- */
 
-WindowShare *windows_new(PhysMem *mem, const char **why)
+WindowShare *windows_new(PhysMem *mem, const TransConfig *config, const char **why)
 {
     Window *w = window_new(mem, why);
     WindowShare *ws;
@@ -41,6 +41,7 @@ WindowShare *windows_new(PhysMem *mem, const char **why)
     ws = g_new0(WindowShare, 1);
     ws->window = w;
     ws->generation = 1;
+    w->pieces_max = config->window_mappings != 0 ? config->window_mappings : w->pieces_max;
     lock_init(&ws->lock, LOCK_RANK_BACKEND);
     mem->window = w;
     return ws;
@@ -346,6 +347,13 @@ bool windows_usable(TransCpu *tc)
 
 /* -- Faults ------------------------------------------------------------------------------------- */
 
+static void switch_off(WindowShare *ws, const char *why)
+{
+    if (__atomic_exchange_n(&ws->off, why, __ATOMIC_SEQ_CST) == NULL) {
+        window_unmap(ws->window, BIT64(63), BIT64(63));
+    }
+}
+
 /* `run` is what the tables say around `lin`, where the guest may do its access. */
 static WindowVerdict bring(TransCpu *tc, uint64_t lin, bool write, const WindowRun *run)
 {
@@ -367,14 +375,11 @@ static WindowVerdict bring(TransCpu *tc, uint64_t lin, bool write, const WindowR
         return WINDOW_GUILTY;
     }
     ws->n_mapped++;
-    return WINDOW_RETRY;
-}
-
-static void switch_off(WindowShare *ws, const char *why)
-{
-    if (__atomic_exchange_n(&ws->off, why, __ATOMIC_SEQ_CST) == NULL) {
-        window_unmap(ws->window, BIT64(63), BIT64(63));
+    if (ws->window->n_overflows > tc->config->window_overflows &&
+        ws->window->n_overflows * tc->config->window_overflows > ws->n_mapped) {
+        switch_off(ws, "the host allows too few mappings");
     }
+    return WINDOW_RETRY;
 }
 
 WindowVerdict windows_fault(TransCpu *tc)

@@ -22,7 +22,7 @@
 typedef struct WindowShare WindowShare;
 
 /* Of a machine: NULL where the configuration or the host forbids it (*why, static). */
-WindowShare *windows_new(PhysMem *mem, const char **why);
+WindowShare *windows_new(PhysMem *mem, const TransConfig *config, const char **why);
 void windows_free(WindowShare *ws);
 void windows_attach(TransCpu *tc);
 void windows_detach(TransCpu *tc);

@@ -405,6 +405,22 @@ START_TEST(too_many_runs_begin_anew)
 }
 END_TEST
 
+START_TEST(too_many_protected_pages_begin_anew)
+{
+    w->pieces_max = 16;
+    map_pages(LIN, 64, 0);
+    for (unsigned i = 0; i < 8; i++) {
+        ck_assert_uint_eq(w->n_overflows, 0);
+        phys_mem_set_code(pm, 2 * i * PAGE);
+    }
+    ck_assert_uint_eq(w->n_overflows, 1);
+    ck_assert_uint_eq(w->n_runs, 0);
+    ck_assert_uint_eq(mapped_bytes(), 0);
+    map_pages(LIN, 4, 0);
+    check_runs();
+}
+END_TEST
+
 START_TEST(a_split_that_finds_no_place_unmaps_all)
 {
     map_pages(LIN - 8 * PAGE, 3, 0);
@@ -645,6 +661,7 @@ static void add_tests(TCase *t)
     tcase_add_test(t, the_last_page_of_all_comes_and_goes);
     tcase_add_test(t, a_run_up_to_the_end_fills_the_hole_before_what_is_there);
     tcase_add_test(t, too_many_runs_begin_anew);
+    tcase_add_test(t, too_many_protected_pages_begin_anew);
     tcase_add_test(t, a_split_that_finds_no_place_unmaps_all);
     tcase_add_test(t, what_lies_in_the_way_is_not_replaced);
     tcase_add_test(t, a_host_without_room_gets_all_back);
