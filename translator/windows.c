@@ -113,14 +113,18 @@ static bool others_use_it(const TransCpu *tc)
     return false;
 }
 
+static bool slot_is_used(const WindowShare *ws, unsigned slot)
+{
+    return (__atomic_load_n(&ws->slots[slot / 64], __ATOMIC_RELAXED) >> (slot % 64) & 1) != 0;
+}
+
 /* This CPU's root table says `e` in a slot in use, which is something else.  Start the slot over; but when that
- * comes again and again it is each address space's own, and no longer used. */
-static void resettle(TransCpu *tc, unsigned slot, uint64_t e)
+ * comes again and again it is each address space's own, and no longer used (lock held). */
+static void resettle_locked(TransCpu *tc, unsigned slot, uint64_t e)
 {
     WindowShare *ws = tc->windows;
     uint64_t bit = BIT64(slot % 64);
 
-    lock_take(&ws->lock);
     window_unmap(ws->window, slot_start(slot), BIT64(SLOT_SHIFT));
     ws->entry[slot] = e;
     if (others_use_it(tc) || ++ws->changes[slot] > tc->config->window_changes) {
@@ -128,7 +132,13 @@ static void resettle(TransCpu *tc, unsigned slot, uint64_t e)
         __atomic_store_n(&ws->slots[slot / 64], ws->slots[slot / 64] & ~bit, __ATOMIC_SEQ_CST);
     }
     __atomic_add_fetch(&ws->generation, 1, __ATOMIC_SEQ_CST);
-    lock_release(&ws->lock);
+}
+
+static void resettle(TransCpu *tc, unsigned slot, uint64_t e)
+{
+    lock_take(&tc->windows->lock);
+    resettle_locked(tc, slot, e);
+    lock_release(&tc->windows->lock);
 }
 
 /*
@@ -171,10 +181,13 @@ static bool take_slot(TransCpu *tc, uint64_t lin)
     WindowShare *ws = tc->windows;
     unsigned slot = slot_of(lin);
     bool ok = (ws->banned[slot / 64] >> (slot % 64) & 1) == 0;
+    uint64_t e = root_entry(tc->cpu, slot);
 
     lock_take(&ws->lock);
-    if (ok && (ws->slots[slot / 64] >> (slot % 64) & 1) == 0) {
-        uint64_t e = root_entry(tc->cpu, slot);
+    if (ok && slot_is_used(ws, slot) && ws->entry[slot] != e) { /* changed under the loaded CR3 */
+        resettle_locked(tc, slot, e);
+        ok = slot_is_used(ws, slot);
+    } else if (ok && !slot_is_used(ws, slot)) {
         __atomic_store_n(&ws->entry[slot], e, __ATOMIC_RELAXED);
         __atomic_store_n(&ws->slots[slot / 64], ws->slots[slot / 64] | BIT64(slot % 64), __ATOMIC_SEQ_CST);
         __atomic_add_fetch(&ws->generation, 1, __ATOMIC_SEQ_CST);
@@ -278,6 +291,12 @@ static void flushed(void *arg, TlbFlush what, GuestLin lin)
         tc->window_stale = WINDOW_STALE_ALL;
     } else if (what == TLB_FLUSH_LOCAL) {
         tc->window_stale = MAX(tc->window_stale, WINDOW_STALE_LOCAL);
+    } else if ((int64_t)lin.v < 0 && tc->window_ok && slot_is_used(tc->windows, slot_of(lin.v)) &&
+               root_entry(tc->cpu, slot_of(lin.v)) != tc->windows->entry[slot_of(lin.v)]) {
+        if (vcb.tc != NULL) {
+            trans_vec_spill();
+        }
+        resettle(tc, slot_of(lin.v), root_entry(tc->cpu, slot_of(lin.v)));
     } else if ((int64_t)lin.v < 0 && window_find(tc->windows->window, lin.v, &run) &&
                still_so(tc->cpu, &run, lin.v, 0) == 0) {
         if (vcb.tc != NULL) {

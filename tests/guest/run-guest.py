@@ -20,6 +20,7 @@ DEVIATIONS = {
     ("paging32", "pdptes_are_loaded_with_cr3"): "reads PDPTEs at each walk",
     ("paging32", "reserved_bits_of_pdptes_fault_at_the_load"): "does not look at PDPTEs then",
     ("paging32", "paging_needs_protection"): "accepts CR0.PG without CR0.PE",
+    ("window64", "addresses_that_are_not_canonical_are_protected"): "raises #GP instead of #SS",
     ("paging64", "non_canonical_stack_accesses_are_stack_faults"): "raises #GP instead of #SS",
     ("protect32", "segment_limits_and_types"): "checks no segment limits",
     ("protect32", "v86_addresses_end_at_64k"): "checks no segment limits",
@@ -45,6 +46,7 @@ def run(program, guest, options, timeout):
     command = [program, *options, "-m", "64", "-smp", str(options_smp), "-kernel", guest,
                "-display", "none", "-serial", "stdio", "-monitor", "none", "-no-reboot",
                "-device", "isa-debug-exit,iobase=0xf4,iosize=4"]
+    command += ["-append", args.append] if args.append else []
     try:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT, timeout=timeout)
@@ -91,6 +93,8 @@ parser.add_argument("--accel", default="interpret")
 parser.add_argument("--cpu")
 parser.add_argument("--machine")
 parser.add_argument("--skips", metavar="TEST")     # which must be skipped
+parser.add_argument("--append", help="the guest's command line")
+parser.add_argument("--stats", metavar="REGEX", help="what -d stats must say at the end")
 parser.add_argument("--no-skips", action="store_true")
 parser.add_argument("--timeout", type=int, default=100)
 parser.add_argument("--peer-only", action="store_true")
@@ -109,12 +113,15 @@ ours = None
 if have_ours:
     more = ["-cpu", args.cpu] if args.cpu else []
     more += ["-machine", args.machine] if args.machine else []
+    more += ["-d", "stats"] if args.stats else []
     ours, status, text = run(args.metaphrase, args.guest, ["-accel", args.accel, *more],
                             args.timeout * SLOWNESS)
     problems = judge(ours, status, text, args.ends)
     skipped = [name for name, (verdict, _) in ours.items() if verdict == "skip"]
     if (args.no_skips and skipped) or (args.skips and args.skips not in skipped):
         problems.append(f"skipped are: {' '.join(skipped)}")
+    if args.stats and not re.search(args.stats, text):
+        problems.append(f"no {args.stats!r} in the statistics: {text[text.find('code cache:'):]}")
     bad = bool(problems)
     for line in problems:
         print(f"metaphrase: {line}")
