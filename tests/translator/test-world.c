@@ -221,6 +221,48 @@ START_TEST(the_scan_finds_what_must_not_run)
 }
 END_TEST
 
+static const ScanCase scan_case32[] = {
+    {{0x0f, 0xa2}, SCAN_DENIED},             /* cpuid                                  */
+    {{0x0f, 0x01, 0xd9}, SCAN_DENIED},       /* vmmcall                                */
+    {{0x0f, 0x05}, SCAN_DENIED},             /* syscall                                */
+    {{0x0f, 0x34}, SCAN_DENIED},             /* sysenter                               */
+    {{0x1e}, SCAN_DENIED},                   /* push ds                                */
+    {{0x66, 0x0e}, SCAN_DENIED},             /* push cs                                */
+    {{0x0f, 0xa8}, SCAN_DENIED},             /* push gs                                */
+    {{0x8c, 0xd8}, SCAN_DENIED},             /* mov ds, eax                            */
+    {{0x9a, 1, 2, 3, 4, 0x73, 0}, SCAN_DENIED}, /* call far                            */
+    {{0xff, 0x18}, SCAN_DENIED},             /* call far (eax)                         */
+    {{0x0f, 0x31}, SCAN_TSC},                /* rdtsc                                  */
+    {{0xb8, 0x1e, 0x0e, 0x8c, 0xd8}, 0},     /* mov $..., eax                          */
+    {{0xff, 0x10}, 0},                       /* call (eax)                             */
+    {{0x65, 0xa1, 0x1e, 0, 0, 0}, 0},        /* mov gs:1e, eax                         */
+    {{0xc5, 0xf8, 0x77}, 0},                 /* vzeroupper                             */
+};
+
+START_TEST(the_scan_knows_32_bit_code)
+{
+    static const unsigned places[] = {0, 1, 2000, SCAN_PAGE - 16, SCAN_PAGE - 9};
+    const ScanCase *c = &scan_case32[_i];
+    const ScanRules rules = {.code32 = true};
+    uint8_t page[2 * SCAN_PAGE];
+
+    for (unsigned i = c->found == 0 ? 2 : 0; i < G_N_ELEMENTS(places); i++) {
+        memset(page, 0x90, sizeof page);
+        ck_assert_uint_eq(scan_page(page, NULL, rules), 0);
+        memcpy(page + places[i], c->bytes, sizeof c->bytes);
+        memset(page + places[i] + 7, 0x90, 1);
+        ck_assert_uint_eq(scan_page(page, NULL, rules), c->found);
+    }
+    for (unsigned before = 1; before < 5; before++) {
+        memset(page, 0x90, sizeof page);
+        memcpy(page + SCAN_PAGE - before, c->bytes, sizeof c->bytes);
+        ck_assert_uint_eq(scan_page(page, NULL, rules) |
+                          scan_border(page + SCAN_PAGE, page + SCAN_PAGE, rules) |
+                          scan_page(page + SCAN_PAGE, page + SCAN_PAGE, rules), c->found);
+    }
+}
+END_TEST
+
 START_TEST(the_scan_finds_it_across_pages)
 {
     const ScanCase *c = &scan_case[_i];
@@ -410,6 +452,7 @@ Suite *test_suite(void)
     tcase_add_test(use, a_parked_world_goes_on);
     tcase_add_test(use, rdtsc_faults_where_it_shall);
     tcase_add_loop_test(scanning, the_scan_finds_what_must_not_run, 0, G_N_ELEMENTS(scan_case));
+    tcase_add_loop_test(scanning, the_scan_knows_32_bit_code, 0, G_N_ELEMENTS(scan_case32));
     tcase_add_loop_test(scanning, the_scan_finds_it_across_pages, 0, G_N_ELEMENTS(scan_case));
     tcase_add_test(hostile, no_system_call_reaches_the_host);
     tcase_add_test(hostile, the_stubs_calls_are_of_no_use);

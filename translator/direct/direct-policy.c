@@ -17,13 +17,14 @@ const DirectPolicy direct_policy = {
     .pages_max = 24000,
     .churn_max = 16,
     .holdoff_min = 16,
-    /* With direct=auto a visit is a burst; and another process may get the page tables' page. */
-    .holdoff_max = 512,
+    .holdoff_max = 512, /* another process may get the page tables' page */
+    .holdoff_looks = 8,
     /* A look is two system calls of the host, half a microsecond. */
     .look_us = 1000,
     /* A world takes some 300 pages in before it runs freely: two milliseconds. */
     .promote_us = 10000,
     .burst_trips = 4,
+    .long_trips = 100,
     .penalty_max = 7,
     .regret_permille = 20,
     .trial_trips = 200,
@@ -34,17 +35,20 @@ const DirectPolicy direct_policy = {
     /* Two switches between threads on one CPU, a signal and its return. */
     .trip_us = 9,
     .trips = 5,
-    /* An order is two switches and the calls of it, 3 us each, of a trip of 9. */
-    .batch_cost = 14,
-    .run_cost = 4,
+    /* Measured: 12 us, 4.2 us, 0.5 us, of a trip of 10. */
+    .batch_cost = 18,
+    .run_cost = 6,
     .page_cost = 1,
     .check_cost = 1,
-    .pace_entries = 24,
+    .pace_entries = 48,
+    .pace_ms = 200,
+    /* Translated code is 1.0 to 20 times slower than itself. */
+    .gain_percent = 60,
     /* A probe takes a sixteenth of the time in between. */
     .trust_us = 80000,
     .probe_us = 5000,
     .probe_entries = 256,
-    .gain_max = 20,
+    .gain_max = 10,
     .phase = 4,
 };
 
@@ -63,14 +67,32 @@ static uint64_t pace_ns(PolicyPace p)
     return p.ns / (p.entries + 1);
 }
 
-static void pace_add(PolicyPace *p, uint64_t ns, uint64_t entries)
+static void pace_halve(PolicyPace *p)
 {
-    if (p->ns >= 100 * NS_PER_MS) { /* the present counts, not the past */
-        p->ns /= 2;
-        p->entries /= 2;
-    }
+    p->ns /= 2;
+    p->entries /= 2;
+}
+
+/* The present counts, not the past; and what was compared with it ages with it. */
+static void pace_add(Space *s, PolicyPace *p, uint64_t ns, uint64_t entries)
+{
     p->ns += ns;
     p->entries += entries;
+    if (p->ns >= direct_policy.pace_ms * NS_PER_MS) {
+        pace_halve(&s->translated);
+        pace_halve(&s->direct);
+    }
+}
+
+static bool paces_are_known(const Space *s)
+{
+    return s->translated.entries >= direct_policy.pace_entries && s->direct.entries >= direct_policy.pace_entries;
+}
+
+/* The world is faster, as far as is known. */
+static bool seems_to_pay(const Space *s)
+{
+    return !paces_are_known(s) || pace_ns(s->translated) > pace_ns(s->direct) + pace_ns(s->direct) / 16;
 }
 
 static void trace_decision(const DirectCpu *dc, const Space *s, const char *what)
@@ -118,12 +140,11 @@ bool policy_is_forced(const DirectCpu *dc)
     return dc->mode == DIRECT_ON || stress_info[STRESS_direct].one_in != 0;
 }
 
-static void promote(DirectCpu *dc, Space *s)
+static void promote(DirectCpu *dc, Space *s, int64_t credit_trips)
 {
     s->chosen = true;
-    s->credit_ns = trips_ns(dc, direct_policy.credit_trips);
+    s->credit_ns = trips_ns(dc, credit_trips);
     s->window = (PolicyWindow){0};
-    s->direct = (PolicyPace){0};
     s->trust_ns = direct_policy.trust_us * 1000;
     dc->n_chosen++;
     dc->stats.promoted++;
@@ -136,11 +157,27 @@ void policy_forget(DirectCpu *dc, Space *s)
     s->chosen = s->probing = false;
 }
 
+/* Another process has the page tables' page: what was learnt is about its predecessor. */
+static bool is_another(DirectCpu *dc, Space *s)
+{
+    uint64_t identity = space_identity(dc);
+
+    if (s->identity == identity) {
+        return false;
+    }
+    policy_forget(dc, s);
+    s->identity = identity;
+    s->translated = s->direct = (PolicyPace){0};
+    s->waited_ns = 0;
+    s->penalty = s->wins = 0;
+    return true;
+}
+
 static void demote(DirectCpu *dc, Space *s, const char *why)
 {
     trace_decision(dc, s, why);
     policy_forget(dc, s);
-    s->translated = (PolicyPace){0};
+    s->waited_ns = 0;
     s->penalty += s->penalty < direct_policy.penalty_max;
     dc->stats.demoted++;
 }
@@ -149,7 +186,8 @@ static void demote(DirectCpu *dc, Space *s, const char *why)
 static void begin_probe(DirectCpu *dc, Space *s)
 {
     s->probing = true;
-    s->translated = (PolicyPace){0};
+    s->waited_ns = 0;
+    s->probe_entries = 0;
     dc->stats.probes++;
     trace_decision(dc, s, "probe");
 }
@@ -157,8 +195,7 @@ static void begin_probe(DirectCpu *dc, Space *s)
 /* True: back into the world. */
 static bool end_probe(DirectCpu *dc, Space *s)
 {
-    bool pays = s->translated.entries < direct_policy.pace_entries ||
-                pace_ns(s->translated) > pace_ns(s->direct) + pace_ns(s->direct) / 16;
+    bool pays = seems_to_pay(s);
 
     s->probing = false;
     if (!pays) {
@@ -178,24 +215,40 @@ bool policy_look_is_due(const DirectCpu *dc)
     return __rdtsc() >= dc->next_look;
 }
 
-static bool is_worth_it(const DirectCpu *dc, const Space *s)
+/* What a promotion may lose, in round trips; 0: there shall be none. */
+static int64_t credit_for(const DirectCpu *dc, const Space *s)
 {
-    return s->translated.ns >= direct_policy.promote_us * 1000 << s->penalty &&
-           (int64_t)pace_ns(s->translated) >= trips_ns(dc, direct_policy.burst_trips) &&
-           dc->account_ns >= trips_ns(dc, direct_policy.trial_trips);
+    uint64_t wait_ns = direct_policy.promote_us * 1000 << s->penalty;
+    int64_t pace = (int64_t)pace_ns(s->translated);
+
+    if (s->waited_ns < wait_ns || !seems_to_pay(s) || pace < trips_ns(dc, direct_policy.burst_trips)) {
+        return 0;
+    }
+    if (dc->account_ns >= trips_ns(dc, direct_policy.trial_trips)) {
+        return MAX(direct_policy.credit_trips, dc->account_ns / (int64_t)dc->trip_ns / 4);
+    }
+    /* Round trips will hardly matter.  What it costs to begin is little against twice the time. */
+    return s->waited_ns >= 2 * wait_ns && pace >= trips_ns(dc, direct_policy.long_trips)
+               ? direct_policy.long_trips : 0;
 }
 
 /* User code of `s` has had `ns` with `entries` into the kernel. */
 static bool judge_translated(DirectCpu *dc, Space *s, uint64_t ns, uint64_t entries)
 {
     dc->account_ns = capped(dc, dc->account_ns + (int64_t)(ns * direct_policy.regret_permille / 1000));
-    pace_add(&s->translated, ns, entries);
+    pace_add(s, &s->translated, ns, entries);
+    s->waited_ns += ns;
+    s->probe_entries += entries;
     if (s->probing) {
-        return (s->translated.ns >= direct_policy.probe_us * 1000 ||
-                s->translated.entries >= direct_policy.probe_entries) && end_probe(dc, s);
+        return (s->waited_ns >= direct_policy.probe_us * 1000 ||
+                s->probe_entries >= direct_policy.probe_entries) && end_probe(dc, s);
     }
-    if (!s->chosen && is_worth_it(dc, s)) {
-        promote(dc, s);
+    if (!s->chosen) {
+        int64_t credit = credit_for(dc, s);
+
+        if (credit != 0) {
+            promote(dc, s, credit);
+        }
     }
     return s->chosen;
 }
@@ -210,7 +263,7 @@ bool policy_look(DirectCpu *dc, Space *s)
     if (policy_is_forced(dc)) {
         return true;
     }
-    if (old.space != s || old.switches != now.switches || (s->chosen && !s->probing)) {
+    if (is_another(dc, s) || old.space != s || old.switches != now.switches || (s->chosen && !s->probing)) {
         return s->chosen && !s->probing;
     }
     return judge_translated(dc, s, now.cpu_ns - old.cpu_ns, now.entries - old.entries);
@@ -245,16 +298,13 @@ void policy_init(DirectCpu *dc)
 }
 
 /* What the world saves of the translator's time while its user code runs for `useful` and `lost` is spent on it;
- * negative: it costs.  By the paces, if they are known and fresh. */
+ * negative: it costs.  By the paces, as long as they can be trusted. */
 static int64_t saving(const Space *s, int64_t useful, int64_t lost)
 {
     int64_t here = (int64_t)pace_ns(s->direct), there = (int64_t)pace_ns(s->translated);
 
-    if (s->direct.entries < direct_policy.pace_entries || s->translated.entries < direct_policy.pace_entries ||
-        s->trust_ns <= 0) {
-        return -lost;
-    }
-    return MIN((useful + lost) * (there - here) / here, useful * direct_policy.gain_max);
+    return paces_are_known(s) ? MIN((useful + lost) * (there - here) / here, useful * direct_policy.gain_max)
+                              : useful * direct_policy.gain_percent / 100 - lost;
 }
 
 /* Judge the window that ends now. */
@@ -271,15 +321,15 @@ static void judge(DirectCpu *dc, Space *s, const PolicyWindow *now)
     int64_t gain;
 
     if (w->switches == now->switches) {
-        other_phase = entries >= direct_policy.pace_entries && s->direct.entries >= direct_policy.pace_entries &&
+        other_phase = entries >= direct_policy.pace_entries && paces_are_known(s) &&
                       total / entries < pace_ns(s->direct) / direct_policy.phase;
-        pace_add(&s->direct, total, entries);
+        pace_add(s, &s->direct, total, entries);
     }
     gain = (useful + lost) * direct_policy.regret_permille / 1000 + (contested ? saving(s, useful, lost) : -lost);
     dc->account_ns = capped(dc, dc->account_ns + gain);
     s->credit_ns = capped(dc, s->credit_ns + gain);
     s->trust_ns -= (int64_t)total;
-    if (dc->account_ns < 0 || s->credit_ns < 0) {
+    if (s->credit_ns < 0) {
         demote(dc, s, "demoted");
     } else if (contested && s->direct.entries >= direct_policy.pace_entries && (other_phase || s->trust_ns <= 0)) {
         begin_probe(dc, s);
@@ -299,14 +349,14 @@ void policy_world_event(DirectCpu *dc, Space *s)
         return;
     }
     now = __rdtsc();
-    crowded = w->events >= direct_policy.window_events;
+    crowded = w->events + (s->mapping - w->mapping) / 16 >= direct_policy.window_events;
     if (w->began == 0 || crowded || now - w->began >= cycles_of_us(direct_policy.window_us)) {
         PolicyWindow next = {
             .began = now, .engine_ns = thread_cpu_ns(), .world_ns = world_cpu_ns(s->world),
             .entries = entries_of(dc), .mapping = s->mapping, .switches = switches_of(dc),
         };
 
-        if (w->began != 0) {
+        if (w->began != 0 && !is_another(dc, s)) {
             judge(dc, s, &next);
         }
         s->window = next;

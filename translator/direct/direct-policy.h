@@ -31,24 +31,28 @@ typedef struct {
     unsigned churn_max;        /* changes of a code page within a second or two          */
     unsigned holdoff_min, holdoff_max; /* visits of the dispatcher left to the translator when a world
                                   could not go on: doubled each time                     */
+    unsigned holdoff_looks;    /* ... with direct=auto a fraction of it, since those are a look apart */
     uint64_t look_us;          /* between looks                                          */
     uint64_t promote_us;       /* user time in the translator before a promotion         */
-    unsigned burst_trips;      /* ... with entries so far apart, in round trips          */
+    int64_t burst_trips;       /* ... with entries so far apart, in round trips          */
+    int64_t long_trips;        /* with entries so far apart, it is cheap, whatever the account says */
     unsigned penalty_max;      /* doublings of promote_us                                */
     unsigned regret_permille;  /* of time, that goes into the account                    */
     int64_t trial_trips;       /* what a promotion asks of the account, in round trips   */
-    int64_t credit_trips, account_trips; /* what a space may lose of it at first; what it holds at most */
-    unsigned window_events;    /* a world's account is looked at after so many events... */
+    int64_t credit_trips, account_trips; /* what a space may lose of it at first, if not a quarter; what it holds at most */
+    unsigned window_events;    /* a world's account is looked at after events that cost so many round trips... */
     uint64_t window_us;        /* ... or so much time                                    */
     uint64_t trip_us;          /* a round trip, before one was measured                  */
     unsigned trips;            /* empty ones to measure it                               */
     /* What mapping costs, in sixteenths of a round trip: */
     unsigned batch_cost, run_cost, page_cost, check_cost; /* an order to a mapper, a call in it, a page, a page compared */
-    unsigned pace_entries;     /* so many entries say what a pace is                     */
+    unsigned pace_entries;     /* so many entries say what a pace is...                  */
+    uint64_t pace_ms;          /* ... of the last time, so long                          */
+    int64_t gain_percent;      /* what a world saves, until the paces are known          */
     int64_t trust_us;          /* in a world, on a comparison of paces                   */
     uint64_t probe_us;         /* length of a probe, ...                                 */
     unsigned probe_entries;    /* ... or so many entries                                 */
-    unsigned gain_max;         /* a saving is at most so many times what ran in the world */
+    int64_t gain_max;          /* a saving is at most so many times what ran in the world */
     unsigned phase;            /* entries so many times closer: the program does something else */
 } DirectPolicy;
 

@@ -8,6 +8,7 @@
 #include "softmmu/base/stress.h"
 #include "translator/direct/direct-internal.h"
 #include "translator/direct/direct-policy.h"
+#include "translator/dump.h"
 #include "translator/glue.h"
 #include "translator/vcb.h"
 
@@ -161,7 +162,11 @@ void direct_detach(DirectCpu *dc)
 
 /* -- Spaces ----------------------------------------------------------------------------------------- */
 
-#define CR3_BASE 0x000ffffffffff000
+/* CR3 without what does not say where the tables are: PCID, caching.  With PAE several may share a page. */
+static uint64_t tables_of(const CpuState *cpu)
+{
+    return cpu->cr3 & ((cpu->mode & MODE_LMA) != 0 ? 0x000ffffffffff000 : 0xffffffe0);
+}
 
 static Space *oldest(DirectCpu *dc, bool with_world)
 {
@@ -180,7 +185,7 @@ static Space *oldest(DirectCpu *dc, bool with_world)
 /* The entry of the current address space, made if need be. */
 static Space *current_space(DirectCpu *dc)
 {
-    uint64_t cr3 = dc->cpu->cr3 & CR3_BASE;
+    uint64_t cr3 = tables_of(dc->cpu);
     Space *s;
 
     for (unsigned i = 0; i < DIRECT_SPACES; i++) {
@@ -194,7 +199,7 @@ static Space *current_space(DirectCpu *dc)
     if (s->pages.at == NULL) {
         pages_init(&s->pages);
     }
-    *s = (Space){.cr3 = cr3, .pages = s->pages, .holdoff_next = direct_policy.holdoff_min};
+    *s = (Space){.cr3 = cr3, .pages = s->pages, .holdoff_next = direct_policy.holdoff_min, .last_use = ++dc->clock};
     return s;
 }
 
@@ -270,7 +275,8 @@ static bool fits(const DirectCpu *dc)
 {
     const CpuState *cpu = dc->cpu;
 
-    return (cpu->mode & MODE_CS64) != 0 && state_fits_world(dc) && (cpu->dr[7] & 0xff) == 0 &&
+    /* whoever wants to see what is executed has it translated */
+    return (policy_is_forced(dc) || !dump_wants_exec()) && state_fits_world(dc) && (cpu->dr[7] & 0xff) == 0 &&
            cpu->n_watch == 0;
 }
 
@@ -298,11 +304,11 @@ bool direct_wants(DirectCpu *dc)
     if (!policy_wants(dc, s)) {
         return false;
     }
-    vcb.watch_user = 1;
     if (s->holdoff != 0) {
-        s->holdoff--;
+        s->holdoff--; /* with direct=auto a look apart */
         return false;
     }
+    vcb.watch_user = 1;
     return true;
 }
 
@@ -479,9 +485,9 @@ static TlbAccess access_of(const WorldEvent *ev)
 }
 
 /* The next visits of the dispatcher are the translator's. */
-static void hold_off(Space *s)
+static void hold_off(DirectCpu *dc, Space *s)
 {
-    s->holdoff = s->holdoff_next;
+    s->holdoff = policy_is_forced(dc) ? s->holdoff_next : s->holdoff_next / direct_policy.holdoff_looks;
     s->holdoff_next = MIN(s->holdoff_next * 2, direct_policy.holdoff_max);
 }
 
@@ -498,7 +504,7 @@ static FaultResult on_page_fault(DirectCpu *dc, Space *s, const WorldEvent *ev)
         trace(direct_fault, "cr3 %012" PRIx64 ": access %d to %016" PRIx64 " at %016" PRIx64
               " is not for a world; holdoff %u", s->cr3, (int)a, lin.v, dc->cpu->rip, s->holdoff_next);
         if (a != TLB_FETCH) {
-            hold_off(s);
+            hold_off(dc, s);
         }
     }
     return r;
@@ -524,7 +530,7 @@ static CpuExit interpret_visit(DirectCpu *dc, Space *s)
         world_fault_tsc(s->world, true); /* it does more here than to read the clock */
         dc->measure_trips = true;
     } else {
-        hold_off(s);
+        hold_off(dc, s);
     }
     return exit;
 }
@@ -644,6 +650,7 @@ CpuExit direct_run(DirectCpu *dc)
         s->holdoff = UINT32_MAX;
         return CPU_EXIT_BUDGET;
     }
+    dc->current = s; /* it may run while trips are measured */
     if (!space_catch_up(dc, s) || (s->refaults && !space_map_fault(dc, s)) || !measure_trips(dc, s->world) || !state_to_world(dc, s->world)) {
         space_drop_world(dc, s);
         return CPU_EXIT_BUDGET;

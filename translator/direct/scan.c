@@ -172,6 +172,67 @@ static unsigned scan(const uint8_t *code, size_t from, size_t end, size_t len, S
     return found;
 }
 
+/* -- 32-bit code ----------------------------------------------------------------------------------- */
+
+/* Selectors are shown by: push of one, mov from one, far calls. */
+static bool shows_selector(const ZydisDecodedInstruction *zi)
+{
+    if (zi->encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY) {
+        return false;
+    }
+    if (zi->opcode_map == ZYDIS_OPCODE_MAP_0F) {
+        return zi->opcode == 0xa0 || zi->opcode == 0xa8 || zi->opcode == 0x05; /* push fs, gs; syscall */
+    }
+    if (zi->opcode_map != ZYDIS_OPCODE_MAP_DEFAULT) {
+        return false;
+    }
+    switch (zi->opcode) {
+    case 0x06: case 0x0e: case 0x16: case 0x1e: case 0x8c: case 0x9a:
+        return true;
+    case 0xff:
+        return zi->raw.modrm.reg == 3;
+    default:
+        return false;
+    }
+}
+
+static unsigned look32(const ZydisDecodedInstruction *zi, const uint8_t *code, size_t at, size_t len, ScanRules rules)
+{
+    size_t opcode = at + zi->raw.prefix_count;
+
+    if (shows_selector(zi)) {
+        return SCAN_DENIED;
+    }
+    return code[opcode] == 0x0f && opcode + 1 < len ? look(code, opcode, len - opcode, rules) : 0;
+}
+
+/* All ways from the first bytes on; they meet soon.  What begins in [from, end) counts. */
+static unsigned scan32(const uint8_t *code, size_t from, size_t end, size_t len, ScanRules rules)
+{
+    uint8_t seen[SCAN_TAIL + SCAN_PAGE + SCAN_HEAD] = {0};
+    ZydisDecoder decoder;
+    unsigned found = 0;
+
+    ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_COMPAT_32, ZYDIS_STACK_WIDTH_32);
+    for (size_t start = 0; start < STARTS && start < end; start++) {
+        for (size_t i = start; i < end && !seen[i];) {
+            ZydisDecodedInstruction zi;
+            ZyanStatus status = ZydisDecoderDecodeInstruction(&decoder, NULL, code + i, len - i, &zi);
+            bool ok = ZYAN_SUCCESS(status);
+
+            seen[i] = 1;
+            if (status == ZYDIS_STATUS_NO_MORE_DATA) {
+                break; /* scan_border() knows the rest */
+            }
+            found |= ok && i >= from ? look32(&zi, code, i, len, rules) : 0;
+            i += ok ? zi.length : 1;
+        }
+    }
+    return found;
+}
+
+/* -- Pages ------------------------------------------------------------------------------------------ */
+
 unsigned scan_page(const uint8_t *page, const uint8_t *before, ScanRules rules)
 {
     uint8_t all[SCAN_TAIL + SCAN_PAGE];
@@ -181,7 +242,7 @@ unsigned scan_page(const uint8_t *page, const uint8_t *before, ScanRules rules)
         memcpy(all, before - tail, tail);
     }
     memcpy(all + tail, page, SCAN_PAGE);
-    return scan(all, tail, tail + SCAN_PAGE - 2, tail + SCAN_PAGE, rules);
+    return (rules.code32 ? scan32 : scan)(all, tail, tail + SCAN_PAGE - 2, tail + SCAN_PAGE, rules);
 }
 
 unsigned scan_border(const uint8_t *before, const uint8_t *behind, ScanRules rules)
@@ -190,5 +251,6 @@ unsigned scan_border(const uint8_t *before, const uint8_t *behind, ScanRules rul
 
     memcpy(all, before - SCAN_TAIL, SCAN_TAIL);
     memcpy(all + SCAN_TAIL, behind, SCAN_HEAD);
-    return scan(all, SCAN_TAIL - 2, SCAN_TAIL + 4, sizeof all, rules); /* prefixes may be before */
+    /* prefixes may be before */
+    return (rules.code32 ? scan32 : scan)(all, SCAN_TAIL - (rules.code32 ? 15 : 2), SCAN_TAIL + 4, sizeof all, rules);
 }

@@ -5,6 +5,7 @@
  * Their bytes are looked for at every offset, and a find counts if decoding from before it arrives there.
  * So honest programs are not fooled; a program that jumps into the middle of an instruction to see
  * the host's CPUID sees it, and harms nobody.  A false alarm only sends the page to the translator.
+ * 32-bit code is decoded from one instruction to the next, since what matters there are single bytes.
  */
 #ifndef TRANSLATOR_DIRECT_SCAN_H
 #define TRANSLATOR_DIRECT_SCAN_H
@@ -15,6 +16,7 @@
 
 /* What depends on guest and host. */
 typedef struct {
+    bool code32;               /* it is 32-bit code: what reads selectors, SYSCALL, too */
     bool deny_fsgsbase;        /* the guest has CR4.FSGSBASE clear                 */
     bool deny_pkru;            /* the host has protection keys switched on         */
     bool deny_xsave;           /* the guest's XCR0 is not the host's               */

@@ -128,6 +128,36 @@ static uint64_t memory_at(PhysMem *mem, GuestPhys phys, bool *rom)
     return r.offset + (page - r.base);
 }
 
+uint64_t space_identity(const DirectCpu *dc)
+{
+    enum { LEVELS = 4, ENTRIES = 512, USER_ENTRIES = 256, BITS = 9 };
+    const uint64_t address = 0x000ffffffffff000, user = BIT64(0) | BIT64(2), page_size = BIT64(7);
+    uint64_t table = dc->cpu->cr3, top = 0;
+
+    if ((dc->cpu->mode & MODE_LMA) == 0) {
+        return 0; /* not known */
+    }
+    for (unsigned level = LEVELS; level > 0; level--) {
+        unsigned shift = GUEST_PAGE_SHIFT + BITS * (level - 1), i = level == LEVELS ? USER_ENTRIES : ENTRIES;
+        bool rom;
+        uint64_t offset = memory_at(dc->cpu->mem, guest_phys(table & address), &rom), entry = 0;
+        const uint64_t *entries = (const uint64_t *)(dc->cpu->mem->base + offset);
+
+        if (offset == TLB_NO_OFFSET) {
+            break;
+        }
+        while (i > 0 && (entry & user) != user) {
+            entry = __atomic_load_n(&entries[--i], __ATOMIC_RELAXED);
+        }
+        top |= (uint64_t)i << shift;
+        if ((entry & user) != user || (level < LEVELS && (entry & page_size) != 0)) {
+            break;
+        }
+        table = entry;
+    }
+    return top;
+}
+
 /* Compare page `i` with the page tables; false: it had to go. */
 static bool check_page(DirectCpu *dc, Space *s, uint32_t i)
 {
@@ -221,7 +251,8 @@ static void note_churn(DirectShared *sh, uint64_t offset)
 
 static ScanRules rules_of(const DirectCpu *dc)
 {
-    return (ScanRules){.deny_fsgsbase = (dc->cpu->cr4 & CR4_FSGSBASE) == 0,
+    return (ScanRules){.code32 = (dc->cpu->mode & MODE_CS64) == 0,
+                       .deny_fsgsbase = (dc->cpu->cr4 & CR4_FSGSBASE) == 0,
                        .deny_pkru = dc->host_pku,
                        .deny_xsave = dc->cpu->vec.xcr0 != dc->host_xcr0};
 }
@@ -229,7 +260,7 @@ static ScanRules rules_of(const DirectCpu *dc)
 /* A verdict holds for the rules it was made by. */
 static uint64_t rules_key(ScanRules r)
 {
-    return (uint64_t)(r.deny_fsgsbase | r.deny_pkru << 1 | r.deny_xsave << 2);
+    return (uint64_t)(r.deny_fsgsbase | r.deny_pkru << 1 | r.deny_xsave << 2 | r.code32 << 3);
 }
 
 /* The bytes of the page at `lin`, if user code can execute it; else NULL. */
@@ -342,7 +373,7 @@ static bool want_neighbour(DirectCpu *dc, Space *s, uint64_t lin, TlbAccess acce
     GuestPhys phys;
     bool rom;
 
-    if (lin >= W_TOP || (old != PAGE_NONE && (access != TLB_STORE || (s->pages.at[old].prot & ~PROT_READ) != 0)) ||
+    if (lin < W_BOTTOM || lin >= W_TOP || (old != PAGE_NONE && (access != TLB_STORE || (s->pages.at[old].prot & ~PROT_READ) != 0)) ||
         (lin >= s->world->base && lin < s->world->base + W_LEN) ||
         cpu_debug_watches_page(dc->cpu, guest_lin(lin))) {
         return false;
@@ -485,7 +516,7 @@ FaultResult space_fault(DirectCpu *dc, Space *s, GuestLin lin, TlbAccess a)
     mmu_probe(&cpu->mmu, TLB_USER, lin, 1, a);
     side = tlb_probe(&cpu->mmu.tlb, TLB_USER, lin);
     if (side == NULL || side->offset == TLB_NO_OFFSET || (side->rights & TLB_R_WATCH) != 0 ||
-        lin.v >= W_TOP) {
+        lin.v < W_BOTTOM || lin.v >= W_TOP) {
         return FAULT_INTERPRET;
     }
     if (page >= s->world->base && page < s->world->base + W_LEN) {

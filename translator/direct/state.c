@@ -19,8 +19,50 @@ static void cpuid(uint32_t leaf, uint32_t subleaf, uint32_t r[4])
 }
 
 enum { /* the host's selectors, fixed by Linux's ABI */
-    HOST_CS = 0x33, HOST_SS = 0x2b,
+    HOST_CS32 = 0x23, HOST_CS64 = 0x33, HOST_DATA = 0x2b,
 };
+
+static bool is_code64(const CpuState *cpu)
+{
+    return (cpu->mode & MODE_CS64) != 0;
+}
+
+/* -- Selectors ---------------------------------------------------------------------------------------
+ *
+ * In 64-bit code they are what they are.  In 32-bit code every flat segment is the host's flat segment, whatever its
+ * selector; the scan denies code that reads selectors.  FS and GS have bases all the same: the host's
+ * WRFSBASE changes what the selector has loaded.
+ */
+static uint16_t selector_for_world(const CpuState *cpu, unsigned seg)
+{
+    uint16_t selector = cpu->seg[seg].selector;
+
+    return is_code64(cpu) || selector <= 3 ? selector : HOST_DATA;
+}
+
+static bool is_flat_data(const Segment *s, bool any_base)
+{
+    const uint32_t mask = SEG_S | SEG_CODE | SEG_DC | SEG_RW | SEG_DB | SEG_P | 3 << SEG_DPL_SHIFT;
+    const uint32_t want = SEG_S | SEG_RW | SEG_DB | SEG_P | 3 << SEG_DPL_SHIFT;
+
+    return s->limit == UINT32_MAX && (s->attr & mask) == want && (any_base || s->base == 0);
+}
+
+static bool selectors_fit(const CpuState *cpu)
+{
+    for (unsigned seg = 0; seg < SEG_COUNT; seg++) {
+        const Segment *s = &cpu->seg[seg];
+        bool null_or_data = s->selector <= 3 || (is_code64(cpu) ? s->selector == HOST_DATA : is_flat_data(s, seg >= SEG_FS));
+
+        if (seg == SEG_CS ? is_code64(cpu) && s->selector != HOST_CS64
+            : seg == SEG_SS ? is_code64(cpu) ? s->selector != HOST_DATA : !is_flat_data(s, false)
+            : !null_or_data) {
+            return false;
+        }
+    }
+    return is_code64(cpu) ||
+           (cpu->mode & (MODE_CS32 | MODE_SS32 | MODE_FLAT | MODE_PE)) == (MODE_CS32 | MODE_SS32 | MODE_FLAT | MODE_PE);
+}
 
 #define RFLAGS_USER                                                                                \
     ((uint64_t)(FLAGS_ARITH | FLAG_TF | FLAG_DF | FLAG_NT | FLAG_RF | FLAG_AC | FLAG_ID))
@@ -34,54 +76,56 @@ static const int greg_of[GPR_COUNT] = {
 
 /* -- From the world -------------------------------------------------------------------------------- */
 
-/* The selector a data segment register has now, when it is not what the CpuState says. */
-static void take_selector(CpuState *cpu, unsigned seg, uint16_t selector)
-{
-    uint64_t base = cpu->seg[seg].base;
-
-    if (cpu->seg[seg].selector == selector) {
-        return;
-    }
-    /* By the guest's own tables; what it could not load, the host's could not stand for. */
-    cpu_load_segment(cpu, seg, selector);
-    if (seg == SEG_FS || seg == SEG_GS) {
-        cpu->seg[seg].base = base;
-    }
-}
-
 static bool canonical48(uint64_t addr)
 {
     return ((int64_t)(addr << 16) >> 16) == (int64_t)addr;
 }
 
+/* The selector a data segment register has now, when it is not what it was given. */
+static void take_selector(CpuState *cpu, unsigned seg, uint16_t selector, uint64_t base)
+{
+    bool has_base = seg == SEG_FS || seg == SEG_GS;
+    bool reloaded = !is_code64(cpu) && has_base && selector > 3 && (uint32_t)base != (uint32_t)cpu->seg[seg].base;
+
+    if (has_base && is_code64(cpu) && canonical48(base)) {
+        cpu->seg[seg].base = base;
+    }
+    if (selector_for_world(cpu, seg) == selector && !reloaded) {
+        return;
+    }
+    /* By the guest's own tables; what it could not load, the host's could not stand for. */
+    cpu_load_segment(cpu, seg, selector);
+    if (has_base && is_code64(cpu) && canonical48(base)) {
+        cpu->seg[seg].base = base;
+    }
+}
+
 void state_from_event(CpuState *cpu, const WorldEvent *ev)
 {
     const greg_t *g = ev->regs.gregs;
-    uint64_t csgsfs = (uint64_t)g[REG_CSGSFS];
+    uint16_t cs = (uint16_t)g[REG_CSGSFS], ss = (uint16_t)((uint64_t)g[REG_CSGSFS] >> 48);
 
     for (unsigned r = 0; r < GPR_COUNT; r++) {
         cpu->gpr[r] = (uint64_t)g[greg_of[r]];
     }
     cpu->rip = (uint64_t)g[REG_RIP];
     cpu->rflags = (cpu->rflags & ~RFLAGS_USER) | ((uint64_t)g[REG_EFL] & RFLAGS_USER & ~(uint64_t)FLAG_RF);
-    if (canonical48(ev->fs_base)) {
-        cpu->seg[SEG_FS].base = ev->fs_base;
-    }
-    if (canonical48(ev->gs_base)) {
-        cpu->seg[SEG_GS].base = ev->gs_base;
-    }
     cpu_update_mode(cpu);
     if (!canonical48(cpu->rip)) {
         cpu_raise_gp(cpu, 0);
     }
-    take_selector(cpu, SEG_DS, ev->ds);
-    take_selector(cpu, SEG_ES, ev->es);
-    take_selector(cpu, SEG_FS, ev->fs);
-    take_selector(cpu, SEG_GS, ev->gs);
-    if ((uint16_t)csgsfs != HOST_CS || (uint16_t)(csgsfs >> 48) != HOST_SS) {
-        /* A far transfer to a segment of the host's.  The guest never gets there in our scheme: what it
-         * did by itself is lost, so it faults. */
-        cpu_raise_gp(cpu, 0);
+    take_selector(cpu, SEG_DS, ev->ds, 0);
+    take_selector(cpu, SEG_ES, ev->es, 0);
+    take_selector(cpu, SEG_FS, ev->fs, ev->fs_base);
+    take_selector(cpu, SEG_GS, ev->gs, ev->gs_base);
+    if (ss != selector_for_world(cpu, SEG_SS)) {
+        cpu_load_segment(cpu, SEG_SS, ss);
+    }
+    if (cs != (is_code64(cpu) ? HOST_CS64 : HOST_CS32)) {
+        /* A far transfer between the host's two code segments: the guest's are the same, or it faults. */
+        cpu->next_rip = cpu->rip;
+        cpu_far_jump(cpu, cs, cpu->rip, 8);
+        cpu->rip = cpu->next_rip;
     }
 }
 
@@ -199,8 +243,8 @@ bool state_to_world(DirectCpu *dc, World *w)
     const CpuState *cpu = dc->cpu;
     WorldEvent ev = {
         .fs_base = cpu->seg[SEG_FS].base, .gs_base = cpu->seg[SEG_GS].base,
-        .ds = cpu->seg[SEG_DS].selector, .es = cpu->seg[SEG_ES].selector,
-        .fs = cpu->seg[SEG_FS].selector, .gs = cpu->seg[SEG_GS].selector,
+        .ds = selector_for_world(cpu, SEG_DS), .es = selector_for_world(cpu, SEG_ES),
+        .fs = selector_for_world(cpu, SEG_FS), .gs = selector_for_world(cpu, SEG_GS),
     };
     uint8_t *image;
     ucontext_t *uc = world_frame(w, &image);
@@ -214,6 +258,7 @@ bool state_to_world(DirectCpu *dc, World *w)
         g[greg_of[r]] = (greg_t)cpu->gpr[r];
     }
     g[REG_RIP] = (greg_t)cpu->rip;
+    g[REG_CSGSFS] = (greg_t)((is_code64(cpu) ? HOST_CS64 : HOST_CS32) | (uint64_t)HOST_DATA << 48);
     g[REG_EFL] = (greg_t)(cpu->rflags & RFLAGS_USER) | FLAG_FIXED | FLAG_IF;
     give_vectors(dc, w, image);
     world_set_segments(w, &ev);
@@ -226,14 +271,8 @@ bool state_fits_world(const DirectCpu *dc)
     const CpuState *cpu = dc->cpu;
     const uint64_t vectors = XCR0_X87 | XCR0_SSE | XCR0_AVX | XCR0_AVX512;
 
-    for (unsigned seg = 0; seg < SEG_COUNT; seg++) {
-        uint16_t s = cpu->seg[seg].selector;
-
-        if (seg == SEG_CS ? s != HOST_CS : seg == SEG_SS ? s != HOST_SS : s > 3 && s != HOST_SS) {
-            return false;
-        }
-    }
-    return (cpu->rflags & (FLAG_IF | FLAG_IOPL | FLAG_NT | FLAG_VM | FLAG_AC | FLAG_TF | FLAG_VIF |
+    return selectors_fit(cpu) &&
+           (cpu->rflags & (FLAG_IF | FLAG_IOPL | FLAG_NT | FLAG_VM | FLAG_AC | FLAG_TF | FLAG_VIF |
                            FLAG_VIP)) == FLAG_IF &&
            (cpu->cr0 & (CR0_TS | CR0_EM | CR0_NE | CR0_PG)) == (CR0_NE | CR0_PG) &&
            (cpu->cr4 & (CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_OSXSAVE)) ==

@@ -23,7 +23,8 @@
 #define W_LEN (W_CTX + W_CTX_LEN)
 #define W_SHARED_LEN (W_CTL_LEN + W_CTX_LEN)
 
-/* The end of what a process may map on a host with 4-level paging. */
+/* What a process may map: vm.mmap_min_addr of careful hosts; the end on a host with 4-level paging. */
+#define W_BOTTOM 0x10000
 #define W_TOP 0x7ffffffff000
 
 /* Fields of W_CTL. */
