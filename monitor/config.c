@@ -3,7 +3,9 @@
 
 #include "monitor/config-internal.h"
 #include "monitor/report.h"
+#include "monitor/sandbox.h"
 #include "softmmu/base/bits.h"
+#include "translator/direct/direct.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -288,6 +290,9 @@ static bool check_whole(MachineConfig *c, GError **error)
     } else if (c->dumpdtb != NULL) {
         return fail(error, "-machine dumpdtb=%s: only machine microvm has a device tree",
                     c->dumpdtb);
+    }
+    if (c->sandbox != 0 && (c->sandbox & SANDBOX_SPAWN) == 0 && c->translate.direct == DIRECT_AUTO) {
+        c->translate.direct = DIRECT_OFF; /* worlds are processes; who wants them there says so */
     }
     return trans_config_check(&c->translate, c->n_cpus, error) && config_check_memory(c, error) &&
            config_check_drives(c, error) && config_default_lines(c, error) && check_background(c, error);

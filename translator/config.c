@@ -43,7 +43,7 @@ bool trans_config_check(const TransConfig *c, unsigned n_cpus, GError **error)
         why = "thread=single: each CPU has a thread of its own; only -smp 1 has one";
     } else if (c->verify != 0 && n_cpus > 1) {
         why = "verify: another CPU would write between both runs; only -smp 1";
-    } else if (c->verify != 0 && c->direct != 0) {
+    } else if (c->verify != 0 && c->direct == DIRECT_ON) {
         why = "verify: direct execution is not translated code; direct=off";
     } else if ((c->jump_cache & (c->jump_cache - 1)) != 0) {
         why = "jump-cache: a power of two is needed";

@@ -423,7 +423,7 @@ static bool translate_attach(CpuState *cpu, GError **error)
         tc->secret[0] = __rdtsc() * UINT64_C(0x9e3779b97f4a7c15); /* early at the host's boot */
         tc->secret[1] = (uint64_t)(uintptr_t)tc * UINT64_C(0xff51afd7ed558ccd) + __rdtsc();
     }
-    if ((config->direct != DIRECT_OFF || stress_info[STRESS_direct].one_in != 0) &&
+    if (((config->direct != DIRECT_OFF && config->verify == 0) || stress_info[STRESS_direct].one_in != 0) &&
         direct_missing() == NULL) {
         tc->direct = direct_attach(cpu, (DirectMode)config->direct, NULL); /* NULL: without, then */
     }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "translator/policy.h"
 
+#include "translator/direct/direct.h"
+
 const TransConfig trans_policy = {
     /* Longer blocks find no free scratch registers; 32 covers nearly all basic blocks of compilers. */
     .block_insns_max = 32,
@@ -30,6 +32,7 @@ const TransConfig trans_policy = {
     .window_distrust = 256,
     .chain = true,
     .chain_pages = true,
+    .direct = DIRECT_AUTO,
     .look_ahead = true,
     .quiet = true,
     .warm = true,
