@@ -55,6 +55,12 @@ static unsigned host_mappings(void)
     return n;
 }
 
+/* A page that only one window of a process can have: they would meet in the same host addresses. */
+static void *claim_page(void)
+{
+    return (void *)(uintptr_t)(WINDOW_PROGRAM - GUEST_PAGE_SIZE);
+}
+
 Window *window_new(PhysMem *mem, const char **why)
 {
     uint64_t random;
@@ -66,6 +72,11 @@ Window *window_new(PhysMem *mem, const char **why)
     }
     if (getrandom(&random, sizeof random, GRND_NONBLOCK) != sizeof random) {
         *why = "no random numbers yet";
+        return NULL;
+    }
+    if (mmap(claim_page(), GUEST_PAGE_SIZE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE,
+             -1, 0) != claim_page()) {
+        *why = "another machine of this process has it";
         return NULL;
     }
     w = g_new0(Window, 1);
@@ -81,6 +92,7 @@ void window_free(Window *w)
 {
     if (w != NULL) {
         window_unmap(w, UPPER_HALF, UPPER_HALF);
+        munmap(claim_page(), GUEST_PAGE_SIZE);
         lock_clear(&w->lock);
         g_free(w);
     }

@@ -50,7 +50,7 @@ typedef struct Window {
 
 #define WINDOW_PROGRAM (UINT64_C(16) << 30)
 
-/* Choose a base.  NULL with *why (static) where this process's own memory lies in the way. */
+/* Choose a base.  NULL with *why (static) where this process's own memory lies in the way, or another window. */
 Window *window_new(PhysMem *mem, const char **why);
 void window_free(Window *w);
 

@@ -83,7 +83,7 @@ struct TransCpu {
     bool kick_fault;           /* the host faulted: execute that instruction by the interpreter */
 
     const uint8_t *kick_pc;
-    bool fault_is_memory;      /* not a divide error */
+    bool fault_is_memory;      /* not a divide error, nor the host out of memory */
     bool fault_is_page, fault_write; /* a page fault at fault_addr; else a general protection fault */
     uint64_t fault_addr;
 

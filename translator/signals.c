@@ -81,7 +81,7 @@ static void on_fault(int sig, siginfo_t *info, void *context)
     TransCpu *tc = vcb.tc;
 
     if (tc != NULL) {
-        tc->fault_is_memory = sig != SIGFPE;
+        tc->fault_is_memory = sig == SIGSEGV;
         tc->fault_is_page = regs[REG_TRAPNO] == EXC_PF;
         tc->fault_write = (regs[REG_ERR] & PF_W) != 0;
         tc->fault_addr = (uint64_t)regs[REG_CR2];

@@ -202,17 +202,28 @@ END_TEST
 
 START_TEST(each_process_draws_another_base)
 {
+    uint64_t first = w->base;
     const char *why;
     unsigned same = 0;
 
     for (unsigned i = 0; i < 8; i++) {
-        Window *other = window_new(pm, &why);
-        ck_assert_ptr_nonnull(other);
-        same += other->base == w->base;
-        ck_assert_uint_eq(other->base % PAGE, 0);
-        window_free(other);
+        window_free(w);
+        w = window_new(pm, &why);
+        ck_assert_ptr_nonnull(w);
+        same += first == w->base;
+        ck_assert_uint_eq(w->base % PAGE, 0);
     }
     ck_assert_uint_lt(same, 8);
+}
+END_TEST
+
+START_TEST(a_process_has_one_at_a_time)
+{
+    const char *why = NULL;
+
+    ck_assert_ptr_null(window_new(pm, &why));
+    ck_assert_ptr_nonnull(why);
+    ck_assert_ptr_nonnull(strstr(why, "another"));
 }
 END_TEST
 
@@ -651,6 +662,7 @@ static void add_tests(TCase *t)
     tcase_add_test(t, the_upper_half_is_reached_but_for_the_programs_place);
     tcase_add_test(t, the_program_lies_in_its_place_and_nothing_of_ours_where_the_window_is);
     tcase_add_test(t, each_process_draws_another_base);
+    tcase_add_test(t, a_process_has_one_at_a_time);
     tcase_add_test(t, own_memory_in_the_way_refuses_the_window);
     tcase_add_test(t, what_is_mapped_is_guest_memory);
     tcase_add_test(t, find_and_next_tell_runs);
