@@ -264,8 +264,56 @@ static bool look_up(TransCpu *tc, Block *b, const Site *s)
 
 /* -- String instructions ---------------------------------------------------------------------- */
 
+/* Bytes up to which a loop is cheaper than starting a string instruction. */
+enum { FEW = 96 };
+
+/* The same bytes as a string instruction leaves, eight at a time: elements as wide, or far enough apart. */
+static void move_few(uint64_t to, uint64_t from, uint64_t len)
+{
+    uint8_t *d = (uint8_t *)(uintptr_t)to;
+    const uint8_t *p = (const uint8_t *)(uintptr_t)from;
+
+    for (; len >= 8; len -= 8, d += 8, p += 8) {
+        uint64_t word;
+        memcpy(&word, p, 8);
+        memcpy(d, &word, 8);
+        __asm__ volatile("" : : : "memory"); /* this is no memmove() */
+    }
+    for (; len > 0; len--) {
+        *d++ = *p++;
+        __asm__ volatile("" : : : "memory");
+    }
+}
+
+static void store_few(uint64_t to, uint64_t pattern, uint64_t len)
+{
+    uint8_t *d = (uint8_t *)(uintptr_t)to;
+
+    for (; len >= 8; len -= 8, d += 8) {
+        memcpy(d, &pattern, 8);
+        __asm__ volatile("" : : : "memory"); /* this is no memset() */
+    }
+    for (; len > 0; len--, pattern >>= 8) {
+        *d++ = (uint8_t)pattern;
+        __asm__ volatile("" : : : "memory");
+    }
+}
+
+/* The low `size` bytes of val, again and again. */
+static uint64_t repeated(uint64_t val, unsigned size)
+{
+    return size == 1   ? (uint8_t)val * UINT64_C(0x0101010101010101)
+           : size == 2 ? (uint16_t)val * UINT64_C(0x0001000100010001)
+           : size == 4 ? (uint32_t)val * UINT64_C(0x0000000100000001)
+                       : val;
+}
+
 static void move(uint64_t to, uint64_t from, uint64_t n, unsigned size)
 {
+    if (n * size <= FEW && (size == 8 || to - from >= 8)) {
+        move_few(to, from, n * size);
+        return;
+    }
     switch (size) {
     case 1: __asm__ volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(n) : : "memory"); break;
     case 2: __asm__ volatile("rep movsw" : "+D"(to), "+S"(from), "+c"(n) : : "memory"); break;
@@ -276,6 +324,10 @@ static void move(uint64_t to, uint64_t from, uint64_t n, unsigned size)
 
 static void store(uint64_t to, uint64_t val, uint64_t n, unsigned size)
 {
+    if (n * size <= FEW) {
+        store_few(to, repeated(val, size), n * size);
+        return;
+    }
     switch (size) {
     case 1: __asm__ volatile("rep stosb" : "+D"(to), "+c"(n) : "a"(val) : "memory"); break;
     case 2: __asm__ volatile("rep stosw" : "+D"(to), "+c"(n) : "a"(val) : "memory"); break;

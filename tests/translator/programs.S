@@ -193,6 +193,41 @@ PROGRAM strings
     jnz 1b
 END strings
 
+/* Few elements, at all distances between source and destination near each other: r8 - 40 to r8 + 40. */
+PROGRAM few_strings
+    mov %rdi, %r8
+    mov $0x123456789abcdef, %rax
+    mov $-40, %r9
+1:  mov $14, %ebx                    /* elements */
+2:  .irp insn, movsb, movsw, movsl, movsq
+    lea 0x100(%r8), %rdi
+    mov $0x100 / 8, %ecx             /* something to move */
+3:  mov %rax, -8(%rdi, %rcx, 8)
+    add %rcx, %rax
+    rol $7, %rax
+    dec %ecx
+    jnz 3b
+    lea 0x180(%r8), %rsi
+    lea (%rsi, %r9), %rdi
+    mov %ebx, %ecx
+    rep \insn
+    xor -8(%rdi), %rax
+    xor (%rsi), %rax
+    .endr
+    .irp insn, stosb, stosw, stosl, stosq
+    lea 0x300(%r8, %r9), %rdi
+    mov %ebx, %ecx
+    rep \insn
+    add -9(%rdi), %rax
+    .endr
+    dec %ebx
+    jnz 2b
+    inc %r9
+    cmp $40, %r9
+    jle 1b
+    mov %r8, %rdi
+END few_strings
+
 PROGRAM self_modify
     lea 2f(%rip), %rbx
     mov $40, %ecx
