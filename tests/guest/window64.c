@@ -933,6 +933,22 @@ static bool cmdline_says(const char *word)
     return false;
 }
 
+/* Where the window leads to the program's own memory (window.h: 16 GiB somewhere in 3.5 TiB of the upper half, which
+ * this guest has not mapped), step by step: faults, and nothing but faults. */
+HIGH_TEST(a_scan_for_the_monitors_memory_finds_nothing)
+{
+    const u64 tib = 1ull << 40, from = 0xffff800000000000 + 4 * tib;
+
+    if (cmdline_says("no-probes")) {
+        test_skip("as told");
+        return;
+    }
+    for (u64 at = from; at < from + 4 * tib; at += 32 << 20) {
+        EXPECT_TRAP(TRY(load(at)), VECTOR_PF, 0);
+        EXPECT_EQ(trap.cr2, at);
+    }
+}
+
 HIGH_TEST(probes_of_what_is_not_mapped_fault_always)
 {
     u64 x = 88172645463325252ull;
@@ -991,6 +1007,7 @@ const GuestTest guest_tests[] = {
     {"no_store_comes_after_write_protection", no_store_comes_after_write_protection},
     {"each_cpu_sees_its_own_root_table", each_cpu_sees_its_own_root_table},
     {"runs_end_with_their_part_of_the_root_table", runs_end_with_their_part_of_the_root_table},
+    {"a_scan_for_the_monitors_memory_finds_nothing", a_scan_for_the_monitors_memory_finds_nothing},
     {"probes_of_what_is_not_mapped_fault_always", probes_of_what_is_not_mapped_fault_always},
     {NULL, NULL},
 };
