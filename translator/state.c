@@ -180,8 +180,9 @@ static void keys_to_host(TransCpu *tc)
     uint32_t kernel = common | ENV_CPL0 | env_tsc(cpu, 0) | (window ? ENV_WINDOW : 0);
 
     tc->env = env;
-    if (tc->keys_env == env && tc->keys_kernel == kernel && tc->keys_space[0] == kernel_space && tc->keys_space[1] == space &&
-        tc->keys_plain == plain && v->syscall_rip == cpu->msr_lstar && tc->keys_fmask == cpu->msr_fmask) {
+    if (tc->keys_env == env && tc->keys_kernel == kernel && tc->keys_space[0] == kernel_space &&
+        tc->keys_space[1] == space && tc->keys_plain == plain && v->syscall_rip == cpu->msr_lstar &&
+        tc->keys_fmask == cpu->msr_fmask) {
         return;
     }
     if (tc->n_envs + 3 > ARRAY_LEN(tc->envs)) {
