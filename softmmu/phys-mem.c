@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "softmmu/phys-mem.h"
 
+#include "softmmu/apart.h"
 #include "softmmu/base/bits.h"
 #include "softmmu/base/log.h"
 #include "softmmu/phys-view-internal.h"
@@ -30,7 +31,7 @@ static bool reserve(PhysMem *pm, GError **error)
                     pm->size >> 20, g_strerror(errno));
         return false;
     }
-    p = mmap(NULL, pm->size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, pm->fd, 0);
+    p = map_apart(pm->size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, pm->fd);
     if (p == MAP_FAILED) {
         g_set_error(error, G_FILE_ERROR, g_file_error_from_errno(errno),
                     "cannot map %" G_GUINT64_FORMAT " MiB of guest memory: %s", pm->size >> 20,

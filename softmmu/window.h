@@ -54,6 +54,13 @@ typedef struct Window {
 Window *window_new(PhysMem *mem, const char **why);
 void window_free(Window *w);
 
+/* A user address, of the guest, that leads where our own large mappings may be: nothing of a usual program is
+ * there, and who touches much of it looks for us. */
+static inline bool window_is_ours(const Window *w, uint64_t lin)
+{
+    return lin >= UINT64_C(1) << 40 && lin < (UINT64_C(1) << 47) - w->base;
+}
+
 static inline bool window_reaches(const Window *w, uint64_t lin)
 {
     return (int64_t)lin < 0 && lin + w->base >= WINDOW_PROGRAM && lin + w->base < w->base;

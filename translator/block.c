@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "translator/block.h"
 
+#include "softmmu/apart.h"
 #include "translator/dump.h"
 
 #include <errno.h>
@@ -17,8 +18,8 @@ static bool map_views(BlockCache *c, GError **error)
     void *w = MAP_FAILED, *x = MAP_FAILED;
 
     if (fd >= 0 && ftruncate(fd, (off_t)c->size) == 0) {
-        w = mmap(NULL, c->size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
-        x = mmap(NULL, c->size, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_NORESERVE, fd, 0);
+        w = map_apart(c->size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd);
+        x = map_apart(c->size, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_NORESERVE, fd);
     }
     if (fd >= 0) {
         close(fd);

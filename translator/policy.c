@@ -28,8 +28,9 @@ const TransConfig trans_policy = {
     /* Drivers touch their devices with what copies memory later: seconds to minutes. */
     .window_pardon_every = 1 << 17,
     .window_pardons = 3,
-    /* Kernels probe addresses that may not be mapped now and then; who looks for our memory probes millions. */
-    .window_distrust = 256,
+    /* Kernels probe addresses that may not be mapped now and then; each probe that we allow is one in some
+     * thousands to hit something of ours. */
+    .window_distrust = 32,
     .chain = true,
     .chain_pages = true,
     .direct = DIRECT_AUTO,

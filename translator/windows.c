@@ -25,7 +25,7 @@ struct WindowShare {
     uint64_t entry[SLOTS];     /* what the root table says there                                   */
     uint64_t generation;       /* changes with the slots (atomic)                                  */
     const char *off;           /* why it is off for good, or NULL (atomic)                         */
-    uint64_t n_faults, n_mapped, n_user, n_unmapped, n_device, n_stores, n_refused, n_checks, n_dropped;
+    uint64_t n_faults, n_mapped, n_user, n_unmapped, n_device, n_probes, n_stores, n_refused, n_checks, n_dropped;
 };
 
 /* -- Life ------------------------------------------------------------------------------------- */
@@ -401,6 +401,14 @@ static WindowVerdict bring(TransCpu *tc, uint64_t lin, bool write, const WindowR
     return WINDOW_RETRY;
 }
 
+/* The guest touched what it has no business with. */
+static void note_probe(TransCpu *tc)
+{
+    if (++tc->windows->n_probes > tc->config->window_distrust) {
+        switch_off(tc->windows, "the guest probed for what it has not mapped");
+    }
+}
+
 WindowVerdict windows_fault(TransCpu *tc)
 {
     WindowShare *ws = tc->windows;
@@ -411,12 +419,16 @@ WindowVerdict windows_fault(TransCpu *tc)
     ws->n_faults++;
     if (!tc->fault_is_page || !window_reaches(ws->window, lin)) {
         ws->n_user++;
+        if (tc->fault_is_page && window_is_ours(ws->window, lin)) {
+            note_probe(tc);
+        }
         return WINDOW_GUILTY; /* a user address, or no canonical one */
     }
     if (!find_run(cpu, lin, 64, &run) || (tc->fault_write && !run.write)) {
         if (!trans_fill(tc, lin, tc->fault_write ? TLB_STORE : TLB_LOAD)) {
-            if (++ws->n_unmapped > tc->config->window_distrust) {
-                switch_off(ws, "the guest probed for what it has not mapped");
+            ws->n_unmapped++;
+            if ((int64_t)lin < 0 && tc->cpu->exc.vector == EXC_PF && (tc->cpu->exc.code & PF_P) == 0) {
+                note_probe(tc);
             }
             return WINDOW_INTERPRET; /* the guest's own fault */
         }

@@ -933,6 +933,33 @@ static bool cmdline_says(const char *word)
     return false;
 }
 
+/* Users' addresses lead where libraries and large mappings of the monitor are, for the first access of each
+ * instruction: so it is another one each time.  They are not mapped here, and nothing but faults comes. */
+HIGH_TEST(a_scan_of_the_users_half_finds_nothing)
+{
+    static const u8 body[] = {0x48, 0x8b, 0x07, 0xc3}; /* mov (%rdi), %rax; ret */
+    u8 *code = (u8 *)0x2000000;
+    u64 read = 0, faults = 0;
+
+    if (!cmdline_says("scan-users")) {
+        test_skip("not asked for");
+        return;
+    }
+    for (u64 i = 0; i < 16384; i++) {
+        memcpy(code + i * 16, body, sizeof body);
+    }
+    for (u64 i = 8; i < 15360; i++) {
+        u64 (*load_here)(u64 at) = (u64 (*)(u64))(HIGH + (u64)code + i * 16);
+        if (TRY(load_here(i << 29)) == -1) {
+            read++;
+        } else {
+            faults += trap.vector == VECTOR_PF && trap.cr2 == i << 29;
+        }
+    }
+    EXPECT_EQ(read, 0);
+    EXPECT_EQ(faults, 15360 - 8);
+}
+
 /* Where the window leads to the program's own memory (window.h: 16 GiB somewhere in 3.5 TiB of the upper half, which
  * this guest has not mapped), step by step: faults, and nothing but faults. */
 HIGH_TEST(a_scan_for_the_monitors_memory_finds_nothing)
@@ -1007,6 +1034,7 @@ const GuestTest guest_tests[] = {
     {"no_store_comes_after_write_protection", no_store_comes_after_write_protection},
     {"each_cpu_sees_its_own_root_table", each_cpu_sees_its_own_root_table},
     {"runs_end_with_their_part_of_the_root_table", runs_end_with_their_part_of_the_root_table},
+    {"a_scan_of_the_users_half_finds_nothing", a_scan_of_the_users_half_finds_nothing},
     {"a_scan_for_the_monitors_memory_finds_nothing", a_scan_for_the_monitors_memory_finds_nothing},
     {"probes_of_what_is_not_mapped_fault_always", probes_of_what_is_not_mapped_fault_always},
     {NULL, NULL},
