@@ -62,6 +62,7 @@ PhysMem *phys_mem_new(uint64_t size, Lock *lock, GError **error)
     pm->page_flags = g_malloc0(pm->size >> GUEST_PAGE_SHIFT);
     pm->code_version = g_malloc0((pm->size >> GUEST_PAGE_SHIFT) * sizeof *pm->code_version);
     pm->churn = g_malloc0((pm->size >> GUEST_PAGE_SHIFT) * sizeof *pm->churn);
+    lock_init(&pm->code_lock, LOCK_RANK_CODE);
     phys_view_rebuild(pm);
     return pm;
 }
@@ -82,6 +83,9 @@ void phys_mem_free(PhysMem *pm)
     g_ptr_array_free(pm->old_views, TRUE);
     g_array_free(pm->listeners, TRUE);
     g_ptr_array_free(pm->tlbs, TRUE);
+    if (pm->page_flags != NULL) {
+        lock_clear(&pm->code_lock);
+    }
     g_free(pm->page_flags);
     g_free(pm->code_version);
     g_free(pm->churn);
@@ -262,10 +266,18 @@ bool phys_mem_test_clear_dirty(PhysMem *pm, uint64_t offset, uint8_t flag)
 
 void phys_mem_set_code(PhysMem *pm, uint64_t offset)
 {
-    if ((page_flags_get(pm, offset) & PAGE_CODE) == 0) {
-        page_flags_set(pm, offset, PAGE_CODE);
+    /* Who finds the flag set by another thread must not go on before that has revoked all write tags, its own
+     * among them: it would not notice its own stores.  n_becoming is raised before the flag is set. */
+    if ((page_flags_get(pm, offset) & PAGE_CODE) != 0 && __atomic_load_n(&pm->n_becoming, __ATOMIC_SEQ_CST) == 0) {
+        return;
+    }
+    __atomic_add_fetch(&pm->n_becoming, 1, __ATOMIC_SEQ_CST);
+    lock_take(&pm->code_lock);
+    if ((page_flags_set(pm, offset, PAGE_CODE) & PAGE_CODE) == 0) {
         phys_mem_revoke_write(pm, offset);
     }
+    lock_release(&pm->code_lock);
+    __atomic_sub_fetch(&pm->n_becoming, 1, __ATOMIC_SEQ_CST);
 }
 
 enum { CHURN_CODE = 8, CHURN_ON = 128, CHURN_MAX = 240 };
@@ -287,11 +299,9 @@ static void note_churn(PhysMem *pm, uint64_t offset, bool code)
     }
 }
 
-/* What was made from the page's bytes is old; the flag first (invariant 2). */
-static void code_written(PhysMem *pm, uint64_t offset)
+/* What was made from the page's bytes is old. */
+static void forget_code(PhysMem *pm, uint64_t offset)
 {
-    note_churn(pm, offset, true);
-    page_flags_clear(pm, offset, PAGE_CODE);
     __atomic_add_fetch(&pm->code_version[offset >> GUEST_PAGE_SHIFT], 1, __ATOMIC_SEQ_CST);
     if (pm->code_changed != NULL) {
         pm->code_changed(pm->code_changed_arg, offset);
@@ -299,6 +309,16 @@ static void code_written(PhysMem *pm, uint64_t offset)
     if (pm->mirror != NULL) {
         pm->mirror->code_written(pm->mirror->arg, offset);
     }
+}
+
+/* The flag first (invariant 2). */
+static void code_written(PhysMem *pm, uint64_t offset)
+{
+    __atomic_add_fetch(&pm->n_forgetting, 1, __ATOMIC_SEQ_CST);
+    note_churn(pm, offset, true);
+    page_flags_clear(pm, offset, PAGE_CODE);
+    forget_code(pm, offset);
+    __atomic_sub_fetch(&pm->n_forgetting, 1, __ATOMIC_SEQ_CST);
 }
 
 static void page_written(PhysMem *pm, uint64_t offset)
@@ -313,6 +333,8 @@ static void page_written(PhysMem *pm, uint64_t offset)
     }
     if ((flags & PAGE_CODE) != 0) {
         code_written(pm, offset);
+    } else if (phys_mem_is_forgetting(pm)) {
+        forget_code(pm, offset); /* another thread is about to; but this one may run the code next */
     } else if ((flags & PAGE_CHURN) != 0) {
         note_churn(pm, offset, false);
     }

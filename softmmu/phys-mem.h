@@ -85,6 +85,9 @@ struct PhysMem {
     uint64_t used;            /* bytes given out                                  */
     uint8_t *page_flags;      /* PageFlags of each page, atomics                  */
     uint32_t *code_version;   /* of each page: changes when its code changes      */
+    Lock code_lock;           /* while a page becomes a code page                 */
+    unsigned n_becoming;      /* ... how many do or wait, atomic                  */
+    unsigned n_forgetting;    /* writes to code pages whose code is not forgotten yet, atomic */
     uint8_t *churn;           /* of each page: how often lately, for PAGE_CHURN   */
     GPtrArray *regions;       /* PhysRegion*, in order of addition                */
     void *flat;               /* published FlatView, atomic                       */
@@ -202,6 +205,13 @@ static inline uint8_t page_flags_get(const PhysMem *pm, uint64_t offset)
 /* Make a page a code page: sets PAGE_CODE and revokes writable TLB entries everywhere.  Cheap when
  * it is one already. */
 void phys_mem_set_code(PhysMem *pm, uint64_t offset);
+
+/* Some page is no longer marked as code, but what was made from its bytes is still there.  Who finds a page
+ * unmarked, and so leaves the forgetting to others, asks this behind it. */
+static inline bool phys_mem_is_forgetting(const PhysMem *pm)
+{
+    return __atomic_load_n(&pm->n_forgetting, __ATOMIC_SEQ_CST) != 0;
+}
 
 /* May a store to a page with these flags go without phys_mem_written()?  (invariants 1 and 3) */
 static inline bool page_store_needs_marking(uint8_t flags)

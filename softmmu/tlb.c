@@ -121,7 +121,7 @@ static void give_store_tag(Tlb *t, TlbEntry *e, const TlbSide *s)
     }
     __atomic_store_n(&e->store, s->tag, __ATOMIC_SEQ_CST);
     flags = page_flags_get(t->mem, s->offset);
-    if (page_store_needs_marking(flags) || (flags & PAGE_TLB_WRITABLE) == 0) {
+    if (page_store_needs_marking(flags) || (flags & PAGE_TLB_WRITABLE) == 0 || phys_mem_is_forgetting(t->mem)) {
         __atomic_store_n(&e->store, TLB_TAG_NONE, __ATOMIC_SEQ_CST);
     }
 }

@@ -8,7 +8,7 @@ static _Thread_local unsigned held[LOCK_RANK_COUNT];
 
 static const char *const rank_names[LOCK_RANK_COUNT] = {
     [LOCK_RANK_MACHINE] = "machine", [LOCK_RANK_CPU_HALT] = "cpu-halt",
-    [LOCK_RANK_TRANSLATE] = "translate", [LOCK_RANK_BACKEND] = "backend",
+    [LOCK_RANK_TRANSLATE] = "translate", [LOCK_RANK_CODE] = "code", [LOCK_RANK_BACKEND] = "backend",
     [LOCK_RANK_WORLD] = "world", [LOCK_RANK_LOG] = "log",
 };
 
