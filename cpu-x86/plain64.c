@@ -16,7 +16,7 @@ static void *at_hand(CpuState *cpu, TlbClass c, uint64_t lin, unsigned size, Tlb
 static bool plain_desc(CpuState *cpu, uint16_t selector, unsigned dpl, uint32_t mask, uint32_t want, Desc *d)
 {
     const uint32_t always = SEG_P | SEG_S | SEG_A | 3u << SEG_DPL_SHIFT;
-    const uint32_t *p;
+    const Unaligned32 *p;
 
     if ((selector & 4) != 0 || selector_is_null(selector) || (selector | 7u) > cpu->gdtr.limit) {
         return false;
@@ -42,7 +42,7 @@ static bool inner_stack(CpuState *cpu, unsigned ist, uint64_t *sp)
 {
     const Segment *tr = &cpu->seg[SEG_TR];
     unsigned off = ist != 0 ? 0x1c + ist * 8 : 4;
-    const uint64_t *p = off + 7 <= tr->limit ? at_hand(cpu, TLB_KERNEL, tr->base + off, 8, TLB_LOAD) : NULL;
+    const Unaligned64 *p = off + 7 <= tr->limit ? at_hand(cpu, TLB_KERNEL, tr->base + off, 8, TLB_LOAD) : NULL;
 
     if (p == NULL) {
         return false;
@@ -55,7 +55,7 @@ bool cpu_deliver_plain(CpuState *cpu, unsigned vector, bool soft, const uint32_t
 {
     uint64_t sp = cpu->gpr[GPR_RSP], offset, *frame;
     unsigned n = code != NULL ? 6 : 5, ist;
-    const uint32_t *gate;
+    const Unaligned32 *gate;
     Desc d;
 
     if (!cpu_is_long64(cpu) || vector * 16 + 15 > cpu->idtr.limit) {
@@ -96,7 +96,7 @@ bool cpu_deliver_plain(CpuState *cpu, unsigned vector, bool soft, const uint32_t
 
 bool cpu_iret_plain(CpuState *cpu)
 {
-    const uint64_t *frame = at_hand(cpu, tlb_class_of(cpu, cpu->cpl), cpu->gpr[GPR_RSP], 40, TLB_LOAD);
+    const Unaligned64 *frame = at_hand(cpu, tlb_class_of(cpu, cpu->cpl), cpu->gpr[GPR_RSP], 40, TLB_LOAD);
     unsigned cpl, old_cpl = cpu->cpl;
     uint64_t mask;
     Desc code, stack;
