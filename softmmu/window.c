@@ -264,21 +264,6 @@ static bool map_pieces(Window *w, uint64_t lin, uint64_t len, uint64_t offset, b
 
 /* -- Interface --------------------------------------------------------------------------------- */
 
-bool window_find(Window *w, uint64_t lin, WindowRun *run)
-{
-    bool found;
-    unsigned i;
-
-    lock_take(&w->lock);
-    i = run_at(w, lin);
-    found = holds(w, i, lin);
-    if (found) {
-        *run = w->run[i];
-    }
-    lock_release(&w->lock);
-    return found;
-}
-
 bool window_next(Window *w, uint64_t lin, WindowRun *run)
 {
     unsigned i;
@@ -292,6 +277,11 @@ bool window_next(Window *w, uint64_t lin, WindowRun *run)
     }
     lock_release(&w->lock);
     return found;
+}
+
+bool window_find(Window *w, uint64_t lin, WindowRun *run)
+{
+    return window_next(w, lin, run) && lin - run->lin < run->len;
 }
 
 WindowResult window_map(Window *w, const WindowRun *run, uint64_t lin)

@@ -40,6 +40,17 @@ static void emit_linear(Gen *g, unsigned dst, unsigned tmp, const ZydisDecodedOp
     }
 }
 
+/* A look-up of `size` bytes for the address in `a`, which begins at host offset `retry`, has just been emitted. */
+static void describe_look_up(const Gen *g, Site *s, unsigned a, unsigned size, bool write, unsigned retry)
+{
+    s->reg = (uint8_t)a;
+    s->size = (uint8_t)size;
+    s->write = write;
+    s->may_raise = g->in->vec == 0;
+    s->retry_off = (uint16_t)retry;
+    s->hit_off = (uint16_t)emit_offset(g->e);
+}
+
 /*
  * a = host address of the guest-linear address in a, for an access of `size` bytes; t and u are
  * clobbered, and so are the host's flags.  Leaves by the slow stub on anything but a hit:
@@ -68,12 +79,7 @@ void gen_tlb(Gen *g, unsigned a, unsigned t, unsigned u, unsigned size, bool wri
                  write ? (int)offsetof(TlbEntry, store) : (int)offsetof(TlbEntry, load));
     s = gen_slow_jcc(g, CC_NE, HELPER_LOOKUP);
     emit_op_load(g->e, 0x03, a, t, (int)offsetof(TlbEntry, addend));
-    s->reg = (uint8_t)a;
-    s->size = (uint8_t)size;
-    s->write = write;
-    s->may_raise = g->in->vec == 0;
-    s->retry_off = (uint16_t)retry;
-    s->hit_off = (uint16_t)emit_offset(g->e);
+    describe_look_up(g, s, a, size, write, retry);
 }
 
 /*
@@ -112,12 +118,7 @@ static void emit_tlb_quiet(Gen *g, unsigned a, unsigned t, unsigned u, unsigned 
     emit_patch8(e, hit);
     emit_load(e, t, t, (int)offsetof(TlbEntry, addend));
     emit_lea_sum(e, a, a, t);
-    s->reg = (uint8_t)a;
-    s->size = (uint8_t)size;
-    s->write = write;
-    s->may_raise = g->in->vec == 0;
-    s->retry_off = (uint16_t)retry;
-    s->hit_off = (uint16_t)emit_offset(g->e);
+    describe_look_up(g, s, a, size, write, retry);
 }
 
 /* Flags are live and in the host, and this is the block's last look-up, or the last but one: else it is

@@ -25,7 +25,7 @@ struct WindowShare {
     uint64_t entry[SLOTS];     /* what the root table says there                                   */
     uint64_t generation;       /* changes with the slots (atomic)                                  */
     const char *off;           /* why it is off for good, or NULL (atomic)                         */
-    uint64_t n_faults, n_mapped, n_user, n_unmapped, n_device, n_probes, n_stores, n_refused, n_checks, n_dropped;
+    uint64_t n_faults, n_mapped, n_user, n_unmapped, n_device, n_probes, n_stores, n_refused;
 };
 
 /* -- Life ------------------------------------------------------------------------------------- */
@@ -257,7 +257,6 @@ static void drop_leaf(TransCpu *tc, const WindowRun *run, uint64_t lin)
     uint64_t last = MIN(lin | (BIT64(run->leaf_shift) - 1), run->lin + (run->len - 1));
 
     window_unmap(tc->windows->window, start, last - start + 1);
-    tc->windows->n_dropped++;
 }
 
 /* All that is mapped, after a flush of everything, or what of it is not global, after a lesser one. */
@@ -277,7 +276,6 @@ static void look_again(TransCpu *tc, bool all)
             }
             lin += good;
         }
-        ws->n_checks++;
         lin = end;
     }
 }
