@@ -42,7 +42,8 @@ typedef struct {
     bool line;                /* our last level on the routed line     */
     unsigned line_pin;
 
-    Timer timer;
+    uint64_t due_ns;          /* of the next match, TIMER_NEVER: none is to come */
+    Timer timer;              /* runs only while somebody would see the match    */
 } Comparator;
 
 struct Hpet {
@@ -75,7 +76,19 @@ static uint64_t width_mask(const Comparator *t)
     return t->config & T_32BIT ? UINT32_MAX : UINT64_MAX;
 }
 
-/* Arm for the next match: in `distance` ticks. */
+/* A match makes an interrupt or, with level-triggered ones, a status bit that is not set yet.  Linux leaves a comparator
+ * periodic with its interrupt off: what happened there is found out when a register is accessed (settle()). */
+static bool is_watched(const Comparator *t)
+{
+    return (t->config & T_ENABLE) && (!(t->config & T_LEVEL) || !(t->hpet->status & BIT(t->n)));
+}
+
+static void follow(Comparator *t)
+{
+    timer_set(&t->timer, is_watched(t) ? t->due_ns : TIMER_NEVER);
+}
+
+/* The next match is in `distance` ticks. */
 static void arm_in(Comparator *t, uint64_t distance)
 {
     Hpet *h = t->hpet;
@@ -83,17 +96,19 @@ static void arm_in(Comparator *t, uint64_t distance)
     uint64_t into_tick = (now - h->count_start_ns) % HPET_NS_PER_TICK;
 
     if (distance > (UINT64_MAX - now) / HPET_NS_PER_TICK - 1) {
-        timer_cancel(&t->timer);   /* centuries */
+        t->due_ns = TIMER_NEVER;   /* centuries */
     } else {
-        timer_set(&t->timer, now - into_tick + distance * HPET_NS_PER_TICK);
+        t->due_ns = now - into_tick + distance * HPET_NS_PER_TICK;
     }
+    follow(t);
 }
 
-/* The comparator or the counter was set. */
+/* The comparator, its mode or the counter was set. */
 static void rearm(Comparator *t)
 {
     if (!is_running(t->hpet)) {
-        timer_cancel(&t->timer);
+        t->due_ns = TIMER_NEVER;
+        follow(t);
         return;
     }
     arm_in(t, (t->comparator - counter_now(t->hpet)) & width_mask(t));
@@ -134,27 +149,41 @@ static void update_line(Comparator *t)
     set_line(t, pending && (t->config & T_ENABLE) && (t->config & T_LEVEL));
 }
 
+/* The match that was due, and all others until now. */
 static void match(void *arg)
 {
     Comparator *t = arg;
     Hpet *h = t->hpet;
     uint64_t now = counter_now(h), mask = width_mask(t), period = t->period & mask;
 
+    t->due_ns = TIMER_NEVER;
+    follow(t);
     if ((t->config & T_PERIODIC) && period != 0) {
         uint64_t late = (now - t->comparator) & mask;
         uint64_t skip = period < PERIOD_FLOOR_TICKS ? PERIOD_FLOOR_TICKS : 0;
         t->comparator = (t->comparator + ((late + skip) / period + 1) * period) & mask;
         arm_in(t, (t->comparator - now) & mask);
     } else if (mask == UINT32_MAX) {
-        arm_in(t, UINT64_C(1) << 32);   /* it matches again when the counter comes round */
+        arm_in(t, ((t->comparator - now - 1) & mask) + 1);   /* again when the counter comes round */
     }
     if (t->config & T_LEVEL) {
         h->status |= BIT(t->n);
         update_line(t);
+        follow(t);
     } else if (t->config & T_ENABLE) {
         unsigned pin = bits_get(t->config, T_ROUTE_SHIFT, 5);
         drive(t, pin, 1);
         drive(t, pin, 0);
+    }
+}
+
+/* Matches up to now have happened, those too that were not followed. */
+static void settle(Hpet *h)
+{
+    for (unsigned n = 0; n < HPET_N_TIMERS; n++) {
+        if (h->t[n].due_ns <= timer_now(&h->t[n].timer)) {
+            match(&h->t[n]);
+        }
     }
 }
 
@@ -261,6 +290,7 @@ static void write_register(Hpet *h, uint64_t off, uint64_t val)
         h->status &= ~val;
         for (unsigned n = 0; n < HPET_N_TIMERS; n++) {
             update_line(&h->t[n]);
+            follow(&h->t[n]);
         }
         break;
     case REG_COUNTER:
@@ -273,6 +303,7 @@ static void write_register(Hpet *h, uint64_t off, uint64_t val)
 
 static uint64_t mmio_read(void *arg, uint64_t off, unsigned size)
 {
+    settle(arg);
     return read_register(arg, off & ~7ull) >> ((off & 7) * 8);
 }
 
@@ -286,6 +317,7 @@ static void mmio_write(void *arg, uint64_t off, unsigned size, uint64_t val)
         log_guest_error("hpet: write of %u bytes to offset %#x", size, (unsigned)off);
         return;
     }
+    settle(h);
     if (size == 4) {
         /* The other half stays; for bits cleared by ones that is zero. */
         uint64_t other = reg == REG_STATUS ? 0 : read_register(h, reg);
@@ -308,6 +340,7 @@ static void reset(Device *d)
     for (unsigned n = 0; n < HPET_N_TIMERS; n++) {
         Comparator *t = &h->t[n];
         timer_cancel(&t->timer);
+        t->due_ns = TIMER_NEVER;
         set_line(t, false);
         t->config = t->period = 0;
         t->comparator = UINT64_MAX;

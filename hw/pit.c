@@ -127,13 +127,13 @@ static void set_irq(Pit *p, int level)
     irq_set(&p->irq0, level && p->irq_enabled);
 }
 
-/* Arm for channel 0's next rising output. */
+/* Arm for channel 0's next rising output, if anybody sees it: all else is computed when it is read. */
 static void arm(Pit *p)
 {
     const Channel *c = &p->ch[0];
     uint64_t now = tick_now(p);
 
-    if (!is_counting(c)) {
+    if (!is_counting(c) || !p->irq_enabled) {
         timer_cancel(&p->timer);
     } else if (is_periodic(c)) {
         uint64_t after = now;
@@ -172,6 +172,7 @@ void pit_set_irq_enabled(Device *d, bool enabled)
 
     p->irq_enabled = enabled;
     set_irq(p, p->ch[0].loaded && output(&p->ch[0], tick_now(p)));
+    arm(p);
 }
 
 /* -- Registers ---------------------------------------------------------------------------------- */

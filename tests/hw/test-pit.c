@@ -201,6 +201,12 @@ START_TEST(hpet_can_cut_the_interrupt_off)
     ck_assert_int_eq(r.irq.level, 0);
     fake_clock_go(&r.clock, NS_PER_SEC);
     ck_assert_uint_eq(r.irq.rises, before);
+    ck_assert(timer_queue_next(&r.clock.timers) == TIMER_NEVER);
+    pit_set_irq_enabled(r.pit, true);
+    before = r.irq.rises;
+    ck_assert(timer_queue_next(&r.clock.timers) != TIMER_NEVER);
+    fake_clock_go(&r.clock, NS_PER_SEC + ticks(10 * 1000));
+    ck_assert_uint_eq(r.irq.rises, before + 10);
     device_free(r.pit);
 }
 END_TEST
