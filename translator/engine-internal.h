@@ -186,5 +186,7 @@ void signals_kick(TransCpu *tc);
 /* In a handler: send the interrupted thread to the border from inside a block, with `fault` to execute
  * the current instruction by the interpreter.  False: it was not in one. */
 bool signals_leave_block(TransCpu *tc, void *context, bool fault);
+/* Every handler of a signal that may come in translated code begins with this: where the thread really was. */
+void signals_unbounce(void *context);
 
 #endif /* TRANSLATOR_ENGINE_INTERNAL_H */

@@ -5,7 +5,7 @@
 
     .text
     .globl trans_enter, trans_thunk, trans_thunk_entry, trans_thunk_arrived
-    .globl trans_vec_spill
+    .globl trans_vec_spill, trans_bounce, trans_bounce_end
 
     .type trans_enter, @function
 trans_enter:
@@ -92,6 +92,15 @@ trans_thunk:
     pop %rbx
     ret
     .size trans_thunk, . - trans_thunk
+
+/* Where the thread was, with a stack pointer that the host's kernel cannot give it (signals.c). */
+    .type trans_bounce, @function
+trans_bounce:
+    mov V(VCB_BOUNCE_RSP), %rsp
+    jmp *V(VCB_BOUNCE_PC)
+trans_bounce_end:
+    int3
+    .size trans_bounce, . - trans_bounce
 
 /* -- Vector state ---------------------------------------------------------------------------- */
 

@@ -12,6 +12,9 @@ void trans_thunk(void);
 void trans_thunk_entry(void); /* as trans_thunk, with SITE_ENTRY: put into vcb.resume by a kick */
 void trans_thunk_arrived(void); /* ... with SITE_ARRIVED, at MARK_TRANSIT */
 
+void trans_bounce(void);        /* to vcb.bounce_pc with vcb.bounce_rsp, before trans_bounce_end */
+extern const char trans_bounce_end[];
+
 /* Put the vector state that is live in the host into *vcb.vec.  Idempotent; cheap when nothing is. */
 void trans_vec_spill(void);
 

@@ -7,6 +7,10 @@
  * and where the flags are, and the thread is sent to the border with that; on the way into
  * translated code, vcb.resume is turned to the border; anywhere else a kick has nothing to do,
  * because C looks at the CPU's requests after it has set vcb.resume and before it goes there.
+ *
+ * Some hosts' kernels (PVM) cannot return to a stack pointer that is not canonical: they raise a general-protection
+ * fault at the instruction to be returned to instead.  Guests have such stack pointers now and then (Linux's
+ * entry code makes CR3's value in RSP).  Then trans_bounce loads it on the way to where the thread was.
  */
 #include "translator/engine-internal.h"
 #include "translator/glue.h"
@@ -55,10 +59,39 @@ bool signals_leave_block(TransCpu *tc, void *context, bool fault)
     return true;
 }
 
+/* -- Stack pointers that the host's kernel cannot return to ----------------------------------- */
+
+void signals_unbounce(void *context)
+{
+    greg_t *regs = ((ucontext_t *)context)->uc_mcontext.gregs;
+
+    if (regs[REG_RIP] >= (greg_t)(uintptr_t)trans_bounce && regs[REG_RIP] < (greg_t)(uintptr_t)trans_bounce_end) {
+        regs[REG_RIP] = (greg_t)vcb.bounce_pc;
+        regs[REG_RSP] = (greg_t)vcb.bounce_rsp;
+    }
+}
+
+static bool cannot_return(const greg_t *regs)
+{
+    return regs[REG_TRAPNO] == EXC_GP && regs[REG_RSP] != (greg_t)((uint64_t)regs[REG_RSP] << 16) >> 16;
+}
+
+static void bounce(greg_t *regs)
+{
+    vcb.bounce_pc = (uint64_t)regs[REG_RIP];
+    vcb.bounce_rsp = (uint64_t)regs[REG_RSP];
+    regs[REG_RIP] = (greg_t)(uintptr_t)trans_bounce;
+    regs[REG_RSP] = (greg_t)vcb.host_rsp;
+    regs[REG_EFL] &= ~(greg_t)FLAG_TF; /* verify.c's steps would not get past it */
+}
+
+/* --------------------------------------------------------------------------------------------- */
+
 static void on_kick(int sig, siginfo_t *info, void *context)
 {
     TransCpu *tc = vcb.tc;
 
+    signals_unbounce(context);
     if (tc != NULL && !signals_leave_block(tc, context, false)) {
         vcb.resume = (uint64_t)(uintptr_t)trans_thunk_entry;
     }
@@ -77,17 +110,23 @@ static void pass_on(const struct sigaction *old, int sig, siginfo_t *info, void 
 
 static void on_fault(int sig, siginfo_t *info, void *context)
 {
-    const greg_t *regs = ((ucontext_t *)context)->uc_mcontext.gregs;
+    greg_t *regs = ((ucontext_t *)context)->uc_mcontext.gregs;
     TransCpu *tc = vcb.tc;
+    bool no_return;
 
+    signals_unbounce(context);
+    no_return = tc != NULL && sig == SIGSEGV && cannot_return(regs);
     if (tc != NULL) {
-        tc->fault_is_memory = sig == SIGSEGV;
+        tc->fault_is_memory = sig == SIGSEGV && !no_return;
         tc->fault_is_page = regs[REG_TRAPNO] == EXC_PF;
         tc->fault_write = (regs[REG_ERR] & PF_W) != 0;
         tc->fault_addr = (uint64_t)regs[REG_CR2];
     }
-    if (!signals_leave_block(tc, context, true)) {
+    if (!signals_leave_block(tc, context, true) && !no_return) {
         pass_on(sig == SIGFPE ? &old_fpe : sig == SIGBUS ? &old_bus : &old_segv, sig, info, context);
+    }
+    if (no_return) {
+        bounce(regs);
     }
 }
 

@@ -54,6 +54,8 @@
 #define VCB_JC_WARM (VCB_JC_NTAG + 16 * VCB_JC_SIZE)
 #define VCB_X87_AREA (VCB_JC_NTAG + 24 * VCB_JC_SIZE)
 #define VCB_ANNOUNCED (VCB_X87_AREA + 576) /* 256 bytes: a byte is their index */
+#define VCB_BOUNCE_PC (VCB_ANNOUNCED + 256)
+#define VCB_BOUNCE_RSP (VCB_ANNOUNCED + 264)
 
 /* VectorState of cpu-x86/state.h; asserted in vcb.h. */
 #define VEC_K 2048

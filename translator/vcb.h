@@ -88,6 +88,7 @@ typedef struct {
     uint8_t x87_area[576] __attribute__((aligned(64))); /* XSAVE image, component 0 only  */
     /* Linear addresses whose page-table entries the guest has changed and is about to use; a ring. */
     uint32_t announced[ANNOUNCED_MAX];
+    uint64_t bounce_pc, bounce_rsp; /* for trans_bounce (signals.c)                             */
 } Vcb;
 
 #define VCB_ASSERT(field, offset)                                                                  \
@@ -128,6 +129,8 @@ _Static_assert(offsetof(VectorState, k) == VEC_K && offsetof(VectorState, fx) ==
                offsetof(VectorState, mxcsr) == VEC_MXCSR, "vcb-offsets.h: VectorState");
 VCB_ASSERT(n_announced, VCB_N_ANNOUNCED);
 VCB_ASSERT(announced, VCB_ANNOUNCED);
+VCB_ASSERT(bounce_pc, VCB_BOUNCE_PC);
+VCB_ASSERT(bounce_rsp, VCB_BOUNCE_RSP);
 VCB_ASSERT(user_tlb, VCB_USER_TLB);
 VCB_ASSERT(key_kernel, VCB_KEY_KERNEL);
 VCB_ASSERT(key_user, VCB_KEY_USER);

@@ -40,8 +40,10 @@ static void on_trap(int sig, siginfo_t *info, void *context)
 {
     TransCpu *tc = vcb.tc;
     greg_t *g = ((ucontext_t *)context)->uc_mcontext.gregs;
-    bool inside = tc != NULL &&
-                  cache_find_host(tc->cache, (const uint8_t *)(uintptr_t)g[REG_RIP]) != NULL;
+    bool inside;
+
+    signals_unbounce(context);
+    inside = tc != NULL && cache_find_host(tc->cache, (const uint8_t *)(uintptr_t)g[REG_RIP]) != NULL;
 
     if (inside && tc->on_step != NULL) {
         tc->on_step(tc, context);

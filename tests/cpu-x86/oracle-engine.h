@@ -55,6 +55,11 @@ static inline OraclePlace oracle_engine_place(OracleRandom *r)
 }
 #endif
 
+static inline const char *oracle_engine_host(OracleMode mode)
+{
+    return oracle_native_init(mode, oracle_engine_translates(mode));
+}
+
 /* Did the engine do with `cases` cases what the test is about?  In the window each finds its data
  * remapped; in a third of them the instruction lies across pages and in half the operand is not there. */
 static inline void oracle_engine_was_used(const OracleGuest *g, OracleMode mode, uint64_t cases)

@@ -271,6 +271,9 @@ static bool mnemonic_is_host_bound(ZydisMnemonic m)
     case ZYDIS_MNEMONIC_PCONFIG: case ZYDIS_MNEMONIC_ENQCMD: case ZYDIS_MNEMONIC_ENQCMDS:
     case ZYDIS_MNEMONIC_SERIALIZE: case ZYDIS_MNEMONIC_MONITOR: case ZYDIS_MNEMONIC_MWAIT:
     case ZYDIS_MNEMONIC_GETSEC: case ZYDIS_MNEMONIC_SWAPGS: case ZYDIS_MNEMONIC_LMSW:
+    /* Part of no model, whatever the host has: */
+    case ZYDIS_MNEMONIC_MOVDIRI: case ZYDIS_MNEMONIC_MOVDIR64B:
+    case ZYDIS_MNEMONIC_VP2INTERSECTD: case ZYDIS_MNEMONIC_VP2INTERSECTQ:
         return true;
     default:
         return false;
@@ -385,6 +388,9 @@ void oracle_place_memory(OracleRandom *r, OracleCase *c, const ZydisDecodedInstr
     if (m->mem.type == ZYDIS_MEMOP_TYPE_VSIB) {
         small_indices(r, c, m->mem.index);
     } else if (is_gpr(m->mem.index)) {
+        if (m->mem.base == ZYDIS_REGISTER_RSP) { /* not all hosts can enter with any RSP */
+            c->in.gpr[ZydisRegisterGetId(m->mem.index)] = oracle_below(r, 64);
+        }
         have += c->in.gpr[ZydisRegisterGetId(m->mem.index)] * m->mem.scale;
     }
     if (m->mem.base == ZYDIS_REGISTER_RIP || m->mem.base == ZYDIS_REGISTER_EIP) {

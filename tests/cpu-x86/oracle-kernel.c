@@ -11,7 +11,7 @@
 /* The tests know one host. */
 static OracleGuest *reference;
 
-const char *oracle_native_init(void)
+const char *oracle_native_init(OracleMode mode, bool instead)
 {
     void *bait = mmap((void *)(uintptr_t)ORACLE_BAIT, ORACLE_BAIT_LEN, PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);

@@ -84,8 +84,9 @@ typedef struct {
 
 /* -- The host (oracle-native.c) ------------------------------------------------------------------- */
 
-/* Map the pages, make the LDT segments, take the signals.  NULL, or why this host cannot. */
-const char *oracle_native_init(void);
+/* Map the pages, make the LDT segments, take the signals.  NULL, or why this host cannot. `instead`: where it does not
+ * run code of this mode, let the interpreter take its place. */
+const char *oracle_native_init(OracleMode mode, bool instead);
 bool oracle_native_has_avx512(void);
 void oracle_native_run(const OracleCase *c, OracleResult *r);
 

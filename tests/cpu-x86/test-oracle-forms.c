@@ -134,7 +134,7 @@ static void compare_forms(OracleMode mode, unsigned encodings)
     const char *why;
 
     run.g = oracle_engine_guest();
-    why = oracle_native_init();
+    why = oracle_engine_host(mode);
     if (why != NULL) {
         printf("skipped: %s\n", why);
     } else {

@@ -127,7 +127,7 @@ START_TEST(random_sequences_do_what_the_host_does)
 {
     Pool p = {.r.s = env_number("ORACLE_SEED", 2), .forms = g_array_new(FALSE, FALSE, sizeof(Form))};
     OracleGuest *g = oracle_engine_guest();
-    const char *why = oracle_native_init();
+    const char *why = oracle_engine_host((OracleMode)_i);
     unsigned n = (unsigned)env_number("ORACLE_COUNT", 10000), failures = 0;
     static OracleCase c;
 

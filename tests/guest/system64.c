@@ -609,6 +609,43 @@ static void tsd_keeps_the_time_from_ring_3(void)
     write_cr4(read_cr4() & ~4ul);
 }
 
+/* -- A stack pointer that is no address ----------------------------------------------------------------- */
+
+/* RSP is a register like others until something is pushed: Linux's entry code makes the value of CR3 in it. The
+ * pages are new to the host, whose kernel has to come back to code with such an RSP, and so for a while. */
+enum { FRESH_PAGES = 512 };
+
+extern u8 odd_stack[], user_odd_stack[];
+ASM_BLOCK("odd_stack: movq %rsp, %r12; movabsq $0x8000000001234004, %rsp; movl $2, %ecx;"
+          "1: movq %rdi, %r13; movl $512, %eax;"
+          "2: incl (%r13); addq $4096, %r13; addq $16, %rsp; decl %eax; jnz 2b; decl %ecx; jnz 1b;"
+          "movq %rsp, %rax; movq %r12, %rsp; ret;"
+          "user_odd_stack: call odd_stack; int $0x80;");
+
+static u32 sum_of_pages(u8 *pages)
+{
+    u32 sum = 0;
+
+    for (unsigned i = 0; i < FRESH_PAGES; i++) {
+        sum += *(volatile u32 *)(pages + 4096u * i);
+    }
+    return sum;
+}
+
+static void stack_pointers_need_not_be_canonical(void)
+{
+    const u64 last = 0x8000000001234004 + 2 * FRESH_PAGES * 16;
+    u8 *pages = (u8 *)0x1000000, *more = pages + 4096u * FRESH_PAGES;
+    u64 a, d = (u64)pages;
+
+    __asm__ volatile("call odd_stack" : "=a"(a), "+D"(d) : : "rcx", "r12", "r13", "memory", "cc");
+    EXPECT_EQ(a, last);
+    EXPECT_EQ(sum_of_pages(pages), 2 * FRESH_PAGES);
+    EXPECT_EQ(TRY(enter_user(USER(user_odd_stack), USER(more), 0)), VECTOR_USER_EXIT);
+    EXPECT_EQ(trap.frame.ax, last);
+    EXPECT_EQ(sum_of_pages(more), 2 * FRESH_PAGES);
+}
+
 const GuestTest guest_tests[] = {
     {"syscall_and_sysret", syscall_and_sysret},
     {"syscall_clears_only_the_masked_flags", syscall_clears_only_the_masked_flags},
@@ -642,5 +679,6 @@ const GuestTest guest_tests[] = {
     {"sse_errors_are_vector_19_or_ud", sse_errors_are_vector_19_or_ud},
     {"xcr0_decides_what_works", xcr0_decides_what_works},
     {"tsd_keeps_the_time_from_ring_3", tsd_keeps_the_time_from_ring_3},
+    {"stack_pointers_need_not_be_canonical", stack_pointers_need_not_be_canonical},
     {NULL, NULL},
 };

@@ -150,7 +150,7 @@ static void try_template(OracleMode mode, int i)
     const Template *t = &templates[i];
     OracleRandom r = {.s = (uint64_t)i};
     OracleGuest *g = oracle_engine_guest();
-    const char *why = oracle_native_init();
+    const char *why = oracle_engine_host(mode);
     unsigned failures = 0, cases = 0, n_regs = mode == ORACLE_64 ? 16 : 8;
 
     for (unsigned base = 0; base < n_regs && why == NULL; base++) {
