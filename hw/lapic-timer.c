@@ -39,9 +39,10 @@ uint32_t lapic_timer_count(const Lapic *l)
     return done < period ? period - done : 0;
 }
 
-static void arm_count(Lapic *l)
+/* `now` is what the caller took count_start_ns from, if it did: a short count that runs out between two looks at
+ * the clock is to be seen. */
+static void arm_count(Lapic *l, uint64_t now)
 {
-    uint64_t now = timer_now(&l->timer);
     uint64_t period_ns = l->initial_count * count_ns(l);
     uint64_t at = l->count_start_ns + period_ns;
 
@@ -83,7 +84,7 @@ static void timer_fired(void *arg)
         return;
     }
     if (periodic_mode(l)) {
-        arm_count(l);
+        arm_count(l, timer_now(&l->timer));
     }
     lapic_raise_lvt(&l->dev, LAPIC_LVT_TIMER);
 }
@@ -110,7 +111,7 @@ void lapic_timer_write_lvt(Lapic *l, uint32_t val)
         l->initial_count = 0;
         timer_cancel(&l->timer);
     } else if (mode_changes) {
-        arm_count(l);
+        arm_count(l, timer_now(&l->timer));
     }
 }
 
@@ -121,7 +122,7 @@ void lapic_timer_write_initial(Lapic *l, uint32_t val)
     }
     l->initial_count = val;
     l->count_start_ns = timer_now(&l->timer);
-    arm_count(l);
+    arm_count(l, l->count_start_ns);
 }
 
 void lapic_timer_write_divide(Lapic *l, uint32_t val)
@@ -131,10 +132,11 @@ void lapic_timer_write_divide(Lapic *l, uint32_t val)
 
     l->divide = val & 0xb;
     if (running) {
-        /* The count goes on from where it is, at the new pace. */
-        l->count_start_ns = timer_now(&l->timer) -
-                            MIN((l->initial_count - left) * count_ns(l), timer_now(&l->timer));
-        arm_count(l);
+        /* The count goes on from where it is, at the new pace; it has not come to its end. */
+        uint64_t now = timer_now(&l->timer);
+
+        l->count_start_ns = now - MIN((l->initial_count - MAX(left, 1)) * count_ns(l), now);
+        arm_count(l, now);
     }
 }
 
@@ -154,7 +156,7 @@ void lapic_timer_resume(Lapic *l, uint32_t current, uint64_t deadline)
     if (l->deadline != 0) {
         arm_deadline(l);
     } else if (current != 0) {
-        arm_count(l);
+        arm_count(l, now);
     }
 }
 

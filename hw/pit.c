@@ -127,11 +127,10 @@ static void set_irq(Pit *p, int level)
     irq_set(&p->irq0, level && p->irq_enabled);
 }
 
-/* Arm for channel 0's next rising output, if anybody sees it: all else is computed when it is read. */
-static void arm(Pit *p)
+/* Arm for channel 0's next rising output after `now`, if anybody sees it: all else is computed when it is read. */
+static void arm(Pit *p, uint64_t now)
 {
     const Channel *c = &p->ch[0];
-    uint64_t now = tick_now(p);
 
     if (!is_counting(c) || !p->irq_enabled) {
         timer_cancel(&p->timer);
@@ -155,30 +154,33 @@ static void timer_fired(void *arg)
 
     set_irq(p, 0);
     set_irq(p, 1);
-    arm(p);
+    arm(p, tick_now(p));
 }
 
-static void channel_restarted(Pit *p, Channel *c)
+/* One `now` with what went before: a short count that ran out between two looks at the clock would be lost. */
+static void channel_restarted(Pit *p, Channel *c, uint64_t now)
 {
     if (c == &p->ch[0]) {
-        set_irq(p, output(c, tick_now(p)));
-        arm(p);
+        set_irq(p, output(c, now));
+        arm(p, now);
     }
 }
 
 void pit_set_irq_enabled(Device *d, bool enabled)
 {
     Pit *p = (Pit *)d;
+    uint64_t now = tick_now(p);
 
     p->irq_enabled = enabled;
-    set_irq(p, p->ch[0].loaded && output(&p->ch[0], tick_now(p)));
-    arm(p);
+    set_irq(p, p->ch[0].loaded && output(&p->ch[0], now));
+    arm(p, now);
 }
 
 /* -- Registers ---------------------------------------------------------------------------------- */
 
 static void load(Pit *p, Channel *c, uint16_t val)
 {
+    uint64_t now = tick_now(p);
     uint32_t n = val;
 
     if (c->bcd) {
@@ -190,9 +192,9 @@ static void load(Pit *p, Channel *c, uint16_t val)
     c->loaded = true;
     c->held = 0;
     if (!is_triggered(c) || !c->triggered) {
-        c->start = tick_now(p);
+        c->start = now;
     }
-    channel_restarted(p, c);
+    channel_restarted(p, c, now);
 }
 
 static void latch_count(Pit *p, Channel *c)
@@ -240,7 +242,7 @@ static void write_control(Pit *p, uint8_t val)
     unsigned mode = val >> 1 & 7;
     *c = (Channel){.mode = mode > 5 ? mode - 4 : mode, .access = val >> 4 & 3, .bcd = val & 1,
                    .gate = c->gate, .reload = 65536};
-    channel_restarted(p, c);
+    channel_restarted(p, c, tick_now(p));
 }
 
 static void counters_write(void *arg, uint64_t off, unsigned size, uint64_t val)

@@ -11,6 +11,7 @@
 typedef struct {
     Clock clock;
     uint64_t ns;
+    uint64_t step;             /* ns that pass at each look, as on a crowded host */
     TimerQueue timers;
 } FakeClock;
 
@@ -22,7 +23,10 @@ typedef struct {
 
 static inline uint64_t fake_now(Clock *c)
 {
-    return ((FakeClock *)c)->ns;
+    FakeClock *f = (FakeClock *)c;
+
+    f->ns += f->step;
+    return f->ns;
 }
 
 static inline void fake_irq_set(void *arg, unsigned line, int level)

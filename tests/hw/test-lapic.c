@@ -323,6 +323,23 @@ START_TEST(one_shot_and_periodic_timer_keep_the_count)
 }
 END_TEST
 
+START_TEST(a_short_count_is_not_lost_on_a_slow_host)
+{
+    Rig r;
+
+    init(&r);
+    enable(&r);
+    wr(&r, 0, 0x3e0, 0xb);
+    wr(&r, 0, 0x320, 0xec);
+    r.clock.step = 500;                       /* longer than the count */
+    wr(&r, 0, 0x380, 100);
+    r.clock.step = 0;
+    fake_clock_go(&r.clock, 10000);
+    ck_assert_int_eq(lapic_ack(r.apic[0]), 0xec);
+    clear(&r);
+}
+END_TEST
+
 START_TEST(a_tiny_period_does_not_flood_the_host)
 {
     Rig r;
@@ -597,6 +614,7 @@ int main(void)
     tcase_add_test(t, logical_and_lowest_priority_destinations);
     tcase_add_test(t, ipis_init_sipi_nmi_and_shorthands);
     tcase_add_test(t, one_shot_and_periodic_timer_keep_the_count);
+    tcase_add_test(t, a_short_count_is_not_lost_on_a_slow_host);
     tcase_add_test(t, a_tiny_period_does_not_flood_the_host);
     tcase_add_test(t, tsc_deadline_fires_at_its_tsc);
     tcase_add_test(t, x2apic_registers_and_modes);
