@@ -10,6 +10,8 @@
 #ifndef CPU_X86_APIC_HOME_H
 #define CPU_X86_APIC_HOME_H
 
+#include "softmmu/irq-chips.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -43,6 +45,12 @@ typedef struct ApicHome {
     void (*eoi)(void *arg, uint8_t vector);
     /* What pin n of the I/O APIC sends; false: it is masked, or its ends are of no interest (edges). */
     bool (*route)(void *arg, unsigned pin, uint64_t *addr, uint32_t *data);
+
+    /* The board's PIC, I/O APIC and PIT, as far as it has them; an engine that takes the first two (h->has says which, h
+     * borrowed) has the local APICs as well.  bring_chips: `in` is what became of them, NULL when that is lost. */
+    IrqChipSet chips;
+    void (*take_chips)(void *arg, const IrqChipHolder *h, IrqChips *out);
+    void (*bring_chips)(void *arg, const IrqChips *in);
 } ApicHome;
 
 #endif /* CPU_X86_APIC_HOME_H */

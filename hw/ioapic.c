@@ -6,6 +6,7 @@
 #include "softmmu/base/log.h"
 
 #include <glib.h>
+#include <string.h>
 
 /* A redirection entry's fields. */
 #define RTE_VECTOR 0xff
@@ -32,6 +33,8 @@ typedef struct {
     uint8_t id;
     uint32_t lines;           /* levels of the pins                        */
     uint64_t rte[IOAPIC_N_PINS];
+
+    const IrqChipHolder *holder; /* who emulates it meanwhile; NULL: nobody  */
 } Ioapic;
 
 bool ioapic_message(const Device *d, unsigned pin, ApicMessage *m)
@@ -82,6 +85,15 @@ void ioapic_set_irq(void *ioapic, unsigned pin, int level)
     Ioapic *a = ioapic;
 
     if (pin >= IOAPIC_N_PINS) {
+        return;
+    }
+    if (a->holder != NULL) {
+        bool was = (a->lines & BIT(pin)) != 0;
+
+        a->lines = level ? a->lines | BIT(pin) : a->lines & ~BIT(pin);
+        if (was != (level != 0)) {
+            a->holder->line(a->holder->arg, pin, level);
+        }
         return;
     }
     if (level) {
@@ -155,9 +167,31 @@ static void write_register(Ioapic *a, uint32_t val)
     service(a, n / 2);
 }
 
+/* Around an access to registers while another emulates them. */
+static void fetch(Ioapic *a)
+{
+    IrqChips chips;
+
+    if (a->holder != NULL) {
+        a->holder->fetch(a->holder->arg, IRQ_CHIP_IOAPIC, &chips);
+        ioapic_import(&a->dev, &chips.ioapic);
+    }
+}
+
+static void store(Ioapic *a)
+{
+    IrqChips chips;
+
+    if (a->holder != NULL) {
+        ioapic_export(&a->dev, &chips.ioapic);
+        a->holder->store(a->holder->arg, IRQ_CHIP_IOAPIC, &chips);
+    }
+}
+
 static uint64_t mmio_read(void *arg, uint64_t off, unsigned size)
 {
-    const Ioapic *a = arg;
+    Ioapic *a = arg;
+    fetch(a);
     uint32_t val = (off & ~3) == OFF_INDEX ? a->index : (off & ~3) == OFF_DATA ? read_register(a)
                                                                                : 0;
     return val >> ((off & 3) * 8);
@@ -167,6 +201,7 @@ static void mmio_write(void *arg, uint64_t off, unsigned size, uint64_t val)
 {
     Ioapic *a = arg;
 
+    fetch(a);
     switch (off) {
     case OFF_INDEX:
         a->index = val;
@@ -182,6 +217,39 @@ static void mmio_write(void *arg, uint64_t off, unsigned size, uint64_t val)
         ioapic_eoi(&a->dev, val);
         break;
     }
+    store(a);
+}
+
+/* -- Emulated elsewhere for a while -------------------------------------------------------------- */
+
+void ioapic_export(const Device *d, IoapicImage *out)
+{
+    const Ioapic *a = (const Ioapic *)d;
+
+    *out = (IoapicImage){.index = a->index, .id = a->id, .lines = a->lines};
+    memcpy(out->rte, a->rte, sizeof out->rte);
+}
+
+void ioapic_import(Device *d, const IoapicImage *in)
+{
+    Ioapic *a = (Ioapic *)d;
+
+    a->index = in->index;
+    a->id = in->id & 15;
+    for (unsigned pin = 0; pin < IOAPIC_N_PINS; pin++) {
+        uint64_t rte = in->rte[pin];
+
+        a->rte[pin] = (rte & (RTE_WRITABLE_LOW | (UINT64_C(0xff) << RTE_DEST_SHIFT))) |
+                      ((rte & RTE_LEVEL) != 0 ? rte & RTE_REMOTE_IRR : 0);
+    }
+    for (unsigned pin = 0; a->holder == NULL && pin < IOAPIC_N_PINS; pin++) {
+        service(a, pin);
+    }
+}
+
+void ioapic_set_holder(Device *d, const IrqChipHolder *h)
+{
+    ((Ioapic *)d)->holder = h;
 }
 
 /* -- Device ------------------------------------------------------------------------------------- */

@@ -10,6 +10,7 @@
 
 #include "hw/apic-bus.h"
 #include "hw/device.h"
+#include "softmmu/irq-chips.h"
 
 enum { IOAPIC_N_PINS = 24 };
 #define IOAPIC_BASE UINT64_C(0xfec00000)
@@ -26,5 +27,13 @@ void ioapic_eoi(Device *d, uint8_t vector);
 bool ioapic_message(const Device *d, unsigned pin, ApicMessage *m);
 /* Call `changed` when a pin's entry was written; NULL: nobody. */
 void ioapic_set_listener(Device *d, void (*changed)(void *arg), void *arg);
+
+/* -- Emulated elsewhere for a while -------------------------------------------------------------- */
+
+void ioapic_export(const Device *d, IoapicImage *out);
+/* The levels of the pins stay as they are here; what is due is sent. */
+void ioapic_import(Device *d, const IoapicImage *in);
+/* `h` (borrowed) emulates it and is told of the pins' levels: nothing is sent; NULL: as ever. */
+void ioapic_set_holder(Device *d, const IrqChipHolder *h);
 
 #endif /* HW_IOAPIC_H */

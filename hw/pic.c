@@ -32,6 +32,7 @@ typedef struct {
     IrqLine intr;
     Chip chip[2];             /* master, slave */
     bool intr_level;
+    const IrqChipHolder *holder; /* who emulates it meanwhile; NULL: nobody */
 } Pic;
 
 static uint8_t level_inputs(const Chip *c)
@@ -91,7 +92,7 @@ static void chip_set_line(Chip *c, unsigned input, int level)
 static void update(Pic *p)
 {
     chip_set_line(&p->chip[0], CASCADE, pending_input(&p->chip[1], false) != NONE);
-    bool level = pending_input(&p->chip[0], true) != NONE;
+    bool level = p->holder == NULL && pending_input(&p->chip[0], true) != NONE;
     if (level != p->intr_level) {
         p->intr_level = level;
         irq_set(&p->intr, level);
@@ -259,36 +260,79 @@ static uint64_t chip_read(Pic *p, unsigned n, uint64_t off)
     return c->read_isr ? c->isr : requests(c);
 }
 
+/* Around an access to registers while another emulates them. */
+static void fetch(Pic *p)
+{
+    IrqChips chips;
+
+    if (p->holder != NULL) {
+        p->holder->fetch(p->holder->arg, IRQ_CHIP_PIC, &chips);
+        pic_import(&p->dev, chips.pic);
+    }
+}
+
+static void store(Pic *p)
+{
+    IrqChips chips;
+
+    if (p->holder != NULL) {
+        pic_export(&p->dev, chips.pic);
+        p->holder->store(p->holder->arg, IRQ_CHIP_PIC, &chips);
+    }
+}
+
+static uint64_t read_chip(Pic *p, unsigned n, uint64_t off)
+{
+    uint64_t val;
+
+    fetch(p);
+    val = chip_read(p, n, off);
+    store(p);
+    return val;
+}
+
+static void write_chip(Pic *p, unsigned n, uint64_t off, uint8_t val)
+{
+    fetch(p);
+    chip_write(p, n, off, val);
+    store(p);
+}
+
 static uint64_t master_read(void *arg, uint64_t off, unsigned size)
 {
-    return chip_read(arg, 0, off);
+    return read_chip(arg, 0, off);
 }
 
 static void master_write(void *arg, uint64_t off, unsigned size, uint64_t val)
 {
-    chip_write(arg, 0, off, val);
+    write_chip(arg, 0, off, (uint8_t)val);
 }
 
 static uint64_t slave_read(void *arg, uint64_t off, unsigned size)
 {
-    return chip_read(arg, 1, off);
+    return read_chip(arg, 1, off);
 }
 
 static void slave_write(void *arg, uint64_t off, unsigned size, uint64_t val)
 {
-    chip_write(arg, 1, off, val);
+    write_chip(arg, 1, off, (uint8_t)val);
 }
 
 static uint64_t elcr_read(void *arg, uint64_t off, unsigned size)
 {
-    return ((Pic *)arg)->chip[off].elcr;
+    Pic *p = arg;
+
+    fetch(p);
+    return p->chip[off].elcr;
 }
 
 static void elcr_write(void *arg, uint64_t off, unsigned size, uint64_t val)
 {
     Pic *p = arg;
 
+    fetch(p);
     p->chip[off].elcr = val & p->chip[off].elcr_mask;
+    store(p);
     update(p);
 }
 
@@ -296,6 +340,51 @@ void pic_set_levels(Device *d, uint16_t inputs)
 {
     elcr_write(d, 0, 1, inputs & 0xff);
     elcr_write(d, 1, 1, inputs >> 8);
+}
+
+/* -- Emulated elsewhere for a while -------------------------------------------------------------- */
+
+void pic_export(const Device *d, PicImage out[2])
+{
+    for (unsigned n = 0; n < 2; n++) {
+        const Chip *c = &((const Pic *)d)->chip[n];
+
+        out[n] = (PicImage){
+            .lines = c->lines, .irr = requests(c), .imr = c->imr, .isr = c->isr, .elcr = level_inputs(c),
+            .elcr_mask = c->elcr_mask, .top = c->top, .vector_base = c->vector_base, .step = c->step,
+            .want_icw4 = c->want_icw4, .read_isr = c->read_isr, .poll = c->poll, .special_mask = c->special_mask,
+            .special_nested = c->special_nested, .auto_eoi = c->auto_eoi, .rotate_on_aeoi = c->rotate_on_aeoi,
+        };
+    }
+    out[0].lines &= ~BIT(CASCADE);
+}
+
+void pic_import(Device *d, const PicImage in[2])
+{
+    Pic *p = (Pic *)d;
+
+    for (unsigned n = 0; n < 2; n++) {
+        Chip *c = &p->chip[n];
+        const PicImage *i = &in[n];
+
+        *c = (Chip){
+            .elcr_mask = c->elcr_mask, .lines = c->lines, .latch = i->irr, .imr = i->imr, .isr = i->isr,
+            .elcr = i->elcr & c->elcr_mask, .top = i->top & 7, .vector_base = i->vector_base & 0xf8,
+            .step = i->step & 3, .want_icw4 = i->want_icw4, .single = c->single, .all_level = c->all_level,
+            .auto_eoi = i->auto_eoi, .rotate_on_aeoi = i->rotate_on_aeoi, .special_nested = i->special_nested,
+            .special_mask = i->special_mask, .read_isr = i->read_isr, .poll = i->poll,
+        };
+    }
+    p->chip[0].lines &= ~BIT(CASCADE);     /* driven anew */
+    update(p);
+}
+
+void pic_set_holder(Device *d, const IrqChipHolder *h)
+{
+    Pic *p = (Pic *)d;
+
+    p->holder = h;
+    update(p);
 }
 
 /* -- Device ------------------------------------------------------------------------------------- */

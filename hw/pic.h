@@ -11,6 +11,7 @@
 
 #include "hw/device.h"
 #include "hw/irq.h"
+#include "softmmu/irq-chips.h"
 
 /* Windows of the device and the ports where a PC has them. */
 enum { PIC_WINDOW_MASTER, PIC_WINDOW_SLAVE, PIC_WINDOW_ELCR };
@@ -27,5 +28,13 @@ int pic_ack(Device *d);
 
 /* Which inputs are level-triggered, as a guest writes them to the ELCR: for machines without firmware. */
 void pic_set_levels(Device *d, uint16_t inputs);
+
+/* -- Emulated elsewhere for a while -------------------------------------------------------------- */
+
+void pic_export(const Device *d, PicImage out[2]);
+/* The levels of the inputs stay as they are here. */
+void pic_import(Device *d, const PicImage in[2]);
+/* `h` (borrowed) emulates it: the output is silent; NULL: as ever. */
+void pic_set_holder(Device *d, const IrqChipHolder *h);
 
 #endif /* HW_PIC_H */

@@ -10,7 +10,7 @@
 enum { N_CHANNELS = 3, ACCESS_LATCH = 0, ACCESS_LOW = 1, ACCESS_HIGH = 2, ACCESS_BOTH = 3 };
 
 /* Port 0x61. */
-enum { P61_GATE2 = 0x01, P61_WRITABLE = 0x0f, P61_REFRESH = 0x10, P61_OUT2 = 0x20 };
+enum { P61_GATE2 = 0x01, P61_SPEAKER = 0x02, P61_WRITABLE = 0x0f, P61_REFRESH = 0x10, P61_OUT2 = 0x20 };
 enum { REFRESH_TICKS = 18 };
 
 /* Channel 0 interrupts the host no more often than this. */
@@ -19,6 +19,7 @@ enum { REFRESH_TICKS = 18 };
 typedef struct {
     uint8_t mode, access;
     bool bcd;
+    bool programmed;          /* a control word was written since the reset    */
     bool loaded;              /* a count was written since the mode was        */
     bool triggered;           /* modes 1, 5: the gate rose since               */
     bool gate;
@@ -42,6 +43,7 @@ typedef struct {
     bool irq_enabled;
 
     Timer timer;
+    const IrqChipHolder *holder; /* who emulates it meanwhile; NULL: nobody */
 } Pit;
 
 /* -- Time --------------------------------------------------------------------------------------- */
@@ -124,7 +126,7 @@ static uint16_t counter(const Channel *c, uint64_t now)
 
 static void set_irq(Pit *p, int level)
 {
-    irq_set(&p->irq0, level && p->irq_enabled);
+    irq_set(&p->irq0, level && p->irq_enabled && p->holder == NULL);
 }
 
 /* Arm for channel 0's next rising output after `now`, if anybody sees it: all else is computed when it is read. */
@@ -132,7 +134,7 @@ static void arm(Pit *p, uint64_t now)
 {
     const Channel *c = &p->ch[0];
 
-    if (!is_counting(c) || !p->irq_enabled) {
+    if (!is_counting(c) || !p->irq_enabled || p->holder != NULL) {
         timer_cancel(&p->timer);
     } else if (is_periodic(c)) {
         uint64_t after = now;
@@ -166,12 +168,36 @@ static void channel_restarted(Pit *p, Channel *c, uint64_t now)
     }
 }
 
+/* Around an access to registers while another emulates them. */
+static void fetch(Pit *p)
+{
+    IrqChips chips;
+
+    if (p->holder != NULL) {
+        p->holder->fetch(p->holder->arg, IRQ_CHIP_PIT, &chips);
+        pit_import(&p->dev, &chips.pit);
+    }
+}
+
+static void store(Pit *p)
+{
+    IrqChips chips;
+
+    if (p->holder != NULL) {
+        pit_export(&p->dev, &chips.pit);
+        p->holder->store(p->holder->arg, IRQ_CHIP_PIT, &chips);
+    }
+}
+
 void pit_set_irq_enabled(Device *d, bool enabled)
 {
     Pit *p = (Pit *)d;
-    uint64_t now = tick_now(p);
+    uint64_t now;
 
+    fetch(p);
     p->irq_enabled = enabled;
+    store(p);
+    now = tick_now(p);
     set_irq(p, p->ch[0].loaded && output(&p->ch[0], now));
     arm(p, now);
 }
@@ -240,16 +266,13 @@ static void write_control(Pit *p, uint8_t val)
         return;
     }
     unsigned mode = val >> 1 & 7;
-    *c = (Channel){.mode = mode > 5 ? mode - 4 : mode, .access = val >> 4 & 3, .bcd = val & 1,
+    *c = (Channel){.mode = mode > 5 ? mode - 4 : mode, .access = val >> 4 & 3, .bcd = val & 1, .programmed = true,
                    .gate = c->gate, .reload = 65536};
     channel_restarted(p, c, tick_now(p));
 }
 
-static void counters_write(void *arg, uint64_t off, unsigned size, uint64_t val)
+static void write_counter(Pit *p, unsigned off, uint8_t val)
 {
-    Pit *p = arg;
-
-    trace(pit_write, "reg=%u val=0x%02x", (unsigned)off, (unsigned)val);
     if (off == 3) {
         write_control(p, val);
         return;
@@ -273,14 +296,18 @@ static void counters_write(void *arg, uint64_t off, unsigned size, uint64_t val)
     }
 }
 
-static uint64_t counters_read(void *arg, uint64_t off, unsigned size)
+static void counters_write(void *arg, uint64_t off, unsigned size, uint64_t val)
 {
     Pit *p = arg;
 
-    if (off == 3) {
-        return 0xff;
-    }
-    Channel *c = &p->ch[off];
+    trace(pit_write, "reg=%u val=0x%02x", (unsigned)off, (unsigned)val);
+    fetch(p);
+    write_counter(p, (unsigned)off, (uint8_t)val);
+    store(p);
+}
+
+static uint8_t read_counter(Pit *p, Channel *c)
+{
     if (c->status_latched) {
         c->status_latched = false;
         return c->status;
@@ -297,6 +324,20 @@ static uint64_t counters_read(void *arg, uint64_t off, unsigned size)
         c->read_high_next = !c->read_high_next;
     }
     return high ? v >> 8 : v & 0xff;
+}
+
+static uint64_t counters_read(void *arg, uint64_t off, unsigned size)
+{
+    Pit *p = arg;
+    uint64_t val;
+
+    if (off == 3) {
+        return 0xff;
+    }
+    fetch(p);
+    val = read_counter(p, &p->ch[off]);
+    store(p);
+    return val;
 }
 
 static void set_gate(Pit *p, Channel *c, bool gate)
@@ -319,8 +360,10 @@ static void set_gate(Pit *p, Channel *c, bool gate)
 static uint64_t port61_read(void *arg, uint64_t off, unsigned size)
 {
     Pit *p = arg;
-    uint64_t now = tick_now(p);
+    uint64_t now;
 
+    fetch(p);
+    now = tick_now(p);
     return p->port61 | (now / REFRESH_TICKS & 1 ? P61_REFRESH : 0) |
            (output(&p->ch[2], now) ? P61_OUT2 : 0);
 }
@@ -329,8 +372,91 @@ static void port61_write(void *arg, uint64_t off, unsigned size, uint64_t val)
 {
     Pit *p = arg;
 
+    fetch(p);
     p->port61 = val & P61_WRITABLE;
     set_gate(p, &p->ch[2], val & P61_GATE2);
+    store(p);
+}
+
+/* -- Emulated elsewhere for a while -------------------------------------------------------------- */
+
+void pit_export(Device *d, PitImage *out)
+{
+    Pit *p = (Pit *)d;
+    uint64_t now;
+
+    if (timer_armed(&p->timer) && p->timer.at_ns <= timer_now(&p->timer)) {
+        timer_fired(p);
+    }
+    now = tick_now(p);
+    *out = (PitImage){.speaker = (p->port61 & P61_SPEAKER) != 0, .silent = !p->irq_enabled};
+    for (unsigned n = 0; n < N_CHANNELS; n++) {
+        const Channel *c = &p->ch[n];
+
+        out->channel[n] = (PitChannelImage){
+            .mode = c->mode, .access = c->access, .bcd = c->bcd, .gate = c->gate, .programmed = c->programmed,
+            .loaded = c->loaded, .count = c->reload, .elapsed = elapsed(c, now), .write_low = c->write_low,
+            .write_high_next = c->write_high_next, .read_high_next = c->read_high_next, .latched = c->latched,
+            .latch = c->latch, .status_latched = c->status_latched, .status = c->status,
+        };
+    }
+}
+
+static void import_channel(Channel *c, const PitChannelImage *i, uint64_t now)
+{
+    Channel before = *c;
+    uint64_t done = MIN(i->elapsed, now);
+
+    *c = (Channel){
+        .mode = i->mode & 7, .access = i->access & 3, .bcd = i->bcd, .programmed = true, .loaded = true,
+        .triggered = is_triggered(&before) && before.triggered, .gate = i->gate, .reload = CLAMP(i->count, 1, 65536),
+        .start = now - done, .held = done, .write_low = i->write_low, .write_high_next = i->write_high_next,
+        .read_high_next = i->read_high_next, .latched = MIN(i->latched, 2), .latch = i->latch,
+        .status_latched = i->status_latched, .status = i->status,
+    };
+    if (i->unchanged) {
+        c->mode = before.mode;
+        c->programmed = before.programmed;
+        c->loaded = before.loaded;
+        c->triggered = before.triggered;
+        c->reload = before.reload;
+        c->start = before.start;
+        c->held = before.held;
+    }
+}
+
+void pit_import(Device *d, const PitImage *in)
+{
+    Pit *p = (Pit *)d;
+    uint64_t now = tick_now(p);
+
+    for (unsigned n = 0; n < N_CHANNELS; n++) {
+        import_channel(&p->ch[n], &in->channel[n], now);
+    }
+    p->port61 = (uint8_t)((p->port61 & ~(P61_GATE2 | P61_SPEAKER)) | (in->speaker ? P61_SPEAKER : 0) |
+                          (p->ch[2].gate ? P61_GATE2 : 0));
+    p->irq_enabled = !in->silent;
+}
+
+/* Did a one-shot count end just now?  Nobody knows who noticed: one tick too many does no harm, one too few may. */
+static bool just_ended(const Channel *c, uint64_t now)
+{
+    uint64_t e = elapsed(c, now);
+
+    return is_counting(c) && !is_periodic(c) && e >= c->reload && e - c->reload < PIT_HZ / 1000;
+}
+
+void pit_set_holder(Device *d, const IrqChipHolder *h)
+{
+    Pit *p = (Pit *)d;
+    uint64_t now = tick_now(p);
+
+    p->holder = h;
+    set_irq(p, output(&p->ch[0], now));
+    arm(p, now);
+    if (h == NULL && just_ended(&p->ch[0], now)) {
+        timer_set(&p->timer, timer_now(&p->timer));
+    }
 }
 
 /* -- Device ------------------------------------------------------------------------------------- */

@@ -13,6 +13,7 @@
 #include "hw/device.h"
 #include "hw/irq.h"
 #include "softmmu/base/timer.h"
+#include "softmmu/irq-chips.h"
 
 #define PIT_HZ UINT64_C(1193182)
 
@@ -23,5 +24,13 @@ Device *pit_new(TimerQueue *timers, const IrqLine *irq0);
 
 /* HPET legacy replacement: false holds IRQ 0 low. */
 void pit_set_irq_enabled(Device *d, bool enabled);
+
+/* -- Emulated elsewhere for a while -------------------------------------------------------------- */
+
+/* What is due comes first. */
+void pit_export(Device *d, PitImage *out);
+void pit_import(Device *d, const PitImage *in);
+/* `h` (borrowed) emulates it: IRQ 0 is low and the timer rests; NULL: as ever. */
+void pit_set_holder(Device *d, const IrqChipHolder *h);
 
 #endif /* HW_PIT_H */

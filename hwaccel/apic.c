@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "hwaccel/apic.h"
 
+#include "hwaccel/chips.h"
+#include "hwaccel/routes.h"
 #include "softmmu/base/bits.h"
 #include "softmmu/base/log.h"
 
@@ -27,44 +29,14 @@ bool kvm_apics_enable(KvmVm *vm, GError **error)
 
 static void message(void *arg, uint64_t addr, uint32_t data)
 {
-    KvmVm *vm = arg;
-    struct kvm_msi m = {.address_lo = (uint32_t)addr, .address_hi = (uint32_t)(addr >> 32), .data = data};
-
-    if (vm->ops->request(vm->ops, vm->fd, KVM_SIGNAL_MSI, (uintptr_t)&m) < 0) {
-        log_unimp("KVM does not take the interrupt message %#x", data);
-    }
-}
-
-static const ApicHome *home_of(const KvmVm *vm)
-{
-    const KvmCpu *first = g_ptr_array_index(vm->cpus, 0);
-
-    return first->cpu->bus.apic_home;
+    kvm_message(arg, addr, data);
 }
 
 static void routes_changed(void *arg)
 {
     KvmVm *vm = arg;
-    const ApicHome *home = home_of(vm);
-    struct {
-        struct kvm_irq_routing head;
-        struct kvm_irq_routing_entry entry[APIC_HOME_PINS];
-    } r = {.head = {.nr = 0}};
 
-    for (unsigned pin = 0; pin < APIC_HOME_PINS; pin++) {
-        struct kvm_irq_routing_entry *e = &r.entry[r.head.nr];
-        uint64_t addr;
-        uint32_t data;
-
-        if (home->route(home->arg, pin, &addr, &data)) {
-            *e = (struct kvm_irq_routing_entry){.gsi = pin, .type = KVM_IRQ_ROUTING_MSI};
-            e->u.msi.address_lo = (uint32_t)addr;
-            e->u.msi.address_hi = (uint32_t)(addr >> 32);
-            e->u.msi.data = data;
-            r.head.nr++;
-        }
-    }
-    if (vm->ops->request(vm->ops, vm->fd, KVM_SET_GSI_ROUTING, (uintptr_t)&r) < 0) {
+    if (vm->chips == 0 && kvm_routes_set(vm) < 0) { /* else KVM's own I/O APIC knows */
         log_unimp("KVM does not take the I/O APIC's routes");
     }
 }
@@ -117,8 +89,14 @@ void kvm_apics_take(KvmCpu *k)
     k->has_apic = kvm_push_apic_base(k) && ask(k, KVM_SET_LAPIC, &s) && kvm_push_activity(k) &&
                   (image.deadline == 0 || (kvm_push_tsc(k) && ask(k, KVM_SET_MSRS, &deadline)));
     if (k->has_apic && ++vm->n_apics == vm->cpus->len) {
+        int r;
+
         home->hold(home->arg, &vm->holder);
-        routes_changed(vm);
+        r = kvm_routes_set(vm);
+        if (r < 0) {
+            kvm_cpu_failed(k, KVM_SET_GSI_ROUTING, r);
+        }
+        kvm_chips_take(k);
     }
 }
 
@@ -135,6 +113,8 @@ void kvm_apics_bring(KvmCpu *k)
     }
     k->has_apic = false;
     if (vm->n_apics-- == vm->cpus->len) {
+        kvm_irqfds_drop(vm);
+        kvm_chips_stop(k);
         home->hold(home->arg, NULL);
     }
     if (ask(k, KVM_GET_LAPIC, &s)) {
@@ -143,6 +123,9 @@ void kvm_apics_bring(KvmCpu *k)
         image.deadline = vm->ops->request(vm->ops, k->fd, KVM_GET_MSRS, (uintptr_t)&deadline) == 1
                              ? deadline.entry.data : 0;
         home->bring(home->arg, k->cpu->index, &image);
+    }
+    if (vm->n_apics == 0) {
+        kvm_chips_bring(vm);
     }
 }
 

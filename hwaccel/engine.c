@@ -80,6 +80,9 @@ static bool inject_interrupt(KvmCpu *k)
     CpuState *cpu = k->cpu;
     struct kvm_run *run = k->run;
 
+    if (k->vm->chips != 0) {       /* its PIC is KVM's too */
+        return true;
+    }
     if ((cpu_requests(cpu) & CPU_REQ_INTR) != 0 && run->if_flag && run->ready_for_interrupt_injection) {
         int vector = cpu->bus.irq_ack(cpu->bus.arg);
         if (vector >= 0) {
@@ -143,7 +146,7 @@ static bool wants_attention(const KvmCpu *k)
     uint32_t r = cpu_requests(k->cpu);
 
     return (r & (LEAVE | CPU_REQ_FLUSH)) != 0 || ((r & CPU_REQ_NMI) != 0 && k->vm->host->user_nmi) ||
-           ((r & CPU_REQ_INTR) != 0 && !k->run->request_interrupt_window);
+           ((r & CPU_REQ_INTR) != 0 && !k->run->request_interrupt_window && k->vm->chips == 0);
 }
 
 static void set_inside(KvmCpu *k, bool inside)
@@ -333,16 +336,25 @@ static bool make(KvmCpu *k, GError **error)
     return kvm_set_cpuid(k, error);
 }
 
-static bool wants_apics(const CpuState *cpu)
+static KvmWants wants_of(const CpuState *cpu)
 {
-    const KvmConfig *c = cpu->engine_config;
+    static const KvmConfig none;
+    const KvmConfig *c = cpu->engine_config != NULL ? cpu->engine_config : &none;
+    const ApicHome *home = cpu->bus.apic_home;
 
-    return c != NULL && c->irqchip == KVM_IRQCHIP_SPLIT && cpu->bus.apic_home != NULL;
+    return (KvmWants){
+        .apics = c->irqchip != KVM_IRQCHIP_OFF && home != NULL,
+        .all_chips = c->irqchip == KVM_IRQCHIP_ON,
+        .chips = home != NULL ? home->chips : 0,
+        .delay_ticks = c->lost_ticks != 0,
+        .irqfds = c->irqfd,
+    };
 }
 
 bool kvm_attach(CpuState *cpu, const KvmOps *ops, GError **error)
 {
-    KvmVm *vm = interp_engine.attach(cpu, error) ? kvm_vm_get(ops, cpu->mem, wants_apics(cpu), error) : NULL;
+    const KvmWants wants = wants_of(cpu);
+    KvmVm *vm = interp_engine.attach(cpu, error) ? kvm_vm_get(ops, cpu->mem, &wants, error) : NULL;
     const KvmConfig *config = cpu->engine_config;
     KvmCpu *k;
 
@@ -465,6 +477,22 @@ static const char *const exit_names[KVM_ROW_COUNT] = {
 #undef KVM_EXIT_ROW
 };
 
+static void engine_chip_stats(const KvmVm *vm, GString *out)
+{
+    if (vm->chips != 0) {
+        g_string_append_printf(out, "  PIC, I/O APIC%s: the kernel's, told of %" G_GUINT64_FORMAT " changes of lines\n",
+                               (vm->chips & IRQ_CHIP_PIT) != 0 ? ", PIT" : "", vm->line_changes);
+    } else if (vm->no_chips != NULL) {
+        g_string_append_printf(out, "  PIC, I/O APIC, PIT: the machine's, since %s\n", vm->no_chips);
+    }
+    if (vm->apics) {
+        g_string_append_printf(out, "  interrupt messages: %" G_GUINT64_FORMAT ", of these %" G_GUINT64_FORMAT
+                               " by irqfds (%u)%s%s\n", vm->messages, vm->irqfd_messages,
+                               MAX(vm->irqfds_seen, vm->irqfds->len), vm->no_irqfds != NULL ? "; no more, since " : "",
+                               vm->no_irqfds != NULL ? vm->no_irqfds : "");
+    }
+}
+
 static void engine_stats(const CpuState *cpu, GString *out)
 {
     const KvmCpu *k = cpu->engine_data;
@@ -477,6 +505,7 @@ static void engine_stats(const CpuState *cpu, GString *out)
                            "slots\n", (double)k->guest_ticks * us / 1e6, k->interpreted, k->vm->slots->len);
     g_string_append_printf(out, "  local APICs: %s%s%s\n", k->vm->apics ? "the kernel's" : "the machine's",
                            k->vm->no_apics != NULL ? ", since " : "", k->vm->no_apics != NULL ? k->vm->no_apics : "");
+    engine_chip_stats(k->vm, out);
     if (k->vm->bells != NULL || k->vm->no_bells != NULL) {
         g_string_append_printf(out, "  doorbells: %u, rung %" G_GUINT64_FORMAT " times%s%s\n",
                                k->vm->bells != NULL ? k->vm->bells->len : 0, k->vm->rings,

@@ -7,11 +7,14 @@
 
 #include <glib.h>
 
-typedef enum { KVM_IRQCHIP_OFF, KVM_IRQCHIP_SPLIT } KvmIrqchip;
+typedef enum { KVM_IRQCHIP_OFF, KVM_IRQCHIP_SPLIT, KVM_IRQCHIP_ON } KvmIrqchip;
 
 /* What `-accel kvm,PROPERTY=VALUE` takes: CpuState.engine_config; NULL: all zero. */
 typedef struct {
-    int irqchip;               /* KvmIrqchip: where the local APICs are emulated, if KVM can */
+    int irqchip;               /* KvmIrqchip: which interrupt controllers are the kernel's, if KVM can: none, the
+                                  local APICs, all and the PIT */
+    int lost_ticks;            /* of the kernel's PIT: 0 discarded, 1 delayed */
+    bool irqfd;                /* interrupt messages by irqfds, if KVM can */
     bool ioeventfd;            /* devices' doorbells are rung without an exit, if KVM can */
     GMainContext *context;     /* of the machine's I/O thread, which then answers them; borrowed */
 } KvmConfig;

@@ -54,8 +54,11 @@ static void ask_extensions(KvmHost *h)
     h->guest_debug = extension(h, KVM_CAP_SET_GUEST_DEBUG) > 0;
     h->emulation_exits = extension(h, KVM_CAP_EXIT_ON_EMULATION_FAILURE) > 0;
     h->ioeventfd = extension(h, KVM_CAP_IOEVENTFD) > 0 && extension(h, KVM_CAP_IOEVENTFD_ANY_LENGTH) > 0;
-    h->split_irqchip = extension(h, KVM_CAP_SPLIT_IRQCHIP) > 0 && extension(h, KVM_CAP_SIGNAL_MSI) > 0 &&
-                       extension(h, KVM_CAP_IRQ_ROUTING) > 0 && extension(h, KVM_CAP_MP_STATE) > 0;
+    h->irqchip = extension(h, KVM_CAP_IRQCHIP) > 0 && extension(h, KVM_CAP_SIGNAL_MSI) > 0 &&
+                 extension(h, KVM_CAP_IRQ_ROUTING) > 0 && extension(h, KVM_CAP_MP_STATE) > 0;
+    h->split_irqchip = h->irqchip && extension(h, KVM_CAP_SPLIT_IRQCHIP) > 0;
+    h->pit = extension(h, KVM_CAP_PIT2) > 0 && extension(h, KVM_CAP_PIT_STATE2) > 0;
+    h->irqfd = extension(h, KVM_CAP_IRQFD) > 0;
     h->xsave_size = (size_t)extension(h, KVM_CAP_XSAVE2);
 }
 

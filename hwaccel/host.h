@@ -27,7 +27,7 @@ typedef struct {
     const char *hardware;      /* "VT-x", "SVM"; NULL: the processor shows neither  */
     bool nested_paging;        /* it walks the guest's page tables (EPT, NPT); else KVM shadows them */
     bool readonly_mem, set_tss, set_identity, user_nmi, immediate_exit, msr_exits, msr_filter, sregs2,
-        stats_fd, guest_debug, emulation_exits, split_irqchip, ioeventfd;
+        stats_fd, guest_debug, emulation_exits, split_irqchip, ioeventfd, irqchip, pit, irqfd;
 } KvmHost;
 
 /* Open and ask.  NULL with one line in `error`: not there, forbidden (and what to do about it), too old. */

@@ -3,6 +3,8 @@
 
 #include "hwaccel/apic.h"
 #include "hwaccel/bells.h"
+#include "hwaccel/chips.h"
+#include "hwaccel/routes.h"
 #include "softmmu/base/bits.h"
 
 #include <string.h>
@@ -316,7 +318,20 @@ static bool set_addresses(KvmVm *vm, GError **error)
            (!vm->host->set_tss || kvm_do(vm->ops, vm->fd, KVM_SET_TSS_ADDR, TSS_ADDR, error));
 }
 
-/* Where it cannot be had, the machine's own local APICs serve. */
+/* Where they cannot be had, the machine's own serve. */
+static void take_chips(KvmVm *vm, const KvmWants *wants)
+{
+    g_autoptr(GError) why = NULL;
+
+    if ((wants->chips & IRQ_CHIP_PIC) == 0) {
+        vm->no_chips = g_strdup("the machine lacks some of them");
+    } else if (!vm->host->irqchip) {
+        vm->no_chips = g_strdup("the host's KVM lacks them");
+    } else if (!kvm_chips_enable(vm, wants->chips, wants->delay_ticks, &why)) {
+        vm->no_chips = g_strdup(why->message);
+    }
+}
+
 static void take_apics(KvmVm *vm)
 {
     g_autoptr(GError) why = NULL;
@@ -328,14 +343,21 @@ static void take_apics(KvmVm *vm)
     }
 }
 
-static bool build(KvmVm *vm, bool apics, GError **error)
+static bool build(KvmVm *vm, const KvmWants *wants, GError **error)
 {
     vm->fd = vm->ops->request(vm->ops, vm->host->fd, KVM_CREATE_VM, 0);
     if (vm->fd < 0) {
         return kvm_fail(error, KVM_CREATE_VM, vm->fd);
     }
-    if (apics) {
+    if (wants->apics && wants->all_chips) {
+        take_chips(vm, wants);
+    }
+    if (wants->apics && !vm->apics) {
         take_apics(vm);
+    }
+    vm->wants_irqfds = vm->apics && wants->irqfds && vm->host->irqfd;
+    if (wants->irqfds && !vm->wants_irqfds) {
+        vm->no_irqfds = g_strdup(vm->apics ? "the host's KVM has none" : "the local APICs are not the kernel's");
     }
     return set_addresses(vm, error) && take_msrs(vm, error) && take_emulation_failures(vm, error) &&
            follow_map(vm, error);
@@ -363,11 +385,14 @@ static void free_vm(KvmVm *vm)
     g_ptr_array_free(vm->cpus, TRUE);
     g_free(vm->problem);
     g_free(vm->no_apics);
+    g_free(vm->no_chips);
+    g_free(vm->no_irqfds);
+    g_array_free(vm->irqfds, TRUE);
     g_free(vm->no_bells);
     g_free(vm);
 }
 
-KvmVm *kvm_vm_get(const KvmOps *ops, PhysMem *mem, bool apics, GError **error)
+KvmVm *kvm_vm_get(const KvmOps *ops, PhysMem *mem, const KvmWants *wants, GError **error)
 {
     KvmVm *vm = mem->vm;
 
@@ -387,11 +412,12 @@ KvmVm *kvm_vm_get(const KvmOps *ops, PhysMem *mem, bool apics, GError **error)
     vm->refs = 1;
     vm->slots = g_array_new(FALSE, TRUE, sizeof(KvmSlot));
     vm->cpus = g_ptr_array_new();
+    vm->irqfds = kvm_irqfds_new();
     init_running(&vm->running);
     pthread_mutex_init(&vm->gate, NULL);
     vm->holder = kvm_apic_holder;
     vm->holder.arg = vm;
-    if (!build(vm, apics, error)) {
+    if (!build(vm, wants, error)) {
         free_vm(vm);
         return NULL;
     }

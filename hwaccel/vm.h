@@ -23,6 +23,15 @@ typedef struct {
     uint64_t offset;           /* of hva in the memfd              */
 } KvmSlot;
 
+/* What is wanted of a VM beyond what it always is; where KVM lacks it, it goes without. */
+typedef struct {
+    bool apics;                /* the local APICs in the kernel                     */
+    bool all_chips;            /* ...and the other interrupt controllers and the PIT: */
+    IrqChipSet chips;          /* what the board has of them                        */
+    bool delay_ticks;          /* ticks of the kernel's PIT that could not be delivered are made up for */
+    bool irqfds;               /* messages by irqfds                                */
+} KvmWants;
+
 typedef struct KvmVm {
     const KvmOps *ops;
     KvmHost *host;             /* owned                                             */
@@ -34,6 +43,21 @@ typedef struct KvmVm {
     char *no_apics;            /* they were asked for and cannot be had: why; or NULL */
     ApicHolder holder;
     unsigned n_apics;          /* of how many CPUs KVM has the state                */
+    IrqChipSet chips;          /* these are the kernel's too: chips.h               */
+    char *no_chips;            /* they were asked for and cannot be had: why; or NULL */
+    IrqChipHolder chip_holder;
+    bool chips_taken;          /* KVM has the state...                              */
+    bool chips_away;           /* ...and the machine has not; with chips_taken unset: it is in chips_state... */
+    bool chips_known;          /* ...unless that is lost                            */
+    IrqChips chips_state;
+    struct kvm_pit_state2 pit_given; /* as it was set last                          */
+    uint32_t told;             /* levels of the I/O APIC's pins, as KVM was told    */
+    uint64_t line_changes;     /* that it was told                                  */
+    bool wants_irqfds;
+    char *no_irqfds;           /* why not; or NULL                                  */
+    GArray *irqfds;            /* routes.c                                          */
+    unsigned irqfds_seen;      /* as many there were at once                        */
+    uint64_t messages, irqfd_messages; /* sent; of these by irqfds                  */
     GArray *slots;             /* KvmSlot; the index is KVM's number                */
     GPtrArray *cpus;           /* KvmCpu*, in order of attachment; machine lock     */
     pthread_rwlock_t running;
@@ -47,9 +71,8 @@ typedef struct KvmVm {
     char *problem;             /* the map could not be followed: why; else NULL     */
 } KvmVm;
 
-/* Of this memory: made at the first call, with the local APICs in the kernel where `apics` asks for them and KVM has
- * them.  NULL with `error`.  Machine lock held (or no thread yet). */
-KvmVm *kvm_vm_get(const KvmOps *ops, PhysMem *mem, bool apics, GError **error);
+/* Of this memory: made at the first call, as `wants` says.  NULL with `error`.  Machine lock held (or no thread yet). */
+KvmVm *kvm_vm_get(const KvmOps *ops, PhysMem *mem, const KvmWants *wants, GError **error);
 void kvm_vm_put(KvmVm *vm);
 
 /* Drop what KVM has derived from guest page tables: an instruction interpreted here may have written

@@ -126,6 +126,9 @@ static bool add_devices(Machine *m, Microvm *v, GError **error)
         machine_map_port(m, v->pit, PIT_WINDOW_COUNTERS, PIT_PORT_COUNTERS);
         machine_map_port(m, v->pit, PIT_WINDOW_PORT61, PIT_PORT_61);
     }
+    if (v->pic != NULL) {
+        processors_lend_chips(v->cpus, v->ioapic, v->pit);
+    }
     if (c->rtc) {
         v->rtc = rtc_new(&m->timers, &irq8, c->rtc_base >= 0 ? c->rtc_base : time(NULL));
         rtc_on_change(v->rtc, event_rtc_change, m);

@@ -355,6 +355,7 @@ static void add_timers(Machine *m, Pc *pc)
     machine_add_device(m, pc->pit);
     machine_map_port(m, pc->pit, PIT_WINDOW_COUNTERS, PIT_PORT_COUNTERS);
     machine_map_port(m, pc->pit, PIT_WINDOW_PORT61, PIT_PORT_61);
+    processors_lend_chips(pc->cpus, pc->ioapic, pc->pit);
     pc->rtc = rtc_new(&m->timers, &irq8, rtc_base(m->config));
     rtc_on_change(pc->rtc, event_rtc_change, m);
     machine_add_device(m, pc->rtc);

@@ -152,15 +152,20 @@ ConfigResult option_accel(MachineConfig *c, const OptUse *use, GError **error)
         return config_result(fail(error, "ENGINE[:ENGINE...] is needed; '-accel help' lists them"));
     }
     if (names(list, &kvm_engine)) {
-        static const char *const irqchips[] = {"off", "split", NULL};
+        static const char *const irqchips[] = {"off", "split", "on", NULL};
+        static const char *const policies[] = {"discard", "delay", NULL};
 
         if (opt_list_wants_help(l) && !names(list, &translate_engine)) {
-            printf("kvm options:\n  %-26s where the local APICs are emulated: here, or in the host's kernel [off]\n"
-                   "  %-26s devices' doorbells are rung without an exit [off]\n", "kernel-irqchip=off|split",
-                   "ioeventfd=off|on");
+            printf("kvm options:\n  %-30s in the host's kernel: no interrupt controllers, the local APICs, all and the PIT [off]\n"
+                   "  %-30s ticks of the kernel's PIT that came too fast [discard]\n"
+                   "  %-30s devices' doorbells are rung without an exit [off]\n"
+                   "  %-30s interrupt messages by irqfds, with local APICs in the kernel [off]\n",
+                   "kernel-irqchip=off|split|on", "lost-tick-policy=discard|delay", "ioeventfd=off|on", "irqfd=off|on");
             return CONFIG_DONE;
         }
         if (!opt_take_choice(l, "kernel-irqchip", irqchips, &c->kvm.irqchip, error) ||
+            !opt_take_choice(l, "lost-tick-policy", policies, &c->kvm.lost_ticks, error) ||
+            !opt_take_flag(l, "irqfd", &c->kvm.irqfd, error) ||
             !opt_take_flag(l, "ioeventfd", &c->kvm.ioeventfd, error)) {
             return CONFIG_FAILED;
         }

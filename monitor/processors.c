@@ -4,8 +4,10 @@
 #include "cpu-x86/apic-home.h"
 #include "hw/apic-bus.h"
 #include "hw/fpu-error.h"
+#include "hw/ioapic.h"
 #include "hw/lapic.h"
 #include "hw/pic.h"
+#include "hw/pit.h"
 #include "monitor/config.h"
 #include "monitor/report.h"
 #include "monitor/run-loop.h"
@@ -20,6 +22,8 @@ typedef struct {
 struct Processors {
     Machine *machine;
     Device *bus, *pic, *fpu_error;
+    Device *ioapic, *pit;      /* lent to engines, as home.chips says */
+    bool pit_lent;
     ApicHome home;
     const ApicHolder *holder;  /* the engine that emulates the local APICs; NULL: none */
     LapicHolder lapic_holder;  /* the same for hw/ */
@@ -218,6 +222,44 @@ static bool home_route(void *arg, unsigned pin, uint64_t *addr, uint32_t *data)
     return apic_bus_route(((Processors *)arg)->bus, pin, addr, data);
 }
 
+/* The PIT first: it lets go of its line, and what is due reaches the others. */
+static void home_take_chips(void *arg, const IrqChipHolder *h, IrqChips *out)
+{
+    Processors *p = arg;
+
+    p->pit_lent = (h->has & IRQ_CHIP_PIT) != 0;
+    if (p->pit_lent) {
+        pit_export(p->pit, &out->pit);
+        pit_set_holder(p->pit, h);
+    }
+    pic_export(p->pic, out->pic);
+    ioapic_export(p->ioapic, &out->ioapic);
+    pic_set_holder(p->pic, h);
+    ioapic_set_holder(p->ioapic, h);
+}
+
+/* The PIT first: the level of its line is no edge for the others. */
+static void home_bring_chips(void *arg, const IrqChips *in)
+{
+    Processors *p = arg;
+
+    if (p->pit_lent && in != NULL) {
+        pit_import(p->pit, &in->pit);
+    }
+    if (p->pit_lent) {
+        pit_set_holder(p->pit, NULL);
+    }
+    if (in != NULL) {
+        pic_import(p->pic, in->pic);
+    }
+    pic_set_holder(p->pic, NULL);
+    ioapic_set_holder(p->ioapic, NULL);
+    if (in != NULL) {
+        ioapic_import(p->ioapic, &in->ioapic);
+    }
+    p->pit_lent = false;
+}
+
 _Static_assert((int)APIC_IMAGE_LEN == (int)LAPIC_IMAGE_LEN, "one page of registers");
 
 /* -- Making ------------------------------------------------------------------------------------------- */
@@ -323,7 +365,7 @@ void processors_add_cpus(Processors *p, Device *pic, Device *fpu)
     p->pic = pic;
     p->fpu_error = fpu;
     p->home = (ApicHome){.arg = p, .hold = home_hold, .take = home_take, .bring = home_bring, .eoi = home_eoi,
-                         .route = home_route};
+                         .route = home_route, .take_chips = home_take_chips, .bring_chips = home_bring_chips};
     p->lapic_holder = (LapicHolder){.arg = p, .message = to_holder, .routes_changed = routes_changed,
                                     .reg = holders_register};
     m->cpus = g_new0(CpuState *, m->config->n_cpus);
@@ -352,6 +394,13 @@ void processors_add_cpus(Processors *p, Device *pic, Device *fpu)
                    .machine_lock = &m->lock, .apic_bus = p->bus, .arg = p, .lapic = lapic_of};
     m->pv = pv_new(&pv);
     phys_mem_listen(m->mem, memory_map_changed, m);
+}
+
+void processors_lend_chips(Processors *p, Device *ioapic, Device *pit)
+{
+    p->ioapic = ioapic;
+    p->pit = pit;
+    p->home.chips = (IrqChipSet)(IRQ_CHIP_PIC | IRQ_CHIP_IOAPIC | (pit != NULL ? IRQ_CHIP_PIT : 0));
 }
 
 void processors_cpu_init(Processors *p, CpuState *cpu)

@@ -20,6 +20,9 @@ Device *processors_apic_bus(Processors *p);
 /* Make all CPUs.  `pic` answers ExtINT acknowledges, `fpu_error` gets FERR#; NULL: absent. */
 void processors_add_cpus(Processors *p, Device *pic, Device *fpu_error);
 
+/* The board's other interrupt controllers (`pit` may be NULL), for engines that have their own; of a board with a PIC. */
+void processors_lend_chips(Processors *p, Device *ioapic, Device *pit);
+
 Device *processors_lapic(Processors *p, unsigned cpu);
 
 /* MachineClass.cpu_init and nmi. */

@@ -137,6 +137,36 @@ static int ioeventfd(FakeKvm *f, const struct kvm_ioeventfd *e)
     return -ENOENT;
 }
 
+static int irqfd(FakeKvm *f, const struct kvm_irqfd *e)
+{
+    if ((e->flags & KVM_IRQFD_FLAG_DEASSIGN) == 0) {
+        if (e->gsi < 24 || f->routes <= e->gsi - 24 || f->n_irqfds == G_N_ELEMENTS(f->irqfd)) {
+            return -EINVAL;    /* it leads nowhere */
+        }
+        f->irqfd[f->n_irqfds++] = *e;
+        return 0;
+    }
+    for (unsigned i = 0; i < f->n_irqfds; i++) {
+        if (f->irqfd[i].gsi == e->gsi && f->irqfd[i].fd == e->fd) {
+            f->irqfd[i] = f->irqfd[--f->n_irqfds];
+            return 0;
+        }
+    }
+    return -ENOENT;
+}
+
+static int irqchip(FakeKvm *f, struct kvm_irqchip *c, bool set)
+{
+    void *mine = c->chip_id == KVM_IRQCHIP_IOAPIC ? (void *)&f->ioapic : (void *)&f->pic[c->chip_id & 1];
+    size_t len = c->chip_id == KVM_IRQCHIP_IOAPIC ? sizeof f->ioapic : sizeof f->pic[0];
+
+    if (!f->chips) {
+        return -ENXIO;
+    }
+    memcpy(set ? mine : (void *)&c->chip, set ? (void *)&c->chip : mine, len);
+    return 0;
+}
+
 #define COPY_OUT(field) (memcpy((void *)arg, &f->field, sizeof f->field), 0)
 #define COPY_IN(field) (memcpy(&f->field, (void *)arg, sizeof f->field), 0)
 
@@ -200,6 +230,19 @@ static int answer(FakeKvm *f, unsigned long request, uintptr_t arg)
     case KVM_ENABLE_CAP:
         f->split |= ((struct kvm_enable_cap *)arg)->cap == KVM_CAP_SPLIT_IRQCHIP;
         return 0;
+    case KVM_CREATE_IRQCHIP: f->chips = true; return 0;
+    case KVM_CREATE_PIT2: f->pit_made = f->chips; return f->chips ? 0 : -ENOENT;
+    case KVM_REINJECT_CONTROL: return COPY_IN(reinject);
+    case KVM_GET_IRQCHIP: return irqchip(f, (struct kvm_irqchip *)arg, false);
+    case KVM_SET_IRQCHIP: return irqchip(f, (struct kvm_irqchip *)arg, true);
+    case KVM_GET_PIT2: return f->pit_made ? COPY_OUT(pit) : -ENXIO;
+    case KVM_SET_PIT2: return f->pit_made ? COPY_IN(pit) : -ENXIO;
+    case KVM_IRQ_LINE: {
+        const struct kvm_irq_level *l = (const struct kvm_irq_level *)arg;
+        f->lines = l->level ? f->lines | 1u << l->irq : f->lines & ~(1u << l->irq);
+        return 0;
+    }
+    case KVM_IRQFD: return irqfd(f, (struct kvm_irqfd *)arg);
     case KVM_IOEVENTFD: return ioeventfd(f, (struct kvm_ioeventfd *)arg);
     case KVM_X86_SET_MSR_FILTER: case KVM_SET_TSS_ADDR: case KVM_SET_IDENTITY_MAP_ADDR:
     case KVM_SET_CPUID2: case KVM_GET_DIRTY_LOG:

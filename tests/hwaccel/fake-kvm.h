@@ -45,6 +45,14 @@ struct FakeKvm {
     struct kvm_ioeventfd bell[16]; /* n_bells of them are assigned */
     unsigned n_bells;
     bool split;                /* the local APICs are the kernel's        */
+    bool chips, pit_made;      /* ...and all others; the PIT              */
+    struct kvm_pic_state pic[2];
+    struct kvm_ioapic_state ioapic;
+    struct kvm_pit_state2 pit;
+    struct kvm_reinject_control reinject;
+    uint32_t lines;            /* GSIs that are up                        */
+    struct kvm_irqfd irqfd[64];
+    unsigned n_irqfds;
     unsigned interrupts, nmis;
     uint32_t last_interrupt;
     struct kvm_run *run;       /* of the CPU made last */

@@ -63,6 +63,9 @@ typedef struct {
     const ApicHolder *holder;
     unsigned takes, brings;
     uint8_t ended;
+    IrqChips chips;
+    const IrqChipHolder *chip_holder;
+    unsigned chips_brought, chips_lost;
 } Board;
 
 static void board_hold(void *arg, const ApicHolder *h) { ((Board *)arg)->holder = h; }
@@ -88,7 +91,23 @@ static bool board_route(void *arg, unsigned pin, uint64_t *addr, uint32_t *data)
     return pin < 3;
 }
 
-static const KvmConfig split = {.irqchip = KVM_IRQCHIP_SPLIT};
+static void board_take_chips(void *arg, const IrqChipHolder *h, IrqChips *out)
+{
+    ((Board *)arg)->chip_holder = h;
+    *out = ((Board *)arg)->chips;
+}
+
+static void board_bring_chips(void *arg, const IrqChips *in)
+{
+    Board *board = arg;
+
+    board->chip_holder = NULL;
+    board->chips_brought += in != NULL;
+    board->chips_lost += in == NULL;
+    board->chips = in != NULL ? *in : board->chips;
+}
+
+static const KvmConfig split = {.irqchip = KVM_IRQCHIP_SPLIT}, all_chips = {.irqchip = KVM_IRQCHIP_ON, .irqfd = true};
 
 static void board_init(Board *board, ApicHome *home, Bed *b)
 {
@@ -96,7 +115,21 @@ static void board_init(Board *board, ApicHome *home, Bed *b)
     for (unsigned i = 0; i < APIC_IMAGE_LEN; i++) {
         board->image.page[i] = (uint8_t)(i * 7);
     }
-    *home = (ApicHome){board, board_hold, board_take, board_bring, board_eoi, board_route};
+    board->chips = (IrqChips){
+        .pic = {{.lines = 0x12, .irr = 0x18, .imr = 0x40, .isr = 0x01, .elcr = 0x20, .elcr_mask = 0xf8, .top = 3,
+                 .vector_base = 0x20, .step = 2, .want_icw4 = true, .read_isr = true, .special_nested = true},
+                {.irr = 0x80, .elcr_mask = 0xde, .vector_base = 0x28, .poll = true, .special_mask = true, .auto_eoi = true,
+                 .rotate_on_aeoi = true}},
+        .ioapic = {.index = 0x1e, .id = 5, .lines = 0x000a10, .rte = {[4] = 0x31, [9] = 0x8041, [11] = 0x1a051}},
+        .pit = {.speaker = true,
+                .channel = {{.mode = 2, .access = 3, .programmed = true, .loaded = true, .gate = true, .count = 1000,
+                             .elapsed = 5, .latched = 2, .latch = 0x1234},
+                            {.count = 65536, .access = 3, .gate = true},
+                            {.mode = 0, .access = 1, .programmed = true, .loaded = true, .count = 200, .elapsed = 50,
+                             .latched = 1, .latch = 0x56, .status = 9, .status_latched = true}}},
+    };
+    *home = (ApicHome){board, board_hold, board_take, board_bring, board_eoi, board_route,
+                       (IrqChipSet)(IRQ_CHIP_PIC | IRQ_CHIP_IOAPIC | IRQ_CHIP_PIT), board_take_chips, board_bring_chips};
     b->g.cpu->bus.apic_home = home;
     b->g.cpu->engine_config = &split;
 }
@@ -175,6 +208,189 @@ START_TEST(a_kvm_without_such_apics_leaves_them_to_the_machine)
     ck_assert_int_eq(bed_run(&b), CPU_EXIT_HALT);
     kvm_engine.print_stats(b.g.cpu, said);
     ck_assert_msg(strstr(said->str, "local APICs: the machine's, since") != NULL, "%s", said->str);
+    bed_clear(&b);
+}
+END_TEST
+
+START_TEST(all_controllers_may_be_the_kernels)
+{
+    Bed b;
+    Board board;
+    ApicHome home;
+    IrqChips before;
+    KvmCpu *k;
+
+    bed_init(&b, GUEST_LONG64);
+    board_init(&board, &home, &b);
+    b.g.cpu->engine_config = &all_chips;
+    before = board.chips;
+    k = bed_attach(&b);
+    ck_assert(b.f.chips && b.f.pit_made && !b.f.split && k->vm->apics && b.g.cpu->halts_inside);
+    kvm_engine.scatter(b.g.cpu);
+    ck_assert_ptr_nonnull(board.holder);
+    ck_assert_ptr_nonnull(board.chip_holder);
+    ck_assert_uint_eq(b.f.routes, 15 + 23);
+    ck_assert_uint_eq(b.f.lines, 0xa10);
+    ck_assert(b.f.pic[0].last_irr == 0x12 && b.f.pic[0].irr == 0x18 && b.f.pic[0].init_state == 2 && b.f.pic[1].poll);
+    ck_assert_uint_eq(b.f.ioapic.irr, 0xa00);      /* edges were sent */
+    ck_assert_uint_eq(b.f.ioapic.redirtbl[11].bits, 0x1a051);
+    ck_assert(b.f.pit.channels[0].count == 1000 && b.f.pit.channels[0].count_latched == 3);
+    ck_assert_uint_eq(b.f.pit.channels[1].mode, 0xff);
+    ck_assert_uint_eq(b.f.pit.channels[2].count, 150);
+    ck_assert_uint_eq(b.f.pit.flags, KVM_PIT_FLAGS_SPEAKER_DATA_ON);
+    board.chip_holder->line(board.chip_holder->arg, 2, 1);
+    ck_assert_uint_eq(b.f.lines, 0xa11);
+
+    /* Nothing is injected from here, whatever is asked. */
+    b.g.irq = 0x55;
+    cpu_request(b.g.cpu, CPU_REQ_INTR);
+    b.f.guest = guest_with_apic;
+    ck_assert_int_eq(bed_run(&b), CPU_EXIT_REQUEST);
+    ck_assert_uint_eq(b.f.interrupts, 0);
+    kvm_engine.sync(b.g.cpu);
+    b.f.pit.channels[2].count = 99;
+    kvm_engine.gather(b.g.cpu);
+    ck_assert_ptr_null(board.chip_holder);
+    ck_assert_uint_eq(board.chips_brought, 1);
+    ck_assert((b.f.pit.flags & KVM_PIT_FLAGS_HPET_LEGACY) != 0);   /* it stands still */
+    ck_assert(board.chips.pit.channel[0].unchanged && board.chips.pit.channel[1].unchanged);
+    ck_assert(!board.chips.pit.channel[2].unchanged && board.chips.pit.channel[2].count == 99);
+    ck_assert(board.chips.pit.channel[2].latched == 1 && board.chips.pit.channel[2].latch == 0x56);
+    ck_assert(board.chips.pit.channel[0].latched == 2 && board.chips.pit.channel[0].latch == 0x1234);
+    ck_assert(board.chips.pit.speaker && !board.chips.pit.silent);
+    ck_assert_int_eq(memcmp(board.chips.pic, before.pic, sizeof before.pic), 0);
+    ck_assert_int_eq(memcmp(board.chips.ioapic.rte, before.ioapic.rte, sizeof before.ioapic.rte), 0);
+    ck_assert(board.chips.ioapic.index == 0x1e && board.chips.ioapic.id == 5);
+
+    board.chips.ioapic.lines = 0x10;               /* what changes at rest is told later */
+    kvm_engine.scatter(b.g.cpu);
+    ck_assert_uint_eq(b.f.lines, 0x10);
+    bed_clear(&b);
+    ck_assert_uint_eq(board.chips_brought, 2);
+}
+END_TEST
+
+/* Registers reached by interpreted instructions. */
+START_TEST(controllers_in_the_kernel_can_be_looked_at_and_changed)
+{
+    Bed b;
+    Board board;
+    ApicHome home;
+    IrqChips chips;
+    const IrqChipHolder *h;
+
+    bed_init(&b, GUEST_LONG64);
+    board_init(&board, &home, &b);
+    b.g.cpu->engine_config = &all_chips;
+    bed_attach(&b);
+    kvm_engine.scatter(b.g.cpu);
+    h = board.chip_holder;
+    h->fetch(h->arg, IRQ_CHIP_PIC, &chips);
+    ck_assert_uint_eq(chips.pic[0].imr, 0x40);
+    chips.pic[0].imr = 0x41;
+    h->store(h->arg, IRQ_CHIP_PIC, &chips);
+    ck_assert_uint_eq(b.f.pic[0].imr, 0x41);
+    h->fetch(h->arg, IRQ_CHIP_IOAPIC, &chips);
+    chips.ioapic.rte[4] |= 1 << 16;
+    h->store(h->arg, IRQ_CHIP_IOAPIC, &chips);
+    ck_assert_uint_eq(b.f.ioapic.redirtbl[4].bits, 0x10031);
+    h->fetch(h->arg, IRQ_CHIP_PIT, &chips);
+    chips.pit.channel[2] = (PitChannelImage){.mode = 0, .access = 3, .programmed = true, .loaded = true, .count = 7,
+                                             .elapsed = 8};
+    h->store(h->arg, IRQ_CHIP_PIT, &chips);
+    ck_assert_uint_eq(b.f.pit.channels[2].mode, 8);    /* ended: KVM runs no timer, and reads as mode 0 */
+    ck_assert_uint_eq(b.f.pit.channels[2].count, 1);
+    bed_clear(&b);
+}
+END_TEST
+
+/* 0: none at all; 1: no PIT; 2: the board has no PIC. */
+START_TEST(a_kvm_without_controllers_leaves_them_to_the_machine)
+{
+    static const long absent[] = {KVM_CAP_IRQCHIP, KVM_CAP_PIT2, -1};
+    static const char *const says[] = {"the machine's, since the host's KVM lacks", "PIC, I/O APIC: the kernel's",
+                                       "since the machine lacks some"};
+    g_autoptr(GString) said = g_string_new(NULL);
+    Bed b;
+    Board board;
+    ApicHome home;
+
+    bed_init(&b, GUEST_LONG64);
+    board_init(&board, &home, &b);
+    b.g.cpu->engine_config = &all_chips;
+    home.chips = _i == 2 ? 0 : home.chips;
+    b.f.absent = absent[_i];
+    bed_attach(&b);
+    ck_assert(!b.f.pit_made && b.f.chips == (_i == 1) && b.f.split == (_i == 2));
+    kvm_engine.scatter(b.g.cpu);
+    ck_assert_int_eq(bed_run(&b), CPU_EXIT_HALT);
+    kvm_engine.print_stats(b.g.cpu, said);
+    ck_assert_msg(strstr(said->str, says[_i]) != NULL, "%s", said->str);
+    bed_clear(&b);
+}
+END_TEST
+
+/* -- Interrupt messages ------------------------------------------------------------------------------------ */
+
+START_TEST(messages_go_by_irqfds)
+{
+    g_autoptr(GString) said = g_string_new(NULL);
+    uint64_t written = 0;
+    Bed b;
+    Board board;
+    ApicHome home;
+
+    bed_init(&b, GUEST_LONG64);
+    board_init(&board, &home, &b);
+    b.g.cpu->engine_config = &all_chips;
+    bed_attach(&b);
+    kvm_engine.scatter(b.g.cpu);
+    for (unsigned i = 0; i < 3; i++) {
+        board.holder->message(board.holder->arg, 0xfee01000, 0x4041);
+        board.holder->message(board.holder->arg, 0xfee00000, 0x4042);
+    }
+    ck_assert_uint_eq(b.f.n_irqfds, 2);
+    ck_assert_uint_eq(b.f.routes, 15 + 23 + 2);
+    ck_assert_int_eq(read((int)b.f.irqfd[0].fd, &written, sizeof written), sizeof written);
+    ck_assert_uint_eq(written, 3);
+    board.holder->message(board.holder->arg, 0xfee00000, 0xc042);  /* by level: no edge of an eventfd */
+    ck_assert_uint_eq(b.f.msis, 1);
+    kvm_engine.print_stats(b.g.cpu, said);
+    ck_assert_msg(strstr(said->str, "interrupt messages: 7, of these 6 by irqfds (2)") != NULL, "%s", said->str);
+    for (unsigned i = 0; i < 100; i++) {            /* a guest that never sends the same twice */
+        board.holder->message(board.holder->arg, 0xfee00000, 0x5000 + i);
+    }
+    ck_assert_uint_eq(b.f.n_irqfds, 64);
+    ck_assert_uint_eq(b.f.msis, 1 + 100 - 62);
+    kvm_engine.gather(b.g.cpu);
+    ck_assert_uint_eq(b.f.n_irqfds, 0);
+    bed_clear(&b);
+}
+END_TEST
+
+/* 0: KVM has none; 1: it refuses a route; 2: it refuses the irqfd. */
+START_TEST(where_there_are_no_irqfds_messages_go_the_other_way)
+{
+    g_autoptr(GString) said = g_string_new(NULL);
+    Bed b;
+    Board board;
+    ApicHome home;
+
+    bed_init(&b, GUEST_LONG64);
+    board_init(&board, &home, &b);
+    b.g.cpu->engine_config = &all_chips;
+    b.f.absent = _i == 0 ? KVM_CAP_IRQFD : -1;
+    bed_attach(&b);
+    kvm_engine.scatter(b.g.cpu);
+    b.f.fail_at = _i == 0 ? 0 : b.f.n_requests + (unsigned)_i;
+    b.f.fail_with = -ENOSPC;
+    for (unsigned i = 0; i < 3; i++) {
+        board.holder->message(board.holder->arg, 0xfee01000, 0x4041);
+    }
+    ck_assert_uint_eq(b.f.msis, 3);
+    kvm_engine.print_stats(b.g.cpu, said);
+    ck_assert_msg(strstr(said->str, _i == 0 ? "no more, since the host's KVM" : "no more, since No space") != NULL, "%s",
+                  said->str);
     bed_clear(&b);
 }
 END_TEST
@@ -325,7 +541,7 @@ static void ck_one_line(const char *text, unsigned n)
 }
 
 /* A life with the n-th request failing; false when there are fewer requests. */
-static bool live_with_failure(unsigned n, int err, bool apics)
+static bool live_with_failure(unsigned n, int err, const KvmConfig *config)
 {
     Bed b;
     Board board;
@@ -334,8 +550,9 @@ static bool live_with_failure(unsigned n, int err, bool apics)
     bool failed;
 
     bed_init(&b, GUEST_LONG64);
-    if (apics) {
+    if (config != NULL) {
         board_init(&board, &home, &b);
+        b.g.cpu->engine_config = config;
     }
     b.f.guest = guest_of_two_exits;
     b.f.fail_at = n;
@@ -369,7 +586,7 @@ START_TEST(each_request_may_fail)
     static const int errors[] = {-EIO, -ENOMEM, -EINVAL};
     unsigned n = 1;
 
-    while (live_with_failure(n, errors[_i % 3], _i >= 3)) {
+    while (live_with_failure(n, errors[_i % 3], _i < 3 ? NULL : _i < 6 ? &split : &all_chips)) {
         n++;
     }
     ck_assert_uint_gt(n, 50);
@@ -1052,11 +1269,16 @@ Suite *test_suite(void)
     TCase *c = tcase_create("kvm");
 
     tcase_set_timeout(c, 60);
-    tcase_add_loop_test(c, each_request_may_fail, 0, 6);
+    tcase_add_loop_test(c, each_request_may_fail, 0, 9);
     tcase_add_test(c, doorbells_ring_without_an_exit);
     tcase_add_loop_test(c, where_there_are_no_doorbells_writes_exit, 0, 2);
     tcase_add_test(c, the_local_apics_may_be_the_kernels);
     tcase_add_loop_test(c, a_kvm_without_such_apics_leaves_them_to_the_machine, 0, 4);
+    tcase_add_test(c, all_controllers_may_be_the_kernels);
+    tcase_add_test(c, controllers_in_the_kernel_can_be_looked_at_and_changed);
+    tcase_add_loop_test(c, a_kvm_without_controllers_leaves_them_to_the_machine, 0, 3);
+    tcase_add_test(c, messages_go_by_irqfds);
+    tcase_add_loop_test(c, where_there_are_no_irqfds_messages_go_the_other_way, 0, 3);
     tcase_add_loop_test(c, opening_explains_what_to_do, 0, 5);
     tcase_add_test(c, an_old_kvm_is_refused_by_name);
     tcase_add_loop_test(c, it_lives_without_extensions, 0, 9);

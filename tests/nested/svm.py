@@ -116,6 +116,13 @@ has apics && {                 # the local APICs in the kernel
     done
     name=linux3; linux 2 kvm,kernel-irqchip=split,ioeventfd=on -device virtio-rng-pci </dev/null
 }
+has chips && {                 # all of them and the PIT
+    for name in interrupts smp; do
+        name=$name-chips
+        mp -accel kvm,kernel-irqchip=on -m 64 -smp 2 -kernel ${name%-chips}.elf -serial stdio $exit_device </dev/null
+    done
+    name=linux4; linux 2 kvm,kernel-irqchip=on,ioeventfd=on,irqfd=on -device virtio-rng-pci </dev/null
+}
 if has linux2; then            # its engine changes while it boots and works
     name=linux2
     { while :; do for e in translate kvm interpret kvm; do sleep 8; printf '\001caccel-set %s\n\001c' $e || exit; done; done; } |
@@ -249,6 +256,16 @@ def judge_linux(text, n):
     print(f"linux{n}:", stats.group(0).partition("\n== status")[0] if stats else "")
 
 
+def judge_controllers(text, part, n):
+    for name in ("interrupts", "smp"):
+        judge_guest(text, f"{name}-{part}", {(f"{name}-{part}", t) for g, t in deviations() if g == name})
+    judge_linux(text, n)
+    said = section(text, f"linux{n}")
+    check("random 256" in said and re.search(r"doorbells: [1-9]\d*, rung [1-9]\d* times$", said, re.M),
+          f"linux{n}: no doorbell was rung: {re.findall('random.*|doorbells.*', said)}")
+    return said
+
+
 def judge_switch(text):
     said = section(text, "switch")
     check(len(re.findall(r"pong", said)) == 7, f"switch: {said[-600:]}")
@@ -272,7 +289,7 @@ def judge_nanobench(text):
 
 
 def main(metaphrase, guests, *parts):
-    parts = parts or ("info", "guests", "switch", "gdb", "nanobench", "linux1", "apics", "linux2")
+    parts = parts or ("info", "guests", "switch", "gdb", "nanobench", "linux1", "apics", "chips", "linux2")
     qemu = shutil.which("qemu-system-x86_64")
     if qemu is None:
         skip("qemu-system-x86_64 is not installed")
@@ -302,13 +319,13 @@ def main(metaphrase, guests, *parts):
     if "nanobench" in parts:
         judge_nanobench(text)
     if "apics" in parts:
-        for name in ("interrupts", "smp"):
-            judge_guest(text, f"{name}-apics", {(f"{name}-apics", t) for g, t in deviations() if g == name})
-        judge_linux(text, 3)
-        said = section(text, "linux3")
+        said = judge_controllers(text, "apics", 3)
         check("local APICs: the kernel's" in said, "linux3: the local APICs are not the kernel's")
-        check("random 256" in said and re.search(r"doorbells: [1-9]\d*, rung [1-9]\d* times$", said, re.M),
-              f"linux3: no doorbell was rung: {re.findall('random.*|doorbells.*', said)}")
+    if "chips" in parts:
+        said = judge_controllers(text, "chips", 4)
+        check("PIC, I/O APIC, PIT: the kernel's" in said, "linux4: the controllers are not the kernel's")
+        sent = re.search(r"interrupt messages: ([1-9]\d*), of these (\d+) by irqfds", said)
+        check(sent and sent.group(1) == sent.group(2), f"linux4: not all messages went by irqfds: {sent}")
     for n in (1, 2):
         if f"linux{n}" in parts:
             judge_linux(text, n)
