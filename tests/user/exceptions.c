@@ -189,7 +189,7 @@ void case_stepping(void)
     static const uint8_t body[] = {
         0x9c, 0x81, 0x0c, 0x24, 0, 1, 0, 0, 0x9d,   /* pushf; or $0x100,(rsp); popf       */
         0x90, 0xb9, 5, 0, 0, 0, 0x48, 0xff, 0xc0,   /* nop; mov $5,ecx; 1: inc rax        */
-        0xe2, 0xfb, 0x9c, 0x58, 0x0f, 0xa2,         /* loop 1b; pushf; pop rax; cpuid     */
+        0xe2, 0xfb, 0x9c, 0x58,                     /* loop 1b; pushf; pop rax            */
         0x31, 0xc0, 0xb8, 39, 0, 0, 0, 0x0f, 0x05,  /* getpid                              */
         0x9c, 0x81, 0x24, 0x24, 0xff, 0xfe, 0xff, 0xff, 0x9d, 0x90, 0xc3,
     };
@@ -200,6 +200,24 @@ void case_stepping(void)
     __asm__ volatile("call *%[code]" : : [code] "r"(code_at)
                      : "rax", "rbx", "rcx", "rdx", "r11", "memory", "cc");
     printf("%d steps, hash %016lx\n", n_steps, (unsigned long)step_hash);
+}
+
+static uint64_t cpuid_at;
+static int after_cpuid;
+
+static void on_step_of_cpuid(int sig, siginfo_t *info, void *context)
+{
+    after_cpuid += (uint64_t)((ucontext_t *)context)->uc_mcontext.gregs[REG_RIP] == cpuid_at + 2;
+}
+
+/* (A hypervisor may lose it.) */
+void case_cpuidstep(void)
+{
+    on_signal(SIGTRAP, on_step_of_cpuid);
+    __asm__ volatile("lea 1f(%%rip), %%rax; mov %%rax, %0; xor %%eax, %%eax; pushfq; orq $0x100, (%%rsp); popfq; nop\n"
+                     "1:\tcpuid; nop; pushfq; andq $~0x100, (%%rsp); popfq; nop"
+                     : "=m"(cpuid_at) : : "rax", "rbx", "rcx", "rdx", "cc", "memory");
+    printf("trapped after cpuid: %d\n", after_cpuid);
 }
 
 static void __attribute__((noinline)) stepped_work(void)

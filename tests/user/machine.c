@@ -34,8 +34,6 @@ void case_syscalls(void)
     __asm__ volatile("pushfq; andq $~0x200000, (%%rsp); popfq; mov $39, %%eax; syscall; pushfq; pop %[f]"
                      : "=&a"(rax), [f] "=&b"(flags) : : "rcx", "r11", "cc", "memory");
     printf("no ID flag: %d\n", (flags >> 21 & 1) == 0);
-    __asm__ volatile("int $0x80" : "=a"(rax) : "0"(20) : "memory", "r8", "r9", "r10", "r11");
-    printf("int 0x80: pid %d\n", (long)rax == pid);
     rax = (uint64_t)syscall(1234);
     printf("unknown call: %ld %d\n", (long)rax, errno);
     rax = (uint64_t)syscall(0x7fffffffffffffff);
@@ -54,6 +52,14 @@ void case_syscalls(void)
     }
     waitpid(child, &status, 0);
     printf("# vsyscall: status %#x\n", status);
+}
+
+void case_int80(void)
+{
+    long pid;
+
+    __asm__ volatile("int $0x80" : "=a"(pid) : "0"(20) : "memory", "r8", "r9", "r10", "r11");
+    printf("int 0x80: pid %d\n", pid == getpid());
 }
 
 /* -- Segments -------------------------------------------------------------------------------------- */
@@ -115,7 +121,7 @@ static void descriptors(void)
 }
 
 /* 32-bit code in a 64-bit program: int 0x80 for getpid, back by a far return. */
-static void compat(void)
+void case_compat(void)
 {
     static const uint8_t code[] = {
         /* 32-bit: */
@@ -148,10 +154,53 @@ static void compat(void)
     munmap(low, 8192);
 }
 
-void case_segments(void)
+static uint64_t tls[4] = {0x1111, 0x2222, 0x3333, 0x4444};
+
+void case_fsgsbase(void)
 {
     uint64_t gs = 0, old;
-    static uint64_t tls[4] = {0x1111, 0x2222, 0x3333, 0x4444};
+
+    syscall(SYS_arch_prctl, ARCH_SET_GS, tls);
+    __asm__ volatile("rdgsbase %0" : "=r"(old));
+    __asm__ volatile("wrgsbase %0" : : "r"(tls + 2));
+    for (volatile int i = 0; i < 1000; i++) {
+        if (i % 100 == 0) {
+            getppid();
+        }
+    }
+    __asm__ volatile("mov %%gs:8, %0" : "=r"(gs));
+    printf("base %d, gs:8 %#lx\n", old == (uint64_t)tls, (unsigned long)gs);
+    syscall(SYS_arch_prctl, ARCH_SET_GS, 0);
+}
+
+/* Bases that change with the threads, and come to nothing by a selector. */
+void case_bases(void)
+{
+    uint64_t gs = 0, sum = 0;
+
+    for (unsigned i = 0; i < 3000; i++) {
+        if (i % 7 == 0) {
+            syscall(SYS_arch_prctl, ARCH_SET_GS, tls + i % 3);
+        }
+        __asm__ volatile("mov %%gs:8, %0" : "=r"(gs));
+        sum = mix(sum, gs);
+        if (i % 5 == 0) {
+            getppid();
+        }
+    }
+    syscall(SYS_arch_prctl, ARCH_SET_GS, tls);
+    __asm__ volatile("mov %1, %%gs; mov %%gs:(%2), %0" : "=r"(gs) : "r"(0x2b), "r"(&tls[3]));
+    printf("sum %016lx, flat gs:8 %#lx\n", (unsigned long)sum, (unsigned long)gs);
+    getppid();
+    __asm__ volatile("mov %%gs:(%1), %0" : "=r"(gs) : "r"(&tls[2]));
+    printf("flat gs:8 after a call %#lx, selector %#x\n", (unsigned long)gs, sel(5));
+    __asm__ volatile("mov %0, %%gs" : : "r"(0));
+    printf("then %#x\n", sel(5));
+}
+
+void case_segments(void)
+{
+    uint64_t gs = 0;
 
     print_selectors("at first");
     __asm__ volatile("mov %0, %%ds; mov %0, %%es" : : "r"(0x2b));
@@ -165,15 +214,6 @@ void case_segments(void)
     syscall(SYS_arch_prctl, ARCH_SET_GS, tls);
     __asm__ volatile("mov %%gs:8, %0" : "=r"(gs));
     printf("gs:8 %#lx\n", (unsigned long)gs);
-    __asm__ volatile("rdgsbase %0" : "=r"(old));
-    __asm__ volatile("wrgsbase %0" : : "r"(tls + 2));
-    for (volatile int i = 0; i < 1000; i++) {
-        if (i % 100 == 0) {
-            getppid();
-        }
-    }
-    __asm__ volatile("mov %%gs:8, %0" : "=r"(gs));
-    printf("base %d, gs:8 %#lx\n", old == (uint64_t)tls, (unsigned long)gs);
     on_signal(SIGSEGV, faulting_selector);
     printf("mov gs, 0x53\n");
     __asm__ volatile("mov %0, %%gs" : : "a"(0x53));
@@ -183,7 +223,6 @@ void case_segments(void)
     __asm__ volatile("mov %0, %%es" : : "a"(0x10));
     print_selectors("at last");
     descriptors();
-    compat();
 }
 
 /* -- Ports ----------------------------------------------------------------------------------------- */

@@ -45,6 +45,7 @@ struct DirectCpu {
     /* direct-policy.c */
     uint64_t next_look;        /* TSC                                                  */
     uint64_t n_changes;        /* calls of the TLB's before_change                     */
+    uint64_t tables, n_moves;  /* the address space at the last of them; how often it was another */
     unsigned n_chosen;         /* spaces that are                                      */
     PolicyLook look;           /* the last one in the translator                       */
     int64_t account_ns;        /* what worlds may yet lose                             */
@@ -67,6 +68,8 @@ static inline DirectShared *direct_shared(const PhysMem *mem)
 
 /* -- state.c ---- */
 
+/* Are its segments such that a world can have them?  Part of: */
+bool state_segments_fit(const DirectCpu *dc);
 /* Is the CPU in a state that a world can be in? */
 bool state_fits_world(const DirectCpu *dc);
 /* Registers of the event into the CpuState, all but the vectors.  May raise: #GP where the user code

@@ -94,13 +94,23 @@ static void shared_put(DirectShared *sh)
     }
 }
 
+/* CR3 without what does not say where the tables are: PCID, caching.  With PAE several may share a page. */
+static uint64_t tables_of(const CpuState *cpu)
+{
+    return cpu->cr3 & ((cpu->mode & MODE_LMA) != 0 ? 0x000ffffffffff000 : 0xffffffe0);
+}
+
 /* Translations are about to be flushed or another space becomes current: no world may run on with
  * what it has. */
 static void before_change(void *arg)
 {
     DirectCpu *dc = arg;
 
+    uint64_t tables = tables_of(dc->cpu);
+
     dc->n_changes++;
+    dc->n_moves += tables != dc->tables;
+    dc->tables = tables;
     if (vcb.tc != NULL && (dc->n_chosen != 0 || policy_look_is_due(dc))) {
         vcb.watch_user = 1; /* who comes next? */
     }
@@ -162,12 +172,6 @@ void direct_detach(DirectCpu *dc)
 
 /* -- Spaces ----------------------------------------------------------------------------------------- */
 
-/* CR3 without what does not say where the tables are: PCID, caching.  With PAE several may share a page. */
-static uint64_t tables_of(const CpuState *cpu)
-{
-    return cpu->cr3 & ((cpu->mode & MODE_LMA) != 0 ? 0x000ffffffffff000 : 0xffffffe0);
-}
-
 static Space *oldest(DirectCpu *dc, bool with_world)
 {
     Space *best = NULL;
@@ -212,6 +216,7 @@ static void adopt(DirectCpu *dc, Space *s, World *w)
     s->world = w;
     lock_release(&dc->lock);
     world_fault_tsc(w, false);
+    world_forget_bases(w);
     s->tlb_space = t->space;
     s->n_wipes = t->n_wipes;
     s->n_page_flushes = t->n_page_flushes;
@@ -526,7 +531,7 @@ static CpuExit interpret_visit(DirectCpu *dc, Space *s)
             return exit;
         }
     }
-    if (only_tsc && s->world != NULL) {
+    if (only_tsc && s->world != NULL && s->world->tsc_can_fault) {
         world_fault_tsc(s->world, true); /* it does more here than to read the clock */
         dc->measure_trips = true;
     } else {
@@ -601,7 +606,7 @@ static After take_event(DirectCpu *dc, Space *s, CpuExit *exit)
         return AFTER_LEAVE;
     }
     ok = try_registers(dc, s, &ev, &fault);
-    if (ok && fault == FAULT_MAPPED) {
+    if (ok && fault == FAULT_MAPPED && state_segments_fit(dc)) {
         world_set_segments(s->world, &ev);
         world_set_id_flag(s->world, (cpu->rflags & FLAG_ID) != 0);
         return AFTER_AGAIN;
@@ -614,6 +619,8 @@ static After take_event(DirectCpu *dc, Space *s, CpuExit *exit)
             space_note_fault(s, guest_lin((uint64_t)ev.regs.gregs[REG_CR2]), access_of(&ev), cpu->rip);
         }
         cpu_deliver(cpu, cpu->exc.vector, DELIVER_FAULT, cpu->exc.has_code, cpu->exc.code);
+    } else if (fault == FAULT_MAPPED) {
+        return AFTER_LEAVE;
     } else if (fault == FAULT_BROKEN) {
         space_drop_world(dc, s); /* the next entry makes another; the instruction faults again */
     } else {
@@ -650,6 +657,10 @@ CpuExit direct_run(DirectCpu *dc)
         s->holdoff = UINT32_MAX;
         return CPU_EXIT_BUDGET;
     }
+    if (s->n_moves != dc->n_moves) {
+        s->n_moves = dc->n_moves; /* another process may have got the page tables' page */
+        world_forget_bases(s->world);
+    }
     dc->current = s; /* it may run while trips are measured */
     if (!space_catch_up(dc, s) || (s->refaults && !space_map_fault(dc, s)) || !measure_trips(dc, s->world) || !state_to_world(dc, s->world)) {
         space_drop_world(dc, s);
@@ -676,6 +687,7 @@ CpuExit direct_run(DirectCpu *dc)
 
 char *direct_report(const DirectCpu *dc)
 {
+    const WorldImage *image = &dc->shared->image;
     GString *out = g_string_new(NULL);
     unsigned n = 0;
 
@@ -693,5 +705,8 @@ char *direct_report(const DirectCpu *dc)
     }
     g_string_append_printf(out, "%u worlds, %" PRIu64 " ns into one and out\n", n,
                            dc->trip_ns);
+    g_string_append_printf(out, "segment bases by %s, RDTSC can%s be made to fault, 32-bit code can%s run\n",
+                           image->bases_by_calls ? "system calls" : "instructions", image->tsc_faults ? "" : "not",
+                           image->runs_code32 ? "" : "not");
     return g_string_free(out, FALSE);
 }

@@ -77,6 +77,11 @@ static bool denied(const uint8_t *code, size_t at, size_t left, ScanRules rules)
     case 0x34:                 /* sysenter: the host would lose rip and rsp */
     case 0x37:                 /* getsec */
         return true;
+    case 0xa1:                 /* pop fs, pop gs */
+    case 0xa9:
+    case 0xb4:                 /* lfs, lgs */
+    case 0xb5:
+        return rules.deny_fs_loads;
     case 0x00:                 /* sldt str verr verw */
         return !known || (reg_of(modrm) & 2) == 0;
     case 0x01:
@@ -90,6 +95,12 @@ static bool denied(const uint8_t *code, size_t at, size_t left, ScanRules rules)
     default:
         return false;
     }
+}
+
+/* 8E: mov to FS or GS. */
+static bool loads_fs_gs(const uint8_t *code, size_t at, size_t left)
+{
+    return left < 2 || reg_of(code[at + 1]) == 4 || reg_of(code[at + 1]) == 5;
 }
 
 /* -- Is it an instruction? ----------------------------------------------------------------------- */
@@ -135,24 +146,27 @@ static bool is_instruction(const ZydisDecoder *decoder, const uint8_t *code, siz
 
 /* -- Scanning ------------------------------------------------------------------------------------- */
 
-/* SCAN_*, if an instruction is at code[at] (0F). */
+/* SCAN_*, if an instruction is at code[at] (0F, or 8E). */
 static unsigned look(const uint8_t *code, size_t at, size_t left, ScanRules rules)
 {
+    if (code[at] != 0x0f) {
+        return loads_fs_gs(code, at, left) ? SCAN_DENIED : 0;
+    }
     bool tsc = code[at + 1] == 0x31 ||                                    /* rdtsc  */
                (code[at + 1] == 0x01 && (left <= 2 || code[at + 2] == 0xf9)); /* rdtscp */
 
     return denied(code, at, left, rules) ? SCAN_DENIED : tsc ? SCAN_TSC : 0;
 }
 
-/* Everything that begins before `end`; `len` bytes are known. */
-static unsigned scan(const uint8_t *code, size_t from, size_t end, size_t len, ScanRules rules)
+/* Everything with this byte, the first behind the prefixes, that begins before `end`; `len` bytes are known. */
+static unsigned scan_for(uint8_t byte, const uint8_t *code, size_t from, size_t end, size_t len, ScanRules rules)
 {
     ZydisDecoder decoder;
     const uint8_t *p = code + from;
     bool ready = false;
     unsigned found = 0;
 
-    while (p < code + end && (p = memchr(p, 0x0f, (size_t)(code + end - p))) != NULL) {
+    while (p < code + end && (p = memchr(p, byte, (size_t)(code + end - p))) != NULL) {
         size_t at = (size_t)(p - code);
         unsigned what = at + 1 < len ? look(code, at, len - at, rules) : 0;
 
@@ -168,6 +182,16 @@ static unsigned scan(const uint8_t *code, size_t from, size_t end, size_t len, S
             }
         }
         p++;
+    }
+    return found;
+}
+
+static unsigned scan(const uint8_t *code, size_t from, size_t end, size_t len, ScanRules rules)
+{
+    unsigned found = scan_for(0x0f, code, from, end, len, rules);
+
+    if ((found & SCAN_DENIED) == 0 && rules.deny_fs_loads) {
+        found |= scan_for(0x8e, code, from, end, len, rules);
     }
     return found;
 }

@@ -17,7 +17,8 @@
 /* What depends on guest and host. */
 typedef struct {
     bool code32;               /* it is 32-bit code: what reads selectors, SYSCALL, too */
-    bool deny_fsgsbase;        /* the guest has CR4.FSGSBASE clear                 */
+    bool deny_fsgsbase;        /* the guest has CR4.FSGSBASE clear, or the host    */
+    bool deny_fs_loads;        /* ... whose bases the host sets only by system calls   */
     bool deny_pkru;            /* the host has protection keys switched on         */
     bool deny_xsave;           /* the guest's XCR0 is not the host's               */
 } ScanRules;

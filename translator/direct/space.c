@@ -252,7 +252,8 @@ static void note_churn(DirectShared *sh, uint64_t offset)
 static ScanRules rules_of(const DirectCpu *dc)
 {
     return (ScanRules){.code32 = (dc->cpu->mode & MODE_CS64) == 0,
-                       .deny_fsgsbase = (dc->cpu->cr4 & CR4_FSGSBASE) == 0,
+                       .deny_fsgsbase = (dc->cpu->cr4 & CR4_FSGSBASE) == 0 || dc->shared->image.bases_by_calls,
+                       .deny_fs_loads = dc->shared->image.bases_by_calls,
                        .deny_pkru = dc->host_pku,
                        .deny_xsave = dc->cpu->vec.xcr0 != dc->host_xcr0};
 }
@@ -260,7 +261,7 @@ static ScanRules rules_of(const DirectCpu *dc)
 /* A verdict holds for the rules it was made by. */
 static uint64_t rules_key(ScanRules r)
 {
-    return (uint64_t)(r.deny_fsgsbase | r.deny_pkru << 1 | r.deny_xsave << 2 | r.code32 << 3);
+    return (uint64_t)(r.deny_fsgsbase | r.deny_pkru << 1 | r.deny_xsave << 2 | r.code32 << 3 | r.deny_fs_loads << 4);
 }
 
 /* The bytes of the page at `lin`, if user code can execute it; else NULL. */

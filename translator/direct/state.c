@@ -48,8 +48,21 @@ static bool is_flat_data(const Segment *s, bool any_base)
     return s->limit == UINT32_MAX && (s->attr & mask) == want && (any_base || s->base == 0);
 }
 
-static bool selectors_fit(const CpuState *cpu)
+/* A base that the host's kernel has set, and will preserve. */
+static bool is_set_by_call(const Segment *s)
 {
+    return s->selector == 0 && s->base < W_TOP;
+}
+
+bool state_segments_fit(const DirectCpu *dc)
+{
+    const WorldImage *image = &dc->shared->image;
+    const CpuState *cpu = dc->cpu;
+
+    if ((!is_code64(cpu) && !image->runs_code32) ||
+        (image->bases_by_calls && !(is_set_by_call(&cpu->seg[SEG_FS]) && is_set_by_call(&cpu->seg[SEG_GS])))) {
+        return false;
+    }
     for (unsigned seg = 0; seg < SEG_COUNT; seg++) {
         const Segment *s = &cpu->seg[seg];
         bool null_or_data = s->selector <= 3 || (is_code64(cpu) ? s->selector == HOST_DATA : is_flat_data(s, seg >= SEG_FS));
@@ -271,7 +284,7 @@ bool state_fits_world(const DirectCpu *dc)
     const CpuState *cpu = dc->cpu;
     const uint64_t vectors = XCR0_X87 | XCR0_SSE | XCR0_AVX | XCR0_AVX512;
 
-    return selectors_fit(cpu) &&
+    return state_segments_fit(dc) &&
            (cpu->rflags & (FLAG_IF | FLAG_IOPL | FLAG_NT | FLAG_VM | FLAG_AC | FLAG_TF | FLAG_VIF |
                            FLAG_VIP)) == FLAG_IF &&
            (cpu->cr0 & (CR0_TS | CR0_EM | CR0_NE | CR0_PG)) == (CR0_NE | CR0_PG) &&

@@ -26,6 +26,7 @@
 #define SYS_setsid 112
 #define SYS_sigaltstack 131
 #define SYS_prctl 157
+#define SYS_arch_prctl 158
 #define SYS_futex 202
 #define SYS_exit_group 231
 #define SYS_seccomp 317
@@ -39,6 +40,7 @@
     .balign 64
     .globl world_stub, world_stub_end, world_stub_loader, world_stub_handler, world_stub_restorer
     .globl world_stub_after_tsc, world_stub_after_wait, world_stub_after_wake, world_stub_after_return
+    .globl world_stub_after_fs, world_stub_after_gs, world_stub_rdtsc
 
 world_stub:
 
@@ -51,10 +53,13 @@ world_stub_handler:             /* edi: signal, rsi: siginfo_t, rdx: ucontext_t 
     mov %rdx, CTX(CTX_UCONTEXT)
     mov %rsi, CTX(CTX_SIGINFO)
     mov %edi, CTX(CTX_SIGNAL)
+    testb $BASES_BY_INSTRUCTION, CTL(CTL_BASES)
+    jz 1f
     rdfsbase %rax
     mov %rax, CTX(CTX_FS_BASE)
     rdgsbase %rax
     mov %rax, CTX(CTX_GS_BASE)
+1:
     mov %ds, %eax
     mov %eax, CTX(CTX_DS)
     mov %es, %eax
@@ -102,6 +107,9 @@ go: mov CTL(CTL_DS), %eax
     mov %eax, %ds
     mov CTL(CTL_ES), %eax
     mov %eax, %es
+    mov CTL(CTL_BASES), %ebx
+    test $BASES_BY_INSTRUCTION, %bl
+    jz 1f
     mov CTL(CTL_FS), %eax
     mov %eax, %fs
     mov CTL(CTL_GS), %eax
@@ -110,7 +118,21 @@ go: mov CTL(CTL_DS), %eax
     wrfsbase %rax
     mov CTL(CTL_GS_BASE), %rax
     wrgsbase %rax
-    mov CTL(CTL_TSC), %esi
+1:  test $BASES_SET_FS, %bl
+    jz 2f
+    mov $0x1002, %edi           /* ARCH_SET_FS: the selector becomes 0 */
+    mov CTL(CTL_FS_BASE), %rsi
+    mov $SYS_arch_prctl, %eax
+    syscall
+world_stub_after_fs:
+2:  test $BASES_SET_GS, %bl
+    jz 3f
+    mov $0x1001, %edi           /* ARCH_SET_GS */
+    mov CTL(CTL_GS_BASE), %rsi
+    mov $SYS_arch_prctl, %eax
+    syscall
+world_stub_after_gs:
+3:  mov CTL(CTL_TSC), %esi
     cmp %esi, CTX(CTX_TSC)
     je 1f
     mov %esi, CTX(CTX_TSC)
@@ -126,6 +148,9 @@ world_stub_restorer:
     mov $SYS_rt_sigreturn, %eax
     syscall
 world_stub_after_return:
+    int3
+world_stub_rdtsc:               /* does it fault? */
+    rdtsc
     int3
 
 /* -- The mapper --------------------------------------------------------------------------------- */

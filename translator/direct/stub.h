@@ -49,6 +49,7 @@
 #define CTL_NO_SIGNALS 160 /* u64 0: an empty signal set */
 #define CTL_NAME 168       /* the process's name */
 #define CTL_TSC 176        /* u32: PR_SET_TSC's argument that is wanted */
+#define CTL_BASES 180      /* u32: BASES_*, how the segment bases come and go */
 #define CTL_FILTERS 0x100  /* struct sock_filter[] up to CTL_REQUESTS */
 #define CTL_REQUESTS 0x1000
 #define CTL_REQUEST_LEN 64 /* number of the call, six arguments, nothing */
@@ -70,6 +71,11 @@
 #define CTX_TSC 68         /* u32: PR_SET_TSC's argument that is in force */
 #define CTX_GUEST_PID 64   /* u32: written once, before the first guest instruction */
 
+/* CTL_BASES: the stub's own instructions read and write them; or these are to be set by system calls. */
+#define BASES_BY_INSTRUCTION 1
+#define BASES_SET_FS 2
+#define BASES_SET_GS 4
+
 /* File descriptors of the mapper; the guest thread has none. */
 #define FD_SHARED 3
 #define FD_RAM 4
@@ -85,6 +91,7 @@
 extern const uint8_t world_stub[], world_stub_end[];
 extern const uint8_t world_stub_loader[], world_stub_handler[], world_stub_restorer[];
 extern const uint8_t world_stub_after_tsc[], world_stub_after_wait[], world_stub_after_wake[], world_stub_after_return[];
+extern const uint8_t world_stub_after_fs[], world_stub_after_gs[], world_stub_rdtsc[];
 #endif
 
 #endif /* TRANSLATOR_DIRECT_STUB_H */

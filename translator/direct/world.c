@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "translator/direct/world.h"
 
+#include "softmmu/base/stress.h"
+
+#include <asm/prctl.h>
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -60,9 +63,6 @@ static long futex(uint32_t *word, int op, uint32_t val, uintptr_t timeout, uint3
 
 const char *world_missing(void)
 {
-    if ((getauxval(AT_HWCAP2) & HWCAP2_HAS_FSGSBASE) == 0) {
-        return "the host has no user-mode FSGSBASE";
-    }
     /* off, with a bad argument: EINVAL from a kernel that knows the call in both cases, so ask for
      * off properly: it changes nothing */
     if (prctl(PR_SET_SYSCALL_USER_DISPATCH, 0, 0, 0, 0) != 0) {
@@ -79,6 +79,47 @@ const char *world_missing(void)
 static bool write_all(int fd, const void *data, size_t len, off_t at)
 {
     return pwrite(fd, data, len, at) == (ssize_t)len;
+}
+
+/* A program that says so by its status. */
+static const uint8_t program32[] = {0x31, 0xc0, 0x40, 0xbb, 42, 0, 0, 0, 0xcd, 0x80}; /* exit(42) */
+
+/* 0 to 255, or -1: the host does not run it. */
+static int run_program32(void)
+{
+    static char *const none[] = {NULL};
+    struct {
+        Elf32_Ehdr eh;
+        Elf32_Phdr ph;
+        uint8_t code[sizeof program32];
+    } elf = {
+        .eh = {.e_ident = {ELFMAG0, ELFMAG1, ELFMAG2, ELFMAG3, ELFCLASS32, ELFDATA2LSB, EV_CURRENT}, .e_type = ET_EXEC,
+               .e_machine = EM_386, .e_version = EV_CURRENT, .e_entry = LOADER_AT + offsetof(__typeof__(elf), code),
+               .e_phoff = offsetof(__typeof__(elf), ph), .e_ehsize = sizeof(Elf32_Ehdr),
+               .e_phentsize = sizeof(Elf32_Phdr), .e_phnum = 1},
+        .ph = {.p_type = PT_LOAD, .p_flags = PF_R | PF_X, .p_vaddr = LOADER_AT, .p_filesz = sizeof elf,
+               .p_memsz = sizeof elf, .p_align = 0x1000},
+    };
+    int fd = memfd_create("metaphrase-32", MFD_CLOEXEC), status = -1;
+    sigset_t all, old;
+    pid_t pid;
+
+    memcpy(elf.code, program32, sizeof program32);
+    if (fd < 0) {
+        return -1;
+    }
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    pid = write_all(fd, &elf, sizeof elf, 0) ? vfork() : -1;
+    if (pid == 0) {
+        syscall(SYS_execveat, fd, "", none, none, AT_EMPTY_PATH);
+        _exit(127);
+    }
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+    }
+    close(fd);
+    return pid > 0 && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
 bool world_image_init(WorldImage *image, int ram_fd, GError **error)
@@ -103,6 +144,8 @@ bool world_image_init(WorldImage *image, int ram_fd, GError **error)
     elf.eh.e_ident[EI_DATA] = ELFDATA2LSB;
     elf.eh.e_ident[EI_VERSION] = EV_CURRENT;
     image->ram = ram_fd;
+    image->bases_by_calls = (getauxval(AT_HWCAP2) & HWCAP2_HAS_FSGSBASE) == 0 || stress_info[STRESS_direct_bases].one_in != 0;
+    image->runs_code32 = !image->bases_by_calls && run_program32() == 42;
     image->image = memfd_create("metaphrase-world", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     if (image->image < 0 || ftruncate(image->image, 0x1000 + W_CODE_LEN) != 0 ||
         !write_all(image->image, &elf, sizeof elf, 0) ||
@@ -178,13 +221,15 @@ static void end_call(Filter *f, unsigned jump)
     f->at[jump].k = f->n - jump - 1;
 }
 
-/* rt_sigreturn, prctl(PR_SET_TSC), and a futex call to sleep and one to wake, each at its place and with its arguments. */
+/* rt_sigreturn, prctl(PR_SET_TSC), the setting of a base, and a futex call to sleep and one to wake, each at its place and with its arguments. */
 static void guest_filter(Filter *f, uint64_t base)
 {
     uint64_t wait_ip = base + (uint64_t)(world_stub_after_wait - world_stub);
     uint64_t wake_ip = base + (uint64_t)(world_stub_after_wake - world_stub);
     uint64_t tsc_ip = base + (uint64_t)(world_stub_after_tsc - world_stub);
     uint64_t return_ip = base + (uint64_t)(world_stub_after_return - world_stub);
+    uint64_t fs_ip = base + (uint64_t)(world_stub_after_fs - world_stub);
+    uint64_t gs_ip = base + (uint64_t)(world_stub_after_gs - world_stub);
     unsigned j;
 
     load(f, offsetof(struct seccomp_data, arch));
@@ -203,6 +248,14 @@ static void guest_filter(Filter *f, uint64_t base)
     j = begin_call(f, SYS_prctl, tsc_ip);
     want64(f, IP, tsc_ip);
     want64(f, ARG(0), PR_SET_TSC);
+    end_call(f, j);
+    j = begin_call(f, SYS_arch_prctl, fs_ip);
+    want64(f, IP, fs_ip);
+    want64(f, ARG(0), ARCH_SET_FS);
+    end_call(f, j);
+    j = begin_call(f, SYS_arch_prctl, gs_ip);
+    want64(f, IP, gs_ip);
+    want64(f, ARG(0), ARCH_SET_GS);
     end_call(f, j);
     j = begin_call(f, SYS_rt_sigreturn, return_ip);
     want64(f, IP, return_ip);
@@ -257,6 +310,7 @@ static void fill_control(World *w)
     *ctl64(w, CTL_BASE) = w->base;
     *ctl32(w, CTL_TSC) = *ctx32(w, CTX_TSC) = PR_TSC_ENABLE;
     *ctl32(w, CTL_FLAGS) = 2;
+    *ctl32(w, CTL_BASES) = w->bases_by_calls ? 0 : BASES_BY_INSTRUCTION;
     *ctl32(w, CTL_PARENT) = (uint32_t)getpid();
     *ctl32(w, CTL_RESUME) = w->number = 1;
     guest_filter(&g, w->base);
@@ -379,7 +433,27 @@ static bool start(World *w, const WorldImage *image, int shared)
     return w->fp_len > FX_MIN_LEN && w->fp_len < W_STACK_LEN / 2;
 }
 
-World *world_new(const WorldImage *image, GError **error)
+static bool idle_trip(World *w, const uint8_t *to, unsigned spin);
+
+/* Does RDTSC fault where the host's kernel says that it does?  False: the world broke. */
+static bool find_tsc(World *w, WorldImage *image)
+{
+    WorldEvent ev;
+    bool ok = true;
+
+    if (!__atomic_load_n(&image->tsc_is_known, __ATOMIC_ACQUIRE)) {
+        w->tsc_can_fault = true;
+        world_fault_tsc(w, true);
+        ok = idle_trip(w, world_stub_rdtsc, 0) && world_event(w, &ev);
+        __atomic_store_n(&image->tsc_faults, ok && ev.signal == SIGSEGV, __ATOMIC_RELAXED);
+        __atomic_store_n(&image->tsc_is_known, true, __ATOMIC_RELEASE);
+        world_fault_tsc(w, false);
+    }
+    w->tsc_can_fault = __atomic_load_n(&image->tsc_faults, __ATOMIC_RELAXED);
+    return ok;
+}
+
+World *world_new(WorldImage *image, GError **error)
 {
     World *w = g_new0(World, 1);
     int shared = memfd_create("world", MFD_CLOEXEC);
@@ -388,6 +462,7 @@ World *world_new(const WorldImage *image, GError **error)
     w->orders = w->home = -1;
     w->fp_len = FX_MIN_LEN;
     w->running = true;
+    w->bases_by_calls = image->bases_by_calls;
     ok = shared >= 0 && ftruncate(shared, W_SHARED_LEN) == 0;
     w->shared = ok ? mmap(NULL, W_SHARED_LEN, PROT_READ | PROT_WRITE, MAP_SHARED, shared, 0)
                    : MAP_FAILED;
@@ -395,7 +470,7 @@ World *world_new(const WorldImage *image, GError **error)
     if (ok) {
         w->base = random_base();
         fill_control(w);
-        ok = start(w, image, shared);
+        ok = start(w, image, shared) && find_tsc(w, image);
     }
     if (!ok) {
         g_set_error(error, G_FILE_ERROR, g_file_error_from_errno(errno),
@@ -474,8 +549,8 @@ bool world_event(const World *w, WorldEvent *ev)
     ev->signal = (int)*ctx32(w, CTX_SIGNAL);
     ev->call_addr = (uint64_t)(uintptr_t)((const siginfo_t *)(w->shared + info))->si_call_addr;
     ev->call_arch = ((const siginfo_t *)(w->shared + info))->si_arch;
-    ev->fs_base = *ctx64(w, CTX_FS_BASE);
-    ev->gs_base = *ctx64(w, CTX_GS_BASE);
+    ev->fs_base = w->bases_by_calls ? w->fs_base : *ctx64(w, CTX_FS_BASE);
+    ev->gs_base = w->bases_by_calls ? w->gs_base : *ctx64(w, CTX_GS_BASE);
     ev->ds = (uint16_t)*ctx32(w, CTX_DS);
     ev->es = (uint16_t)*ctx32(w, CTX_ES);
     ev->fs = (uint16_t)*ctx32(w, CTX_FS);
@@ -502,6 +577,11 @@ void world_set_segments(World *w, const WorldEvent *ev)
     *ctl32(w, CTL_GS) = ev->gs;
 }
 
+void world_forget_bases(World *w)
+{
+    w->knows_bases = false;
+}
+
 void world_set_id_flag(World *w, bool id)
 {
     enum { FIXED = 1 << 1, ID = 1 << 21 };
@@ -511,7 +591,7 @@ void world_set_id_flag(World *w, bool id)
 
 void world_fault_tsc(World *w, bool faults)
 {
-    *ctl32(w, CTL_TSC) = faults ? PR_TSC_SIGSEGV : PR_TSC_ENABLE;
+    *ctl32(w, CTL_TSC) = faults && w->tsc_can_fault ? PR_TSC_SIGSEGV : PR_TSC_ENABLE;
 }
 
 bool world_tsc_faults(const World *w)
@@ -561,12 +641,27 @@ void world_retract(World *w)
     __atomic_store_n(&w->running, false, __ATOMIC_SEQ_CST);
 }
 
+/* Have those bases set that are not what they shall be: each is a system call, and a dear one on some hosts. */
+static void order_bases(World *w)
+{
+    uint64_t fs = *ctl64(w, CTL_FS_BASE), gs = *ctl64(w, CTL_GS_BASE);
+    bool known = w->knows_bases && *ctx32(w, CTX_FS) == 0 && *ctx32(w, CTX_GS) == 0;
+
+    *ctl32(w, CTL_BASES) = (known && w->fs_base == fs ? 0 : BASES_SET_FS) | (known && w->gs_base == gs ? 0 : BASES_SET_GS);
+    w->fs_base = fs;
+    w->gs_base = gs;
+    w->knows_bases = true;
+}
+
 void world_resume(World *w, unsigned spin)
 {
     bool asleep = *ctl32(w, CTL_SPIN) == 0 ||
                   __atomic_load_n(ctx32(w, CTX_ASLEEP), __ATOMIC_SEQ_CST) != 0;
 
     place(w, spin);
+    if (w->bases_by_calls) {
+        order_bases(w);
+    }
     w->number++;
     *ctl32(w, CTL_SPIN) = spin;
     __atomic_store_n(&w->running, true, __ATOMIC_SEQ_CST);
@@ -611,7 +706,7 @@ bool world_wait(World *w, unsigned spin, uint64_t timeout_ns)
     return true;
 }
 
-bool world_idle_trip(World *w, unsigned spin)
+static bool idle_trip(World *w, const uint8_t *to, unsigned spin)
 {
     uint8_t *fp;
     ucontext_t *uc = world_frame(w, &fp);
@@ -619,8 +714,7 @@ bool world_idle_trip(World *w, unsigned spin)
     if (uc == NULL) {
         return false;
     }
-    uc->uc_mcontext.gregs[REG_RIP] =
-        (greg_t)(w->base + (uint64_t)(world_stub_after_return - world_stub)); /* an int3 */
+    uc->uc_mcontext.gregs[REG_RIP] = (greg_t)(w->base + (uint64_t)(to - world_stub));
     world_resume(w, spin);
     while (!world_wait(w, spin, 50000000)) {
         if (world_check(w) != WORLD_ALIVE) {
@@ -628,6 +722,11 @@ bool world_idle_trip(World *w, unsigned spin)
         }
     }
     return true;
+}
+
+bool world_idle_trip(World *w, unsigned spin)
+{
+    return idle_trip(w, world_stub_after_return, spin); /* an int3 */
 }
 
 void world_kick(World *w)

@@ -29,6 +29,9 @@
 typedef struct {
     int image;                 /* memfd: an ELF file around the stub */
     int ram;                   /* the guest's memory, borrowed */
+    bool bases_by_calls;       /* the host's kernel keeps no base of FS and GS that it has not set itself */
+    bool tsc_is_known, tsc_faults; /* after a first world: PR_SET_TSC makes RDTSC fault (atomic) */
+    bool runs_code32;          /* 32-bit code can run: the host does so, and its FS and GS can be based anywhere */
 } WorldImage;
 
 typedef enum {
@@ -46,6 +49,10 @@ typedef struct {
     uint64_t base;             /* of the stub */
     uint32_t number;           /* of the order that runs or ran last */
     unsigned n_requests;
+    bool tsc_can_fault;        /* see WorldImage */
+    bool bases_by_calls;       /* the same: */
+    bool knows_bases;          /* ... these are the ones it has: */
+    uint64_t fs_base, gs_base;
     int home;                  /* host CPU its processes are bound to, -1: none */
     bool running;              /* resumed, and no event seen since (atomic) */
     bool parked;               /* known to sleep */
@@ -60,7 +67,7 @@ bool world_image_init(WorldImage *image, int ram_fd, GError **error);
 void world_image_clear(WorldImage *image);
 
 /* Start a world; its guest thread waits, with an empty frame.  It dies with the calling thread. */
-World *world_new(const WorldImage *image, GError **error);
+World *world_new(WorldImage *image, GError **error);
 void world_free(World *w);
 
 /* -- Running (own thread) ------------------------------------------------------------------------ */
@@ -85,14 +92,19 @@ ucontext_t *world_frame(World *w, uint8_t **fp);
 /* Make an XSAVE image acceptable to the host's kernel: its software bytes and end mark. */
 void world_seal_vectors(const World *w, uint8_t *image);
 
-/* Selectors and bases with which the guest thread goes on. */
+/* Selectors and bases with which the guest thread goes on.  With bases_by_calls the selectors of FS and GS are 0,
+ * and their bases below W_TOP; a base is set only if it is not the last one. */
 void world_set_segments(World *w, const WorldEvent *ev);
+
+/* Its user code, which can set its bases behind our back, is another process's from now on. */
+void world_forget_bases(World *w);
 
 /* RFLAGS.ID with which it goes on. */
 void world_set_id_flag(World *w, bool id);
 
 /* Shall RDTSC and RDTSCP fault from the next order on?  A new world lets them be.  It makes a round trip twice as
- * long where the host is a guest: CR4 changes with each switch of threads. */
+ * long where the host is a guest: CR4 changes with each switch of threads.  Some such hosts accept it without effect:
+ * there nothing changes. */
 void world_fault_tsc(World *w, bool faults);
 bool world_tsc_faults(const World *w);
 
