@@ -311,9 +311,28 @@ static void forget_code(PhysMem *pm, uint64_t offset)
     }
 }
 
-/* The flag first (invariant 2). */
-static void code_written(PhysMem *pm, uint64_t offset)
+/* Bytes of a page in PAGE_CHURN were written: it stays a code page. */
+static void code_bytes_written(PhysMem *pm, uint64_t offset, uint64_t len)
 {
+    CodeEffect effect;
+
+    __atomic_add_fetch(&pm->code_version[offset >> GUEST_PAGE_SHIFT], 1, __ATOMIC_SEQ_CST);
+    effect = pm->code_bytes_changed(pm->code_changed_arg, offset, len);
+    if (pm->mirror != NULL) {
+        pm->mirror->code_written(pm->mirror->arg, offset);
+    }
+    if (effect != CODE_SAME) {
+        note_churn(pm, offset, effect == CODE_CHANGED);
+    }
+}
+
+/* Bytes of a code page were written.  The flag first (invariant 2). */
+static void code_written(PhysMem *pm, uint64_t offset, uint64_t len)
+{
+    if (pm->code_bytes_changed != NULL && (page_flags_get(pm, offset) & PAGE_CHURN) != 0) {
+        code_bytes_written(pm, offset, len);
+        return;
+    }
     __atomic_add_fetch(&pm->n_forgetting, 1, __ATOMIC_SEQ_CST);
     note_churn(pm, offset, true);
     page_flags_clear(pm, offset, PAGE_CODE);
@@ -321,7 +340,8 @@ static void code_written(PhysMem *pm, uint64_t offset)
     __atomic_sub_fetch(&pm->n_forgetting, 1, __ATOMIC_SEQ_CST);
 }
 
-static void page_written(PhysMem *pm, uint64_t offset)
+/* [offset, offset + len) lies in one page. */
+static void page_written(PhysMem *pm, uint64_t offset, uint64_t len)
 {
     uint8_t flags = page_flags_get(pm, offset);
 
@@ -332,7 +352,7 @@ static void page_written(PhysMem *pm, uint64_t offset)
         page_flags_set(pm, offset, PAGE_DIRTY_MIGRATION);
     }
     if ((flags & PAGE_CODE) != 0) {
-        code_written(pm, offset);
+        code_written(pm, offset, len);
     } else if (phys_mem_is_forgetting(pm)) {
         forget_code(pm, offset); /* another thread is about to; but this one may run the code next */
     } else if ((flags & PAGE_CHURN) != 0) {
@@ -349,8 +369,10 @@ void phys_mem_written(PhysMem *pm, uint64_t offset, uint64_t len)
 
     g_assert(end <= pm->size && end >= offset);
     __atomic_thread_fence(__ATOMIC_SEQ_CST); /* the write, then the look at the flags: invariant 2 */
-    for (uint64_t page = offset & GUEST_PAGE_MASK; page < end; page += GUEST_PAGE_SIZE) {
-        page_written(pm, page);
+    while (offset < end) {
+        uint64_t next = MIN((offset | GUEST_PAGE_OFFSET_MASK) + 1, end);
+        page_written(pm, offset, next - offset);
+        offset = next;
     }
 }
 
@@ -366,7 +388,7 @@ void phys_mem_forget_code(PhysMem *pm)
         }
         for (uint64_t at = i; at < i + n; at++) {
             if ((page_flags_get(pm, at << GUEST_PAGE_SHIFT) & PAGE_CODE) != 0) {
-                code_written(pm, at << GUEST_PAGE_SHIFT);
+                code_written(pm, at << GUEST_PAGE_SHIFT, GUEST_PAGE_SIZE);
             }
         }
     }

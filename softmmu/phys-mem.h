@@ -16,7 +16,8 @@
  *      write to it reaches phys_mem_written().
  *   2. phys_mem_written() on a PAGE_CODE page clears the flag and then increments code_version,
  *      both *after* the write is visible; a decoder reads the version, sets PAGE_CODE, reads the bytes, in
- *      this order, and so sees a mismatch whenever it may have read old bytes.
+ *      this order, and so sees a mismatch whenever it may have read old bytes.  A page in PAGE_CHURN keeps
+ *      the flag when whoever decodes can forget single bytes (code_bytes_changed, after the increment).
  *   3. PAGE_DIRTY_* bits mean "written since last cleared"; TLB entries are writable only when
  *      all logged dirty bits of the page are set already.
  */
@@ -49,6 +50,13 @@ typedef enum {
     PHYS_ROM,                 /* reads like RAM; writes are dropped, or go to `ops` when given */
     PHYS_MMIO,
 } PhysKind;
+
+/* What a write to a code page meant to those who have made something of it. */
+typedef enum {
+    CODE_NOT_TOUCHED,         /* nothing was made from these bytes                */
+    CODE_SAME,                /* they are what they were                          */
+    CODE_CHANGED,
+} CodeEffect;
 
 typedef struct PhysRegion PhysRegion;
 typedef struct PhysMem PhysMem;
@@ -103,6 +111,9 @@ struct PhysMem {
     void (*write_trace)(void *arg, uint64_t offset, uint64_t len); /* PAGE_TRACED, may be NULL */
     void *write_trace_arg;
     void (*code_changed)(void *arg, uint64_t offset); /* a PAGE_CODE page was written; may be NULL */
+    /* The same where only bytes [offset, offset + len) of the page may be others now, and it stays a code page;
+     * may be NULL */
+    CodeEffect (*code_bytes_changed)(void *arg, uint64_t offset, uint64_t len);
     void *code_changed_arg;
     void (*dirty_wanted)(void *arg); /* hwaccel: bring the PAGE_DIRTY_* flags up to date; may be NULL */
     void *vm;                 /* hwaccel's, which maps this memory; NULL: none          */

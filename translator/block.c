@@ -65,7 +65,9 @@ BlockCache *cache_new(PhysMem *mem, const TransConfig *config, GError **error)
     }
     c->hash_mask = (1u << HASH_BITS) - 1;
     c->hash = g_new0(Block *, c->hash_mask + 1);
-    c->page_head = g_new0(Block *, mem->size >> GUEST_PAGE_SHIFT);
+    c->page = g_new0(PageBlocks *, mem->size >> GUEST_PAGE_SHIFT);
+    c->dead = g_new0(PageBlocks *, mem->size >> GUEST_PAGE_SHIFT);
+    c->rewritten = g_hash_table_new(NULL, NULL);
     c->across = g_array_new(FALSE, FALSE, sizeof(AcrossLink));
     c->across_pages = g_hash_table_new(NULL, NULL);
     c->guilty = g_hash_table_new_full(g_direct_hash, g_direct_equal, NULL, g_free);
@@ -79,6 +81,7 @@ static void block_free(BlockCache *c, Block *b)
     }
     g_free(b->marks);
     g_free(b->exec);
+    g_free(b->source);
     g_free(b);
 }
 
@@ -102,7 +105,13 @@ void cache_free(BlockCache *c)
     g_ptr_array_free(c->blocks, TRUE);
     g_array_free(c->free_ids, TRUE);
     g_free(c->hash);
-    g_free(c->page_head);
+    for (uint64_t i = 0; i < c->mem->size >> GUEST_PAGE_SHIFT; i++) {
+        g_free(c->page[i]);
+        g_free(c->dead[i]);
+    }
+    g_free(c->page);
+    g_free(c->dead);
+    g_hash_table_destroy(c->rewritten);
     g_hash_table_destroy(c->guilty);
     munmap(c->writable, c->size);
     munmap((void *)c->exec, c->size);
@@ -203,19 +212,41 @@ void cache_return_id(BlockCache *c, uint32_t id)
     g_array_append_val(c->free_ids, id);
 }
 
-void cache_add(BlockCache *c, Block *b, const Emit *e)
+/* b is one of its page's blocks that are live, or dead. */
+static void enlist(PageBlocks **lists, const Block *b)
+{
+    PageBlocks **at = &lists[b->offset >> GUEST_PAGE_SHIFT], *p = *at;
+    unsigned room = p != NULL ? p->room : 0;
+
+    if (p == NULL || p->n == room) {
+        room = MAX(4, 2 * room);
+        p = g_realloc(p, sizeof *p + room * sizeof p->entry[0]);
+        p->n = *at != NULL ? p->n : 0;
+        p->version = *at != NULL ? p->version : 0;
+        p->room = room;
+        *at = p;
+    }
+    p->entry[p->n++] = (PageEntry){b->id, b->source_off, (uint16_t)(b->source_off + b->source_len)};
+}
+
+static void make_findable(BlockCache *c, Block *b)
 {
     uint64_t h = hash_of(c, b->offset, b->lin, b->env);
+
+    b->state = BLOCK_LIVE;
+    b->hash_next = c->hash[h];
+    c->hash[h] = b;
+    enlist(c->page, b);
+}
+
+void cache_add(BlockCache *c, Block *b, const Emit *e)
+{
     GPtrArray *list = c->by_region[c->region];
 
     g_assert(!e->full && list->len < BLOCKS_PER_REGION_MAX);
     b->region = (uint8_t)c->region;
-    b->state = BLOCK_LIVE;
     g_ptr_array_index(c->blocks, b->id) = b;
-    b->hash_next = c->hash[h];
-    c->hash[h] = b;
-    b->page_next = c->page_head[b->offset >> GUEST_PAGE_SHIFT];
-    c->page_head[b->offset >> GUEST_PAGE_SHIFT] = b;
+    make_findable(c, b);
     list->pdata[list->len] = b;
     __atomic_store_n(&list->len, list->len + 1, __ATOMIC_RELEASE);
     c->used = (uint64_t)(e->cur - c->writable) - c->region * c->region_size;
@@ -275,45 +306,90 @@ static void unhash(BlockCache *c, Block *b)
     *p = b->hash_next;
 }
 
+/* Close the entries of b, or open them again. */
+static void close_entries(BlockCache *c, const Block *b, bool closed)
+{
+    put_jump(c, b->writable, closed ? b->code + b->dead_off : NULL);
+    if (b->live_off != 0) {
+        put_jump(c, b->writable + b->live_off, closed ? b->code + b->dead_off : NULL);
+    }
+    if (b->warm_off != 0) {
+        put_jump(c, b->writable + b->warm_off, closed ? b->code + b->warm_dead_off : NULL);
+    }
+}
+
 static void kill_block(BlockCache *c, Block *b)
 {
     g_assert(b->state == BLOCK_LIVE);
     b->state = BLOCK_DEAD;
     unhash(c, b);
-    put_jump(c, b->writable, b->code + b->dead_off);
-    if (b->live_off != 0) {
-        put_jump(c, b->writable + b->live_off, b->code + b->dead_off);
-    }
-    if (b->warm_off != 0) {
-        put_jump(c, b->writable + b->warm_off, b->code + b->warm_dead_off);
-    }
+    close_entries(c, b, true);
     c->n_dead++;
+}
+
+static Block *block_of(const BlockCache *c, const PageBlocks *p, unsigned i)
+{
+    return g_ptr_array_index(c->blocks, p->entry[i].id);
+}
+
+enum { DEAD_MAX = 256 }; /* dead blocks of a page that may come back */
+
+/* b, which just died by a write, may come back. */
+static void bury(BlockCache *c, Block *b)
+{
+    const PageBlocks *dead = c->dead[b->offset >> GUEST_PAGE_SHIFT];
+
+    if (c->config->revive && b->source != NULL && (dead == NULL || dead->n < DEAD_MAX)) {
+        b->may_revive = true;
+        enlist(c->dead, b);
+    }
 }
 
 void cache_kill_page(BlockCache *c, uint64_t offset)
 {
-    Block **head = &c->page_head[offset >> GUEST_PAGE_SHIFT];
+    PageBlocks *p = c->page[offset >> GUEST_PAGE_SHIFT];
 
-    for (Block *b = *head; b != NULL; b = b->page_next) {
+    for (unsigned i = 0; p != NULL && i < p->n; i++) {
+        Block *b = block_of(c, p, i);
         kill_block(c, b);
+        bury(c, b);
     }
-    *head = NULL;
+    if (p != NULL) {
+        p->n = 0;
+    }
 }
 
-static void unlist(BlockCache *c, Block *b)
+static void kill_entry(BlockCache *c, PageBlocks *p, unsigned i)
 {
-    Block **p = &c->page_head[b->offset >> GUEST_PAGE_SHIFT];
+    kill_block(c, block_of(c, p, i));
+    p->entry[i] = p->entry[--p->n];
+}
 
-    while (*p != b) {
-        p = &(*p)->page_next;
+static unsigned place_of(const PageBlocks *p, const Block *b)
+{
+    unsigned i = 0;
+
+    while (p->entry[i].id != b->id) {
+        i++;
     }
-    *p = b->page_next;
+    return i;
 }
 
 void cache_kill_block(BlockCache *c, Block *b)
 {
-    unlist(c, b);
-    kill_block(c, b);
+    PageBlocks *p = c->page[b->offset >> GUEST_PAGE_SHIFT];
+
+    kill_entry(c, p, place_of(p, b));
+}
+
+/* b, which is dead, stays so. */
+static void give_up(BlockCache *c, Block *b)
+{
+    PageBlocks *dead = c->dead[b->offset >> GUEST_PAGE_SHIFT];
+
+    dead->entry[place_of(dead, b)] = dead->entry[dead->n - 1];
+    dead->n--;
+    b->may_revive = false;
 }
 
 void cache_forward(BlockCache *c, Block *b, Block *to)
@@ -329,6 +405,156 @@ static void stop_forwarding(BlockCache *c, Block *b)
 {
     put_jump(c, b->writable + b->dead_off, NULL);
     b->forward = NULL;
+}
+
+/* -- Written bytes ---------------------------------------------------------------------------- */
+
+/* Rewritten so often, an immediate becomes soft.  And of so many are counts kept. */
+enum { REWRITTEN_OFTEN = 2, REWRITTEN_MAX = 1 << 16 };
+
+bool cache_is_rewritten(const BlockCache *c, uint64_t at)
+{
+    return GPOINTER_TO_UINT(g_hash_table_lookup(c->rewritten, GSIZE_TO_POINTER(at))) >= REWRITTEN_OFTEN;
+}
+
+static void count_rewritten(BlockCache *c, uint64_t at)
+{
+    unsigned n = GPOINTER_TO_UINT(g_hash_table_lookup(c->rewritten, GSIZE_TO_POINTER(at)));
+
+    if (g_hash_table_size(c->rewritten) >= REWRITTEN_MAX) {
+        g_hash_table_remove_all(c->rewritten);
+    }
+    if (n < REWRITTEN_OFTEN) {
+        g_hash_table_insert(c->rewritten, GSIZE_TO_POINTER(at), GUINT_TO_POINTER(n + 1));
+    }
+}
+
+/* The instruction of which byte number `at` of b's guest code is one of the immediate, or NULL. */
+static const BlockInsn *insn_with_immediate(const Block *b, int at)
+{
+    for (unsigned i = 0; i < b->n_insns; i++) {
+        const BlockInsn *in = &b->insns[i];
+        int imm = in->guest_off + in->imm_off;
+
+        if (at >= imm && at < imm + in->imm_len) {
+            return in;
+        }
+    }
+    return NULL;
+}
+
+/* Byte number `at` of b's guest code has changed: when it is one of an immediate, that is counted. */
+static void count_change(BlockCache *c, const Block *b, int at)
+{
+    const BlockInsn *in = insn_with_immediate(b, at);
+
+    if (in != NULL) {
+        count_rewritten(c, b->offset + in->guest_off);
+    }
+}
+
+/* Bytes [from, to) of b's page were written, some of which it rests on.  Is it what they say? */
+static bool is_still_true(BlockCache *c, const Block *b, unsigned from, unsigned to, CodeEffect *effect)
+{
+    const uint8_t *now = c->mem->base + (b->offset & GUEST_PAGE_MASK);
+    unsigned first = MAX(from, b->source_off), end = MIN(to, (unsigned)b->source_off + b->source_len);
+    int code = (int)(b->offset & GUEST_PAGE_OFFSET_MASK);
+
+    *effect = MAX(*effect, CODE_SAME);
+    for (unsigned i = first; i < end; i++) {
+        unsigned at = i - b->source_off;
+        bool soft = b->soft != NULL && b->soft[at] != 0;
+
+        *effect = soft ? CODE_CHANGED : *effect;
+        if (b->source == NULL || (!soft && now[i] != b->source[at])) {
+            *effect = CODE_CHANGED;
+            count_change(c, b, (int)i - code);
+            return false;
+        }
+    }
+    return true;
+}
+
+CodeEffect cache_bytes_written(BlockCache *c, uint64_t offset, uint64_t len)
+{
+    PageBlocks *p = c->page[offset >> GUEST_PAGE_SHIFT];
+    unsigned from = (unsigned)(offset & GUEST_PAGE_OFFSET_MASK), to = from + (unsigned)len;
+    CodeEffect effect = CODE_NOT_TOUCHED;
+
+    for (unsigned i = p != NULL ? p->n : 0; i-- > 0;) {
+        if (p->entry[i].from < to && p->entry[i].to > from) {
+            Block *b = block_of(c, p, i);
+            if (is_still_true(c, b, from, to, &effect)) {
+                c->n_kept++;
+            } else {
+                kill_entry(c, p, i);
+                bury(c, b);
+            }
+        }
+    }
+    return effect;
+}
+
+/* Are the bytes that b rests on what they were?  Where only immediates are not, that is counted. */
+static bool is_as_it_was(BlockCache *c, const Block *b)
+{
+    const uint8_t *now = c->mem->base + (b->offset & GUEST_PAGE_MASK) + b->source_off;
+    int code = (int)(b->offset & GUEST_PAGE_OFFSET_MASK) - b->source_off;
+    unsigned changed = 0;
+
+    if (memcmp(now, b->source, b->source_len) == 0) {
+        return true;
+    }
+    for (int i = 0; i < b->source_len; i++) {
+        if (now[i] != b->source[i] && (b->soft == NULL || b->soft[i] == 0)) {
+            if (insn_with_immediate(b, i - code) == NULL) {
+                return false;
+            }
+            changed++;
+        }
+    }
+    for (int i = 0; changed > 0 && i < b->source_len; i++) {
+        if (now[i] != b->source[i] && (b->soft == NULL || b->soft[i] == 0)) {
+            count_change(c, b, i - code);
+        }
+    }
+    return changed == 0;
+}
+
+static void revive(BlockCache *c, Block *b)
+{
+    if (b->forward != NULL) {
+        stop_forwarding(c, b);
+    }
+    make_findable(c, b);
+    close_entries(c, b, false);
+    c->n_dead--;
+    c->n_revived++;
+}
+
+enum { STRIKES_MAX = 4 };
+
+bool cache_revive_page(BlockCache *c, uint64_t offset, uint32_t version)
+{
+    PageBlocks *dead = c->dead[offset >> GUEST_PAGE_SHIFT];
+    uint64_t before = c->n_revived;
+
+    if (dead == NULL || dead->n == 0 || dead->version == version) {
+        return false;
+    }
+    dead->version = version;
+    for (unsigned i = dead->n; i-- > 0;) { /* the last first */
+        Block *b = block_of(c, dead, i);
+        bool other = cache_find(c, b->offset, b->lin, b->env) != NULL, same = !other && is_as_it_was(c, b);
+
+        if (same || other || ++b->strikes >= STRIKES_MAX) {
+            give_up(c, b);
+        }
+        if (same) {
+            revive(c, b);
+        }
+    }
+    return c->n_revived != before;
 }
 
 /* -- Guilt ------------------------------------------------------------------------------------ */
@@ -369,12 +595,12 @@ bool cache_is_guilty(const BlockCache *c, uint64_t at)
 /* Blocks with the instruction at memfd offset `at` die. */
 static void kill_blocks_with(BlockCache *c, uint64_t at)
 {
-    Block *next;
+    PageBlocks *p = c->page[at >> GUEST_PAGE_SHIFT];
 
-    for (Block *b = c->page_head[at >> GUEST_PAGE_SHIFT]; b != NULL; b = next) {
-        next = b->page_next;
+    for (unsigned i = p != NULL ? p->n : 0; i-- > 0;) {
+        const Block *b = block_of(c, p, i);
         if (at - b->offset < b->guest_len) {
-            cache_kill_block(c, b);
+            kill_entry(c, p, i);
         }
     }
 }
@@ -412,6 +638,9 @@ void cache_kill_region(BlockCache *c, unsigned region)
         Block *b = g_ptr_array_index(list, i);
         if (b->state == BLOCK_LIVE) {
             cache_kill_block(c, b);
+        }
+        if (b->may_revive) {
+            give_up(c, b);
         }
     }
     for (unsigned i = 0; i < c->blocks->len; i++) {

@@ -8,7 +8,8 @@
  *      ^                                                                |
  *      +------------- region reused: no CPU can be inside --------------+
  *
- *   LIVE  findable by key; CPUs may be inside; others may link to it.
+ *   LIVE  findable by key; CPUs may be inside; others may link to it.  It may come back from DEAD when its page's
+ *         bytes are what they were (cache_revive_page()).
  *   DEAD  not findable; its first bytes jump to its own exit, so a link or jump-cache entry that
  *         still points here leaves at once.  A CPU may still be inside.
  *
@@ -28,6 +29,7 @@
 #define TRANSLATOR_BLOCK_H
 
 #include "cpu-x86/insn.h"
+#include "softmmu/phys-mem.h"
 #include "translator/emit.h"
 #include "translator/policy.h"
 
@@ -57,6 +59,7 @@ typedef struct {
 typedef struct {
     uint16_t resume_off;       /* host offset behind it; 0: it ends the block                    */
     uint8_t guest_off, guest_len;
+    uint8_t imm_off, imm_len;  /* its immediate, from its first byte on, where that can be soft; else 0 */
     bool after_sti;            /* interrupts are held off until it has executed                  */
 } BlockInsn;
 
@@ -132,10 +135,27 @@ struct Block {
     uint32_t dead_off;         /* host offset of the exit to itself                              */
     uint32_t warm_dead_off;    /* ... from the warm entry                                        */
     BlockExit exit[BLOCK_EXITS];
-    Block *hash_next, *page_next;
+    Block *hash_next;
+    uint16_t source_off, source_len; /* of its page: what was translated and looked at beyond that */
+    uint8_t *source;           /* ... as it was                                                  */
+    uint8_t *soft;             /* not 0: this byte of `source` is read by the code itself; NULL: none */
+    bool may_revive;           /* DEAD: in BlockCache.dead                                       */
+    uint8_t strikes;           /* ... and so often other code was found                          */
     uint8_t n_checks;          /* lockstep.c: first runs that were compared                      */
     void *gdb_jit;             /* handle, or NULL                                                */
 };
+
+/* The blocks that rest on a page's bytes. */
+typedef struct {
+    uint32_t id;
+    uint16_t from, to;         /* bytes of the page: Block.source                                */
+} PageEntry;
+
+typedef struct {
+    uint32_t n, room;
+    uint32_t version;          /* dead ones: of the page's code when they were last looked at    */
+    PageEntry entry[];
+} PageBlocks;
 
 /* What an instruction did in the window. */
 typedef struct {
@@ -159,7 +179,9 @@ typedef struct {
     GPtrArray **by_region;      /* Block*, ascending code addresses                              */
     Block **hash;
     uint64_t hash_mask;
-    Block **page_head;          /* by memfd page                                                 */
+    PageBlocks **page;          /* by memfd page, live ones; NULL: none so far                   */
+    PageBlocks **dead;          /* ... that died by a write, and may come back                   */
+    GHashTable *rewritten;      /* memfd offset of an instruction -> how often its immediate changed */
     GHashTable *guilty;         /* memfd offset of an instruction -> Guilt                        */
     uint64_t evictions;         /* of regions                                                    */
     struct PerfMap *perf_map;   /* or NULL */
@@ -168,6 +190,9 @@ typedef struct {
     GArray *across;             /* AcrossLink: links between pages, and some that are no more */
     GHashTable *across_pages;   /* the pages of those: number of the linear one -> of the memfd's */
     uint64_t n_blocks, n_dead, n_links, n_insns, n_host_bytes;
+    uint64_t n_soft;            /* instructions translated with soft immediates                  */
+    uint64_t n_kept;            /* blocks that a write to their bytes left alive                 */
+    uint64_t n_revived;
 } BlockCache;
 
 typedef struct {
@@ -200,6 +225,17 @@ void cache_add(BlockCache *c, Block *b, const Emit *e);
 
 /* Kill all blocks of the page at `offset` (its bytes changed). */
 void cache_kill_page(BlockCache *c, uint64_t offset);
+
+/* Code on the page at `offset`, whose version is `version`, is executed again: blocks that died by a write to it
+ * and whose bytes are what they were are LIVE again.  The page is marked as code.  True: there were some. */
+bool cache_revive_page(BlockCache *c, uint64_t offset, uint32_t version);
+
+/* Bytes [offset, offset + len) of one page were written: kill the blocks that rest on bytes which are no
+ * longer what they were.  Those whose code reads them itself (soft) live on. */
+CodeEffect cache_bytes_written(BlockCache *c, uint64_t offset, uint64_t len);
+
+/* The immediate of the instruction at memfd offset `at` was rewritten again and again. */
+bool cache_is_rewritten(const BlockCache *c, uint64_t at);
 
 /* Kill one block. */
 void cache_kill_block(BlockCache *c, Block *b);

@@ -261,11 +261,40 @@ void gen_come_home_warm(Gen *g)
 
 /* -- Instructions ----------------------------------------------------------------------------- */
 
+/* An instruction with a constant that is rewritten again and again: the constant is read from the guest's code. */
+static void gen_soft(Gen *g)
+{
+    const ZydisDecodedInstruction *zi = &g->in->zi;
+    bool moves = (zi->opcode & 0xf8) == 0xb8 || zi->opcode == 0xc7, wide = zi->operand_width == 64;
+    unsigned dst = gen_reg_of(g->in->op[0].reg.value), a = gen_scratch(g, 0), to = moves ? dst : a;
+
+    gen_flags_for_insn(g);
+    emit_mov_ri(g->e, a, (uint64_t)(uintptr_t)(g->p->host + g->in->off + g->in->imm_off));
+    if (g->in->imm_len == 1) {
+        emit_load8s(g->e, to, a);
+    } else if (g->in->imm_len == 8) {
+        emit_load(g->e, to, a, 0);
+    } else if (wide) {
+        emit_load32s(g->e, to, a);
+    } else {
+        emit_load32(g->e, to, a, 0);
+    }
+    if (!moves) {
+        bool short_form = zi->raw.modrm.offset == 0;
+        emit_alu_rr(g->e, short_form ? zi->opcode >> 3 : zi->raw.modrm.reg, dst, a, wide);
+    }
+    gen_flags_after_insn(g);
+}
+
 static void gen_copy(Gen *g)
 {
     const ZydisDecodedInstruction *zi = &g->in->zi;
     const uint8_t *bytes = g->p->bytes + g->in->off;
 
+    if (g->in->soft) {
+        gen_soft(g);
+        return;
+    }
     gen_flags_for_insn(g);
     if (g->p->code32 && zi->opcode_map == ZYDIS_OPCODE_MAP_DEFAULT && (zi->opcode & 0xf0) == 0x40) {
         /* inc and dec of one byte, by the form with ModRM */
@@ -422,6 +451,8 @@ static void gen_body(Gen *g)
         g->in = &g->p->insn[g->insn];
         bi->guest_off = g->in->off;
         bi->guest_len = g->in->len;
+        bi->imm_off = g->in->imm_off;
+        bi->imm_len = g->in->imm_len;
         bi->after_sti = g->insn > 0 && g->in[-1].plan == PLAN_SYSTEM &&
                         g->in[-1].zi.mnemonic == ZYDIS_MNEMONIC_STI;
         g->exec = g->in->exec ? g->b->n_exec++ : 0;

@@ -394,6 +394,26 @@ static void op_rr(Emit *e, uint8_t opcode, unsigned dst, unsigned src)
     emit8(e, (uint8_t)(0xc0 | (src & 7) << 3 | (dst & 7)));
 }
 
+void emit_alu_rr(Emit *e, unsigned op, unsigned dst, unsigned src, bool wide)
+{
+    put_rex(e, wide ? REX_W : 0, src, 0, dst);
+    emit8(e, (uint8_t)(op << 3 | 1));
+    emit8(e, (uint8_t)(0xc0 | (src & 7) << 3 | (dst & 7)));
+}
+
+void emit_load8s(Emit *e, unsigned dst, unsigned base)
+{
+    put_rex(e, REX_W, dst, 0, base);
+    emit8(e, 0x0f);
+    emit8(e, 0xbe);
+    put_mem(e, dst, base, 0);
+}
+
+void emit_load32s(Emit *e, unsigned dst, unsigned base)
+{
+    put_op_mem(e, REX_W, 0x63, dst, base, 0);
+}
+
 void emit_or_rr(Emit *e, unsigned dst, unsigned src)
 {
     op_rr(e, 0x09, dst, src);

@@ -129,6 +129,11 @@ void emit_add_rr(Emit *e, unsigned dst, unsigned src);              /* add dst, 
 void emit_flags_from_rax(Emit *e);                                  /* add al, 0x7f; sahf      */
 enum { SHIFT_SHL = 4, SHIFT_SHR = 5, SHIFT_SAR = 7 };
 
+void emit_load8s(Emit *e, unsigned dst, unsigned base);             /* movsx dst, byte [base]  */
+void emit_load32s(Emit *e, unsigned dst, unsigned base);            /* movsxd dst, dword [base] */
+/* add or adc sbb and sub xor cmp, by their number 0..7, of 64 (wide) or 32 bits; flags */
+void emit_alu_rr(Emit *e, unsigned op, unsigned dst, unsigned src, bool wide);
+
 /* -- Jumps ---------------------------------------------------------------------------------------- */
 
 /* jmp rel32 / jcc rel32 to an executable address; returns where the rel32 lies (writable view). */

@@ -119,6 +119,58 @@ static void decode_for_helpers(TransCpu *tc, Block *b)
     }
 }
 
+enum { SOURCE_MAX = 512 }; /* bytes worth keeping, to be compared when some are written */
+
+static bool keeps_sources(const TransCpu *tc)
+{
+    return tc->config->exact_writes || tc->config->revive;
+}
+
+/* Keep the bytes that b rests on, and which of them its code reads by itself. */
+static void keep_source(TransCpu *tc, Block *b)
+{
+    const Plan *p = &tc->plan;
+    unsigned len = p->source_to - p->source_from, code = (unsigned)(b->offset & GUEST_PAGE_OFFSET_MASK);
+    bool soft = false;
+
+    b->source_off = (uint16_t)p->source_from;
+    b->source_len = (uint16_t)len;
+    for (unsigned i = 0; i < p->n; i++) {
+        soft |= p->insn[i].soft;
+    }
+    if (!keeps_sources(tc) || len > SOURCE_MAX) {
+        g_assert(!soft);
+        return;
+    }
+    b->source = g_malloc0(soft ? 2 * len : len);
+    memcpy(b->source, p->host + p->source_from - code, len);
+    memcpy(b->source + (code - p->source_from), p->bytes, p->len);
+    if (!soft) {
+        return;
+    }
+    b->soft = b->source + len;
+    for (unsigned i = 0; i < p->n; i++) {
+        const PlanInsn *in = &p->insn[i];
+        if (in->soft) {
+            memset(b->soft + (code - p->source_from) + in->off + in->imm_off, 1, in->imm_len);
+            tc->cache->n_soft++;
+        }
+    }
+}
+
+/* What the cache knows about the plan's instructions. */
+static void find_habits(TransCpu *tc, uint64_t offset)
+{
+    Plan *p = &tc->plan;
+    bool soft = tc->config->soft && keeps_sources(tc) && p->source_to - p->source_from <= SOURCE_MAX;
+
+    for (unsigned i = 0; i < p->n; i++) {
+        PlanInsn *in = &p->insn[i];
+        in->guilty = cache_is_guilty(tc->cache, offset + in->off);
+        in->soft = soft && in->imm_len != 0 && cache_is_rewritten(tc->cache, offset + in->off);
+    }
+}
+
 /* Translate the block at rip, whose bytes are at `code`.  Lock held.  NULL: interpret it. */
 static Block *make_block(TransCpu *tc, const uint8_t *code, uint64_t offset, uint32_t version,
                          uint32_t env)
@@ -145,9 +197,7 @@ static Block *make_block(TransCpu *tc, const uint8_t *code, uint64_t offset, uin
         evict(tc);
         return NULL; /* the next visit finds room */
     }
-    for (unsigned i = 0; i < tc->plan.n; i++) {
-        tc->plan.insn[i].guilty = cache_is_guilty(tc->cache, offset + tc->plan.insn[i].off);
-    }
+    find_habits(tc, offset);
     b = g_new0(Block, 1);
     b->lin = cpu->rip;
     b->offset = offset;
@@ -159,6 +209,7 @@ static Block *make_block(TransCpu *tc, const uint8_t *code, uint64_t offset, uin
         return NULL;
     }
     decode_for_helpers(tc, b);
+    keep_source(tc, b);
     cache_add(tc->cache, b, &e);
     if (page_code_version(cpu->mem, offset) != version) {
         cache_kill_page(tc->cache, offset); /* written while we read it */
@@ -187,6 +238,21 @@ static bool is_warm(TransCpu *tc, uint64_t offset)
     return *visits == 0;
 }
 
+/* The block at rip, come back from the dead with its page, or NULL.  Lock held. */
+static Block *revived_block(TransCpu *tc, uint64_t offset, uint32_t version, uint32_t env)
+{
+    const CpuState *cpu = tc->cpu;
+
+    if (!cache_revive_page(tc->cache, offset, version)) {
+        return NULL;
+    }
+    if (page_code_version(cpu->mem, offset) != version) {
+        cache_kill_page(tc->cache, offset); /* written while we compared */
+        return NULL;
+    }
+    return cache_find(tc->cache, offset, cpu->rip, env);
+}
+
 /* The block at rip, made if it is time to; NULL: interpret.  Lock held. */
 static Block *block_at_rip(TransCpu *tc)
 {
@@ -206,7 +272,8 @@ static Block *block_at_rip(TransCpu *tc)
     }
     version = page_code_version(cpu->mem, offset); /* in this order: phys-mem.h, invariant 2 */
     phys_mem_set_code(cpu->mem, offset);
-    return make_block(tc, p, offset, version, env);
+    b = revived_block(tc, offset, version, env);
+    return b != NULL ? b : make_block(tc, p, offset, version, env);
 }
 
 /* -- Dispatch --------------------------------------------------------------------------------- */
@@ -361,6 +428,19 @@ static void code_changed(void *arg, uint64_t offset)
     lock_release(&s->cache->lock);
 }
 
+/* A page that keeps its code was written. */
+static CodeEffect code_bytes_changed(void *arg, uint64_t offset, uint64_t len)
+{
+    TransShared *s = arg;
+    CodeEffect effect;
+
+    park();
+    lock_take(&s->cache->lock);
+    effect = cache_bytes_written(s->cache, offset, len);
+    lock_release(&s->cache->lock);
+    return effect;
+}
+
 static TransShared *shared_get(PhysMem *mem, const TransConfig *config, GError **error)
 {
     TransShared *s = mem->code_changed_arg;
@@ -379,6 +459,7 @@ static TransShared *shared_get(PhysMem *mem, const TransConfig *config, GError *
         }
         mem->code_changed_arg = s;
         mem->code_changed = code_changed;
+        mem->code_bytes_changed = config->exact_writes ? code_bytes_changed : NULL;
     }
     s->refs++;
     return s;
@@ -388,6 +469,7 @@ static void shared_put(PhysMem *mem, TransShared *s)
 {
     if (--s->refs == 0) {
         mem->code_changed = NULL;
+        mem->code_bytes_changed = NULL;
         mem->code_changed_arg = NULL;
         cache_free(s->cache);
         windows_free(s->windows);
@@ -528,10 +610,13 @@ char *translate_report(const CpuState *cpu)
         "  code cache: %" PRIu64 " blocks alive of %" PRIu64 " made, %" PRIu64 " links, %u between pages, %" PRIu64
         " KiB of %" PRIu64 " MiB written, %" PRIu64 " regions evicted\n"
         "  a block: %.1f guest instructions, %.1f bytes of host code an instruction, "
-        "%.0f cycles of translation an instruction\n%s",
+        "%.0f cycles of translation an instruction\n"
+        "  written code: %" PRIu64 " blocks lived on, %" PRIu64 " came back, %" PRIu64
+        " instructions with soft immediates\n%s",
         c->n_blocks - c->n_dead, c->n_blocks, c->n_links, c->across->len, c->n_host_bytes >> 10, c->size >> 20,
         c->evictions, (double)c->n_insns / (double)MAX(c->n_blocks, 1),
         (double)c->n_host_bytes / (double)MAX(c->n_insns, 1), (double)cycles / (double)MAX(insns, 1),
+        c->n_kept, c->n_revived, c->n_soft,
         window != NULL ? window : "");
     g_free(window);
     return text;

@@ -703,6 +703,20 @@ static void classify(const Plan *p, PlanInsn *in, uint32_t env)
     }
 }
 
+/* A constant that goes to a register, or with a register into arithmetic. */
+static void find_immediate(PlanInsn *in)
+{
+    const ZydisDecodedInstruction *zi = &in->zi;
+    bool alone = zi->raw.modrm.offset == 0, moves = (zi->opcode & 0xf8) == 0xb8 || zi->opcode == 0xc7;
+    bool counts = zi->opcode == 0x81 || zi->opcode == 0x83 || ((zi->opcode & 0xc7) == 0x05 && alone);
+
+    if (in->plan == PLAN_COPY && zi->encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY &&
+        zi->opcode_map == ZYDIS_OPCODE_MAP_DEFAULT && zi->operand_width >= 32 && (moves || counts)) {
+        in->imm_off = zi->raw.imm[0].offset;
+        in->imm_len = zi->raw.imm[0].size / 8;
+    }
+}
+
 static bool ends_block(const PlanInsn *in)
 {
     return in->plan >= PLAN_INTERP_END;
@@ -727,6 +741,7 @@ enum { LOOK_AHEAD_INSNS = 12 };
 typedef struct {
     const ZydisDecoder *decoder;
     const uint8_t *page;       /* bytes of the page the block is on */
+    Plan *plan;                /* whose source they become          */
     uint64_t lin;              /* of the page                       */
     bool code32;
     unsigned left;             /* instructions that may be decoded  */
@@ -757,6 +772,8 @@ static uint16_t live_at(LookAhead *a, uint64_t lin)
         Flags f;
 
         a->left--;
+        a->plan->source_from = MIN(a->plan->source_from, at);
+        a->plan->source_to = MAX(a->plan->source_to, MIN(at + 15, GUEST_PAGE_SIZE));
         if (!ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(a->decoder, NULL, a->page + at,
                                                         GUEST_PAGE_SIZE - at, &zi))) {
             break;
@@ -806,10 +823,10 @@ static bool carries_flags(const Plan *p)
 }
 
 /* The flags live behind the block, where that is on its page and so changes only when the block dies. */
-static uint16_t live_behind(const Plan *p, const ZydisDecoder *decoder, const uint8_t *page)
+static uint16_t live_behind(Plan *p, const ZydisDecoder *decoder, const uint8_t *page)
 {
     const PlanInsn *last = &p->insn[p->n - 1];
-    LookAhead a = {decoder, page, p->lin, p->code32, LOOK_AHEAD_INSNS};
+    LookAhead a = {decoder, page, p, p->lin, p->code32, LOOK_AHEAD_INSNS};
     uint64_t next = p->code32 ? (uint32_t)(p->lin + p->len) : p->lin + p->len;
 
     switch (last->plan) {
@@ -856,6 +873,7 @@ bool front_plan(Plan *p, uint64_t lin, const uint8_t *bytes, unsigned avail, uns
         } else if (ZYAN_SUCCESS(status)) {
             in->len = in->zi.length;
             classify(p, in, env);
+            find_immediate(in);
         } else {
             break; /* undecodable, or crossing: a block of its own */
         }
@@ -878,6 +896,9 @@ bool front_plan(Plan *p, uint64_t lin, const uint8_t *bytes, unsigned avail, uns
         make_interp(&p->insn[p->n - 1], PLAN_INTERP_END); /* its shadow must fall on our own code */
     }
     p->regs = regs;
+    p->host = bytes;
+    p->source_from = (unsigned)(lin & GUEST_PAGE_OFFSET_MASK);
+    p->source_to = p->source_from + p->len;
     find_live_flags(p, FLAGS_ARITH);
     if (p->config->look_ahead && p->n > 0 && carries_flags(p)) {
         find_live_flags(p, live_behind(p, &decoder, bytes - (lin & GUEST_PAGE_OFFSET_MASK)));

@@ -45,6 +45,8 @@ typedef struct {
     uint8_t helper;            /* PLAN_HELPER*, and PLAN_SYSTEM with exec: TransHelper         */
     bool exec;                 /* the helper is its function of the interpreter                */
     uint8_t vec;               /* VEC_HALF_*: uses the vector state                            */
+    uint8_t imm_off, imm_len;  /* its immediate, where code can read that from memory; else 0  */
+    bool soft;                 /* ... and does                                                 */
     uint16_t regs;             /* general registers read or written                            */
     uint16_t flags_read, flags_kill, flags_maybe, flags_live; /* FLAG_*; live: before it       */
     uint64_t target;           /* direct branches: guest rip; LEA_RIP: the value               */
@@ -59,6 +61,8 @@ typedef struct {
     uint32_t env;
     uint16_t warm_hint;        /* registers that whoever goes there has borrowed               */
     uint8_t bytes[256];        /* a copy of the guest's code                                   */
+    const uint8_t *host;       /* ... which is there                                           */
+    unsigned source_from, source_to; /* bytes of its page that the plan rests on               */
     unsigned n, len;           /* instructions, guest bytes                                    */
     uint16_t regs;             /* of all instructions                                          */
     uint16_t flags_out;        /* FLAG_* live behind the last one, besides what it reads itself  */

@@ -37,6 +37,9 @@ const TransConfig trans_policy = {
     .look_ahead = true,
     .quiet = true,
     .warm = true,
+    .exact_writes = true,
+    .revive = true,
+    .soft = true,
     /* A walk saved where it is right, 100 cycles lost where it is not. */
     .walk_ahead = true,
     .transitions = true,

@@ -32,6 +32,9 @@ typedef struct {
     bool look_ahead;              /* flags that the next blocks overwrite are dead         */
     bool quiet;                   /* look-ups that leave live flags alone                  */
     bool warm;                    /* borrowed registers stay so over links                 */
+    bool exact_writes;            /* PAGE_CHURN pages: writes kill what they change        */
+    bool revive;                  /* blocks that died by a write, when it changed nothing  */
+    bool soft;                    /* immediates read from the guest's code                 */
     bool perf_map, gdb_jit;       /* tell perf, a debugger of the host about blocks       */
     bool one_insn;                /* blocks of one instruction                             */
     bool system;                  /* system instructions by sequences and helpers          */

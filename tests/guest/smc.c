@@ -154,6 +154,95 @@ static void the_instruction_that_overwrites_itself_finishes_first(void)
     }
 }
 
+static void put_bytes(u8 *p, const void *from, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        ((volatile u8 *)p)[i] = ((const u8 *)from)[i];
+    }
+}
+
+/* Constants of all kinds are rewritten, until a translator reads them from there; and the code around them once
+ * more, later. */
+static void constants_in_code_change_again_and_again(void)
+{
+    u8 *p = code_pages + 3072;
+    u8 blob[] = {
+        0x48, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0,       /* 0: mov $A, %rax      */
+        0x48, 0x05, 0, 0, 0, 0,                   /* 10: add $B, %rax     */
+        0x48, 0x83, 0xe8, 0,                      /* 16: sub $C, %rax     */
+        0x48, 0xc7, 0xc1, 0, 0, 0, 0,             /* 20: mov $D, %rcx     */
+        0xf9,                                     /* stc                  */
+        0x81, 0xd1, 0, 0, 0, 0,                   /* 28: adc $E, %ecx     */
+        0x48, 0x31, 0xc8,                         /* xor %rcx, %rax       */
+        0xc3,
+    };
+
+    put_bytes(p, blob, sizeof blob);
+    for (u64 i = 0; i < 2000; i++) {
+        u64 a = i * 0x9e3779b97f4a7c15, want = a;
+        int b = (int)(a >> 7), d = (int)(a >> 21), e = (int)(a >> 11);
+        signed char c = (signed char)(a >> 33);
+        bool other = i % 500 == 499;              /* or instead of xor, for once */
+
+        *(volatile u64 *)(p + 2) = a;
+        *(volatile int *)(p + 12) = b;
+        *(volatile signed char *)(p + 19) = c;
+        *(volatile int *)(p + 23) = d;
+        *(volatile int *)(p + 30) = e;
+        *(volatile u8 *)(p + 35) = other ? 0x09 : 0x31;
+        want = want + (u64)(long)b - (u64)(long)c;
+        u64 count = (u32)((u32)d + (u32)e + 1);
+        EXPECT_EQ(((Code)p)(), other ? want | count : want ^ count);
+    }
+}
+
+/* Code that comes back, on a page where other code stays and data changes. */
+static void old_code_comes_back(void)
+{
+    volatile u32 *data = (volatile u32 *)(code_pages + 4096 + 2048);
+    u8 *p = code_pages + 4096;
+
+    put_code(p + 512, 77);
+    for (u32 i = 0; i < 3000; i++) {
+        put_code(p, i % 3);
+        *(volatile u8 *)p = 0xc3;                 /* no function at all, then it is one again */
+        if (i % 7 == 0) {
+            ((Code)p)();
+        }
+        *(volatile u8 *)p = 0xb8;
+        EXPECT_EQ(((Code)p)(), i % 3);
+        EXPECT_EQ(((Code)(p + 512))(), 77);
+        if (i % 5 == 0) {
+            ++*data;
+        }
+    }
+}
+
+/* What flags a block has to keep, the next one says, which changes. */
+static void the_next_block_wants_other_flags(void)
+{
+    static const u8 blob[] = {
+        0xf9,                     /* stc             */
+        0x48, 0x8b, 0x06,         /* mov (%rsi), %rax */
+        0xeb, 0x10,               /* jmp 1f          */
+    };
+    u8 *p = code_pages + 2 * 4096;
+    word v;
+
+    put_bytes(p, blob, sizeof blob);
+    p[24] = 0x90;
+    for (u32 i = 0; i < 1000; i++) {
+        bool reads = i % 3 == 2;
+        const u8 next[] = {reads ? 0x19 : 0x31, 0xc0, 0xc3}; /* 1: sbb or xor %eax, %eax; ret */
+        if (i % 50 == 0) {
+            put_bytes(p + 25, (const u8[]){0xc3}, 1);
+        }
+        put_bytes(p + 22, next, sizeof next);
+        __asm__ volatile("call *%1" : "=a"(v) : "r"(p), "S"(second) : "memory", "cc");
+        EXPECT_EQ(v, reads ? 0xffffffff : 0);
+    }
+}
+
 const GuestTest guest_tests[] = {
     {"a_store_changes_the_next_instruction", a_store_changes_the_next_instruction},
     {"a_store_changes_an_instruction_in_the_loop_it_is_in",
@@ -165,6 +254,9 @@ const GuestTest guest_tests[] = {
     {"string_and_locked_writes_count", string_and_locked_writes_count},
     {"remapped_pages_run_their_new_code", remapped_pages_run_their_new_code},
     {"data_beside_code", data_beside_code},
+    {"constants_in_code_change_again_and_again", constants_in_code_change_again_and_again},
+    {"old_code_comes_back", old_code_comes_back},
+    {"the_next_block_wants_other_flags", the_next_block_wants_other_flags},
     {"the_instruction_that_overwrites_itself_finishes_first",
      the_instruction_that_overwrites_itself_finishes_first},
     {NULL, NULL},
