@@ -334,15 +334,16 @@ unsigned cpu_walk_peek(CpuState *cpu, GuestLin lin, TlbClass c, GuestPhys *phys,
 }
 
 /* Pages behind (step 1) or before (step -1) the one of `leaf` that continue it, at most max. */
-static unsigned continued(const uint64_t *entry, const Step *leaf, int64_t step, unsigned shift, unsigned max)
+static unsigned continued(const void *table, const Step *leaf, int64_t step, unsigned shift, unsigned max)
 {
     /* all but what software may use, caching and XD, which is not for data */
     const uint64_t compared = (BIT64(52) - BIT64(12)) | PTE_P | PTE_W | PTE_U | PTE_A | PTE_D | PTE_PS | PTE_G;
-    int64_t index = (int64_t)(leaf->addr & GUEST_PAGE_OFFSET_MASK) / 8;
+    int64_t index = (int64_t)((leaf->addr & GUEST_PAGE_OFFSET_MASK) / leaf->size);
     unsigned n = 0;
 
-    while (n < max && (uint64_t)(index + step) < 512) {
-        uint64_t e = __atomic_load_n(&entry[index + step], __ATOMIC_RELAXED);
+    while (n < max && (uint64_t)(index + step) < GUEST_PAGE_SIZE / leaf->size) {
+        uint64_t e = leaf->size == 8 ? __atomic_load_n((const uint64_t *)table + index + step, __ATOMIC_RELAXED)
+                                     : __atomic_load_n((const uint32_t *)table + index + step, __ATOMIC_RELAXED);
         if (((e ^ (leaf->val + ((uint64_t)step << shift))) & compared) != 0) {
             break;
         }
@@ -354,17 +355,18 @@ static unsigned continued(const uint64_t *entry, const Step *leaf, int64_t step,
 
 bool cpu_walk_extent(CpuState *cpu, GuestLin lin, unsigned max, WalkExtent *x)
 {
-    const uint64_t *table;
+    const void *table;
     const Step *leaf;
     Walk w;
 
-    if (walk(cpu, lin.v, &w) != WALK_OK || w.user || w.n_steps == 0 || w.step[w.n_steps - 1].size != 8) {
+    if (walk(cpu, lin.v, &w) != WALK_OK || w.user || w.n_steps == 0) {
         return false;
     }
     leaf = &w.step[w.n_steps - 1];
     table = phys_mem_host(cpu->mem, guest_phys(leaf->addr & GUEST_PAGE_MASK), GUEST_PAGE_SIZE, false);
     *x = (WalkExtent){.phys = guest_phys(w.phys & GUEST_PAGE_MASK), .page_shift = w.page_shift,
-                      .rights = rights_at_once(cpu, &w, TLB_KERNEL), .global = w.global};
+                      .rights = rights_at_once(cpu, &w, TLB_KERNEL), .global = w.global,
+                      .entry_at = guest_phys(leaf->addr), .entry_size = leaf->size, .entry = leaf->val};
     if (table != NULL) {
         x->after = continued(table, leaf, 1, w.page_shift, max);
         x->before = continued(table, leaf, -1, w.page_shift, max);

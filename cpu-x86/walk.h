@@ -15,12 +15,15 @@ void cpu_walk_fill(void *arg, GuestLin lin, TlbAccess a, TlbClass c);
 unsigned cpu_walk_peek(CpuState *cpu, GuestLin lin, TlbClass c, GuestPhys *phys,
                        unsigned *page_shift);
 
-/* What a supervisor's data access to a supervisor's page (U/S clear) finds, in 4-level paging. */
+/* What a supervisor's data access to a supervisor's page (U/S clear) finds. */
 typedef struct {
     GuestPhys phys;            /* of the 4 KiB page                                              */
     unsigned page_shift, rights;
     bool global;
     unsigned before, after;    /* pages on both sides, in the same table, that continue it in every respect */
+    GuestPhys entry_at;        /* the entry that says so, of entry_size bytes                    */
+    unsigned entry_size;
+    uint64_t entry;
 } WalkExtent;
 
 /* As cpu_walk_peek(), for TLB_KERNEL; at most `max` pages are counted on each side.  False: no access without a

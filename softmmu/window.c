@@ -15,7 +15,6 @@
 #define TIB (UINT64_C(1) << 40)
 enum { PIECES = 8 };             /* mappings on each side of a fault, at most */
 #define HOST_TOP (UINT64_C(1) << 47)
-#define UPPER_HALF (UINT64_C(1) << 63) /* its first address, and its size */
 #define DISTANCE_MIN (4 * TIB)
 #define DISTANCE_MAX (7 * TIB + TIB / 2)
 
@@ -91,7 +90,7 @@ Window *window_new(PhysMem *mem, const char **why)
 void window_free(Window *w)
 {
     if (w != NULL) {
-        window_unmap(w, UPPER_HALF, UPPER_HALF);
+        window_unmap_all(w);
         munmap(claim_page(), GUEST_PAGE_SIZE);
         lock_clear(&w->lock);
         g_free(w);
@@ -192,7 +191,7 @@ static void unmap_locked(Window *w, uint64_t lin, uint64_t last)
 /* The host is short of mappings, or we of runs: begin again. */
 static void overflow(Window *w)
 {
-    unmap_locked(w, UPPER_HALF, UINT64_MAX);
+    unmap_locked(w, 0, UINT64_MAX);
     w->n_overflows++;
     w->n_pieces = 0;
 }
@@ -340,9 +339,17 @@ void window_unmap(Window *w, uint64_t lin, uint64_t len)
 {
     lock_take(&w->lock);
     if (w->n_runs + 2 >= WINDOW_RUNS) { /* splitting may need one more */
-        lin = len = UPPER_HALF;
+        unmap_locked(w, 0, UINT64_MAX);
+    } else {
+        unmap_locked(w, lin, lin + (len - 1));
     }
-    unmap_locked(w, lin, lin + (len - 1));
+    lock_release(&w->lock);
+}
+
+void window_unmap_all(Window *w)
+{
+    lock_take(&w->lock);
+    unmap_locked(w, 0, UINT64_MAX);
     lock_release(&w->lock);
 }
 

@@ -66,6 +66,12 @@ static inline bool window_reaches(const Window *w, uint64_t lin)
     return (int64_t)lin < 0 && lin + w->base >= WINDOW_PROGRAM && lin + w->base < w->base;
 }
 
+/* ... by 32-bit code. */
+static inline bool window_reaches_low(uint64_t lin)
+{
+    return lin <= UINT32_MAX;
+}
+
 /* The run that holds `lin`, copied.  False: none does. */
 bool window_find(Window *w, uint64_t lin, WindowRun *run);
 
@@ -86,6 +92,8 @@ bool window_refresh_store(Window *w, uint64_t lin);
 
 /* Unmap all of [lin, lin+len), splitting runs. */
 void window_unmap(Window *w, uint64_t lin, uint64_t len);
+
+void window_unmap_all(Window *w);
 
 /* phys_mem_revoke_write(): the page at `offset` must not be written without marking. */
 void window_revoke_write(Window *w, uint64_t offset);

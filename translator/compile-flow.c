@@ -154,16 +154,15 @@ static void emit_push_return(Gen *g)
     uint64_t ret = gen_rip_at(g, g->in->off + g->in->len);
     unsigned a;
 
-    if (gen_in_window(g) && (int64_t)ret == (int32_t)ret) {
-        emit8(g->e, 0x65);
-        emit_store_imm32_at(g->e, GPR_RSP, -8, (int32_t)ret);
+    bool fits = g->p->code32 || (int64_t)ret == (int32_t)ret;
+
+    if (gen_in_window(g) && fits) {
+        gen_word_store_imm(g, GPR_RSP, -(int32_t)gen_word(g), (int32_t)ret);
         return;
     }
     a = gen_stack(g, GPR_RSP, -(int32_t)gen_word(g), true);
-    if (g->p->code32) {
-        emit_store32_imm(g->e, a, (uint32_t)ret);
-    } else if ((int64_t)ret == (int32_t)ret) { /* not in the window */
-        emit_store_imm32(g->e, a, (int32_t)ret);
+    if (fits) {
+        gen_word_store_imm(g, a, 0, (int32_t)ret);
     } else {
         unsigned t = gen_scratch(g, 1);
         emit_mov_ri(g->e, t, ret);

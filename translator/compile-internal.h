@@ -107,12 +107,13 @@ static inline uint64_t gen_rip_at(const Gen *g, unsigned len)
 void gen_word_lea(Gen *g, unsigned dst, unsigned base, int32_t disp); /* dst = base + disp, wrapping */
 void gen_word_load(Gen *g, unsigned dst, unsigned base);
 void gen_word_store(Gen *g, unsigned base, unsigned src);
+void gen_word_store_imm(Gen *g, unsigned base, int32_t disp, int32_t imm); /* [base + disp], sign-extended */
 
 /* -- The window: operands as they are, with a GS prefix (windows.h) ------------------------------------ */
 
 static inline bool plan_in_window(const Plan *p, const PlanInsn *in)
 {
-    return (p->env & ENV_WINDOW) != 0 && (int64_t)p->lin < 0 && !in->guilty;
+    return (p->env & ENV_WINDOW) != 0 && (p->code32 || (int64_t)p->lin < 0) && !in->guilty;
 }
 
 /* Does the current instruction use it? */

@@ -15,7 +15,13 @@ unsigned gen_reg_of(ZydisRegister r)
                       ZYDIS_REGISTER_RAX);
 }
 
-/* dst = linear address of the operand; flags may be clobbered. */
+/* In a segment that has a base. */
+static bool is_based(const ZydisDecodedOperand *m)
+{
+    return m->mem.segment == ZYDIS_REGISTER_FS || m->mem.segment == ZYDIS_REGISTER_GS;
+}
+
+/* dst = linear address of the operand; flags may be clobbered, but not in the window. */
 static void emit_linear(Gen *g, unsigned dst, unsigned tmp, const ZydisDecodedOperand *m)
 {
     int64_t disp = m->mem.disp.has_displacement ? m->mem.disp.value : 0;
@@ -28,9 +34,14 @@ static void emit_linear(Gen *g, unsigned dst, unsigned tmp, const ZydisDecodedOp
     } else {
         emit_lea_full(g->e, dst, gen_reg_of(m->mem.base), gen_reg_of(m->mem.index), scale, (int32_t)disp);
     }
-    if (m->mem.segment == ZYDIS_REGISTER_FS || m->mem.segment == ZYDIS_REGISTER_GS) {
+    if (is_based(m)) {
         int32_t base = gen_field(g, m->mem.segment == ZYDIS_REGISTER_FS ? VCB_FS_BASE : VCB_GS_BASE);
-        if (g->p->code32) { /* VCB_SEG_ODD survives the truncation and misses */
+        if (g->p->code32 && gen_in_window(g)) { /* leaves flags alone; VCB_SEG_ODD is no address of the window */
+            emit_fs_load32(g->e, tmp, base);
+            emit_lea32_full(g->e, dst, dst, tmp, 0, 0);
+            emit_fs_load(g->e, tmp, gen_field(g, m->mem.segment == ZYDIS_REGISTER_FS ? VCB_FS_ODD : VCB_GS_ODD));
+            emit_lea_sum(g->e, dst, dst, tmp);
+        } else if (g->p->code32) { /* VCB_SEG_ODD survives the truncation and misses */
             emit_fs_op(g->e, 0x03, dst, base);
             emit_btr_ri(g->e, dst, 32);
         } else {
@@ -134,16 +145,32 @@ void gen_word_lea(Gen *g, unsigned dst, unsigned base, int32_t disp)
     (g->p->code32 ? emit_lea32 : emit_lea)(g->e, dst, base, disp);
 }
 
-void gen_word_load(Gen *g, unsigned dst, unsigned base)
+/* Before an access by `base`.  What the guest has in a register need not be an address of 32 bits, what
+ * gen_stack() and gen_operand_address() have made is one. */
+static void put_window_prefix(Gen *g, unsigned base)
 {
     gen_window_prefix(g);
+    if (gen_in_window(g) && g->p->code32 && base < 8) {
+        emit8(g->e, 0x67);
+    }
+}
+
+void gen_word_load(Gen *g, unsigned dst, unsigned base)
+{
+    put_window_prefix(g, base);
     (g->p->code32 ? emit_load32 : emit_load)(g->e, dst, base, 0);
 }
 
 void gen_word_store(Gen *g, unsigned base, unsigned src)
 {
-    gen_window_prefix(g);
+    put_window_prefix(g, base);
     (g->p->code32 ? emit_store32 : emit_store)(g->e, base, 0, src);
+}
+
+void gen_word_store_imm(Gen *g, unsigned base, int32_t disp, int32_t imm)
+{
+    put_window_prefix(g, base);
+    (g->p->code32 ? emit_store32_imm_at : emit_store_imm32_at)(g->e, base, disp, imm);
 }
 
 unsigned gen_stack(Gen *g, unsigned base, int32_t disp, bool write)
@@ -210,15 +237,21 @@ static bool is_dropped_prefix(uint8_t p)
     }
 }
 
-/* mov between eax and an address, a0 to a3, by the forms with ModRM. */
-static void put_moffs(Gen *g, unsigned base)
+/* The opcode with ModRM for mov between eax and an address, a0 to a3. */
+static void put_moffs_opcode(Gen *g)
 {
     static const uint8_t opcodes[] = {0x8a, 0x8b, 0x88, 0x89};
 
+    emit8(g->e, opcodes[g->in->zi.opcode & 3]);
+}
+
+/* That by [base]. */
+static void put_moffs(Gen *g, unsigned base)
+{
     if (base >= 8) {
         emit8(g->e, 0x41);
     }
-    emit8(g->e, opcodes[g->in->zi.opcode & 3]);
+    put_moffs_opcode(g);
     emit8(g->e, (uint8_t)((base & 7) == GPR_RBP ? 0x45 : base & 7));
     if ((base & 7) == GPR_RSP) {
         emit8(g->e, 0x24);
@@ -292,13 +325,17 @@ static void gen_rebased(Gen *g, unsigned base)
 
 /* -- The instruction in the window -------------------------------------------------------------- */
 
-/* Its prefixes, GS for those of segments it may have, the last REX without the bits `clear`. */
+/* Its prefixes, GS for those of segments it may have, the last REX without the bits `clear`; addresses of 32-bit code
+ * wrap at 4 GiB. */
 static void put_prefixes_gs(Gen *g, unsigned clear)
 {
     const ZydisDecodedInstruction *zi = &g->in->zi;
     unsigned n = zi->raw.prefix_count;
 
     emit8(g->e, 0x65);
+    if (g->p->code32) {
+        emit8(g->e, 0x67);
+    }
     for (unsigned i = 0; i < n; i++) {
         uint8_t p = zi->raw.prefixes[i].value;
         bool rex_in_force = (p & 0xf0) == 0x40 && i + 1 == n;
@@ -317,6 +354,13 @@ static void gen_prefixed(Gen *g)
     emit_bytes(g->e, g->p->bytes + g->in->off + at, g->in->len - at);
 }
 
+static void put_absolute(Gen *g, unsigned reg, uint32_t address)
+{
+    emit8(g->e, (uint8_t)(reg << 3 | 4)); /* SIB */
+    emit8(g->e, 0x25);                     /* no base, no index */
+    emit32(g->e, address);
+}
+
 /* The same with [rip + disp] replaced by its address, which sign extension reaches.  X, meaningless before, must
  * not make a register of "no index": clear in REX, set in VEX and EVEX (SDM vol. 2, 2.3.5.3, 2.7.1). */
 static void gen_prefixed_absolute(Gen *g, uint64_t address)
@@ -332,9 +376,7 @@ static void gen_prefixed_absolute(Gen *g, uint64_t address)
         head[at + 1] |= 0x40;
     }
     emit_bytes(g->e, head + at, modrm - at);
-    emit8(g->e, (uint8_t)(zi->raw.modrm.reg << 3 | 4)); /* SIB */
-    emit8(g->e, 0x25);                                   /* no base, no index */
-    emit32(g->e, (uint32_t)address);
+    put_absolute(g, zi->raw.modrm.reg, (uint32_t)address);
     emit_bytes(g->e, bytes + modrm + 5, len - (modrm + 5));
 }
 
@@ -361,16 +403,49 @@ static void gen_based(Gen *g, const ZydisDecodedOperand *m)
     gen_rebased_disp(g, a, (int32_t)disp);
 }
 
+/* mov between eax and an address, by the forms with ModRM. */
+static void gen_moffs_absolute(Gen *g)
+{
+    put_prefixes_gs(g, 0);
+    put_moffs_opcode(g);
+    put_absolute(g, 0, (uint32_t)g->in->op[g->in->mem].mem.disp.value);
+}
+
+/* 32-bit code: an operand that is not in FS or GS. */
+static bool gen_mem_in_window32(Gen *g, const ZydisDecodedOperand *m)
+{
+    const ZydisDecodedInstruction *zi = &g->in->zi;
+
+    if (zi->address_width != 32 || is_based(m) || m->mem.segment == ZYDIS_REGISTER_CS) {
+        return false; /* an address is made of FS and GS; stores by CS fault */
+    }
+    gen_flags_for_insn(g);
+    if (zi->raw.modrm.offset == 0) {
+        gen_moffs_absolute(g);
+    } else if (zi->raw.modrm.mod == 0 && zi->raw.modrm.rm == 5) {
+        gen_prefixed_absolute(g, (uint32_t)m->mem.disp.value); /* relative to RIP on the host */
+    } else {
+        gen_prefixed(g);
+    }
+    gen_flags_after_insn(g);
+    return true;
+}
+
 bool gen_mem_in_window(Gen *g)
 {
     const ZydisDecodedOperand *m = g->in->mem != 0xff ? &g->in->op[g->in->mem] : NULL;
     uint64_t address;
 
-    if (m == NULL || !gen_in_window(g) || m->mem.type != ZYDIS_MEMOP_TYPE_MEM || g->in->zi.address_width != 64 ||
-        g->in->zi.raw.modrm.offset == 0) {
+    if (m == NULL || !gen_in_window(g) || m->mem.type != ZYDIS_MEMOP_TYPE_MEM) {
         return false;
     }
-    if (m->mem.segment == ZYDIS_REGISTER_FS || m->mem.segment == ZYDIS_REGISTER_GS) {
+    if (g->p->code32) {
+        return gen_mem_in_window32(g, m);
+    }
+    if (g->in->zi.address_width != 64 || g->in->zi.raw.modrm.offset == 0) {
+        return false;
+    }
+    if (is_based(m)) {
         if (g->in->high_byte) {
             return false; /* the scratch register might need a REX prefix */
         }
@@ -434,13 +509,15 @@ void gen_mem(Gen *g)
 /* Window: no address needs to be made, and no scratch register. */
 static void gen_push_in_window(Gen *g, const ZydisDecodedOperand *o)
 {
-    emit8(g->e, 0x65);
+    int32_t word = (int32_t)gen_word(g);
+
     if (o->type == ZYDIS_OPERAND_TYPE_REGISTER) {
-        emit_store(g->e, GPR_RSP, -8, gen_reg_of(o->reg.value));
+        put_window_prefix(g, GPR_RSP);
+        (g->p->code32 ? emit_store32 : emit_store)(g->e, GPR_RSP, -word, gen_reg_of(o->reg.value));
     } else {
-        emit_store_imm32_at(g->e, GPR_RSP, -8, (int32_t)o->imm.value.s);
+        gen_word_store_imm(g, GPR_RSP, -word, (int32_t)o->imm.value.s);
     }
-    emit_lea(g->e, GPR_RSP, GPR_RSP, -8);
+    gen_word_lea(g, GPR_RSP, GPR_RSP, -word);
 }
 
 void gen_push(Gen *g)
@@ -456,10 +533,8 @@ void gen_push(Gen *g)
     a = gen_stack(g, GPR_RSP, -word, true);
     if (o->type == ZYDIS_OPERAND_TYPE_REGISTER) {
         gen_word_store(g, a, gen_reg_of(o->reg.value));
-    } else if (word == 4) {
-        emit_store32_imm(g->e, a, (uint32_t)o->imm.value.s);
     } else {
-        emit_store_imm32(g->e, a, (int32_t)o->imm.value.s);
+        gen_word_store_imm(g, a, 0, (int32_t)o->imm.value.s);
     }
     gen_word_lea(g, GPR_RSP, GPR_RSP, -word);
 }

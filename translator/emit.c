@@ -119,11 +119,6 @@ void emit_store_imm32_at(Emit *e, unsigned base, int32_t disp, int32_t imm)
     emit32(e, (uint32_t)imm);
 }
 
-void emit_store_imm32(Emit *e, unsigned base, int32_t imm)
-{
-    emit_store_imm32_at(e, base, 0, imm);
-}
-
 void emit_lea(Emit *e, unsigned dst, unsigned base, int32_t disp)
 {
     put_op_mem(e, REX_W, 0x8d, dst, base, disp);
@@ -180,10 +175,10 @@ void emit_store32(Emit *e, unsigned base, int32_t disp, unsigned src)
     put_op_mem(e, 0, 0x89, src, base, disp);
 }
 
-void emit_store32_imm(Emit *e, unsigned base, uint32_t imm)
+void emit_store32_imm_at(Emit *e, unsigned base, int32_t disp, int32_t imm)
 {
-    put_op_mem(e, 0, 0xc7, 0, base, 0);
-    emit32(e, imm);
+    put_op_mem(e, 0, 0xc7, 0, base, disp);
+    emit32(e, (uint32_t)imm);
 }
 
 void emit_lea32(Emit *e, unsigned dst, unsigned base, int32_t disp)

@@ -70,7 +70,6 @@ void emit_mov_ri(Emit *e, unsigned dst, uint64_t val);              /* mov dst, 
 void emit_load(Emit *e, unsigned dst, unsigned base, int32_t disp); /* mov dst, [base+disp]    */
 void emit_store(Emit *e, unsigned base, int32_t disp, unsigned src);/* mov [base+disp], src    */
 void emit_store_imm32_at(Emit *e, unsigned base, int32_t disp, int32_t imm); /* mov qword [base+disp], imm32 */
-void emit_store_imm32(Emit *e, unsigned base, int32_t imm);         /* mov qword [base], imm32 */
 void emit_lea(Emit *e, unsigned dst, unsigned base, int32_t disp);  /* lea dst, [base+disp]    */
 void emit_lea_sum(Emit *e, unsigned dst, unsigned base, unsigned index); /* lea dst, [base+index] */
 #define EMIT_NO_REG 0xffu
@@ -81,7 +80,7 @@ void emit_lea_full(Emit *e, unsigned dst, unsigned base, unsigned index, unsigne
 void emit_mov32_rr(Emit *e, unsigned dst, unsigned src);
 void emit_load32(Emit *e, unsigned dst, unsigned base, int32_t disp);
 void emit_store32(Emit *e, unsigned base, int32_t disp, unsigned src);
-void emit_store32_imm(Emit *e, unsigned base, uint32_t imm);
+void emit_store32_imm_at(Emit *e, unsigned base, int32_t disp, int32_t imm); /* mov dword [base+disp], imm32 */
 void emit_lea32(Emit *e, unsigned dst, unsigned base, int32_t disp);
 void emit_lea32_full(Emit *e, unsigned dst, unsigned base, unsigned index, unsigned scale, int32_t disp);
 

@@ -92,6 +92,7 @@ struct TransCpu {
     bool window_ok;            /* this CPU's root table agrees with the window (atomic)  */
     unsigned since_pardon;     /* passes of the dispatcher                               */
     uint8_t window_stale;      /* flushed: look again first                              */
+    uint8_t window_paging;     /* Paging of windows.c, for which window_ok was found out  */
     uint64_t window_cr3, window_generation; /* ... for which window_ok was found out     */
 
     /* verify.c: host instructions to go until a kick, traps until single-stepping is given up; a test's

@@ -85,7 +85,7 @@ enum {
     ENV_SMAP = 1 << 7,         /* CR4.SMAP: AC changes the TLB class                           */
     ENV_FSGSBASE = 1 << 8,     /* CR4.FSGSBASE                                                 */
     ENV_TSC = 1 << 9,          /* rdtsc is allowed, and the host's plus an offset              */
-    ENV_WINDOW = 1 << 12,      /* upper-half code of CPL 0 uses the window (windows.h)          */
+    ENV_WINDOW = 1 << 12,      /* 32-bit or upper-half code of a kernel uses the window (windows.h) */
     ENV_PLAIN = 1 << 11,       /* lock-step: system instructions and helpers are left to the interpreter */
     ENV_NO_SYSTEM = 1 << 13,   /* ... those of PlanInsn.exec (property `system`)               */
     ENV_ODD = 1 << 10,         /* DF, IOPL, NT, ID or such are set: no sequences for flags     */

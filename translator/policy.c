@@ -25,6 +25,10 @@ const TransConfig trans_policy = {
     .window_cluster = 8,
     /* Early boot goes through some sets of tables. */
     .window_changes = 16,
+    /* Modules come and go less often in 2 or 4 MiB. */
+    .window_drops = 500,
+    /* Some may be so in a kernel that has others. */
+    .window_locals = 2048,
     /* Drivers touch their devices with what copies memory later: seconds to minutes. */
     .window_pardon_every = 1 << 17,
     .window_pardons = 3,

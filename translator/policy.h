@@ -24,6 +24,8 @@ typedef struct {
     unsigned window_faults;       /* stores to pages of code that make an instruction guilty */
     unsigned window_cluster;      /* instructions interpreted on after such a fault        */
     unsigned window_changes;      /* root-table entries that change more often are not used   */
+    unsigned window_drops;        /* pages of a table's worth of addresses unmapped: no longer used, for 32-bit kernels */
+    unsigned window_locals;       /* faults on pages that are not global: off for good, for 32-bit kernels */
     unsigned window_pardon_every; /* passes of the dispatcher after which the guilty try again */
     unsigned window_pardons;      /* ... so many times                                       */
     unsigned window_distrust;     /* faults on what the guest has not mapped: off for good */

@@ -71,6 +71,8 @@ static void system_to_host(TransCpu *tc)
     v->sys_flags = cpu->rflags & ~(uint64_t)(FLAGS_ARITH | FLAG_IF | FLAG_AC);
     v->fs_base = segment_base(cpu, SEG_FS);
     v->gs_base = segment_base(cpu, SEG_GS);
+    v->fs_odd = v->fs_base & VCB_SEG_ODD;
+    v->gs_odd = v->gs_base & VCB_SEG_ODD;
     v->kernel_gs_base = cpu->msr_kernel_gs_base;
     v->tsc_offset = (uint64_t)cpu->tsc_offset;
 }
@@ -173,7 +175,7 @@ static void keys_to_host(TransCpu *tc)
     Vcb *v = tc->vcb;
     CpuState *cpu = tc->cpu;
     const Tlb *tlb = &cpu->mmu.tlb;
-    bool window = (cpu->efer & EFER_LMA) != 0 && windows_usable(tc);
+    bool window = windows_usable(tc);
     uint32_t env = env_with(cpu, window), kernel_space = tlb_space(tlb, TLB_KERNEL), space = tlb_space(tlb, TLB_USER);
     bool plain = crosses_plainly(cpu);
     uint32_t common = env & ~(uint32_t)(ENV_CPL0 | ENV_CPL3 | ENV_CODE32 | ENV_TSC | ENV_ODD | ENV_WINDOW);
@@ -304,6 +306,13 @@ void state_to_host(TransCpu *tc)
 
 /* -- Environment ------------------------------------------------------------------------------ */
 
+/* May code where the CPU is now use the window if it is usable?  64-bit code of CPL 0, 32-bit code of a system that knows
+ * no other. */
+static bool may_use_window(const CpuState *cpu)
+{
+    return (cpu->mode & MODE_CS64) != 0 ? cpu->cpl == 0 : cpu->cpl < 3 && (cpu->efer & EFER_LMA) == 0;
+}
+
 static uint32_t env_with(const CpuState *cpu, bool window)
 {
     const uint64_t avx = XCR0_SSE | XCR0_AVX, avx512 = avx | XCR0_AVX512;
@@ -311,7 +320,7 @@ static uint32_t env_with(const CpuState *cpu, bool window)
                          FLAG_VIP | FLAG_ID;
     uint32_t env = cpu->cpl == 3 ? ENV_CPL3 : cpu->cpl == 0 ? ENV_CPL0 : 0;
 
-    env |= window && cpu->cpl == 0 && (cpu->mode & MODE_CS64) != 0 ? ENV_WINDOW : 0;
+    env |= window && may_use_window(cpu) ? ENV_WINDOW : 0;
     env |= (cpu->mode & MODE_CS64) == 0 ? ENV_CODE32 : 0;
     env |= (cpu->cr4 & CR4_SMAP) != 0 ? ENV_SMAP : 0;
     env |= (cpu->cr4 & CR4_FSGSBASE) != 0 ? ENV_FSGSBASE : 0;
@@ -332,7 +341,5 @@ static uint32_t env_with(const CpuState *cpu, bool window)
 
 uint32_t trans_env(const CpuState *cpu)
 {
-    bool window = cpu->cpl == 0 && (cpu->mode & MODE_CS64) != 0 && windows_usable(cpu->engine_data);
-
-    return env_with(cpu, window);
+    return env_with(cpu, may_use_window(cpu) && windows_usable(cpu->engine_data));
 }

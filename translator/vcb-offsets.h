@@ -49,7 +49,9 @@
 #define VCB_N_SYSCALLS 616
 #define VCB_CROSSED 624
 #define VCB_CPU 632
-#define VCB_JC_NTAG 640
+#define VCB_FS_ODD 640
+#define VCB_GS_ODD 648
+#define VCB_JC_NTAG 704
 #define VCB_JC_CODE (VCB_JC_NTAG + 8 * VCB_JC_SIZE)
 #define VCB_JC_WARM (VCB_JC_NTAG + 16 * VCB_JC_SIZE)
 #define VCB_X87_AREA (VCB_JC_NTAG + 24 * VCB_JC_SIZE)

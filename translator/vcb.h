@@ -82,6 +82,7 @@ typedef struct {
     uint64_t n_syscalls;       /* made without C, to be counted                          */
     uint8_t crossed;           /* CROSSED_*: what loaded CS and SS last                  */
     CpuState *cpu;             /* for sequences, which touch only what is not kept here  */
+    uint64_t fs_odd, gs_odd;   /* 32-bit code: VCB_SEG_ODD, or 0 where fs_base and gs_base are bases */
     uint64_t jc_ntag[JC_SIZE] __attribute__((aligned(64))); /* minus (rip + key); 0 never matches                     */
     uint64_t jc_code[JC_SIZE]; /* host address of the block                              */
     uint64_t jc_warm[JC_SIZE]; /* ... for those who have borrowed BLOCK_WARM_USUAL        */
@@ -142,6 +143,8 @@ VCB_ASSERT(syscall_keep_if, VCB_SYSCALL_KEEP_IF);
 VCB_ASSERT(n_syscalls, VCB_N_SYSCALLS);
 VCB_ASSERT(crossed, VCB_CROSSED);
 VCB_ASSERT(cpu, VCB_CPU);
+VCB_ASSERT(fs_odd, VCB_FS_ODD);
+VCB_ASSERT(gs_odd, VCB_GS_ODD);
 VCB_ASSERT(jc_ntag, VCB_JC_NTAG);
 VCB_ASSERT(jc_code, VCB_JC_CODE);
 VCB_ASSERT(jc_warm, VCB_JC_WARM);

@@ -17,10 +17,10 @@ def window_of(machine):
     return state.group(1) if state else "none", int(maps.group(1)) if maps else 0
 
 
-def boot(cpus, append="", accel="translate", says=None, wanted=("on",)):
+def boot(cpus, append="", accel="translate", says=None, wanted=("on",), name="cloud-amd64", memory="256"):
     """To the shell, some work, power off."""
     def run():
-        machine = start(*linux("-smp", str(cpus), "-m", "256", "-accel", accel, append=append + " loglevel=7"),
+        machine = start(*linux("-smp", str(cpus), "-m", memory, "-accel", accel, append=append + " loglevel=7", name=name),
                         "-no-reboot")
         machine.shell()
         if says:
@@ -64,6 +64,11 @@ CASES = {
     "pti": boot(2, append="pti=on", says=PTI, wanted=("on", "off")),
     "nosmap": boot(1, append="nosmap"),
     "nokaslr": boot(2, append="nokaslr"),
+    "pae": boot(1, name="686-pae"),
+    "pae-smp": boot(2, name="686-pae"),
+    "pae-highmem": boot(1, name="686-pae", memory="1200"),
+    "pae-pti": boot(1, name="686-pae", append="pti=on", says=PTI, wanted=("off",)),
+    "pae-off": boot(1, name="686-pae", accel="translate,window=off", wanted=("none",)),
     "verify": verify,
 }
 

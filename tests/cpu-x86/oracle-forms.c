@@ -41,8 +41,8 @@ static void put_modrm(Walk *w, unsigned shape, unsigned reg, bool addr16)
             put(w, 0x80 | reg << 3);
             put(w, 0);
             put(w, 0);
-        } else if (w->mode == ORACLE_64 && oracle_below(w->r, 3) == 0) {
-            put(w, reg << 3 | 5);            /* [rip + disp32] */
+        } else if ((w->mode == ORACLE_64 || ORACLE_KERNEL) && oracle_below(w->r, 3) == 0) {
+            put(w, reg << 3 | 5);            /* [rip + disp32], in 32-bit code absolute */
             memset(w->b + w->n, 0, 4);
             w->n += 4;
         } else if (ORACLE_KERNEL && oracle_below(w->r, 4) == 0) {
@@ -397,7 +397,8 @@ void oracle_place_memory(OracleRandom *r, OracleCase *c, const ZydisDecodedInstr
         have += c->in.rip + c->len;
     } else if (is_gpr(m->mem.base) && zi->raw.disp.size >= 16) {
         if (ZydisRegisterGetId(m->mem.base) >= 8 || segment_base(m) != 0) {
-            c->in.gpr[ZydisRegisterGetId(m->mem.base)] = oracle_data_addr(c->mode, 0) - segment_base(m);
+            uint64_t base = oracle_data_addr(c->mode, 0) - segment_base(m);
+            c->in.gpr[ZydisRegisterGetId(m->mem.base)] = c->mode == ORACLE_64 ? base : (uint32_t)base;
         }
         have += c->in.gpr[ZydisRegisterGetId(m->mem.base)];
     } else if (is_gpr(m->mem.base)) {

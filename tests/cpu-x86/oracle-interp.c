@@ -7,6 +7,8 @@
  * ORACLE_KERNEL: the same at CPL 0, exceptions on a stack of their own.  An instruction is judged by its place
  * in memory there (a guilty one stays so), so each case has code pages of its own until the engine is attached
  * anew; and two sets of data pages take turns, so that each case finds its data remapped.
+ *
+ * ORACLE_KERNEL32: so in legacy mode, at CPL 1.
  */
 #include "tests/cpu-x86/oracle.h"
 
@@ -29,7 +31,7 @@ static uint64_t window_maps(const CpuState *cpu)
 }
 #endif
 
-#define KERNEL_LIN UINT64_C(0xffff800000000000)
+#define KERNEL_LIN (ORACLE_KERNEL32 ? UINT64_C(0x80000000) : UINT64_C(0xffff800000000000))
 
 enum { /* guest-physical places */
     PML4 = 0x1000, PDPT = 0x2000, PD = 0x3000, PT = 0x4000, KERNEL_PDPT = 0x5000, KERNEL_PD = 0x6000,
@@ -41,6 +43,7 @@ enum { /* guest-physical places */
     N_CODES = ORACLE_KERNEL ? 64 : 1,
     RAM_SIZE = 1 << 20 << ORACLE_KERNEL,
     KERNEL_CS = 0x10,
+    WORD = ORACLE_KERNEL32 ? 4 : 8,
     MAX_INSNS = 1 << 16,
 };
 
@@ -65,7 +68,7 @@ static uint8_t *ram(OracleGuest *g, uint64_t phys)
 static void map_user(OracleGuest *g, uint64_t off, unsigned len, uint64_t bits)
 {
     for (uint64_t o = off; o < off + len; o += GUEST_PAGE_SIZE) {
-        store_le(ram(g, PT + (o >> 12) * 8), 8, (USER + o) | bits);
+        store_le(ram(g, PT + (o >> 12) * ORACLE_PTE), ORACLE_PTE, (USER + o) | bits);
     }
 }
 
@@ -74,13 +77,22 @@ static unsigned index_of(unsigned level, uint64_t lin)
     return (unsigned)(lin >> (3 + 9 * level)) & 511;
 }
 
+/* In its page directory. */
+static unsigned directory_index(uint64_t lin)
+{
+    return ORACLE_PTE == 4 ? (unsigned)(lin >> 22) & 1023 : index_of(2, lin);
+}
+
 static void make_user_tables(OracleGuest *g)
 {
-    uint64_t p_w_u_a_d = ORACLE_KERNEL ? 0x163 : 0x67, ro = ORACLE_KERNEL ? 0x121 : 0x25, nx = UINT64_C(1) << 63;
+    uint64_t p_w_u_a_d = ORACLE_KERNEL ? 0x163 : 0x67, ro = ORACLE_KERNEL ? 0x121 : 0x25;
+    uint64_t nx = ORACLE_PTE == 8 ? UINT64_C(1) << 63 : 0;
 
-    store_le(ram(g, PML4 + index_of(4, ORACLE_BASE) * 8), 8, PDPT | 0x27);
-    store_le(ram(g, PDPT + index_of(3, ORACLE_BASE) * 8), 8, PD | 0x27);
-    store_le(ram(g, PD + index_of(2, ORACLE_BASE) * 8), 8, PT | 0x27);
+    if (!ORACLE_KERNEL32) {
+        store_le(ram(g, PML4 + index_of(4, ORACLE_BASE) * 8), 8, PDPT | 0x27);
+        store_le(ram(g, PDPT + index_of(3, ORACLE_BASE) * 8), 8, PD | 0x27);
+    }
+    store_le(ram(g, PD + directory_index(ORACLE_BASE) * ORACLE_PTE), ORACLE_PTE, PT | 0x27);
     map_user(g, ORACLE_CODE, ORACLE_CODE_LEN, p_w_u_a_d);
     map_user(g, ORACLE_DATA, ORACLE_DATA_LEN, p_w_u_a_d | nx);
     map_user(g, ORACLE_RO, ORACLE_RO_LEN, ro | nx);
@@ -91,15 +103,27 @@ static void make_user_tables(OracleGuest *g)
     }
 }
 
+/* Handlers, stack and tables, at KERNEL_LIN: one large page at 0. */
+static void make_kernel_tables(OracleGuest *g)
+{
+    if (!ORACLE_KERNEL32) {
+        store_le(ram(g, PML4 + 256 * 8), 8, KERNEL_PDPT | 0x23);
+        store_le(ram(g, KERNEL_PDPT), 8, KERNEL_PD | 0x23);
+    }
+    store_le(ram(g, (ORACLE_PTE == 4 ? PD : KERNEL_PD) + directory_index(KERNEL_LIN) * ORACLE_PTE), ORACLE_PTE, 0x1e3);
+}
+
+/* In an IDT of 32-bit gates. */
+static void make_gate32(OracleGuest *g, unsigned v, uint64_t to, unsigned type)
+{
+    store_le(ram(g, IDT + v * 8), 8, (to & 0xffff) | KERNEL_CS << 16 | (uint64_t)type << 40 | (to >> 16 & 0xffff) << 48);
+}
+
 static void make_tables(OracleGuest *g)
 {
-
     make_user_tables(g);
-    store_le(ram(g, PML4 + 256 * 8), 8, KERNEL_PDPT | 0x23);
-    store_le(ram(g, KERNEL_PDPT), 8, KERNEL_PD | 0x23);
-    store_le(ram(g, KERNEL_PD), 8, 0xe3);    /* 2 MiB at 0 */
-
-    store_le(ram(g, GDT + KERNEL_CS), 8, 0x00af9b000000ffff);
+    make_kernel_tables(g);
+    store_le(ram(g, GDT + KERNEL_CS), 8, ORACLE_KERNEL32 ? 0x00cf9b000000ffff : 0x00af9b000000ffff);
     store_le(ram(g, GDT + 0x18), 8, 0x00cf93000000ffff);
     store_le(ram(g, GDT + 0x20), 8, 0x00cffb000000ffff);
     store_le(ram(g, GDT + 0x28), 8, 0x00cff3000000ffff);
@@ -111,13 +135,17 @@ static void make_tables(OracleGuest *g)
         uint64_t to = KERNEL_LIN + HANDLERS + v * 16;
         unsigned type = v == 3 || v == 4 ? 0xee : 0x8e;
 
+        *ram(g, HANDLERS + v * 16) = 0xf4;   /* hlt */
+        if (ORACLE_KERNEL32) {
+            make_gate32(g, v, to, type);
+            continue;
+        }
         store_le(ram(g, IDT + v * 16), 8, (to & 0xffff) | KERNEL_CS << 16 | (uint64_t)type << 40 |
                                               (uint64_t)(ORACLE_KERNEL ? 1 : 0) << 32 |
                                               (to >> 16 & 0xffff) << 48);
         store_le(ram(g, IDT + v * 16 + 8), 8, to >> 32);
-        *ram(g, HANDLERS + v * 16) = 0xf4;   /* hlt */
     }
-    store_le(ram(g, TSS + 4), 8, KERNEL_LIN + STACK_TOP);
+    store_le(ram(g, TSS + 4), 8, (KERNEL_LIN + STACK_TOP) | (ORACLE_KERNEL32 ? UINT64_C(0x18) << 32 : 0)); /* SS0:ESP0 */
     store_le(ram(g, TSS + 0x24), 8, KERNEL_LIN + STACK_TOP); /* IST 1 */
     store_le(ram(g, TSS + 0x66), 2, 0x68);   /* no I/O bitmap */
 }
@@ -186,9 +214,9 @@ static uint64_t data_page(const OracleGuest *g)
 static void remap(OracleGuest *g, unsigned off, uint64_t phys, unsigned len)
 {
     for (unsigned o = 0; o < len; o += GUEST_PAGE_SIZE) {
-        uint8_t *entry = ram(g, PT + ((off + o) >> 12) * 8);
+        uint8_t *entry = ram(g, PT + ((off + o) >> 12) * ORACLE_PTE);
 
-        store_le(entry, 8, (load_le(entry, 8) & (UINT64_C(0xfff) | UINT64_C(1) << 63)) | (phys + o));
+        store_le(entry, ORACLE_PTE, (load_le(entry, ORACLE_PTE) & (UINT64_C(0xfff) | UINT64_C(1) << 63)) | (phys + o));
         tlb_flush_page(&g->cpu->mmu.tlb, guest_lin(ORACLE_BASE + off + o));
     }
 }
@@ -210,7 +238,8 @@ static void turn_pages(OracleGuest *g)
 
 static void enter_user(OracleGuest *g, const OracleCase *c)
 {
-    const uint32_t user = SEG_P | SEG_S | SEG_RW | SEG_A | (ORACLE_KERNEL ? 0 : 3u << SEG_DPL_SHIFT);
+    const uint32_t cpl = ORACLE_KERNEL32 ? 1 : ORACLE_KERNEL ? 0 : 3;
+    const uint32_t user = SEG_P | SEG_S | SEG_RW | SEG_A | cpl << SEG_DPL_SHIFT;
     CpuState *cpu = g->cpu;
     bool m16 = c->mode == ORACLE_16;
     uint16_t cs = c->mode == ORACLE_64 ? ORACLE_CS64 : c->mode == ORACLE_32 ? ORACLE_CS32 : ORACLE_CS16;
@@ -219,14 +248,17 @@ static void enter_user(OracleGuest *g, const OracleCase *c)
     Segment null = {.attr = SEG_NULL};
 
     if (ORACLE_KERNEL) {
-        data.selector = 0x18;
-        cs = KERNEL_CS;
+        data.selector = (uint16_t)(0x18 | cpl);
+        cs = (uint16_t)(KERNEL_CS | cpl);
     }
     cpu->seg[SEG_CS] = (Segment){
         .selector = cs, .limit = data.limit, .base = data.base,
         .attr = user | SEG_CODE | (c->mode == ORACLE_64 ? SEG_L | SEG_G : m16 ? 0 : SEG_DB | SEG_G)};
     cpu->seg[SEG_DS] = cpu->seg[SEG_ES] = cpu->seg[SEG_SS] = data;
-    cpu->seg[SEG_FS] = cpu->seg[SEG_GS] = null;
+    cpu->seg[SEG_FS] = cpu->seg[SEG_GS] = ORACLE_KERNEL32 ? data : null;
+    if (ORACLE_KERNEL32 && c->in.gpr[GPR_RDX] % 4 == 0) {
+        cpu->seg[SEG_FS].limit = (c->in.gpr[GPR_RDX] & 4) != 0 ? 0xffffefff : ORACLE_DATA;
+    }
     cpu->seg[SEG_FS].base = ORACLE_FS_BASE;
     cpu->seg[SEG_GS].base = ORACLE_GS_BASE;
     cpu->seg[SEG_LDTR] = (Segment){.selector = 0x40, .limit = 0xfff, .attr = SEG_P | 0x200,
@@ -239,6 +271,14 @@ static void enter_user(OracleGuest *g, const OracleCase *c)
     cpu->cr4 = CR4_PAE | CR4_PGE | CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_OSXSAVE | CR4_FSGSBASE;
     cpu->cr3 = PML4;
     cpu->efer = EFER_LME | EFER_LMA | EFER_SCE | EFER_NXE;
+    if (ORACLE_KERNEL32) {
+        cpu->cr4 ^= CR4_PAE | CR4_PSE | CR4_FSGSBASE;
+        cpu->cr4 |= ORACLE_PTE == 8 ? CR4_PAE : 0;
+        cpu->cr3 = PD;
+        cpu->efer = ORACLE_PTE == 8 ? EFER_NXE : 0;
+        cpu->pdpte[KERNEL_LIN >> 30 & 3] = KERNEL_PD | 1;
+        cpu->pdpte[ORACLE_BASE >> 30 & 3] = PD | 1;
+    }
     cpu->dr[6] = 0xffff0ff0;
     cpu->dr[7] = 0x400;
     cpu->activity = CPU_RUNNING;
@@ -270,7 +310,7 @@ static void get_state(OracleGuest *g, OracleResult *r)
 {
     CpuState *cpu = g->cpu;
     uint64_t at = cpu->rip - KERNEL_LIN - HANDLERS;
-    const uint8_t *frame = ram(g, STACK_TOP - 40);
+    const uint8_t *frame = ram(g, STACK_TOP - 5 * WORD);
 
     memcpy(r->st.gpr, cpu->gpr, sizeof(cpu->gpr));
     memcpy(r->st.zmm, cpu->vec.zmm, sizeof(r->st.zmm));
@@ -285,12 +325,12 @@ static void get_state(OracleGuest *g, OracleResult *r)
     }
     r->ev.vector = (int)(at / 16);
     r->ev.addr = cpu->cr2;
-    if (cpu->gpr[GPR_RSP] == KERNEL_LIN + STACK_TOP - 48) {
-        r->ev.code = (uint32_t)load_le(frame - 8, 8);
+    if (cpu->gpr[GPR_RSP] == KERNEL_LIN + STACK_TOP - 6 * WORD) {
+        r->ev.code = (uint32_t)load_le(frame - WORD, WORD);
     }
-    r->st.rip = load_le(frame, 8);
-    r->st.rflags = load_le(frame + 16, 8);
-    r->st.gpr[GPR_RSP] = load_le(frame + 24, 8);
+    r->st.rip = load_le(frame, WORD);
+    r->st.rflags = load_le(frame + 2 * WORD, WORD);
+    r->st.gpr[GPR_RSP] = load_le(frame + 3 * WORD, WORD);
 }
 
 static void put_code(OracleGuest *g, const OracleCase *c, unsigned pass)

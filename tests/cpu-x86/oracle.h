@@ -15,7 +15,9 @@
  *
  * Built with -DORACLE_WINDOW=BASE for the translator's window: the pages lie at BASE in the upper half, global and a
  * kernel's, and 64-bit code at CPL 0 is all there is; FS and GS have bases.  The oracle is the interpreter then
- * (oracle-kernel.c in place of oracle-native.c), because the host's kernel lets nobody.
+ * (oracle-kernel.c in place of oracle-native.c), because the host's kernel lets nobody.  With -DORACLE_PTE=4 or 8, the
+ * size of a page-table entry, too, the guest is a 32-bit one and the kernel runs at CPL 1, so that exceptions go to
+ * another stack; addresses with FS wrap at 4 GiB, and its limit is often no full one.
  */
 #ifndef TESTS_CPU_X86_ORACLE_H
 #define TESTS_CPU_X86_ORACLE_H
@@ -32,10 +34,16 @@ enum { ORACLE_KERNEL = 1 };
 #define ORACLE_BASE UINT64_C(0x10000000)
 enum { ORACLE_KERNEL = 0 };
 #endif
+#ifdef ORACLE_PTE
+enum { ORACLE_KERNEL32 = 1 };
+#else
+#define ORACLE_PTE 8
+enum { ORACLE_KERNEL32 = 0 };
+#endif
 /* Where absolute addresses reach the pages the bases are small, else in the data pages. */
-#define ORACLE_FS_BASE (!ORACLE_KERNEL ? 0 : (int64_t)ORACLE_BASE == (int32_t)ORACLE_BASE ? 0x7654 \
-                        : ORACLE_BASE + ORACLE_DATA)
-#define ORACLE_GS_BASE (ORACLE_FS_BASE + (ORACLE_KERNEL ? 0x420 : 0))
+#define ORACLE_FS_BASE (!ORACLE_KERNEL ? 0 : ORACLE_KERNEL32 ? UINT64_C(0xf1234560) \
+                        : (int64_t)ORACLE_BASE == (int32_t)ORACLE_BASE ? 0x7654 : ORACLE_BASE + ORACLE_DATA)
+#define ORACLE_GS_BASE (ORACLE_KERNEL32 ? UINT64_C(0x7654) : ORACLE_FS_BASE + (ORACLE_KERNEL ? 0x420 : 0))
 /* Pages of the host's, filled with ORACLE_BAIT_BYTE, at an address that the guest has not mapped: never to be had. */
 #define ORACLE_BAIT UINT64_C(0x20000000)
 enum { ORACLE_BAIT_LEN = 0x2000, ORACLE_BAIT_BYTE = 0x77 };
@@ -51,7 +59,9 @@ enum {
 enum { ORACLE_CS64 = 0x33, ORACLE_DS = 0x2b, ORACLE_CS32 = 0x07, ORACLE_CS16 = 0x0f, ORACLE_DS16 = 0x17 };
 
 typedef enum { ORACLE_64, ORACLE_32, ORACLE_16 } OracleMode;
-enum { ORACLE_MODES = ORACLE_KERNEL ? ORACLE_64 + 1 : ORACLE_16 + 1 };
+/* Those to be tried: from the first up to the end. */
+enum { ORACLE_FIRST_MODE = ORACLE_KERNEL32 ? ORACLE_32 : ORACLE_64,
+       ORACLE_MODES = ORACLE_KERNEL ? ORACLE_FIRST_MODE + 1 : ORACLE_16 + 1 };
 
 typedef struct {
     uint64_t gpr[16];          /* encoding order                               */

@@ -176,9 +176,9 @@ Suite *test_suite(void)
     TCase *tc = tcase_create("forms");
 
     tcase_set_timeout(tc, 0);
-    tcase_add_loop_test(tc, legacy_forms_do_what_the_host_does, ORACLE_64, ORACLE_MODES);
-    tcase_add_loop_test(tc, vex_forms_do_what_the_host_does, ORACLE_64, ORACLE_MODES);
-    tcase_add_loop_test(tc, evex_forms_do_what_the_host_does, ORACLE_64, ORACLE_MODES);
+    tcase_add_loop_test(tc, legacy_forms_do_what_the_host_does, ORACLE_FIRST_MODE, ORACLE_MODES);
+    tcase_add_loop_test(tc, vex_forms_do_what_the_host_does, ORACLE_FIRST_MODE, ORACLE_MODES);
+    tcase_add_loop_test(tc, evex_forms_do_what_the_host_does, ORACLE_FIRST_MODE, ORACLE_MODES);
     suite_add_tcase(s, tc);
     return s;
 }

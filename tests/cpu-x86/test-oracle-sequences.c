@@ -169,7 +169,7 @@ Suite *test_suite(void)
     TCase *tc = tcase_create("sequences");
 
     tcase_set_timeout(tc, 0);
-    tcase_add_loop_test(tc, random_sequences_do_what_the_host_does, ORACLE_64, ORACLE_MODES);
+    tcase_add_loop_test(tc, random_sequences_do_what_the_host_does, ORACLE_FIRST_MODE, ORACLE_MODES);
     suite_add_tcase(s, tc);
     return s;
 }
