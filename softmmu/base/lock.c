@@ -30,12 +30,16 @@ void lock_clear(Lock *l)
     pthread_mutex_destroy(&l->mutex);
 }
 
+/* ... any at all: bit `rank`. */
+static _Thread_local unsigned ranks;
+
 static void check_order(LockRank rank)
 {
-    for (int r = rank + (rank == LOCK_RANK_MACHINE); r < LOCK_RANK_COUNT; r++) {
-        if (held[r] != 0) {
-            g_error("lock order: taking %s while holding %s", rank_names[rank], rank_names[r]);
-        }
+    unsigned wrong = ranks >> (rank + (rank == LOCK_RANK_MACHINE));
+
+    if (G_UNLIKELY(wrong != 0)) {
+        g_error("lock order: taking %s while holding %s", rank_names[rank],
+                rank_names[rank + (rank == LOCK_RANK_MACHINE) + __builtin_ctz(wrong)]);
     }
 }
 
@@ -44,12 +48,14 @@ void lock_take(Lock *l)
     check_order(l->rank);
     pthread_mutex_lock(&l->mutex);
     held[l->rank]++;
+    ranks |= 1u << l->rank;
 }
 
 void lock_release(Lock *l)
 {
     g_assert(held[l->rank] > 0);
     held[l->rank]--;
+    ranks &= ~((held[l->rank] == 0 ? 1u : 0u) << l->rank);
     pthread_mutex_unlock(&l->mutex);
 }
 
