@@ -38,6 +38,7 @@ CpuState *cpu_new(const CpuConfig *config)
     cpu->machine_lock = config->machine_lock;
     cpu->bus = config->bus;
     cpu->tsc_hz = clock_host_tsc_hz();
+    cpu->apic_busy = 1; /* until there is one that says otherwise */
     lock_init(&cpu->halt_lock, LOCK_RANK_CPU_HALT);
     pthread_cond_init(&cpu->halt_cond, NULL);
     mmu_init(&cpu->mmu, cpu->mem, cpu, cpu_walk_fill, watched, interp_code_written);

@@ -306,6 +306,11 @@ struct CpuState {
     uint32_t mode;             /* MODE_*, derived: cpu_update_mode()                  */
     uint8_t cpl;               /* derived                                             */
     uint8_t tlb_class;         /* TlbClass of ordinary data accesses, derived         */
+    /* Between the CPU's own thread and its local APIC, which works under the machine lock (hw/lapic.h). */
+    uint8_t apic_tpr;          /* the task priority itself; atomic                    */
+    uint8_t apic_busy;         /* not 0: changes of apic_tpr are the APIC's to make, by bus.cr8_write; atomic */
+    uint8_t apic_eoi;          /* not 0: writing 0 ends the interrupt in service; atomic */
+    uint8_t apic_mode;         /* 0: off, or its page is not in its usual place; 1: xAPIC; 2: x2APIC */
     bool code_stale;           /* leave the decoded run after this instruction: code was written, or
                                   a data breakpoint hit */
     const DebugWatch *watch_hit; /* one was hit and CPU_REQ_KICK set; the debugger clears it */
@@ -320,6 +325,7 @@ struct CpuState {
     void *interp_data;         /* decode cache of the interpreter (always there)      */
     void *vector_data;         /* host stubs of vector instructions                   */
     uint64_t insns;            /* guest instructions executed (interpreter)           */
+    uint32_t cpuid_changes;    /* what CPUID answers may have changed so often        */
     uint64_t stats[STAT_COUNT];
 };
 

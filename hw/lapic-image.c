@@ -37,7 +37,7 @@ void lapic_import(Device *d, const uint8_t page[LAPIC_IMAGE_LEN], uint64_t base,
     Lapic *l = (Lapic *)d;
 
     l->base = base;
-    l->tpr = reg(page, 0x80) & 0xff;
+    __atomic_store_n(l->cfg.tpr, (uint8_t)reg(page, 0x80), __ATOMIC_SEQ_CST);
     l->ldr = reg(page, 0xd0);
     l->dfr = reg(page, 0xe0) | 0x0fffffff;
     l->svr = reg(page, 0xf0) & 0x1ff;

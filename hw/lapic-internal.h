@@ -18,7 +18,8 @@ typedef struct {
     LapicConfig cfg;
 
     uint64_t base;            /* IA32_APIC_BASE */
-    uint32_t ldr, dfr, svr, tpr;
+    uint32_t ldr, dfr, svr;
+    uint8_t own_tpr, own_busy, own_eoi, own_mode; /* where cfg.tpr and such lead without the CPU's */
     uint32_t icr_low, icr_high;
     uint32_t lvt[LAPIC_LVT_COUNT];
     uint32_t esr, esr_collect;
@@ -31,6 +32,7 @@ typedef struct {
 
     const LapicHolder *holder; /* who emulates it meanwhile; NULL: nobody    */
     bool pv_eoi;              /* the guest may end the interrupt in service in memory (cfg.eoi_*) */
+    bool quick_eoi;           /* ... in *cfg.eoi                            */
 
     Timer timer;
     bool intr_level;          /* last told to the sink */

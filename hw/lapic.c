@@ -98,12 +98,18 @@ static bool sw_enabled(const Lapic *l)
     return hw_enabled(l) && (l->svr & SVR_ENABLE);
 }
 
+/* The CPU's thread may change it at any time. */
+static uint32_t get_tpr(const Lapic *l)
+{
+    return __atomic_load_n(l->cfg.tpr, __ATOMIC_SEQ_CST);
+}
+
 static unsigned ppr(const Lapic *l)
 {
     int v = set_highest(&l->isr);
-    unsigned isrv = v > 0 ? v : 0;
+    unsigned isrv = v > 0 ? v : 0, tpr = get_tpr(l);
 
-    return (l->tpr >> 4) >= (isrv >> 4) ? l->tpr : isrv & 0xf0;
+    return (tpr >> 4) >= (isrv >> 4) ? tpr : isrv & 0xf0;
 }
 
 /* The vector to deliver from IRR, -1 when none is above the processor's priority. */
@@ -137,13 +143,27 @@ bool lapic_has_interrupt(const Device *d)
     return pending_vector(l) >= 0 || extint_pending(l);
 }
 
-/* While the end of the interrupt in service may be hidden in the guest's memory, whatever is requested
- * makes the CPU look there (lapic_ack): only its own thread may. */
+/* As *cfg.mode shows it. */
+static uint8_t shown_mode(const Lapic *l)
+{
+    if (l->holder != NULL || !hw_enabled(l)) {
+        return 0;
+    }
+    return x2apic_mode(l) ? 2 : (l->base & ~UINT64_C(0xfff)) == APIC_WINDOW_BASE;
+}
+
+/*
+ * While the end of the interrupt in service may be hidden in the guest's memory or in *eoi, whatever is requested
+ * makes the CPU look there (lapic_ack): only its own thread may.
+ * *busy before *tpr is read: either we see the priority that the CPU's thread has just set, or it sees *busy.
+ */
 static void update(Lapic *l)
 {
-    bool level = lapic_has_interrupt(&l->dev) ||
-                 (l->pv_eoi && sw_enabled(l) && set_highest(&l->irr) >= 0);
+    bool requested = set_highest(&l->irr) >= 0, level;
 
+    __atomic_store_n(l->cfg.mode, shown_mode(l), __ATOMIC_RELAXED);
+    __atomic_store_n(l->cfg.busy, requested || l->holder != NULL, __ATOMIC_SEQ_CST);
+    level = lapic_has_interrupt(&l->dev) || ((l->pv_eoi || l->quick_eoi) && sw_enabled(l) && requested);
     if (level != l->intr_level) {
         l->intr_level = level;
         l->cfg.sink.set_intr(l->cfg.sink.arg, level);
@@ -167,6 +187,12 @@ void lapic_settle_eoi(Device *d)
 {
     Lapic *l = (Lapic *)d;
 
+    if (l->quick_eoi) {
+        l->quick_eoi = false;
+        if (__atomic_exchange_n(l->cfg.eoi, 0, __ATOMIC_SEQ_CST) == 0) {
+            eoi(l);
+        }
+    }
     if (l->pv_eoi) {
         l->pv_eoi = false;
         if (l->cfg.eoi_take_back(l->cfg.eoi_arg)) {
@@ -178,9 +204,13 @@ void lapic_settle_eoi(Device *d)
 /* The vector just put in service is all there is, and nobody else waits for its end. */
 static void offer_eoi(Lapic *l, unsigned v)
 {
-    if (l->cfg.eoi_offer != NULL && !set_has(&l->tmr, v) && set_highest(&l->irr) < 0 &&
-        set_count(&l->isr) == 1) {
-        l->pv_eoi = l->cfg.eoi_offer(l->cfg.eoi_arg);
+    if (set_has(&l->tmr, v) || set_highest(&l->irr) >= 0 || set_count(&l->isr) != 1) {
+        return;
+    }
+    l->pv_eoi = l->cfg.eoi_offer != NULL && l->cfg.eoi_offer(l->cfg.eoi_arg);
+    if (!l->pv_eoi && l->cfg.eoi != &l->own_eoi) {
+        l->quick_eoi = true;
+        __atomic_store_n(l->cfg.eoi, 1, __ATOMIC_SEQ_CST);
     }
 }
 
@@ -214,7 +244,7 @@ static void set_tpr(Lapic *l, uint32_t tpr)
     if (l->holder != NULL) {
         return;
     }
-    l->tpr = tpr & 0xff;
+    __atomic_store_n(l->cfg.tpr, (uint8_t)tpr, __ATOMIC_SEQ_CST);
     update(l);
 }
 
@@ -514,7 +544,7 @@ static bool register_read(const Lapic *l, unsigned off, uint32_t *val)
         *val = VERSION;
         return true;
     case REG_TPR:
-        *val = l->tpr;
+        *val = get_tpr(l);
         return true;
     case REG_APR: case REG_RRD: case REG_EOI: case REG_SELF_IPI:
         *val = 0;
@@ -847,13 +877,15 @@ uint64_t lapic_base(const Device *d)
 static void power_on(Lapic *l)
 {
     timer_cancel(&l->timer);
-    l->ldr = l->tpr = l->icr_low = l->icr_high = l->esr = l->esr_collect = 0;
+    __atomic_store_n(l->cfg.tpr, 0, __ATOMIC_SEQ_CST);
+    __atomic_store_n(l->cfg.eoi, 0, __ATOMIC_SEQ_CST);
+    l->ldr = l->icr_low = l->icr_high = l->esr = l->esr_collect = 0;
     l->initial_count = l->divide = 0;
     l->count_start_ns = l->deadline = 0;
     l->dfr = UINT32_MAX;
     l->svr = 0xff;
     l->irr = l->isr = l->tmr = (VectorSet){{0}};
-    l->extint = l->pv_eoi = false;
+    l->extint = l->pv_eoi = l->quick_eoi = false;
     for (unsigned n = 0; n < LAPIC_LVT_COUNT; n++) {
         l->lvt[n] = LVT_MASKED;
     }
@@ -900,6 +932,12 @@ Device *lapic_new(const LapicConfig *cfg)
 
     l->dev.cls = &lapic_class;
     l->cfg = *cfg;
+    if (cfg->tpr == NULL) {
+        l->cfg.tpr = &l->own_tpr;
+        l->cfg.busy = &l->own_busy;
+        l->cfg.eoi = &l->own_eoi;
+        l->cfg.mode = &l->own_mode;
+    }
     lapic_timer_init(l);
     reset(&l->dev);
     if (cfg->bus != NULL) {

@@ -45,6 +45,10 @@ typedef struct {
     void *eoi_arg;
     bool (*eoi_offer)(void *arg);
     bool (*eoi_take_back)(void *arg);
+    /* Bytes that the CPU's thread uses without the machine lock, all NULL or none (cpu-x86/state.h): the task
+     * priority lives in *tpr, and may be changed there while *busy is 0 before and after; an interrupt in service
+     * is ended by 0 in *eoi, while that is not 0.  *mode: 1: xAPIC, in its usual place; 2: x2APIC; 0: neither. */
+    uint8_t *tpr, *busy, *eoi, *mode;
     void *base_arg;
     void (*base_changed)(void *arg, uint64_t apic_base); /* may be NULL: IA32_APIC_BASE was written */
 } LapicConfig;

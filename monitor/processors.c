@@ -341,6 +341,10 @@ static Device *make_lapic(Processors *p, Socket *s)
         .eoi_arg = s,
         .eoi_offer = cpu_model_has(m->cpu_model, FEAT_KVM_PV_EOI) ? eoi_offer : NULL,
         .eoi_take_back = eoi_take_back,
+        .tpr = &s->cpu->apic_tpr,
+        .busy = &s->cpu->apic_busy,
+        .eoi = &s->cpu->apic_eoi,
+        .mode = &s->cpu->apic_mode,
         .pic_arg = p,
         .pic_ack = p->pic != NULL ? board_pic_ack : NULL,
     };
