@@ -145,6 +145,7 @@ void cpu_write_cr4(CpuState *cpu, uint64_t val)
         load_pdptes(cpu, cpu->cr3);
     }
     cpu->cr4 = val;
+    cpu->cpuid_changes++;
     if ((changed & (CR4_PGE | CR4_PAE | CR4_PSE | CR4_SMEP | CR4_SMAP | CR4_PKE)) != 0 ||
         (changed & ~val & CR4_PCIDE) != 0) {
         tlb_flush_all(&cpu->mmu.tlb);

@@ -542,6 +542,7 @@ void exec_xsetbv(CpuState *cpu, const X86Insn *in)
         cpu_raise_gp(cpu, 0);
     }
     cpu->vec.xcr0 = val;
+    cpu->cpuid_changes++;
     cpu_update_mode(cpu);
 }
 

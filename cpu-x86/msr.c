@@ -64,7 +64,7 @@ static bool check_locked(const CpuState *cpu, uint64_t val)
     return (cpu->msr_feature_control & 1) == 0;
 }
 
-static bool check_spec_ctrl(const CpuState *cpu, uint64_t val)
+uint64_t cpu_spec_ctrl_bits(const CpuState *cpu)
 {
     uint64_t valid = 0;
 
@@ -72,6 +72,13 @@ static bool check_spec_ctrl(const CpuState *cpu, uint64_t val)
     valid |= has(cpu, FEAT_STIBP) || has(cpu, FEAT_AMD_STIBP) ? SPEC_STIBP : 0;
     valid |= has(cpu, FEAT_SSBD) || has(cpu, FEAT_AMD_SSBD) ? SPEC_SSBD : 0;
     valid |= has(cpu, FEAT_BHI_CTRL) ? SPEC_BHI_DIS_S : 0;
+    return valid;
+}
+
+static bool check_spec_ctrl(const CpuState *cpu, uint64_t val)
+{
+    uint64_t valid = cpu_spec_ctrl_bits(cpu);
+
     return valid != 0 && (val & ~valid) == 0;
 }
 
@@ -418,6 +425,7 @@ bool cpu_msr_write(CpuState *cpu, uint32_t msr, uint64_t val)
         }
     } else {
         ok = r->write != NULL && r->write(cpu, msr, val);
+        cpu->cpuid_changes += r->write == write_misc_enable || msr == 0x1b; /* IA32_APIC_BASE */
     }
     if (!ok) {
         log_guest_error("wrmsr %s (%#x) = %" PRIx64 " at %" PRIx64 ": refused", r->name, msr, val,

@@ -10,4 +10,7 @@
 bool cpu_msr_read(CpuState *cpu, uint32_t msr, uint64_t *val);
 bool cpu_msr_write(CpuState *cpu, uint32_t msr, uint64_t val);
 
+/* Bits of IA32_SPEC_CTRL that the guest may set; 0: it has none. */
+uint64_t cpu_spec_ctrl_bits(const CpuState *cpu);
+
 #endif /* CPU_X86_MSR_H */

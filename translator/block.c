@@ -70,6 +70,7 @@ BlockCache *cache_new(PhysMem *mem, const TransConfig *config, GError **error)
     c->rewritten = g_hash_table_new(NULL, NULL);
     c->across = g_array_new(FALSE, FALSE, sizeof(AcrossLink));
     c->across_pages = g_hash_table_new(NULL, NULL);
+    c->call = g_new0(CallSite, CALL_SITES);
     c->guilty = g_hash_table_new_full(g_direct_hash, g_direct_equal, NULL, g_free);
     return c;
 }
@@ -113,6 +114,7 @@ void cache_free(BlockCache *c)
     g_free(c->dead);
     g_hash_table_destroy(c->rewritten);
     g_hash_table_destroy(c->guilty);
+    g_free(c->call);
     munmap(c->writable, c->size);
     munmap((void *)c->exec, c->size);
     lock_clear(&c->lock);
@@ -590,6 +592,53 @@ bool cache_is_guilty(const BlockCache *c, uint64_t at)
     const Guilt *g = g_hash_table_lookup(c->guilty, GSIZE_TO_POINTER(at));
 
     return g != NULL && g->weight >= c->config->window_faults;
+}
+
+/* -- Class CALL ------------------------------------------------------------------------------- */
+
+static CallSite *call_site(const BlockCache *c, uint64_t at)
+{
+    return &c->call[(at ^ at >> 12 ^ at >> 24) % CALL_SITES];
+}
+
+void cache_missed(BlockCache *c, Block *b, unsigned insn)
+{
+    uint64_t at = b->offset + b->insns[insn].guest_off;
+    CallSite *s = call_site(c, at);
+
+    if (s->at != at) {
+        *s = (CallSite){.at = at};
+    }
+    if (s->called || s->turns >= c->config->call_turns || ++s->misses < c->config->call_misses ||
+        b->state != BLOCK_LIVE) {
+        return;
+    }
+    s->called = true;
+    s->turns++;
+    c->n_calls++;
+    cache_kill_block(c, b);
+}
+
+void cache_uncall(BlockCache *c, Block *b, unsigned insn)
+{
+    uint64_t at = b->offset + b->insns[insn].guest_off;
+    CallSite *s = call_site(c, at);
+
+    if (s->at == at) {
+        s->called = false;
+        s->misses = 0;
+    }
+    if (b->state == BLOCK_LIVE) {
+        c->n_uncalls++;
+        cache_kill_block(c, b);
+    }
+}
+
+bool cache_is_called(const BlockCache *c, uint64_t at)
+{
+    const CallSite *s = call_site(c, at);
+
+    return s->at == at && s->called;
 }
 
 /* Blocks with the instruction at memfd offset `at` die. */

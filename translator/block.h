@@ -60,6 +60,7 @@ typedef struct {
     uint16_t resume_off;       /* host offset behind it; 0: it ends the block                    */
     uint8_t guest_off, guest_len;
     uint8_t imm_off, imm_len;  /* its immediate, from its first byte on, where that can be soft; else 0 */
+    uint8_t in_vain;           /* CALL class: it found memory so many times in a row (atomic)   */
     bool after_sti;            /* interrupts are held off until it has executed                  */
 } BlockInsn;
 
@@ -165,6 +166,15 @@ typedef struct {
     uint16_t convictions;
 } Guilt;
 
+/* An instruction that missed the software TLB for good lately; at a place in BlockCache.call that its own gives. */
+enum { CALL_SITES = 4096 };
+typedef struct {
+    uint64_t at;               /* memfd offset of the instruction                                */
+    uint8_t misses;            /* since it became TLB class                                      */
+    uint8_t turns;             /* times that it became CALL class                                */
+    bool called;               /* it is CALL class                                               */
+} CallSite;
+
 typedef struct {
     Lock lock;                 /* rank TRANSLATE */
     PhysMem *mem;
@@ -183,6 +193,8 @@ typedef struct {
     PageBlocks **dead;          /* ... that died by a write, and may come back                   */
     GHashTable *rewritten;      /* memfd offset of an instruction -> how often its immediate changed */
     GHashTable *guilty;         /* memfd offset of an instruction -> Guilt                        */
+    CallSite *call;             /* CALL_SITES of them                                             */
+    uint64_t n_calls, n_uncalls; /* instructions that became CALL class, and TLB class again        */
     uint64_t evictions;         /* of regions                                                    */
     struct PerfMap *perf_map;   /* or NULL */
     struct GdbJit *gdb_jit;     /* or NULL */
@@ -246,6 +258,16 @@ void cache_forward(BlockCache *c, Block *b, Block *to);
 /* Instruction number `insn` of b did badly in the window, by `weight`.  When that is enough it is guilty and b
  * dies, to be translated anew. */
 void cache_accuse(BlockCache *c, Block *b, unsigned insn, unsigned weight);
+/*
+ * Instruction number `insn` of b found no memory in the software TLB, but a device, a page whose stores are watched, or
+ * two pages.  When that is frequent it becomes CALL class: b dies, to be translated anew with a call of HELPER_DEVICE
+ * at its place.  A place has few turns: then it stays what it is.
+ */
+void cache_missed(BlockCache *c, Block *b, unsigned insn);
+/* It found memory there again and again: TLB class, likewise. */
+void cache_uncall(BlockCache *c, Block *b, unsigned insn);
+/* The instruction at memfd offset `at` is CALL class. */
+bool cache_is_called(const BlockCache *c, uint64_t at);
 /* All who were not found guilty too often are innocent again, and their blocks die. */
 void cache_forgive(BlockCache *c);
 /* The instruction at memfd offset `at`. */

@@ -16,6 +16,7 @@
 #include "softmmu/base/stress.h"
 #include "translator/engine-internal.h"
 #include "translator/glue.h"
+#include "translator/quick.h"
 #include "translator/verify.h"
 #include "translator/windows.h"
 
@@ -37,7 +38,9 @@ static bool go_on(TransCpu *tc, const uint8_t *resume, uint16_t borrowed, unsign
 {
     CpuState *cpu = tc->cpu;
 
-    across_update(tc);
+    if (unlikely(across_is_old(tc))) {
+        across_update(tc);
+    }
     tc->enter_rip = cpu->rip;
     tc->enter_shadow = cpu->shadow;
     tc->enter_borrowed = borrowed;
@@ -47,7 +50,7 @@ static bool go_on(TransCpu *tc, const uint8_t *resume, uint16_t borrowed, unsign
      * `inside` all the time, so that a kick is a signal to this thread */
     __atomic_store_n(&tc->vcb->resume, (uint64_t)(uintptr_t)resume, __ATOMIC_RELAXED);
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
-    if (likely(!trans_wants_attention(cpu))) {
+    if (likely(cpu_requests(cpu) == 0 || !trans_wants_attention(cpu))) {
         verify_before_entry(tc);
         cpu->shadow = false; /* generated code sees to it */
         return true;
@@ -227,6 +230,14 @@ static bool deliver_fault(TransCpu *tc, Block *b, const Site *s)
     return go_anywhere(tc);
 }
 
+/* There is no memory to be had by the software TLB. */
+static bool missed(TransCpu *tc, Block *b, const Site *s)
+{
+    trans_vec_spill();
+    trans_missed(tc, b, s->insn);
+    return false;
+}
+
 static bool look_up(TransCpu *tc, Block *b, const Site *s)
 {
     uint64_t lin = tc->vcb->host[s->reg], last = lin + s->size - 1;
@@ -248,14 +259,14 @@ static bool look_up(TransCpu *tc, Block *b, const Site *s)
                 return deliver_fault(tc, b, s);
             }
             if (!crossing_is_contiguous(tc, lin, s->size, a, &host)) {
-                return false;
+                return missed(tc, b, s);
             }
             tc->vcb->host[s->reg] = host;
             tlb_to_host(tc);
             return go_back(tc, b, s, s->hit_off);
         }
         if (!hits(tc, lin, s->size, a)) {
-            return false;
+            return missed(tc, b, s);
         }
         tlb_to_host(tc);
     }
@@ -498,6 +509,56 @@ static bool system_insn(TransCpu *tc, Block *b, const Site *s)
     return go_behind(tc, b, in);
 }
 
+/*
+ * Behind the instruction of s, which a quick helper has done: registers and flags are where they were, but that flags
+ * are in the host too.  same: the environment is the block's.
+ */
+static bool go_on_past(TransCpu *tc, Block *b, const Site *s, bool same)
+{
+    const BlockInsn *in = &b->insns[s->insn];
+    uint64_t next = b->lin + in->guest_off + in->guest_len;
+    Vcb *v = tc->vcb;
+
+    if ((s->bits & MARK_FLAGS_SLOT) != 0) {
+        v->flags = v->flags_slot;
+    }
+    tc->cpu->rip = (b->env & ENV_CODE32) != 0 ? (uint32_t)next : next;
+    tc->cpu->shadow = false;
+    tc->cpu->stats[STAT_TRANS_QUICK]++;
+    if (unlikely(!same || __atomic_load_n(&b->state, __ATOMIC_ACQUIRE) != BLOCK_LIVE)) {
+        state_from_host(tc, s->borrowed, s->bits);
+        return go_anywhere(tc);
+    }
+    return go_on(tc, b->code + in->resume_off, s->borrowed, s->bits, b->vec);
+}
+
+/* ... and flushes or switches the TLB. */
+static bool go_on_in_space(TransCpu *tc, Block *b, const Site *s)
+{
+    space_to_host(tc);
+    return go_on_past(tc, b, s, tc->env == b->env);
+}
+
+/* Class CALL. */
+static bool device(TransCpu *tc, Block *b, const Site *s)
+{
+    BlockInsn *in = &b->insns[s->insn];
+    uint64_t lin = tc->vcb->host[s->reg];
+    bool memory = false;
+
+    if (is_canonical(lin) && quick_device(tc, &b->exec[s->exec], lin, s->size, s->write, &memory)) {
+        if (in->in_vain != 0) {
+            __atomic_store_n(&in->in_vain, 0, __ATOMIC_RELAXED);
+        }
+        return go_on_past(tc, b, s, true);
+    }
+    if (memory && __atomic_add_fetch(&in->in_vain, 1, __ATOMIC_RELAXED) >= tc->config->call_in_vain) {
+        trans_vec_spill();
+        trans_uncall(tc, b, s->insn);
+    }
+    return exec_insn(tc, b, s);
+}
+
 /* The first `len` bytes are as they were, of which n lie at p and the rest at q. */
 static bool same_bytes(const X86Insn *in, const uint8_t *p, unsigned n, const uint8_t *q)
 {
@@ -557,6 +618,16 @@ static bool help(TransCpu *tc, Block *b, const Site *s)
     case HELPER_INDIRECT: return find_target(tc, b, s);
     case HELPER_EXEC: return exec_insn(tc, b, s);
     case HELPER_SYSTEM: return system_insn(tc, b, s);
+    case HELPER_PORT:
+        return quick_port(tc, &b->exec[s->exec]) ? go_on_past(tc, b, s, true) : system_insn(tc, b, s);
+    case HELPER_MSR:
+        return quick_msr(tc, &b->exec[s->exec]) ? go_on_past(tc, b, s, true) : system_insn(tc, b, s);
+    case HELPER_CR:
+        return quick_cr(tc, &b->exec[s->exec]) ? go_on_in_space(tc, b, s) : system_insn(tc, b, s);
+    case HELPER_CPUID: return quick_cpuid(tc) ? go_on_past(tc, b, s, true) : system_insn(tc, b, s);
+    case HELPER_INVLPG:
+        return quick_invlpg(tc, tc->vcb->host[s->reg]) ? go_on_in_space(tc, b, s) : system_insn(tc, b, s);
+    case HELPER_DEVICE: return device(tc, b, s);
     case HELPER_STRING: return string_insn(tc, b, s);
     case HELPER_CROSSING: return crossing(tc, b, s);
     case HELPER_SYSCALL: return transfer(tc, b, s, exec_syscall);

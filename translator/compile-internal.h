@@ -143,6 +143,8 @@ unsigned gen_operand_address(Gen *g);
 /* Scratch 0 = linear address of the current instruction's memory operand, which is not in FS or GS; flags
  * stay. */
 unsigned gen_operand_linear(Gen *g);
+/* The current instruction is CALL class. */
+void gen_device(Gen *g);
 /* The current instruction has a memory operand that the window can serve: emit it so.  False: it has not. */
 bool gen_mem_in_window(Gen *g);
 

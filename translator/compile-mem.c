@@ -225,6 +225,23 @@ unsigned gen_operand_linear(Gen *g)
     return a;
 }
 
+void gen_device(Gen *g)
+{
+    const ZydisDecodedOperand *m = &g->in->op[g->in->mem];
+    unsigned a = gen_scratch(g, 0), t = gen_scratch(g, 1);
+    Site *s;
+
+    if (m->mem.segment == ZYDIS_REGISTER_FS || m->mem.segment == ZYDIS_REGISTER_GS) {
+        gen_free_flags(g); /* in 32-bit code the base is added with flags */
+    }
+    emit_linear(g, a, t, m);
+    s = gen_slow_jmp(g, HELPER_DEVICE);
+    s->reg = (uint8_t)a;
+    s->size = g->in->mem_size;
+    s->write = g->in->mem_write;
+    g->flags = FLAGS_IN_HOST; /* the border puts them there */
+}
+
 /* -- The instruction with its memory operand replaced by [reg] --------------------------------- */
 
 static bool is_dropped_prefix(uint8_t p)

@@ -133,18 +133,28 @@ static void gen_popf(Gen *g)
     g->flags = FLAGS_IN_SLOT;
 }
 
-/* reg = a 64-bit or 32-bit field of the CpuState, where it is while generated code runs. */
+/* t = the CpuState, for sequences: it holds what they do not keep in the vCPU block. */
+static unsigned gen_cpu(Gen *g)
+{
+    unsigned t = gen_scratch(g, 0);
+
+    emit_fs_load(g->e, t, gen_field(g, VCB_CPU));
+    return t;
+}
+
+/* reg = a 64-bit or 32-bit field of the CpuState.  (The guest never sees a host address in it: a kick might
+ * come in between.) */
 static void gen_cpu_load(Gen *g, unsigned reg, size_t field)
 {
-    emit_fs_load(g->e, reg, gen_field(g, VCB_CPU));
-    emit_load(g->e, reg, reg, (int32_t)field);
+    emit_load(g->e, reg, gen_cpu(g), (int32_t)field);
 }
 
 static void gen_cpu_load32(Gen *g, unsigned reg, size_t field)
 {
-    emit_fs_load(g->e, reg, gen_field(g, VCB_CPU));
-    emit_load32(g->e, reg, reg, (int32_t)field);
+    emit_load32(g->e, reg, gen_cpu(g), (int32_t)field);
 }
+
+static void gen_read_cr8(Gen *g, unsigned reg);
 
 static void gen_read_cr(Gen *g, unsigned reg)
 {
@@ -155,49 +165,197 @@ static void gen_read_cr(Gen *g, unsigned reg)
     case ZYDIS_REGISTER_CR2: load(g, reg, offsetof(CpuState, cr2)); break;
     case ZYDIS_REGISTER_CR3: load(g, reg, offsetof(CpuState, cr3)); break;
     case ZYDIS_REGISTER_CR4: load(g, reg, offsetof(CpuState, cr4)); break;
+    case ZYDIS_REGISTER_CR8: gen_read_cr8(g, reg); break;
     default: /* #UD */
         gen_slow_jmp(g, HELPER_SYSTEM);
         g->flags = FLAGS_IN_HOST;
     }
 }
 
-/* t = ecx - IA32_FS_BASE, which is 0, 1, 2 for the three bases; else out. */
-static unsigned gen_base_index(Gen *g)
-{
-    enum { IA32_FS_BASE = 0xc0000100 };
-    unsigned t = gen_scratch(g, 0);
+/* -- Model-specific registers ------------------------------------------------------------------ */
 
-    gen_free_flags(g);
-    emit_lea32(g->e, t, GPR_RCX, (int32_t)(0u - IA32_FS_BASE));
-    emit_cmp32_ri(g->e, t, 2);
-    gen_slow_jcc(g, CC_A, HELPER_SYSTEM);
-    return t;
+enum { MSR_SPEC_CTRL = 0x48, MSR_X2APIC_EOI = 0x80b, MSR_FS_BASE = 0xc0000100, MSR_BASES = 3 };
+
+static TransHelper msr_helper(const Gen *g)
+{
+    return (TransHelper)g->in->helper;
 }
 
-static void gen_rdmsr(Gen *g)
+/* t = ecx - IA32_FS_BASE, which is 0, 1, 2 for the three bases; else to what comes at *others. */
+static uint8_t *gen_base_index(Gen *g, unsigned t)
 {
-    unsigned t = gen_base_index(g);
+    emit_lea32(g->e, t, GPR_RCX, (int32_t)(0u - MSR_FS_BASE));
+    emit_cmp32_ri(g->e, t, MSR_BASES - 1);
+    return emit_jcc(g->e, CC_A, emit_here(g->e));
+}
 
+/* t = edx:eax; v is clobbered. */
+static void gen_pair(Gen *g, unsigned t, unsigned v)
+{
+    emit_mov_rr(g->e, t, GPR_RDX);
+    emit_shift_ri(g->e, SHIFT_SHL, t, 32);
+    emit_mov32_rr(g->e, v, GPR_RAX);
+    emit_or_rr(g->e, t, v);
+}
+
+static void gen_read_base(Gen *g, unsigned t)
+{
     emit_fs_load_indexed(g->e, GPR_RDX, gen_field(g, VCB_FS_BASE), t);
     emit_mov32_rr(g->e, GPR_RAX, GPR_RDX);
     emit_shr_ri(g->e, GPR_RDX, 32);
 }
 
-/* u = edx:eax, which must be canonical */
-static void gen_wrmsr(Gen *g)
+/* edx:eax must be canonical. */
+static void gen_write_base_msr(Gen *g, unsigned t)
 {
-    unsigned t = gen_base_index(g), u = gen_scratch(g, 1), v = gen_scratch(g, 2);
+    unsigned u = gen_scratch(g, 1), v = gen_scratch(g, 2);
 
-    emit_mov_rr(g->e, u, GPR_RDX);
-    emit_shift_ri(g->e, SHIFT_SHL, u, 32);
-    emit_mov32_rr(g->e, v, GPR_RAX);
-    emit_or_rr(g->e, u, v);
+    gen_pair(g, u, v);
     emit_mov_rr(g->e, v, u);
     emit_shift_ri(g->e, SHIFT_SHL, v, 16);
     emit_shift_ri(g->e, SHIFT_SAR, v, 16);
     emit_cmp_rr(g->e, v, u);
-    gen_slow_jcc(g, CC_NE, HELPER_SYSTEM);
+    gen_slow_jcc(g, CC_NE, msr_helper(g));
     emit_fs_store_indexed(g->e, gen_field(g, VCB_FS_BASE), t, u);
+}
+
+static void gen_read_spec_ctrl(Gen *g)
+{
+    unsigned t = gen_scratch(g, 0);
+
+    emit_cmp32_ri(g->e, GPR_RCX, MSR_SPEC_CTRL);
+    gen_slow_jcc(g, CC_NE, msr_helper(g));
+    emit_fs_load(g->e, t, gen_field(g, VCB_SPEC_CTRL_BAD));
+    emit_not(g->e, t);
+    emit_cmp_ri(g->e, t, 0);
+    gen_slow_jcc(g, CC_E, msr_helper(g));
+    emit_fs_load(g->e, t, gen_field(g, VCB_CPU));
+    emit_load32(g->e, GPR_RAX, t, (int32_t)offsetof(CpuState, msr_spec_ctrl));
+    emit_load32(g->e, GPR_RDX, t, (int32_t)offsetof(CpuState, msr_spec_ctrl) + 4);
+}
+
+/* IA32_SPEC_CTRL, or the x2APIC's end of an interrupt that nobody else waits for. */
+static void gen_write_spec_ctrl_eoi(Gen *g)
+{
+    unsigned t = gen_scratch(g, 0), v = gen_scratch(g, 1);
+    uint8_t *other, *done;
+
+    emit_cmp32_ri(g->e, GPR_RCX, MSR_SPEC_CTRL);
+    other = emit_jcc(g->e, CC_NE, emit_here(g->e));
+    gen_pair(g, t, v);
+    emit_fs_op(g->e, 0x85, t, gen_field(g, VCB_SPEC_CTRL_BAD)); /* test */
+    gen_slow_jcc(g, CC_NE, msr_helper(g));
+    emit_fs_load(g->e, v, gen_field(g, VCB_CPU));
+    emit_store(g->e, v, (int32_t)offsetof(CpuState, msr_spec_ctrl), t);
+    done = emit_jmp(g->e, emit_here(g->e));
+    emit_patch32(g->e, other);
+    emit_cmp32_ri(g->e, GPR_RCX, MSR_X2APIC_EOI);
+    gen_slow_jcc(g, CC_NE, msr_helper(g));
+    gen_pair(g, t, v);
+    emit_cmp_ri(g->e, t, 0);
+    gen_slow_jcc(g, CC_NE, msr_helper(g));
+    emit_fs_load(g->e, v, gen_field(g, VCB_CPU));
+    emit_cmp8_mem(g->e, v, (int32_t)offsetof(CpuState, apic_mode), 2);
+    gen_slow_jcc(g, CC_NE, msr_helper(g));
+    emit_cmp8_mem(g->e, v, (int32_t)offsetof(CpuState, apic_eoi), 0);
+    gen_slow_jcc(g, CC_E, msr_helper(g));
+    emit_store8_imm(g->e, v, (int32_t)offsetof(CpuState, apic_eoi), 0);
+    emit_patch32(g->e, done);
+}
+
+static void gen_msr(Gen *g, bool write)
+{
+    bool bases = !g->p->code32, others = (g->p->env & ENV_NO_QUICK) == 0;
+    unsigned t = gen_scratch(g, 0);
+    uint8_t *other = NULL, *done = NULL;
+
+    gen_free_flags(g);
+    gen_scratch(g, 1); /* borrowed here, whichever way is gone */
+    gen_scratch(g, 2);
+    if (bases) {
+        other = gen_base_index(g, t);
+        (write ? gen_write_base_msr : gen_read_base)(g, t);
+        done = emit_jmp(g->e, emit_here(g->e));
+        emit_patch32(g->e, other);
+    }
+    if (!others) {
+        gen_slow_jmp(g, msr_helper(g));
+    } else if (write) {
+        gen_write_spec_ctrl_eoi(g);
+    } else {
+        gen_read_spec_ctrl(g);
+    }
+    if (bases) {
+        emit_patch32(g->e, done);
+    }
+}
+
+/* -- CR8, CPUID -------------------------------------------------------------------------------- */
+
+static void gen_read_cr8(Gen *g, unsigned reg)
+{
+    unsigned t;
+
+    gen_free_flags(g);
+    t = gen_cpu(g);
+    emit_load8(g->e, t, t, (int32_t)offsetof(CpuState, apic_tpr));
+    emit_shr_ri(g->e, t, 4);
+    emit_mov_rr(g->e, reg, t);
+}
+
+/*
+ * The APIC is asked where something is requested: before, because there may be none, and after, because either
+ * whoever requests now sees the new priority or we see the request (hw/lapic.c).  May be done twice.
+ */
+static void gen_write_cr8(Gen *g)
+{
+    unsigned reg = gen_reg_of(g->in->op[1].reg.value), t = gen_scratch(g, 0), u = gen_scratch(g, 1);
+
+    gen_free_flags(g);
+    emit_fs_load(g->e, u, gen_field(g, VCB_CPU));
+    emit_cmp8_mem(g->e, u, (int32_t)offsetof(CpuState, apic_busy), 0);
+    gen_slow_jcc(g, CC_NE, HELPER_CR);
+    emit_cmp_ri(g->e, reg, 15);
+    gen_slow_jcc(g, CC_A, HELPER_CR);
+    emit_mov_rr(g->e, t, reg);
+    emit_shift_ri(g->e, SHIFT_SHL, t, 4);
+    emit_xchg8(g->e, u, (int32_t)offsetof(CpuState, apic_tpr), t);
+    emit_cmp8_mem(g->e, u, (int32_t)offsetof(CpuState, apic_busy), 0);
+    gen_slow_jcc(g, CC_NE, HELPER_CR);
+}
+
+/*
+ * By the table that the helper fills.  t = subleaf << 32 | leaf; u = 32 * index.  eax and ecx are what a second try
+ * would look at: eax waits in rax_tmp while ecx, by its last write, makes the instruction complete.
+ */
+static void gen_cpuid(Gen *g)
+{
+    unsigned t = gen_scratch(g, 0), u = gen_scratch(g, 1), v = gen_scratch(g, 2);
+    const int regs = VCB_CPUID + (int)offsetof(CpuidEntry, regs);
+    Emit *e = g->e;
+
+    gen_free_flags(g);
+    emit_mov32_rr(e, u, GPR_RAX);
+    emit_mov_rr(e, t, u);
+    emit_shr_ri(e, t, 28);
+    emit_lea_sum(e, t, t, u);
+    emit_lea_sum(e, t, t, GPR_RCX);
+    emit_and32_ri(e, t, CPUID_ENTRIES - 1);
+    emit_shift_ri(e, SHIFT_SHL, t, 5);
+    emit_mov_rr(e, v, GPR_RCX);
+    emit_shift_ri(e, SHIFT_SHL, v, 32);
+    emit_or_rr(e, u, v);
+    emit_fs_op_at(e, 0x3b, u, gen_field(g, VCB_CPUID), t); /* cmp */
+    gen_slow_jcc(g, CC_NE, HELPER_CPUID);
+    emit_fs_load32_at(e, u, gen_field(g, regs), t);
+    emit_fs_store(e, gen_field(g, VCB_RAX_TMP), u);
+    emit_fs_load32_at(e, GPR_RBX, gen_field(g, regs + 4), t);
+    emit_fs_load32_at(e, GPR_RDX, gen_field(g, regs + 12), t);
+    emit_fs_load32_at(e, GPR_RCX, gen_field(g, regs + 8), t);
+    g->bits |= MARK_RAX_TMP;
+    gen_mark_done(g);
+    emit_mov_rr(e, GPR_RAX, u);
+    g->bits &= (uint8_t)~MARK_RAX_TMP;
 }
 
 static void gen_xgetbv(Gen *g)
@@ -460,6 +618,17 @@ void gen_helper(Gen *g)
     if (is_for_window(g->in) && gen_mem_in_window(g)) {
         return;
     }
+    if (g->in->helper == HELPER_DEVICE) {
+        gen_device(g);
+        return;
+    }
+    if (g->in->helper == HELPER_INVLPG) {
+        unsigned a = gen_operand_linear(g);
+        s = gen_slow_jmp(g, HELPER_INVLPG);
+        s->reg = (uint8_t)a;
+        g->flags = FLAGS_IN_HOST;
+        return;
+    }
     s = gen_slow_jmp(g, (TransHelper)g->in->helper);
     if (g->in->exec) {
         g->flags = FLAGS_IN_HOST; /* the border puts them there */
@@ -476,8 +645,9 @@ void gen_helper(Gen *g)
 
 void gen_system(Gen *g)
 {
-    unsigned reg = g->in->op[0].type == ZYDIS_OPERAND_TYPE_REGISTER
-                       ? gen_reg_of(g->in->op[0].reg.value) : 0;
+    bool general = g->in->op[0].type == ZYDIS_OPERAND_TYPE_REGISTER &&
+                   g->in->op[0].reg.value != ZYDIS_REGISTER_CR8;
+    unsigned reg = general ? gen_reg_of(g->in->op[0].reg.value) : 0;
 
     switch (g->in->zi.mnemonic) {
     case ZYDIS_MNEMONIC_CLI:
@@ -496,11 +666,18 @@ void gen_system(Gen *g)
     case ZYDIS_MNEMONIC_RDPID:
         gen_cpu_load32(g, reg, offsetof(CpuState, msr_tsc_aux));
         break;
-    case ZYDIS_MNEMONIC_RDMSR: gen_rdmsr(g); break;
-    case ZYDIS_MNEMONIC_WRMSR: gen_wrmsr(g); break;
+    case ZYDIS_MNEMONIC_RDMSR: gen_msr(g, false); break;
+    case ZYDIS_MNEMONIC_WRMSR: gen_msr(g, true); break;
+    case ZYDIS_MNEMONIC_CPUID: gen_cpuid(g); break;
     case ZYDIS_MNEMONIC_XGETBV: gen_xgetbv(g); break;
     case ZYDIS_MNEMONIC_VERW: gen_verw(g); break;
-    case ZYDIS_MNEMONIC_MOV: gen_read_cr(g, reg); break;
+    case ZYDIS_MNEMONIC_MOV:
+        if (g->in->op[0].reg.value == ZYDIS_REGISTER_CR8) {
+            gen_write_cr8(g);
+        } else {
+            gen_read_cr(g, reg);
+        }
+        break;
     case ZYDIS_MNEMONIC_RDFSBASE: emit_fs_load(g->e, reg, gen_field(g, VCB_FS_BASE)); break;
     case ZYDIS_MNEMONIC_RDGSBASE: emit_fs_load(g->e, reg, gen_field(g, VCB_GS_BASE)); break;
     case ZYDIS_MNEMONIC_WRFSBASE: gen_write_base(g, VCB_FS_BASE); break;

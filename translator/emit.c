@@ -229,16 +229,32 @@ void emit_fs_store32(Emit *e, int32_t off, unsigned src)
     fs_op32(e, 0x89, src, off);
 }
 
-void emit_fs_store32_at(Emit *e, int32_t off, unsigned at, unsigned src)
+/* w: REX_W, or 0 for 32-bit operands */
+static void put_fs_at(Emit *e, unsigned w, uint8_t opcode, unsigned reg, int32_t off, unsigned at)
 {
     emit8(e, 0x64);
-    put_rex(e, 0, src, 0, at);
-    emit8(e, 0x89);
-    emit8(e, (uint8_t)(0x80 | (src & 7) << 3 | (at & 7)));
+    put_rex(e, w, reg, 0, at);
+    emit8(e, opcode);
+    emit8(e, (uint8_t)(0x80 | (reg & 7) << 3 | (at & 7)));
     if ((at & 7) == HR_RSP) {
         emit8(e, 0x24);
     }
     emit32(e, (uint32_t)off);
+}
+
+void emit_fs_store32_at(Emit *e, int32_t off, unsigned at, unsigned src)
+{
+    put_fs_at(e, 0, 0x89, src, off, at);
+}
+
+void emit_fs_load32_at(Emit *e, unsigned dst, int32_t off, unsigned at)
+{
+    put_fs_at(e, 0, 0x8b, dst, off, at);
+}
+
+void emit_fs_op_at(Emit *e, uint8_t opcode, unsigned reg, int32_t off, unsigned at)
+{
+    put_fs_at(e, REX_W, opcode, reg, off, at);
 }
 
 void emit_fs_store_imm32(Emit *e, int32_t off, uint32_t imm)
@@ -482,6 +498,41 @@ void emit_load16(Emit *e, unsigned dst, unsigned base, int32_t disp)
     emit8(e, 0x0f);
     emit8(e, 0xb7);
     put_mem(e, dst, base, disp);
+}
+
+void emit_cmp_ri(Emit *e, unsigned reg, int8_t imm)
+{
+    put_rex(e, REX_W, 0, 0, reg);
+    emit8(e, 0x83);
+    emit8(e, (uint8_t)(0xf8 | (reg & 7)));
+    emit8(e, (uint8_t)imm);
+}
+
+void emit_load8(Emit *e, unsigned dst, unsigned base, int32_t disp)
+{
+    put_rex(e, 0, dst, 0, base);
+    emit8(e, 0x0f);
+    emit8(e, 0xb6);
+    put_mem(e, dst, base, disp);
+}
+
+void emit_store8_imm(Emit *e, unsigned base, int32_t disp, uint8_t imm)
+{
+    put_op_mem(e, 0, 0xc6, 0, base, disp);
+    emit8(e, imm);
+}
+
+void emit_cmp8_mem(Emit *e, unsigned base, int32_t disp, uint8_t imm)
+{
+    put_op_mem(e, 0, 0x80, 7, base, disp);
+    emit8(e, imm);
+}
+
+void emit_xchg8(Emit *e, unsigned base, int32_t disp, unsigned reg)
+{
+    emit8(e, (uint8_t)(REX | (reg & 8 ? REX_R : 0) | (base & 8 ? REX_B : 0))); /* always: sil, not dh */
+    emit8(e, 0x86);
+    put_mem(e, reg, base, disp);
 }
 
 void emit_add_rr(Emit *e, unsigned dst, unsigned src)

@@ -93,8 +93,10 @@ void emit_fs_store(Emit *e, int32_t off, unsigned src);             /* mov fs:[o
 void emit_fs_store_indexed(Emit *e, int32_t off, unsigned index, unsigned src); /* fs:[off+8*index] */
 void emit_fs_store32(Emit *e, int32_t off, unsigned src);           /* mov fs:[off], src32     */
 void emit_fs_store32_at(Emit *e, int32_t off, unsigned at, unsigned src); /* mov fs:[off+at], src32 */
+void emit_fs_load32_at(Emit *e, unsigned dst, int32_t off, unsigned at);  /* mov dst32, fs:[off+at] */
 void emit_fs_store_imm32(Emit *e, int32_t off, uint32_t imm);       /* mov dword fs:[off], imm */
 void emit_fs_op(Emit *e, uint8_t opcode, unsigned reg, int32_t off);/* op reg, fs:[off]; flags */
+void emit_fs_op_at(Emit *e, uint8_t opcode, unsigned reg, int32_t off, unsigned at); /* op reg, fs:[off+at]; flags */
 void emit_fs_load8(Emit *e, unsigned dst, int32_t off);             /* movzx dst32, byte fs:[off] */
 void emit_fs_store8(Emit *e, int32_t off, unsigned src);            /* mov byte fs:[off], src8 */
 void emit_fs_store_imm8(Emit *e, int32_t off, uint8_t imm);         /* mov byte fs:[off], imm  */
@@ -116,6 +118,7 @@ void emit_op_load(Emit *e, uint8_t opcode, unsigned reg, unsigned base, int32_t 
 void emit_shift_ri(Emit *e, unsigned op, unsigned reg, unsigned count); /* op: SHIFT_*      */
 void emit_or_rr(Emit *e, unsigned dst, unsigned src);               /* or dst, src             */
 void emit_cmp_rr(Emit *e, unsigned a, unsigned b);                  /* cmp a, b                */
+void emit_cmp_ri(Emit *e, unsigned reg, int8_t imm);                /* cmp reg, imm8           */
 void emit_test_ri(Emit *e, unsigned reg, uint32_t imm);             /* test reg32, imm32       */
 void emit_and32_ri(Emit *e, unsigned reg, uint32_t imm);            /* and reg32, imm32        */
 void emit_cmp32_mem_0(Emit *e, unsigned base);                      /* cmp dword [base], 0     */
@@ -124,6 +127,10 @@ void emit_fs_add1(Emit *e, int32_t off);                            /* add qword
 void emit_fs_or8_imm(Emit *e, int32_t off, uint8_t imm);            /* or byte fs:[off], imm   */
 void emit_cmp32_ri(Emit *e, unsigned reg, uint32_t imm);            /* cmp reg32, imm32        */
 void emit_load16(Emit *e, unsigned dst, unsigned base, int32_t disp); /* movzx dst32, word [base+disp] */
+void emit_load8(Emit *e, unsigned dst, unsigned base, int32_t disp); /* movzx dst32, byte [base+disp] */
+void emit_store8_imm(Emit *e, unsigned base, int32_t disp, uint8_t imm); /* mov byte [base+disp], imm */
+void emit_cmp8_mem(Emit *e, unsigned base, int32_t disp, uint8_t imm); /* cmp byte [base+disp], imm */
+void emit_xchg8(Emit *e, unsigned base, int32_t disp, unsigned reg); /* xchg byte [base+disp], reg8 */
 void emit_add_rr(Emit *e, unsigned dst, unsigned src);              /* add dst, src            */
 void emit_flags_from_rax(Emit *e);                                  /* add al, 0x7f; sahf      */
 enum { SHIFT_SHL = 4, SHIFT_SHR = 5, SHIFT_SAR = 7 };

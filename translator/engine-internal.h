@@ -41,6 +41,14 @@ typedef struct {
     pthread_cond_t evicted;
 } TransShared;
 
+/* Registers of a device that fill a page, while the memory map is as it was. */
+enum { DEVICE_PAGES = 8 };
+typedef struct {
+    uint64_t page;             /* guest-physical                                         */
+    uint64_t generation;       /* PhysMem.generation; 0: nothing                         */
+    PhysRange range;
+} DevicePage;
+
 enum { WINDOW_FRESH, WINDOW_STALE_LOCAL, WINDOW_STALE_ALL };
 
 struct TransCpu {
@@ -62,6 +70,7 @@ struct TransCpu {
     uint64_t seen_epoch;       /* Tlb.code_epoch the jump cache is valid for             */
     uint64_t seen_code_flushes; /* Tlb.n_code_flushes                                    */
     uint64_t seen_evictions;
+    uint32_t seen_cpuid_changes; /* CpuState.cpuid_changes the vCPU block's answers are good for */
     uint64_t seen_changes;     /* Tlb.n_changes when the CPU last entered translated code */
     uint64_t enter_rip;        /* guest rip at vcb.resume, for a kick on the way in      */
     uint16_t enter_borrowed;   /* ... and what Marks would say                           */
@@ -109,6 +118,7 @@ struct TransCpu {
     uint8_t cold[COLD_SLOTS];  /* visits of addresses not translated yet                 */
     uint64_t far_epoch;        /* changes when code memory is reused                     */
     FarEntry far[FAR_SIZE];
+    DevicePage device[DEVICE_PAGES];
     InsnDecoder decoder;
     Crossing crossing[CROSSINGS];
     Plan plan;
@@ -135,6 +145,9 @@ void trans_jump_cache_add(TransCpu *tc, uint64_t rip, const uint8_t *code, const
 bool trans_dispatch(TransCpu *tc);
 /* Instruction number `insn` of b did badly in the window, by this much: guilty, it is translated anew. */
 void trans_accuse(TransCpu *tc, Block *b, unsigned insn, unsigned weight);
+/* Instruction number `insn` of b missed the software TLB for good; or, CALL class, found memory again and again. */
+void trans_missed(TransCpu *tc, Block *b, unsigned insn);
+void trans_uncall(TransCpu *tc, Block *b, unsigned insn);
 
 /* -- border.c ---- */
 
@@ -150,6 +163,13 @@ bool across_may(TransCpu *tc, const Block *from, const Block *to);
 /* Before the CPU enters translated code: undo the links between pages that its flushes since the last time make
  * doubtful.  Takes the cache's lock when there are any. */
 void across_update(TransCpu *tc);
+
+static inline bool across_is_old(const TransCpu *tc)
+{
+    const Tlb *tlb = &tc->cpu->mmu.tlb;
+
+    return tc->across_epoch != tlb->code_epoch || tc->across_flushes != tlb->n_page_flushes;
+}
 
 /* -- state.c ---- */
 
@@ -168,6 +188,8 @@ uint64_t state_flags_image(uint64_t rflags);
 void state_to_host(TransCpu *tc);
 /* Registers and arithmetic flags of it. */
 void registers_to_host(TransCpu *tc);
+/* The part of it that a flush or a switch of the TLB may change: the environment too. */
+void space_to_host(TransCpu *tc);
 /* The part of it that a fill of the TLB may change. */
 void tlb_to_host(TransCpu *tc);
 /*

@@ -11,6 +11,7 @@
 
 #include "cpu-x86/cpuid.h"
 #include "cpu-x86/debug.h"
+#include "cpu-x86/msr.h"
 #include "softmmu/base/log.h"
 #include "softmmu/base/stress.h"
 #include "translator/compile.h"
@@ -18,6 +19,7 @@
 #include "translator/engine-internal.h"
 #include "translator/glue.h"
 #include "translator/lockstep.h"
+#include "translator/quick.h"
 #include "translator/verify.h"
 #include "translator/windows.h"
 
@@ -168,6 +170,9 @@ static void find_habits(TransCpu *tc, uint64_t offset)
         PlanInsn *in = &p->insn[i];
         in->guilty = cache_is_guilty(tc->cache, offset + in->off);
         in->soft = soft && in->imm_len != 0 && cache_is_rewritten(tc->cache, offset + in->off);
+        if (tc->lockstep == NULL && cache_is_called(tc->cache, offset + in->off)) {
+            front_call(in);
+        }
     }
 }
 
@@ -178,7 +183,8 @@ static Block *make_block(TransCpu *tc, const uint8_t *code, uint64_t offset, uin
     CpuState *cpu = tc->cpu;
     const TransConfig *config = tc->config;
     unsigned max = config->one_insn ? 1 : config->block_insns_max;
-    uint32_t plan_env = env | (tc->lockstep != NULL ? ENV_PLAIN : 0) | (config->system ? 0 : ENV_NO_SYSTEM);
+    uint32_t plan_env = env | (tc->lockstep != NULL ? ENV_PLAIN : 0) | (config->system ? 0 : ENV_NO_SYSTEM) |
+                        (config->quick ? 0 : ENV_NO_QUICK);
     unsigned room = GUEST_PAGE_SIZE - (unsigned)(cpu->rip & GUEST_PAGE_OFFSET_MASK);
     uint64_t t0 = __rdtsc();
     Block *b;
@@ -220,6 +226,22 @@ static Block *make_block(TransCpu *tc, const uint8_t *code, uint64_t offset, uin
     cpu->stats[STAT_TRANS_BLOCKS]++;
     cpu->stats[STAT_TRANS_INSNS] += b->n_insns;
     return b;
+}
+
+void trans_missed(TransCpu *tc, Block *b, unsigned insn)
+{
+    if (tc->config->call_misses != 0 && tc->lockstep == NULL) {
+        lock_take(&tc->cache->lock);
+        cache_missed(tc->cache, b, insn);
+        lock_release(&tc->cache->lock);
+    }
+}
+
+void trans_uncall(TransCpu *tc, Block *b, unsigned insn)
+{
+    lock_take(&tc->cache->lock);
+    cache_uncall(tc->cache, b, insn);
+    lock_release(&tc->cache->lock);
 }
 
 void trans_accuse(TransCpu *tc, Block *b, unsigned insn, unsigned weight)
@@ -564,11 +586,13 @@ static CpuExit translate_run(CpuState *cpu, uint64_t budget)
         vcb.page_mask = GUEST_PAGE_MASK;
         vcb.jc_mask = (uint64_t)(tc->config->jump_cache - 1) << 1;
         tc->seen_epoch = UINT64_MAX;
+        vcb.spec_ctrl_bad = ~cpu_spec_ctrl_bits(cpu);
         windows_thread_init(tc);
         tc->keys_env = UINT32_MAX; /* no environment: the keys are to be made */
     }
     vcb.tc = tc;
     vcb.watch_user = tc->direct != NULL;
+    quick_forget_cpuid(tc); /* a debugger may have been here */
     tc->plain_libc = log_any_on();
     if (trans_dispatch(tc)) {
         trans_enter();

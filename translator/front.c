@@ -464,6 +464,27 @@ static bool reads_segment(const PlanInsn *in)
     return in->zi.mnemonic == ZYDIS_MNEMONIC_MOV && register_class(in, 1) == ZYDIS_REGCLASS_SEGMENT;
 }
 
+/* Operand `op` is CR8, in 64-bit code, or CR3 to be written: HELPER_CR knows those. */
+static bool is_quick_cr(const PlanInsn *in, unsigned op, uint32_t env)
+{
+    if ((env & (ENV_CPL0 | ENV_NO_QUICK)) != ENV_CPL0 || register_class(in, op) != ZYDIS_REGCLASS_CONTROL) {
+        return false;
+    }
+    return (in->op[op].reg.value == ZYDIS_REGISTER_CR8 && (env & ENV_CODE32) == 0) ||
+           (op == 0 && in->op[op].reg.value == ZYDIS_REGISTER_CR3);
+}
+
+/* A memory operand whose linear address is its offset. */
+static bool is_linear(const PlanInsn *in)
+{
+    const ZydisDecodedOperand *m = &in->op[0];
+    bool code32 = in->zi.machine_mode != ZYDIS_MACHINE_MODE_LONG_64;
+
+    return m->mem.type == ZYDIS_MEMOP_TYPE_MEM && in->zi.address_width == (code32 ? 32 : 64) &&
+           m->mem.segment != ZYDIS_REGISTER_FS && m->mem.segment != ZYDIS_REGISTER_GS &&
+           !(code32 && m->mem.segment == ZYDIS_REGISTER_CS);
+}
+
 /*
  * System instructions that are done by their function of the interpreter (PLAN_HELPER), or first tried
  * by a sequence (PLAN_SYSTEM); PLAN_INTERP: none of them.
@@ -471,6 +492,7 @@ static bool reads_segment(const PlanInsn *in)
 static PlanClass class_of_exec(PlanInsn *in, uint32_t env)
 {
     bool cpl0 = (env & ENV_CPL0) != 0, code32 = (env & ENV_CODE32) != 0, sequence = false;
+    bool quick = cpl0 && (env & ENV_NO_QUICK) == 0;
 
     if ((env & (ENV_PLAIN | ENV_NO_SYSTEM)) != 0) {
         return PLAN_INTERP;
@@ -478,6 +500,16 @@ static PlanClass class_of_exec(PlanInsn *in, uint32_t env)
     in->helper = HELPER_SYSTEM;
     switch (in->zi.mnemonic) {
     case ZYDIS_MNEMONIC_MOV:
+        if (is_quick_cr(in, 0, env)) {
+            in->helper = HELPER_CR;
+            sequence = in->op[0].reg.value == ZYDIS_REGISTER_CR8;
+            break;
+        }
+        if (is_quick_cr(in, 1, env)) {
+            in->helper = HELPER_CR;
+            sequence = true;
+            break;
+        }
         if (register_class(in, 0) == ZYDIS_REGCLASS_CONTROL || register_class(in, 0) == ZYDIS_REGCLASS_DEBUG ||
             register_class(in, 1) == ZYDIS_REGCLASS_DEBUG) {
             break;
@@ -488,7 +520,18 @@ static PlanClass class_of_exec(PlanInsn *in, uint32_t env)
         sequence = cpl0 && in->op[1].reg.value != ZYDIS_REGISTER_CR8;
         break;
     case ZYDIS_MNEMONIC_RDMSR: case ZYDIS_MNEMONIC_WRMSR:
-        sequence = cpl0 && !code32;
+        in->helper = quick ? HELPER_MSR : HELPER_SYSTEM;
+        sequence = cpl0 && (!code32 || quick);
+        break;
+    case ZYDIS_MNEMONIC_CPUID:
+        sequence = (env & ENV_NO_QUICK) == 0;
+        in->helper = sequence ? HELPER_CPUID : HELPER_SYSTEM;
+        break;
+    case ZYDIS_MNEMONIC_IN: case ZYDIS_MNEMONIC_OUT:
+        in->helper = quick ? HELPER_PORT : HELPER_SYSTEM;
+        break;
+    case ZYDIS_MNEMONIC_INVLPG:
+        in->helper = quick && is_linear(in) ? HELPER_INVLPG : HELPER_SYSTEM;
         break;
     case ZYDIS_MNEMONIC_XGETBV:
         in->helper = HELPER_EXEC;
@@ -498,8 +541,7 @@ static PlanClass class_of_exec(PlanInsn *in, uint32_t env)
         in->helper = HELPER_EXEC;
         sequence = cpl0 && !code32 && in->mem != 0xff && mem_is_plain(&in->zi, &in->op[in->mem]);
         break;
-    case ZYDIS_MNEMONIC_CPUID: case ZYDIS_MNEMONIC_INVLPG: case ZYDIS_MNEMONIC_INVPCID:
-    case ZYDIS_MNEMONIC_CLTS: case ZYDIS_MNEMONIC_IN: case ZYDIS_MNEMONIC_OUT:
+    case ZYDIS_MNEMONIC_INVPCID: case ZYDIS_MNEMONIC_CLTS:
     case ZYDIS_MNEMONIC_LGDT: case ZYDIS_MNEMONIC_LIDT: case ZYDIS_MNEMONIC_LLDT:
     case ZYDIS_MNEMONIC_LTR: case ZYDIS_MNEMONIC_SGDT: case ZYDIS_MNEMONIC_SIDT:
     case ZYDIS_MNEMONIC_STR: case ZYDIS_MNEMONIC_SLDT: case ZYDIS_MNEMONIC_INT: case ZYDIS_MNEMONIC_INT3:
@@ -714,6 +756,15 @@ static void find_immediate(PlanInsn *in)
         zi->opcode_map == ZYDIS_OPCODE_MAP_DEFAULT && zi->operand_width >= 32 && (moves || counts)) {
         in->imm_off = zi->raw.imm[0].offset;
         in->imm_len = zi->raw.imm[0].size / 8;
+    }
+}
+
+void front_call(PlanInsn *in)
+{
+    if (in->plan == PLAN_MEM && in->vec == 0) {
+        in->helper = HELPER_DEVICE;
+        in->exec = true;
+        make_interp(in, PLAN_HELPER);
     }
 }
 

@@ -87,6 +87,7 @@ enum {
     ENV_TSC = 1 << 9,          /* rdtsc is allowed, and the host's plus an offset              */
     ENV_WINDOW = 1 << 12,      /* 32-bit or upper-half code of a kernel uses the window (windows.h) */
     ENV_PLAIN = 1 << 11,       /* lock-step: system instructions and helpers are left to the interpreter */
+    ENV_NO_QUICK = 1 << 14,    /* ... no sequences and helpers for the frequent ones of those (property `quick-system`) */
     ENV_NO_SYSTEM = 1 << 13,   /* ... those of PlanInsn.exec (property `system`)               */
     ENV_ODD = 1 << 10,         /* DF, IOPL, NT, ID or such are set: no sequences for flags     */
 };
@@ -107,6 +108,9 @@ static inline uint16_t env_own_regs(uint32_t env)
  * instruction can be planned (it does not decode): interpret it. */
 bool front_plan(Plan *p, uint64_t lin, const uint8_t *bytes, unsigned avail, unsigned max, uint32_t env,
                 bool (*isa_allowed)(const void *arg, unsigned isa_set), const void *arg);
+
+/* Make the planned instruction CALL class, when it is one that may be. */
+void front_call(PlanInsn *in);
 
 /* "copy", "mem", ...: for people. */
 const char *front_class_name(unsigned plan_class);

@@ -15,6 +15,11 @@ const TransConfig trans_policy = {
     .code_regions = 8,
     /* Misses cost 200 cycles, and big programs have tens of thousands of targets. */
     .jump_cache = 16384,
+    /* A miss for good costs 250 cycles more than a call, translating the block anew some 10,000. */
+    .call_misses = 16,
+    .call_in_vain = 64,
+    /* One that goes to devices and to memory by turns is best off called. */
+    .call_turns = 3,
     .window = true,
     /* Mapping all anew each few dozen faults would cost more than look-ups. */
     .window_overflows = 24,
@@ -48,4 +53,5 @@ const TransConfig trans_policy = {
     .walk_ahead = true,
     .transitions = true,
     .system = true,
+    .quick = true,
 };

@@ -37,9 +37,13 @@ typedef struct {
     bool exact_writes;            /* PAGE_CHURN pages: writes kill what they change        */
     bool revive;                  /* blocks that died by a write, when it changed nothing  */
     bool soft;                    /* immediates read from the guest's code                 */
+    unsigned call_misses;         /* misses for good after which an instruction becomes CALL class; 0: never */
+    unsigned call_in_vain;        /* accesses to memory in a row that make it TLB class again */
+    unsigned call_turns;          /* times that it may become CALL class                   */
     bool perf_map, gdb_jit;       /* tell perf, a debugger of the host about blocks       */
     bool one_insn;                /* blocks of one instruction                             */
     bool system;                  /* system instructions by sequences and helpers          */
+    bool quick;                   /* those that are frequent without bringing the CpuState up to date */
     bool transitions;             /* syscall and sysret without C                          */
     unsigned direct;              /* DirectMode (direct/direct.h)                          */
     unsigned verify;              /* compare one block in so many with the interpreter; 0  */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "cpu-x86/walk.h"
 #include "translator/engine-internal.h"
+#include "translator/quick.h"
 #include "translator/windows.h"
 
 #include "cpu-x86/insns.h"
@@ -295,13 +296,21 @@ void registers_to_host(TransCpu *tc)
     v->flags = v->flags_slot = state_flags_image(tc->cpu->rflags);
 }
 
+void space_to_host(TransCpu *tc)
+{
+    tlb_to_host(tc);
+    keys_to_host(tc);
+    jump_cache_update(tc);
+}
+
 void state_to_host(TransCpu *tc)
 {
     registers_to_host(tc);
-    tlb_to_host(tc);
     system_to_host(tc);
-    keys_to_host(tc);
-    jump_cache_update(tc);
+    space_to_host(tc);
+    if (unlikely(tc->seen_cpuid_changes != tc->cpu->cpuid_changes)) {
+        quick_forget_cpuid(tc);
+    }
 }
 
 /* -- Environment ------------------------------------------------------------------------------ */

@@ -29,6 +29,16 @@ enum { ANNOUNCED_MAX = 64 };
 
 typedef struct TransCpu TransCpu;
 
+/* What CPUID answers, at a place that leaf and subleaf give (vcb_cpuid_entry(), compile-system.c). */
+enum { CPUID_ENTRIES = 32 };
+typedef struct {
+    uint64_t key;            /* subleaf << 32 | leaf; CPUID_NOTHING: none                */
+    uint32_t regs[4];        /* eax ebx ecx edx                                          */
+    uint64_t unused;
+} CpuidEntry;
+#define CPUID_NOTHING UINT64_MAX
+_Static_assert(sizeof(CpuidEntry) == 32, "generated code scales by 32");
+
 typedef struct {
     uint64_t host[16];       /* host registers as the border leaves or wants them        */
     uint64_t saved[16];      /* guest values of borrowed registers                       */
@@ -83,6 +93,7 @@ typedef struct {
     uint8_t crossed;           /* CROSSED_*: what loaded CS and SS last                  */
     CpuState *cpu;             /* for sequences, which touch only what is not kept here  */
     uint64_t fs_odd, gs_odd;   /* 32-bit code: VCB_SEG_ODD, or 0 where fs_base and gs_base are bases */
+    uint64_t spec_ctrl_bad;    /* bits of IA32_SPEC_CTRL that are #GP; all: there is no such MSR */
     uint64_t jc_ntag[JC_SIZE] __attribute__((aligned(64))); /* minus (rip + key); 0 never matches                     */
     uint64_t jc_code[JC_SIZE]; /* host address of the block                              */
     uint64_t jc_warm[JC_SIZE]; /* ... for those who have borrowed BLOCK_WARM_USUAL        */
@@ -90,6 +101,7 @@ typedef struct {
     /* Linear addresses whose page-table entries the guest has changed and is about to use; a ring. */
     uint32_t announced[ANNOUNCED_MAX];
     uint64_t bounce_pc, bounce_rsp; /* for trans_bounce (signals.c)                             */
+    CpuidEntry cpuid[CPUID_ENTRIES];
 } Vcb;
 
 #define VCB_ASSERT(field, offset)                                                                  \
@@ -145,6 +157,8 @@ VCB_ASSERT(crossed, VCB_CROSSED);
 VCB_ASSERT(cpu, VCB_CPU);
 VCB_ASSERT(fs_odd, VCB_FS_ODD);
 VCB_ASSERT(gs_odd, VCB_GS_ODD);
+VCB_ASSERT(spec_ctrl_bad, VCB_SPEC_CTRL_BAD);
+VCB_ASSERT(cpuid, VCB_CPUID);
 VCB_ASSERT(jc_ntag, VCB_JC_NTAG);
 VCB_ASSERT(jc_code, VCB_JC_CODE);
 VCB_ASSERT(jc_warm, VCB_JC_WARM);
@@ -171,6 +185,12 @@ enum { CROSSED_NOT, CROSSED_SYSCALL, CROSSED_SYSRET };
 static inline uint32_t site_make(uint32_t block_id, unsigned index, unsigned kind)
 {
     return block_id << 10 | index << 2 | kind;
+}
+
+/* Its index: the sum of leaf, leaf >> 28 and subleaf. */
+static inline unsigned vcb_cpuid_entry(uint32_t leaf, uint32_t subleaf)
+{
+    return (leaf + (leaf >> 28) + subleaf) % CPUID_ENTRIES;
 }
 
 extern _Thread_local Vcb vcb __attribute__((tls_model("local-exec")));

@@ -83,7 +83,7 @@ static void step(TransCpu *tc)
                      "lea 128(%%rsp), %%rsp" : : "i"(HOST_TF) : "memory", "cc");
 }
 
-void verify_before_entry(TransCpu *tc)
+void verify_entry(TransCpu *tc)
 {
     if (stress_hit(STRESS_kick_entry)) {
         signals_kick(tc);
