@@ -8,14 +8,24 @@
 
 /* -- Raising -------------------------------------------------------------------------------------- */
 
-_Noreturn static void raise_exc(CpuState *cpu, unsigned vector, bool has_code, uint32_t code)
+static void hold(CpuState *cpu, unsigned vector, bool has_code, uint32_t code)
 {
-    g_assert(cpu->unwind != NULL);
     cpu->exc.vector = (uint8_t)vector;
     cpu->exc.has_code = has_code;
     cpu->exc.is_soft = false;
     cpu->exc.code = code;
+}
+
+void cpu_raise_held(CpuState *cpu)
+{
+    g_assert(cpu->unwind != NULL);
     longjmp(*cpu->unwind, UNWIND_EXCEPTION);
+}
+
+_Noreturn static void raise_exc(CpuState *cpu, unsigned vector, bool has_code, uint32_t code)
+{
+    hold(cpu, vector, has_code, code);
+    cpu_raise_held(cpu);
 }
 
 void cpu_raise(CpuState *cpu, unsigned vector)
@@ -28,10 +38,10 @@ void cpu_raise_code(CpuState *cpu, unsigned vector, uint32_t code)
     raise_exc(cpu, vector, true, code);
 }
 
-void cpu_raise_page_fault(CpuState *cpu, GuestLin lin, uint32_t code)
+void cpu_hold_page_fault(CpuState *cpu, GuestLin lin, uint32_t code)
 {
     cpu->cr2 = lin.v;
-    raise_exc(cpu, EXC_PF, true, code);
+    hold(cpu, EXC_PF, true, code);
 }
 
 void cpu_raise_ud(CpuState *cpu)

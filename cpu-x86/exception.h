@@ -15,8 +15,10 @@
 _Noreturn void cpu_raise(CpuState *cpu, unsigned vector);
 /* ... with one. */
 _Noreturn void cpu_raise_code(CpuState *cpu, unsigned vector, uint32_t code);
-/* #PF: sets CR2. */
-_Noreturn void cpu_raise_page_fault(CpuState *cpu, GuestLin lin, uint32_t code);
+/* #PF sets CR2; it waits in cpu->exc. */
+void cpu_hold_page_fault(CpuState *cpu, GuestLin lin, uint32_t code);
+/* What is in cpu->exc. */
+_Noreturn void cpu_raise_held(CpuState *cpu);
 /* Shorthands. */
 _Noreturn void cpu_raise_ud(CpuState *cpu);
 _Noreturn void cpu_raise_gp(CpuState *cpu, uint32_t code);

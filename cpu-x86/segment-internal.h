@@ -161,8 +161,6 @@ uint64_t flags_writable(const CpuState *cpu, unsigned cpl, unsigned size);
 /* Enter the handler of `vector` at ring 0 (soft: INT n; code: the error code, or NULL; rip, flags: to push).
  * False: do it step by step; nothing has changed.  CS, SS, RSP, RFLAGS, next_rip are set. */
 bool cpu_deliver_plain(CpuState *cpu, unsigned vector, bool soft, const uint32_t *code, uint64_t rip, uint64_t flags);
-/* IRETQ at ring 0, likewise. */
-bool cpu_iret_plain(CpuState *cpu);
 
 /* -- Tasks ------------------------------------------------------------------------------------------ */
 

@@ -35,6 +35,9 @@ void cpu_far_jump(CpuState *cpu, uint16_t selector, uint64_t offset, unsigned op
 void cpu_far_call(CpuState *cpu, uint16_t selector, uint64_t offset, unsigned op_size);
 void cpu_far_return(CpuState *cpu, unsigned op_size, unsigned pop_bytes);
 void cpu_iret(CpuState *cpu, unsigned op_size);
+/* IRETQ at ring 0 between 64-bit code where nothing is unusual; of the general registers it looks at and changes RSP
+ * alone, nmi_masked is the caller's.  False: cpu_iret() is to do it step by step; nothing has changed. */
+bool cpu_iret_plain(CpuState *cpu);
 
 /* True when CPL (and in v86 or with CPL > IOPL the TSS bitmap) allows size ports from port; used
  * by IN/OUT/INS/OUTS, which raise #GP(0) otherwise. */

@@ -216,8 +216,7 @@ static unsigned right_for(TlbAccess a)
 }
 
 /* SDM 3A 4.7. */
-_Noreturn static void raise_fault(CpuState *cpu, GuestLin lin, TlbAccess a, TlbClass c,
-                                  WalkResult result, const Walk *w)
+static void hold_fault(CpuState *cpu, GuestLin lin, TlbAccess a, TlbClass c, WalkResult result, const Walk *w)
 {
     uint32_t code = (result != WALK_NOT_PRESENT ? PF_P : 0) | (result == WALK_RESERVED ? PF_RSVD : 0) |
                     (a == TLB_STORE ? PF_W : 0) | (c == TLB_USER ? PF_U : 0);
@@ -230,7 +229,7 @@ _Noreturn static void raise_fault(CpuState *cpu, GuestLin lin, TlbAccess a, TlbC
         code |= PF_PK;
     }
     log_item(MMU, "mmu: #PF code %x lin %016" PRIx64 " cr3 %" PRIx64, code, lin.v, cpu->cr3);
-    cpu_raise_page_fault(cpu, lin, code);
+    cpu_hold_page_fault(cpu, lin, code);
 }
 
 /* -- Accessed and dirty ------------------------------------------------------------------------------- */
@@ -277,9 +276,8 @@ static bool mark_used(CpuState *cpu, const Walk *w, bool dirty)
     return true;
 }
 
-void cpu_walk_fill(void *arg, GuestLin lin, TlbAccess a, TlbClass c)
+bool cpu_walk_try(CpuState *cpu, GuestLin lin, TlbAccess a, TlbClass c)
 {
-    CpuState *cpu = arg;
     unsigned rights;
     Walk w;
 
@@ -289,7 +287,8 @@ void cpu_walk_fill(void *arg, GuestLin lin, TlbAccess a, TlbClass c)
 
         rights = result == WALK_OK ? rights_of(cpu, &w, c) : 0;
         if ((rights & right_for(a)) == 0) {
-            raise_fault(cpu, lin, a, c, result, &w);
+            hold_fault(cpu, lin, a, c, result, &w);
+            return false;
         }
     } while (!mark_used(cpu, &w, a == TLB_STORE));
     if (w.paged && a != TLB_STORE && (w.step[w.n_steps - 1].val & PTE_D) == 0) {
@@ -302,6 +301,16 @@ void cpu_walk_fill(void *arg, GuestLin lin, TlbAccess a, TlbClass c)
              w.phys & GUEST_PAGE_MASK, rights, w.page_shift, w.global ? " global" : "");
     tlb_insert(&cpu->mmu.tlb, c, lin, guest_phys(w.phys & GUEST_PAGE_MASK), rights, w.global,
                w.page_shift);
+    return true;
+}
+
+void cpu_walk_fill(void *arg, GuestLin lin, TlbAccess a, TlbClass c)
+{
+    CpuState *cpu = arg;
+
+    if (!cpu_walk_try(cpu, lin, a, c)) {
+        cpu_raise_held(cpu);
+    }
 }
 
 /* Rights that need no change to the tables. */

@@ -9,6 +9,9 @@
 /* SoftMmu.fill: walk, set A/D, insert; or raise #PF. `arg` is the CpuState. */
 void cpu_walk_fill(void *arg, GuestLin lin, TlbAccess a, TlbClass c);
 
+/* ... or, false, leave the #PF in cpu->exc. */
+bool cpu_walk_try(CpuState *cpu, GuestLin lin, TlbAccess a, TlbClass c);
+
 /* What the tables grant accesses of class c at `lin` now, without a change to them: TLB_R_* bits, as
  * cpu_walk_fill() would insert for a load; 0 too where some accessed bit is not set yet.  *phys: of the
  * 4 KiB page. */

@@ -79,25 +79,19 @@ static bool hits(const TransCpu *tc, uint64_t lin, unsigned size, TlbAccess a)
 bool trans_fill(TransCpu *tc, uint64_t lin, TlbAccess a)
 {
     CpuState *cpu = tc->cpu;
-    jmp_buf env, *outer = cpu->unwind;
-    bool filled = false;
+    const TlbSide *s = tlb_probe(&cpu->mmu.tlb, cpu->tlb_class, guest_lin(lin));
+    uint8_t right = a == TLB_LOAD ? TLB_R_READ : a == TLB_STORE ? TLB_R_WRITE : TLB_R_EXEC;
 
-    cpu->unwind = &env;
-    if (_setjmp(env) == 0) {
-        TlbSide *s = tlb_probe(&cpu->mmu.tlb, cpu->tlb_class, guest_lin(lin));
-        uint8_t right = a == TLB_LOAD ? TLB_R_READ : a == TLB_STORE ? TLB_R_WRITE : TLB_R_EXEC;
-        if (s == NULL || (s->rights & right) == 0) {
-            if (unlikely(tlb_is_thrashing(&cpu->mmu.tlb, cpu->tlb_class))) {
-                trans_vec_spill();
-            }
-            cpu->mmu.fill(cpu->mmu.arg, guest_lin(lin), a, cpu->tlb_class);
-        } else if (a == TLB_STORE) {
-            tlb_refresh_store(&cpu->mmu.tlb, cpu->tlb_class, guest_lin(lin));
+    if (s == NULL || (s->rights & right) == 0) {
+        if (unlikely(tlb_is_thrashing(&cpu->mmu.tlb, cpu->tlb_class))) {
+            trans_vec_spill();
         }
-        filled = true;
+        return cpu_walk_try(cpu, guest_lin(lin), a, cpu->tlb_class);
     }
-    cpu->unwind = outer;
-    return filled;
+    if (a == TLB_STORE) {
+        tlb_refresh_store(&cpu->mmu.tlb, cpu->tlb_class, guest_lin(lin));
+    }
+    return true;
 }
 
 /* An access over a page end whose two pages lie side by side in the host: *host is its place. */
@@ -180,6 +174,45 @@ static bool go_anywhere(TransCpu *tc)
     return state_is_translated(tc) && !watched(tc) && quick_way(tc, tc->env);
 }
 
+/* The block at rip in the jump cache, or NULL. */
+static const uint8_t *find_near(const TransCpu *tc, uint64_t rip)
+{
+    const Vcb *v = tc->vcb;
+    unsigned slot = (unsigned)(rip >> 1) & (tc->config->jump_cache - 1);
+
+    return v->jc_ntag[slot] + rip + v->jc_key == 0 ? (const uint8_t *)(uintptr_t)v->jc_code[slot] : NULL;
+}
+
+/*
+ * ... where only RSP, rip, RFLAGS and segments have changed, between state_return_borrowed() and this: the other
+ * registers are in the vCPU block.
+ */
+static bool go_across(TransCpu *tc)
+{
+    const CpuState *cpu = tc->cpu;
+    const uint8_t *code = NULL;
+
+    crossed_to_host(tc);
+    if (likely(!trans_wants_attention(cpu) && !trans_needs_single_steps(cpu) && trans_mode_is_translated(cpu) &&
+               (tc->env & ENV_CODE32) == 0 && !watched(tc))) {
+        code = find_near(tc, cpu->rip);
+        code = code != NULL ? code : find_far(tc, cpu->rip, tc->env);
+    }
+    if (code == NULL) {
+        state_from_host(tc, 0, 0);
+        registers_to_host(tc);
+        tc->attention = true;
+        return false;
+    }
+    return go_on(tc, code, 0, 0, 0);
+}
+
+/* May events be delivered, and returned from, so? */
+static bool crosses_quickly(const TransCpu *tc, const Block *b)
+{
+    return tc->config->quick && (b->env & ENV_CODE32) == 0 && tc->lockstep == NULL;
+}
+
 /*
  * Do f(cpu, in), which is what an interpreter's function may do at rip: it may raise, and then the
  * guest's exception is delivered (false).  The CpuState is up to date.
@@ -223,9 +256,14 @@ static bool deliver_fault(TransCpu *tc, Block *b, const Site *s)
     if (!s->may_raise) {
         return false;
     }
-    state_from_host(tc, s->borrowed, s->bits);
     set_rip(tc, b, &b->insns[s->insn]);
     cpu->shadow = false;
+    if (crosses_quickly(tc, b)) {
+        state_return_borrowed(tc, s->borrowed, s->bits);
+        cpu_deliver(cpu, cpu->exc.vector, DELIVER_FAULT, cpu->exc.has_code, cpu->exc.code);
+        return go_across(tc);
+    }
+    state_from_host(tc, s->borrowed, s->bits);
     cpu_deliver(cpu, cpu->exc.vector, DELIVER_FAULT, cpu->exc.has_code, cpu->exc.code);
     return go_anywhere(tc);
 }
@@ -412,6 +450,28 @@ static void do_iret(CpuState *cpu, const X86Insn *in)
     if (cpu->breakpoint_at == NULL && !cpu_debug_exec_armed(cpu)) {
         cpu->rflags &= ~(uint64_t)FLAG_RF; /* there is no breakpoint for it to hold off */
     }
+}
+
+/* IRETQ at CPL 0 to 64-bit code where nothing is unusual. */
+static bool quick_iret(TransCpu *tc, Block *b, const Site *s)
+{
+    CpuState *cpu = tc->cpu;
+
+    if (!crosses_quickly(tc, b) || cpu->breakpoint_at != NULL || cpu_debug_exec_armed(cpu)) {
+        return false;
+    }
+    state_return_borrowed(tc, s->borrowed, s->bits);
+    if (!cpu_iret_plain(cpu)) {
+        return false;
+    }
+    cpu->nmi_masked = false;
+    cpu->rflags &= ~(uint64_t)FLAG_RF;
+    cpu->rip = cpu->next_rip;
+    cpu->shadow = false;
+    if (unlikely(tc->vcb->n_announced != tc->vcb->n_taken) && cpu->cpl == 3) {
+        walk_ahead(tc);
+    }
+    return true;
 }
 
 static bool transfer(TransCpu *tc, Block *b, const Site *s, X86Exec f)
@@ -634,7 +694,7 @@ static bool help(TransCpu *tc, Block *b, const Site *s)
     case HELPER_SYSRET: return transfer(tc, b, s, exec_sysret);
     case HELPER_SYSENTER: return transfer(tc, b, s, exec_sysenter);
     case HELPER_SYSEXIT: return transfer(tc, b, s, exec_sysexit);
-    case HELPER_IRET: return transfer(tc, b, s, do_iret);
+    case HELPER_IRET: return quick_iret(tc, b, s) ? go_across(tc) : transfer(tc, b, s, do_iret);
     default: return false;
     }
 }

@@ -63,7 +63,7 @@ struct TransCpu {
     uint32_t env;              /* as of the last state_to_host()                         */
     uint32_t envs[16];          /* environments the jump cache knows, by number           */
     unsigned n_envs;
-    uint32_t keys_env, keys_kernel, keys_space[2]; /* what the keys in the vCPU block are made of     */
+    uint32_t keys_env, keys_kernel, keys_user, keys_space[2]; /* what the keys in the vCPU block are made of     */
     uint64_t keys_fmask;
     bool keys_plain;
     uint64_t secret[2];        /* random: the jump cache's keys come from it             */
@@ -186,6 +186,13 @@ void state_at_mark(TransCpu *tc, const Block *b, const Mark *m);
 uint64_t state_flags_image(uint64_t rflags);
 /* Host registers <- CpuState, with nothing borrowed; and all that generated code reads. */
 void state_to_host(TransCpu *tc);
+/*
+ * For events that change RSP, rip, RFLAGS and segments alone: the other registers stay in the vCPU block.  Before:
+ * nothing is borrowed any more, and RSP and the arithmetic flags are in the CpuState as well.
+ */
+void state_return_borrowed(TransCpu *tc, uint16_t borrowed, unsigned bits);
+/* ... after: the rest of state_to_host(). */
+void crossed_to_host(TransCpu *tc);
 /* Registers and arithmetic flags of it. */
 void registers_to_host(TransCpu *tc);
 /* The part of it that a flush or a switch of the TLB may change: the environment too. */

@@ -104,6 +104,21 @@ void state_from_host(TransCpu *tc, uint16_t borrowed, unsigned bits)
                   flags_of((bits & MARK_FLAGS_SLOT) != 0 ? v->flags_slot : v->flags);
 }
 
+void state_return_borrowed(TransCpu *tc, uint16_t borrowed, unsigned bits)
+{
+    Vcb *v = tc->vcb;
+
+    for (unsigned left = borrowed; left != 0; left &= left - 1) {
+        unsigned r = (unsigned)__builtin_ctz(left);
+        v->host[r] = v->saved[r];
+    }
+    if ((bits & MARK_FLAGS_SLOT) != 0) {
+        v->flags = v->flags_slot;
+    }
+    tc->cpu->gpr[GPR_RSP] = v->host[GPR_RSP];
+    tc->cpu->rflags = (tc->cpu->rflags & ~(uint64_t)FLAGS_ARITH) | flags_of(v->flags);
+}
+
 void state_at_mark(TransCpu *tc, const Block *b, const Mark *m)
 {
     CpuState *cpu = tc->cpu;
@@ -181,11 +196,17 @@ static void keys_to_host(TransCpu *tc)
     bool plain = crosses_plainly(cpu);
     uint32_t common = env & ~(uint32_t)(ENV_CPL0 | ENV_CPL3 | ENV_CODE32 | ENV_TSC | ENV_ODD | ENV_WINDOW);
     uint32_t kernel = common | ENV_CPL0 | env_tsc(cpu, 0) | (window ? ENV_WINDOW : 0);
+    uint32_t user = common | ENV_CPL3 | env_tsc(cpu, 3);
 
     tc->env = env;
-    if (tc->keys_env == env && tc->keys_kernel == kernel && tc->keys_space[0] == kernel_space &&
+    if (tc->keys_kernel == kernel && tc->keys_user == user && tc->keys_space[0] == kernel_space &&
         tc->keys_space[1] == space && tc->keys_plain == plain && v->syscall_rip == cpu->msr_lstar &&
-        tc->keys_fmask == cpu->msr_fmask) {
+        tc->keys_fmask == cpu->msr_fmask && tc->n_envs < ARRAY_LEN(tc->envs)) {
+        if (tc->keys_env != env) { /* just the other side */
+            v->jc_key = env == kernel ? v->key_kernel : plain && env == user
+                        ? v->key_user : key_in(tc, cpu->cpl == 3 ? space : kernel_space, env);
+            tc->keys_env = env;
+        }
         return;
     }
     if (tc->n_envs + 3 > ARRAY_LEN(tc->envs)) {
@@ -194,7 +215,7 @@ static void keys_to_host(TransCpu *tc)
     }
     v->jc_key = key_in(tc, cpu->cpl == 3 ? space : kernel_space, env);
     v->key_kernel = key_in(tc, kernel_space, kernel);
-    v->key_user = plain ? key_in(tc, space, common | ENV_CPL3 | env_tsc(cpu, 3)) : jump_cache_key(tc, nobody);
+    v->key_user = plain ? key_in(tc, space, user) : jump_cache_key(tc, nobody);
     v->syscall_rip = cpu->msr_lstar;
     v->syscall_slot = cpu->msr_lstar >> 1 & (tc->config->jump_cache - 1);
     v->syscall_tag = plain ? cpu->msr_lstar + v->key_kernel : jump_cache_key(tc, nobody);
@@ -202,6 +223,7 @@ static void keys_to_host(TransCpu *tc)
     v->syscall_keep_if = ~cpu->msr_fmask >> 8 & FLAG_IF >> 8;
     tc->keys_env = env;
     tc->keys_kernel = kernel;
+    tc->keys_user = user;
     tc->keys_space[0] = kernel_space;
     tc->keys_space[1] = space;
     tc->keys_plain = plain;
@@ -247,6 +269,16 @@ static void class_to_host(const Tlb *tlb, TlbClass c, uint64_t to[3])
     to[0] = tlb->table[c].index_mask * sizeof(TlbEntry);
     to[1] = (uint64_t)(uintptr_t)tlb->table[c].entry;
     to[2] = tlb_space(tlb, c);
+}
+
+void crossed_to_host(TransCpu *tc)
+{
+    Vcb *v = tc->vcb;
+
+    v->host[GPR_RSP] = tc->cpu->gpr[GPR_RSP];
+    v->flags = state_flags_image(tc->cpu->rflags);
+    system_to_host(tc);
+    space_to_host(tc);
 }
 
 void walk_ahead(TransCpu *tc)
