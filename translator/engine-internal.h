@@ -145,6 +145,8 @@ void trans_jump_cache_add(TransCpu *tc, uint64_t rip, const uint8_t *code, const
 bool trans_dispatch(TransCpu *tc);
 /* Instruction number `insn` of b did badly in the window, by this much: guilty, it is translated anew. */
 void trans_accuse(TransCpu *tc, Block *b, unsigned insn, unsigned weight);
+/* What front_plan() is told of environment env: with what the configuration leaves to the interpreter. */
+uint32_t trans_plan_env(const TransCpu *tc, uint32_t env);
 /* Instruction number `insn` of b missed the software TLB for good; or, CALL class, found memory again and again. */
 void trans_missed(TransCpu *tc, Block *b, unsigned insn);
 void trans_uncall(TransCpu *tc, Block *b, unsigned insn);

@@ -176,6 +176,12 @@ static void find_habits(TransCpu *tc, uint64_t offset)
     }
 }
 
+uint32_t trans_plan_env(const TransCpu *tc, uint32_t env)
+{
+    return env | (tc->lockstep != NULL ? ENV_PLAIN : 0) | (tc->config->system ? 0 : ENV_NO_SYSTEM) |
+           (tc->config->quick ? 0 : ENV_NO_QUICK);
+}
+
 /* Translate the block at rip, whose bytes are at `code`.  Lock held.  NULL: interpret it. */
 static Block *make_block(TransCpu *tc, const uint8_t *code, uint64_t offset, uint32_t version,
                          uint32_t env)
@@ -183,8 +189,7 @@ static Block *make_block(TransCpu *tc, const uint8_t *code, uint64_t offset, uin
     CpuState *cpu = tc->cpu;
     const TransConfig *config = tc->config;
     unsigned max = config->one_insn ? 1 : config->block_insns_max;
-    uint32_t plan_env = env | (tc->lockstep != NULL ? ENV_PLAIN : 0) | (config->system ? 0 : ENV_NO_SYSTEM) |
-                        (config->quick ? 0 : ENV_NO_QUICK);
+    uint32_t plan_env = trans_plan_env(tc, env);
     unsigned room = GUEST_PAGE_SIZE - (unsigned)(cpu->rip & GUEST_PAGE_OFFSET_MASK);
     uint64_t t0 = __rdtsc();
     Block *b;

@@ -386,13 +386,39 @@ static bool is_reg64(const PlanInsn *in)
     return in->op[0].type == ZYDIS_OPERAND_TYPE_REGISTER && in->op[0].size == 64;
 }
 
+/*
+ * Lock-step: the interpreter may execute it and take that back, and then the sequence must make the same.  (MSRs: not all;
+ * lockstep.c looks which.)
+ */
+static bool is_repeatable(const PlanInsn *in)
+{
+    switch (in->zi.mnemonic) {
+    case ZYDIS_MNEMONIC_CLI: case ZYDIS_MNEMONIC_STI: case ZYDIS_MNEMONIC_STAC: case ZYDIS_MNEMONIC_CLAC:
+    case ZYDIS_MNEMONIC_PUSHFQ: case ZYDIS_MNEMONIC_PUSHFD: case ZYDIS_MNEMONIC_POPFQ: case ZYDIS_MNEMONIC_POPFD:
+    case ZYDIS_MNEMONIC_CLD: case ZYDIS_MNEMONIC_SWAPGS: case ZYDIS_MNEMONIC_RDPID:
+    case ZYDIS_MNEMONIC_RDFSBASE: case ZYDIS_MNEMONIC_RDGSBASE: case ZYDIS_MNEMONIC_WRFSBASE:
+    case ZYDIS_MNEMONIC_WRGSBASE: case ZYDIS_MNEMONIC_CPUID: case ZYDIS_MNEMONIC_XGETBV:
+    case ZYDIS_MNEMONIC_VERW: case ZYDIS_MNEMONIC_RDMSR: case ZYDIS_MNEMONIC_WRMSR:
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* ... or reads a control register. */
+static bool reads_control(const PlanInsn *in)
+{
+    return in->zi.mnemonic == ZYDIS_MNEMONIC_MOV && in->op[1].type == ZYDIS_OPERAND_TYPE_REGISTER &&
+           ZydisRegisterGetClass(in->op[1].reg.value) == ZYDIS_REGCLASS_CONTROL;
+}
+
 /* Those with a sequence of their own, or a helper; PLAN_INTERP: none of them here. */
 static PlanClass class_of_system(PlanInsn *in, uint32_t env)
 {
     bool cpl0 = (env & ENV_CPL0) != 0, odd = (env & ENV_ODD) != 0, sequence = false;
     bool code32 = (env & ENV_CODE32) != 0, whole = in->zi.operand_width == (code32 ? 32 : 64);
 
-    if ((env & ENV_PLAIN) != 0) {
+    if ((env & ENV_PLAIN) != 0 && !is_repeatable(in)) {
         return PLAN_INTERP;
     }
     switch (in->zi.mnemonic) {
@@ -494,7 +520,7 @@ static PlanClass class_of_exec(PlanInsn *in, uint32_t env)
     bool cpl0 = (env & ENV_CPL0) != 0, code32 = (env & ENV_CODE32) != 0, sequence = false;
     bool quick = cpl0 && (env & ENV_NO_QUICK) == 0;
 
-    if ((env & (ENV_PLAIN | ENV_NO_SYSTEM)) != 0) {
+    if ((env & ENV_NO_SYSTEM) != 0 || ((env & ENV_PLAIN) != 0 && !is_repeatable(in) && !reads_control(in))) {
         return PLAN_INTERP;
     }
     in->helper = HELPER_SYSTEM;
@@ -548,6 +574,9 @@ static PlanClass class_of_exec(PlanInsn *in, uint32_t env)
     case ZYDIS_MNEMONIC_VMCALL: case ZYDIS_MNEMONIC_VMMCALL:
         break;
     default:
+        return PLAN_INTERP;
+    }
+    if ((env & ENV_PLAIN) != 0 && !sequence) {
         return PLAN_INTERP;
     }
     in->exec = true;

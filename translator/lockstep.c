@@ -12,6 +12,8 @@ enum { WRITES_MAX = 2 * FRONT_INSNS_MAX, WRITE_LEN = 64, FIRST_RUNS = 2, REPORTS
 
 typedef struct {
     uint64_t gpr[GPR_COUNT], rip, rflags;
+    uint64_t fs_base, gs_base, kernel_gs_base, spec_ctrl;
+    bool shadow;
     VectorState vec;
 } State;
 
@@ -58,6 +60,11 @@ static void keep(State *s, const CpuState *cpu)
     memcpy(s->gpr, cpu->gpr, sizeof s->gpr);
     s->rip = cpu->rip;
     s->rflags = cpu->rflags;
+    s->fs_base = cpu->seg[SEG_FS].base;
+    s->gs_base = cpu->seg[SEG_GS].base;
+    s->kernel_gs_base = cpu->msr_kernel_gs_base;
+    s->spec_ctrl = cpu->msr_spec_ctrl;
+    s->shadow = cpu->shadow;
     s->vec = cpu->vec;
 }
 
@@ -66,7 +73,13 @@ static void put_back(CpuState *cpu, const State *s)
     memcpy(cpu->gpr, s->gpr, sizeof s->gpr);
     cpu->rip = s->rip;
     cpu->rflags = s->rflags;
+    cpu->seg[SEG_FS].base = s->fs_base;
+    cpu->seg[SEG_GS].base = s->gs_base;
+    cpu->msr_kernel_gs_base = s->kernel_gs_base;
+    cpu->msr_spec_ctrl = s->spec_ctrl;
+    cpu->shadow = s->shadow;
     cpu->vec = s->vec;
+    cpu_update_mode(cpu); /* AC */
 }
 
 /* -- Memory ----------------------------------------------------------------------------------- */
@@ -167,6 +180,11 @@ static bool note_stack(Lockstep *l, CpuState *cpu, const PlanInsn *in)
         return note_access(l, cpu, rsp & mask, size, false);
     case PLAN_LEAVE:
         return note_access(l, cpu, cpu->gpr[GPR_RBP] & mask, size, false);
+    case PLAN_SYSTEM:
+        return in->zi.mnemonic == ZYDIS_MNEMONIC_PUSHFQ || in->zi.mnemonic == ZYDIS_MNEMONIC_PUSHFD
+                   ? note_access(l, cpu, (rsp - size) & mask, size, true)
+               : in->zi.mnemonic == ZYDIS_MNEMONIC_POPFQ || in->zi.mnemonic == ZYDIS_MNEMONIC_POPFD
+                   ? note_access(l, cpu, rsp & mask, size, false) : true;
     default:
         return true;
     }
@@ -188,9 +206,17 @@ static void undo_writes(Lockstep *l, CpuState *cpu)
 
 /* -- The interpreter's turn ------------------------------------------------------------------- */
 
+/* An MSR that can be written back, or need not: not what devices have. */
+static bool msr_is_repeatable(uint32_t msr)
+{
+    return msr - 0xc0000100 < 3 || msr == 0x48; /* the bases, IA32_SPEC_CTRL */
+}
+
 static bool is_left_out(const CpuState *cpu, const PlanInsn *in)
 {
-    return in->plan == PLAN_INTERP || in->plan == PLAN_INTERP_END ||
+    bool msr = in->zi.mnemonic == ZYDIS_MNEMONIC_RDMSR || in->zi.mnemonic == ZYDIS_MNEMONIC_WRMSR;
+
+    return (msr && !msr_is_repeatable((uint32_t)cpu->gpr[GPR_RCX])) || in->plan == PLAN_INTERP || in->plan == PLAN_INTERP_END ||
            in->zi.mnemonic == ZYDIS_MNEMONIC_DIV || in->zi.mnemonic == ZYDIS_MNEMONIC_IDIV ||
            (in->vec != 0 && ((cpu->vec.mxcsr & 0x1f80) != 0x1f80 || (cpu->vec.fx[0] & 0x3f) != 0x3f));
 }
@@ -218,10 +244,16 @@ static bool isa_allowed(const void *arg, unsigned isa_set)
     return cpu_isa_allowed(arg, (int)isa_set);
 }
 
+static int no_interrupt(void *arg)
+{
+    return -1;
+}
+
 void lockstep_begin(TransCpu *tc, Block *b)
 {
     Lockstep *l = tc->lockstep;
     CpuState *cpu = tc->cpu;
+    int (*irq_ack)(void *arg) = cpu->bus.irq_ack;
     const uint8_t *code = cpu->mem->base + b->offset;
     bool good;
 
@@ -231,15 +263,15 @@ void lockstep_begin(TransCpu *tc, Block *b)
     }
     b->n_checks += b->n_checks < FIRST_RUNS;
     if (!front_plan(&l->plan, b->lin, code, GUEST_PAGE_SIZE - (unsigned)(b->lin & GUEST_PAGE_OFFSET_MASK),
-                    b->n_insns, b->env | ENV_PLAIN, isa_allowed, cpu) ||
+                    b->n_insns, trans_plan_env(tc, b->env), isa_allowed, cpu) ||
         l->plan.n != b->n_insns) {
         return;
     }
     keep(&l->before, cpu);
     l->n_writes = 0;
-    cpu->rflags &= ~(uint64_t)FLAG_IF; /* no interrupt now: they are the translated run's */
+    cpu->bus.irq_ack = no_interrupt; /* they are the translated run's */
     good = interpret_block(l, cpu);
-    cpu->rflags |= l->before.rflags & FLAG_IF;
+    cpu->bus.irq_ack = irq_ack;
     keep(&l->after, cpu);
     undo_writes(l, cpu);
     put_back(cpu, &l->before);
@@ -285,6 +317,10 @@ static void compare(GString *out, const Lockstep *l, const CpuState *cpu)
 
     differ(out, "rip", 0, w->rip, a->rip, cpu->rip);
     differ(out, "rflags", 0, w->rflags, a->rflags & ~dead, cpu->rflags & ~dead);
+    differ(out, "fs-base", 0, w->fs_base, a->fs_base, cpu->seg[SEG_FS].base);
+    differ(out, "gs-base", 0, w->gs_base, a->gs_base, cpu->seg[SEG_GS].base);
+    differ(out, "kernel-gs-base", 0, w->kernel_gs_base, a->kernel_gs_base, cpu->msr_kernel_gs_base);
+    differ(out, "spec-ctrl", 0, w->spec_ctrl, a->spec_ctrl, cpu->msr_spec_ctrl);
     for (unsigned r = 0; r < GPR_COUNT; r++) {
         differ(out, "r", r, w->gpr[r], a->gpr[r], cpu->gpr[r]);
     }

@@ -8,8 +8,9 @@
  * the same machine, interrupts and time, at every block.  The first differences are logged with the
  * block's disassembly; the run goes on with what the translated code made.
  *
- * Not compared: instructions that the interpreter executes anyway (blocks end before them), accesses
- * that fault or are not to RAM, divisions, blocks that are left in their middle.
+ * Not compared: instructions that the interpreter executes anyway (blocks end before them: those with helpers, and
+ * RDTSC, which sees another time), MSRs but the bases and IA32_SPEC_CTRL, accesses that fault or are not to RAM,
+ * divisions, blocks that are left in their middle.
  */
 #ifndef TRANSLATOR_LOCKSTEP_H
 #define TRANSLATOR_LOCKSTEP_H
