@@ -194,7 +194,7 @@ static bool go_across(TransCpu *tc)
 
     crossed_to_host(tc);
     if (likely(!trans_wants_attention(cpu) && !trans_needs_single_steps(cpu) && trans_mode_is_translated(cpu) &&
-               (tc->env & ENV_CODE32) == 0 && !watched(tc))) {
+               !watched(tc))) {
         code = find_near(tc, cpu->rip);
         code = code != NULL ? code : find_far(tc, cpu->rip, tc->env);
     }
@@ -204,7 +204,11 @@ static bool go_across(TransCpu *tc)
         tc->attention = true;
         return false;
     }
-    return go_on(tc, code, 0, 0, 0);
+    for (unsigned left = env_own_regs(tc->env); left != 0; left &= left - 1) {
+        unsigned r = (unsigned)__builtin_ctz(left);
+        tc->vcb->saved[r] = tc->vcb->host[r]; /* 32-bit code begins with them borrowed */
+    }
+    return go_on(tc, code, env_own_regs(tc->env), 0, 0);
 }
 
 /* May events be delivered, and returned from, so? */
@@ -474,6 +478,27 @@ static bool quick_iret(TransCpu *tc, Block *b, const Site *s)
     return true;
 }
 
+/* SYSENTER and SYSEXIT of 32-bit code outside long mode, where they raise nothing. */
+static bool quick_sysenter(TransCpu *tc, Block *b, const Site *s, X86Exec f)
+{
+    CpuState *cpu = tc->cpu;
+
+    if (!tc->config->quick || tc->lockstep != NULL || (cpu->efer & EFER_LMA) != 0 || (cpu->cr0 & CR0_PE) == 0 ||
+        (cpu->msr_sysenter_cs & 0xfffc) == 0 || (f == exec_sysexit && (b->env & ENV_CPL0) == 0)) {
+        return false;
+    }
+    state_return_borrowed(tc, s->borrowed, s->bits);
+    cpu->gpr[GPR_RCX] = tc->vcb->host[GPR_RCX];
+    cpu->gpr[GPR_RDX] = tc->vcb->host[GPR_RDX];
+    f(cpu, &(const X86Insn){.op_size = 4});
+    cpu->rip = cpu->next_rip;
+    cpu->shadow = false;
+    if (unlikely(tc->vcb->n_announced != tc->vcb->n_taken) && cpu->cpl == 3) {
+        walk_ahead(tc);
+    }
+    return true;
+}
+
 static bool transfer(TransCpu *tc, Block *b, const Site *s, X86Exec f)
 {
     begin_insn(tc, b, s, &b->insns[s->insn]);
@@ -692,8 +717,10 @@ static bool help(TransCpu *tc, Block *b, const Site *s)
     case HELPER_CROSSING: return crossing(tc, b, s);
     case HELPER_SYSCALL: return transfer(tc, b, s, exec_syscall);
     case HELPER_SYSRET: return transfer(tc, b, s, exec_sysret);
-    case HELPER_SYSENTER: return transfer(tc, b, s, exec_sysenter);
-    case HELPER_SYSEXIT: return transfer(tc, b, s, exec_sysexit);
+    case HELPER_SYSENTER:
+        return quick_sysenter(tc, b, s, exec_sysenter) ? go_across(tc) : transfer(tc, b, s, exec_sysenter);
+    case HELPER_SYSEXIT:
+        return quick_sysenter(tc, b, s, exec_sysexit) ? go_across(tc) : transfer(tc, b, s, exec_sysexit);
     case HELPER_IRET: return quick_iret(tc, b, s) ? go_across(tc) : transfer(tc, b, s, do_iret);
     default: return false;
     }
