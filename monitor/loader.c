@@ -3,6 +3,7 @@
 
 #include "monitor/loader-internal.h"
 #include "softmmu/base/bits.h"
+#include "softmmu/base/present.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -38,6 +39,7 @@ GBytes *loader_read_file(const char *what, const char *path, uint64_t max, GErro
         enum { CHUNK = 1 << 20 };
         unsigned at = b->len;
         g_byte_array_set_size(b, at + CHUNK);
+        make_present(b->data + at, CHUNK);
         ssize_t n = read(fd, b->data + at, CHUNK);
         g_byte_array_set_size(b, at + (n > 0 ? (unsigned)n : 0));
         if (n < 0 && errno != EINTR) {

@@ -4,6 +4,7 @@
 #include "softmmu/apart.h"
 #include "softmmu/base/bits.h"
 #include "softmmu/base/log.h"
+#include "softmmu/base/present.h"
 #include "softmmu/phys-view-internal.h"
 #include "softmmu/tlb.h"
 #include "softmmu/window.h"
@@ -62,6 +63,7 @@ PhysMem *phys_mem_new(uint64_t size, Lock *lock, GError **error)
     pm->page_flags = g_malloc0(pm->size >> GUEST_PAGE_SHIFT);
     pm->code_version = g_malloc0((pm->size >> GUEST_PAGE_SHIFT) * sizeof *pm->code_version);
     pm->churn = g_malloc0((pm->size >> GUEST_PAGE_SHIFT) * sizeof *pm->churn);
+    pm->present = g_malloc0((pm->size >> PHYS_PRESENT_SHIFT) + 1);
     lock_init(&pm->code_lock, LOCK_RANK_CODE);
     phys_view_rebuild(pm);
     return pm;
@@ -89,6 +91,7 @@ void phys_mem_free(PhysMem *pm)
     g_free(pm->page_flags);
     g_free(pm->code_version);
     g_free(pm->churn);
+    g_free(pm->present);
     g_free(pm);
 }
 
@@ -363,6 +366,16 @@ static void page_written(PhysMem *pm, uint64_t offset, uint64_t len)
     }
 }
 
+void phys_mem_make_present(PhysMem *pm, uint64_t offset)
+{
+    uint64_t start = offset >> PHYS_PRESENT_SHIFT << PHYS_PRESENT_SHIFT;
+
+    __atomic_store_n(&pm->present[offset >> PHYS_PRESENT_SHIFT], 1, __ATOMIC_RELAXED);
+    if (start < pm->used) {
+        make_present(pm->base + start, MIN(BIT64(PHYS_PRESENT_SHIFT), pm->used - start));
+    }
+}
+
 void phys_mem_written(PhysMem *pm, uint64_t offset, uint64_t len)
 {
     uint64_t end = offset + len;
@@ -500,6 +513,9 @@ static void copy_in_range(PhysMem *pm, const PhysRange *r, uint64_t a, uint8_t *
     uint64_t offset = r->offset + (a - r->base);
     bool memory = r->kind == PHYS_RAM || (r->kind == PHYS_ROM && kind != COPY_TO);
 
+    for (uint64_t at = 0; memory && at < n; at += BIT64(PHYS_PRESENT_SHIFT)) {
+        phys_mem_expect(pm, offset + at);
+    }
     if (!memory) {
         copy_device(pm, r, a, buf, n, kind);
     } else if (kind == COPY_FROM) {

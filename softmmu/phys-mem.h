@@ -97,6 +97,7 @@ struct PhysMem {
     unsigned n_becoming;      /* ... how many do or wait, atomic                  */
     unsigned n_forgetting;    /* writes to code pages whose code is not forgotten yet, atomic */
     uint8_t *churn;           /* of each page: how often lately, for PAGE_CHURN   */
+    uint8_t *present;         /* of each 2^PHYS_PRESENT_SHIFT bytes: asked of the host, atomic */
     GPtrArray *regions;       /* PhysRegion*, in order of addition                */
     void *flat;               /* published FlatView, atomic                       */
     uint64_t address_mask;    /* all ones, or without bit 20 while A20 is off     */
@@ -187,6 +188,17 @@ static inline void *phys_main_ram(const PhysMem *pm, GuestPhys addr, uint64_t le
         return NULL;
     }
     return pm->base + offset + at;
+}
+
+/* The guest is about to use memory at `offset`: have the host bring it with its neighbours (softmmu/base/present.h). */
+enum { PHYS_PRESENT_SHIFT = 18 };
+void phys_mem_make_present(PhysMem *pm, uint64_t offset);
+
+static inline void phys_mem_expect(PhysMem *pm, uint64_t offset)
+{
+    if (__builtin_expect(__atomic_load_n(&pm->present[offset >> PHYS_PRESENT_SHIFT], __ATOMIC_RELAXED) == 0, 0)) {
+        phys_mem_make_present(pm, offset);
+    }
 }
 
 /* -- Access ------------------------------------------------------------------------------------- */

@@ -192,6 +192,9 @@ TlbSide *tlb_insert(Tlb *t, TlbClass c, GuestLin lin, GuestPhys phys, unsigned r
     TlbEntry *e;
     TlbSide *s;
 
+    if (memory) {
+        phys_mem_expect(t->mem, offset);
+    }
     grow_if_thrashing(t, c);
     slot = (lin.v >> GUEST_PAGE_SHIFT) & tt->index_mask;
     e = &tt->entry[slot];

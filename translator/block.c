@@ -2,13 +2,16 @@
 #include "translator/block.h"
 
 #include "softmmu/apart.h"
+#include "softmmu/base/present.h"
 #include "translator/dump.h"
 
 #include <errno.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { BLOCK_ROOM = 16384, HASH_BITS = 19, BLOCKS_PER_REGION_MAX = 1 << 17 };
+enum { BLOCK_ROOM = 16384, HASH_BITS = 19, BLOCKS_PER_REGION_MAX = 1 << 17, PRESENT_AT_ONCE = 1 << 18 };
+/* A block of code 600 bytes long comes with some 1,400 bytes. */
+enum { NOTES_PER_CODE = 3 };
 
 /* -- Life ------------------------------------------------------------------------------------- */
 
@@ -32,6 +35,8 @@ static bool map_views(BlockCache *c, GError **error)
     }
     c->writable = w;
     c->exec = x;
+    c->notes = mmap(NULL, NOTES_PER_CODE * c->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    g_assert(c->notes != MAP_FAILED);
     return true;
 }
 
@@ -65,6 +70,7 @@ BlockCache *cache_new(PhysMem *mem, const TransConfig *config, GError **error)
     }
     c->hash_mask = (1u << HASH_BITS) - 1;
     c->hash = g_new0(Block *, c->hash_mask + 1);
+    make_present(c->hash, (c->hash_mask + 1) * sizeof *c->hash);
     c->page = g_new0(PageBlocks *, mem->size >> GUEST_PAGE_SHIFT);
     c->dead = g_new0(PageBlocks *, mem->size >> GUEST_PAGE_SHIFT);
     c->rewritten = g_hash_table_new(NULL, NULL);
@@ -80,10 +86,6 @@ static void block_free(BlockCache *c, Block *b)
     if (c->gdb_jit != NULL) {
         gdb_jit_remove(c->gdb_jit, b->gdb_jit);
     }
-    g_free(b->marks);
-    g_free(b->exec);
-    g_free(b->source);
-    g_free(b);
 }
 
 void cache_free(BlockCache *c)
@@ -117,6 +119,7 @@ void cache_free(BlockCache *c)
     g_free(c->call);
     munmap(c->writable, c->size);
     munmap((void *)c->exec, c->size);
+    munmap(c->notes, NOTES_PER_CODE * c->size);
     lock_clear(&c->lock);
     g_free(c);
 }
@@ -184,15 +187,40 @@ const Mark *block_mark_at(const Block *b, uint32_t host_off)
 
 /* -- Adding ----------------------------------------------------------------------------------- */
 
+/* Of memory that is filled in turn, the host brings much at once: how many bytes more from `present` on, if `end` is near. */
+static uint64_t bring(uint64_t present, uint64_t end, uint64_t size)
+{
+    return end > present ? MIN((uint64_t)PRESENT_AT_ONCE, size - present) : 0;
+}
+
+void *cache_notes(BlockCache *c, size_t n)
+{
+    uint64_t size = NOTES_PER_CODE * c->region_size, at = (c->notes_used + 15) & ~UINT64_C(15);
+    uint8_t *region = c->notes + c->region * size;
+    uint64_t more = bring(c->notes_present, at + n, size);
+
+    g_assert(at + n <= size);
+    make_present(region + c->notes_present, more);
+    c->notes_present += more;
+    c->notes_used = at + n;
+    return region + at;
+}
+
 bool cache_room(BlockCache *c, Emit *e)
 {
-    uint64_t at = (c->used + 15) & ~UINT64_C(15);
+    uint64_t at = (c->used + 15) & ~UINT64_C(15), more = bring(c->present, at + BLOCK_ROOM, c->region_size);
+    uint8_t *region = c->writable + c->region * c->region_size;
 
-    if (at + BLOCK_ROOM > c->region_size ||
+    if (at + BLOCK_ROOM > c->region_size || c->notes_used + NOTES_ROOM > NOTES_PER_CODE * c->region_size ||
         c->by_region[c->region]->len >= BLOCKS_PER_REGION_MAX) {
         return false;
     }
-    emit_init(e, c->writable + c->region * c->region_size + at, BLOCK_ROOM, c->exec - c->writable);
+    if (more > 0) {
+        make_present(region + c->present, more);
+        madvise(region + c->present + (c->exec - c->writable), more, MADV_POPULATE_READ);
+        c->present += more;
+    }
+    emit_init(e, region + at, BLOCK_ROOM, c->exec - c->writable);
     return true;
 }
 
@@ -724,7 +752,7 @@ void cache_next_region(BlockCache *c)
     }
     __atomic_store_n(&list->len, 0, __ATOMIC_RELEASE);
     c->region = next;
-    c->used = 0;
+    c->used = c->present = c->notes_used = c->notes_present = 0;
     c->evictions++;
 }
 

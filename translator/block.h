@@ -184,6 +184,9 @@ typedef struct {
     uint64_t size, region_size;
     unsigned n_regions, region; /* being filled                                                  */
     uint64_t used;              /* bytes of the region being filled                              */
+    uint64_t present;           /* ... for which the host has memory                             */
+    uint8_t *notes;             /* what is known of blocks, by region like their code            */
+    uint64_t notes_used, notes_present; /* of the region being filled                            */
     GPtrArray *blocks;          /* by id; NULL while the id is free                              */
     GArray *free_ids;
     GPtrArray **by_region;      /* Block*, ascending code addresses                              */
@@ -223,6 +226,10 @@ Block *cache_find(BlockCache *c, uint64_t offset, uint64_t lin, uint32_t env);
 /* Room for one block's code, writable, 16-aligned; false: the current region is full, call
  * cache_next_region() and start over. */
 bool cache_room(BlockCache *c, Emit *e);
+/* `n` bytes for what is known of the block that cache_room() was asked for, 16-byte aligned, not cleared; gone when its
+ * region is evicted. NOTES_ROOM in all for one block. */
+enum { NOTES_ROOM = 1 << 16 };
+void *cache_notes(BlockCache *c, size_t n);
 /* Start filling the next region, which was killed; the caller has made sure since that no CPU is
  * inside its code and no jump cache points there (engine.c). */
 void cache_next_region(BlockCache *c);

@@ -500,7 +500,7 @@ static void gen_dead_stubs(Gen *g)
 }
 
 /* Copy what was found out into the block. */
-static void finish_block(Gen *g)
+static void finish_block(Gen *g, BlockCache *c)
 {
     Block *b = g->b;
 
@@ -508,7 +508,7 @@ static void finish_block(Gen *g)
     b->guest_len = (uint16_t)g->p->len;
     b->n_insns = (uint8_t)g->p->n;
     b->n_marks = (uint16_t)g->n_marks;
-    b->marks = g_malloc(g->n_sites * sizeof *g->sites + g->n_marks * sizeof *g->marks + g->p->n * sizeof *g->insns);
+    b->marks = cache_notes(c, g->n_sites * sizeof *g->sites + g->n_marks * sizeof *g->marks + g->p->n * sizeof *g->insns);
     b->sites = (Site *)(void *)(b->marks + g->n_marks);
     b->insns = (BlockInsn *)(void *)(b->sites + g->n_sites);
     memcpy(b->marks, g->marks, g->n_marks * sizeof *g->marks);
@@ -516,7 +516,7 @@ static void finish_block(Gen *g)
     memcpy(b->insns, g->insns, g->p->n * sizeof *g->insns);
 }
 
-bool compile_block(Block *b, const Plan *p, Emit *e)
+bool compile_block(Block *b, BlockCache *c, const Plan *p, Emit *e)
 {
     Gen gen, *g = &gen; /* some 16 KiB */
 
@@ -540,7 +540,7 @@ bool compile_block(Block *b, const Plan *p, Emit *e)
     gen_usual_entry(g);
     gen_dead_stubs(g);
     if (!e->full) {
-        finish_block(g);
+        finish_block(g, c);
     }
     return !e->full;
 }

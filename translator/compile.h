@@ -17,6 +17,6 @@
 
 /* Emit the plan at e (from cache_room()) into b, whose id, lin and offset are set; fills everything
  * else but list links.  False: it did not fit (e->full). */
-bool compile_block(Block *b, const Plan *p, Emit *e);
+bool compile_block(Block *b, BlockCache *c, const Plan *p, Emit *e);
 
 #endif /* TRANSLATOR_COMPILE_H */

@@ -13,6 +13,7 @@
 #include "cpu-x86/debug.h"
 #include "cpu-x86/msr.h"
 #include "softmmu/base/log.h"
+#include "softmmu/base/present.h"
 #include "softmmu/base/stress.h"
 #include "translator/compile.h"
 #include "translator/dump.h"
@@ -110,7 +111,7 @@ static void decode_for_helpers(TransCpu *tc, Block *b)
     if (b->n_exec == 0) {
         return;
     }
-    b->exec = g_new(X86Insn, b->n_exec);
+    b->exec = cache_notes(tc->cache, b->n_exec * sizeof *b->exec);
     for (unsigned i = 0; i < tc->plan.n; i++) {
         const PlanInsn *in = &tc->plan.insn[i];
         if (in->exec) {
@@ -144,13 +145,14 @@ static void keep_source(TransCpu *tc, Block *b)
         g_assert(!soft);
         return;
     }
-    b->source = g_malloc0(soft ? 2 * len : len);
+    b->source = cache_notes(tc->cache, soft ? 2 * len : len);
     memcpy(b->source, p->host + p->source_from - code, len);
     memcpy(b->source + (code - p->source_from), p->bytes, p->len);
     if (!soft) {
         return;
     }
     b->soft = b->source + len;
+    memset(b->soft, 0, len);
     for (unsigned i = 0; i < p->n; i++) {
         const PlanInsn *in = &p->insn[i];
         if (in->soft) {
@@ -209,14 +211,14 @@ static Block *make_block(TransCpu *tc, const uint8_t *code, uint64_t offset, uin
         return NULL; /* the next visit finds room */
     }
     find_habits(tc, offset);
-    b = g_new0(Block, 1);
+    b = cache_notes(tc->cache, sizeof *b);
+    memset(b, 0, sizeof *b);
     b->lin = cpu->rip;
     b->offset = offset;
     b->env = env;
     b->id = cache_take_id(tc->cache);
-    if (!compile_block(b, &tc->plan, &e)) {
+    if (!compile_block(b, tc->cache, &tc->plan, &e)) {
         cache_return_id(tc->cache, b->id);
-        g_free(b);
         return NULL;
     }
     decode_for_helpers(tc, b);
@@ -526,6 +528,7 @@ static bool translate_attach(CpuState *cpu, GError **error)
     }
     signals_init();
     tc = g_new0(TransCpu, 1);
+    make_present(tc, sizeof *tc);
     tc->cpu = cpu;
     insn_decoder_init(&tc->decoder, cpu);
     if (getrandom(tc->secret, sizeof tc->secret, GRND_NONBLOCK) != sizeof tc->secret) {
