@@ -371,6 +371,6 @@ void oracle_guest_run(OracleGuest *g, const OracleCase *c, unsigned pass, Oracle
     get_state(g, r);
     if (pass + 1 == oracle_guest_passes(g)) {
         memset(ram(g, at), 0xcc, c->len);
-        phys_mem_written(g->mem, phys_mem_find(g->mem, guest_phys(at)).offset, c->len);
+        phys_mem_written(g->mem, (uint64_t)(ram(g, at) - g->mem->base), c->len);
     }
 }
