@@ -9,7 +9,10 @@
 #include "cpu-x86/walk.h"
 #include "softmmu/base/clock.h"
 
+#include <linux/futex.h>
 #include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 /* -- Life -------------------------------------------------------------------------------------- */
 
@@ -39,8 +42,6 @@ CpuState *cpu_new(const CpuConfig *config)
     cpu->bus = config->bus;
     cpu->tsc_hz = clock_host_tsc_hz();
     cpu->apic_busy = 1; /* until there is one that says otherwise */
-    lock_init(&cpu->halt_lock, LOCK_RANK_CPU_HALT);
-    pthread_cond_init(&cpu->halt_cond, NULL);
     mmu_init(&cpu->mmu, cpu->mem, cpu, cpu_walk_fill, watched, interp_code_written);
     vector_global_init();
     vector_cpu_init(cpu);
@@ -58,8 +59,6 @@ void cpu_free(CpuState *cpu)
     interp_cpu_clear(cpu);
     vector_cpu_clear(cpu);
     mmu_clear(&cpu->mmu);
-    pthread_cond_destroy(&cpu->halt_cond);
-    lock_clear(&cpu->halt_lock);
     free(cpu);
 }
 
@@ -138,10 +137,9 @@ void cpu_update_mode(CpuState *cpu)
 void cpu_request(CpuState *cpu, uint32_t bits)
 {
     __atomic_fetch_or(&cpu->requests, bits, __ATOMIC_SEQ_CST);
-    if (__atomic_load_n(&cpu->sleeping, __ATOMIC_SEQ_CST)) {
-        lock_take(&cpu->halt_lock);
-        pthread_cond_signal(&cpu->halt_cond);
-        lock_release(&cpu->halt_lock);
+    if (__atomic_load_n(&cpu->sleeping, __ATOMIC_SEQ_CST) != 0 &&
+        __atomic_exchange_n(&cpu->sleeping, 0, __ATOMIC_SEQ_CST) != 0) {
+        syscall(SYS_futex, &cpu->sleeping, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
     }
     if (cpu->engine != NULL && cpu->engine->kick != NULL) {
         cpu->engine->kick(cpu);
@@ -170,15 +168,23 @@ bool cpu_has_work(const CpuState *cpu)
     return false;
 }
 
+bool cpu_must_wake(const CpuState *cpu)
+{
+    return cpu_has_work(cpu) || (cpu_requests(cpu) & (CPU_REQ_KICK | CPU_REQ_STOP)) != 0;
+}
+
+/* Whoever makes a request does so before it looks at `sleeping`, and we look at the requests after we have set it: one of
+ * us sees the other.  The futex sleeps only while the word is still as we left it. */
 void cpu_sleep(CpuState *cpu)
 {
-    lock_take(&cpu->halt_lock);
-    __atomic_store_n(&cpu->sleeping, true, __ATOMIC_SEQ_CST);
-    while (!cpu_has_work(cpu) && (cpu_requests(cpu) & (CPU_REQ_KICK | CPU_REQ_STOP)) == 0) {
-        pthread_cond_wait(&cpu->halt_cond, &cpu->halt_lock.mutex);
+    for (;;) {
+        __atomic_store_n(&cpu->sleeping, 1, __ATOMIC_SEQ_CST);
+        if (cpu_must_wake(cpu)) {
+            break;
+        }
+        syscall(SYS_futex, &cpu->sleeping, FUTEX_WAIT_PRIVATE, 1, NULL, NULL, 0);
     }
-    __atomic_store_n(&cpu->sleeping, false, __ATOMIC_SEQ_CST);
-    lock_release(&cpu->halt_lock);
+    __atomic_store_n(&cpu->sleeping, 0, __ATOMIC_SEQ_CST);
 }
 
 /* -- Time -------------------------------------------------------------------------------------- */

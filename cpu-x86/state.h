@@ -296,11 +296,9 @@ struct CpuState {
 
     /* -- Between threads ---- */
     uint32_t requests;         /* CPU_REQ_*, atomic; see cpu_request()                */
-    bool sleeping;             /* in cpu_sleep(), under halt_lock                     */
+    uint32_t sleeping;         /* not 0: in cpu_sleep(), on this futex                */
     bool halts_inside;         /* the engine's run() waits for what ends a halt or WAIT_SIPI; parked */
     bool unhalted;             /* a hypercall ends the present or the next halt; atomic */
-    Lock halt_lock;
-    pthread_cond_t halt_cond;
 
     /* -- Host-side caches ---- */
     uint32_t mode;             /* MODE_*, derived: cpu_update_mode()                  */
@@ -368,7 +366,9 @@ void cpu_unrequest(CpuState *cpu, uint32_t bits);
 
 /* True when the CPU has something to do (a request it would act on in its present state). */
 bool cpu_has_work(const CpuState *cpu);
-/* Sleep until cpu_has_work() or a CPU_REQ_KICK/STOP; own thread, without the machine lock. */
+/* Is that so, or is there a CPU_REQ_KICK/STOP?  Own thread. */
+bool cpu_must_wake(const CpuState *cpu);
+/* Sleep until cpu_must_wake(); own thread, without the machine lock. */
 void cpu_sleep(CpuState *cpu);
 
 /* The guest's TSC now. */

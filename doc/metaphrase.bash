@@ -12,8 +12,8 @@ _metaphrase() {
     item=${cur##*,}                          # of a list, what is being typed
     before=${cur%"$item"}
     case ${option#-} in
-    machine|-machine) words="pc-i440fx-7.2 pc microvm none " keys="type= accel= acpi= hpet= graphics= memory-backend= dump-guest-core= vmi= vmport= pic= pit= rtc= isa-serial= auto-kernel-cmdline= dumpdtb= " ;;
-    M|-M) words="pc-i440fx-7.2 pc microvm none " keys="type= accel= acpi= hpet= graphics= memory-backend= dump-guest-core= vmi= vmport= pic= pit= rtc= isa-serial= auto-kernel-cmdline= dumpdtb= " ;;
+    machine|-machine) words="pc-i440fx-7.2 pc microvm none " keys="type= accel= acpi= hpet= graphics= memory-backend= dump-guest-core= halt-poll= vmi= vmport= pic= pit= rtc= isa-serial= auto-kernel-cmdline= dumpdtb= " ;;
+    M|-M) words="pc-i440fx-7.2 pc microvm none " keys="type= accel= acpi= hpet= graphics= memory-backend= dump-guest-core= halt-poll= vmi= vmport= pic= pit= rtc= isa-serial= auto-kernel-cmdline= dumpdtb= " ;;
     accel|-accel) words="interpret translate tcg kvm " keys="accel= " ;;
     cpu|-cpu) words="max host qemu32 qemu64 kvm64 Nehalem Haswell Skylake-Server Icelake-Server EPYC " keys="" ;;
     smp|-smp) words="" keys="cpus= sockets= cores= threads= " ;;
@@ -69,7 +69,7 @@ _metaphrase() {
     d|-d) words="in_asm out_asm op int exec cpu mmu pcall cpu_reset unimp guest_errors stats " keys="" ;;
     D|-D) words="" keys="" ;;
     trace|-trace) words="phys_map_rebuild phys_unassigned_read phys_unassigned_write port_unassigned_read port_unassigned_write tlb_flush cpu_rdmsr cpu_wrmsr direct_policy direct_fault pci_map pci_msi pci_config_read pci_config_write virtio_status virtio_notify virtio_broken virtio_blk_request block_submit block_done pic_set_irq pic_ack ioapic_send apic_deliver lapic_ack lapic_ipi post_code serial_write rtc_write pit_write hpet_write acpi_pm_write i8042_command fw_cfg_select ide_exec_cmd fdc_command machine_state machine_reset qmp_receive qmp_send hmp_command gdb_receive gdb_send " keys="enable= events= file= " ;;
-    stress|-stress) words="tlb_miss= tlb_small= decode_miss= direct= direct_bases= exit_every_run= kick_entry= recreate= evict= slow_path= code_write= " keys="" ;;
+    stress|-stress) words="tlb_miss= tlb_small= decode_miss= direct= direct_bases= exit_every_run= kick_entry= kick_late= recreate= evict= slow_path= code_write= " keys="" ;;
     *) option= ;;
     esac
     option=${option#-}; option=${option#-}
@@ -110,6 +110,7 @@ _metaphrase_values() {
     machine,hpet) words="on off" ;;
     machine,graphics) words="on off" ;;
     machine,dump-guest-core) words="on off" ;;
+    machine,halt-poll) words="on off" ;;
     machine,vmi) words="on off" ;;
     machine,vmport) words="on off" ;;
     machine,pic) words="on off" ;;
@@ -122,6 +123,7 @@ _metaphrase_values() {
     M,hpet) words="on off" ;;
     M,graphics) words="on off" ;;
     M,dump-guest-core) words="on off" ;;
+    M,halt-poll) words="on off" ;;
     M,vmi) words="on off" ;;
     M,vmport) words="on off" ;;
     M,pic) words="on off" ;;

@@ -99,6 +99,7 @@ typedef struct MachineConfig {
     unsigned n_cpus;
     uint64_t ram_size;         /* bytes                                      */
     bool hpet, acpi, graphics;
+    bool halt_poll;            /* watch for the ends of halts before sleeping */
     bool vmi, vmport;                                  /* pc                 */
     bool pit, pic, rtc, isa_serial, cmdline_devices;   /* microvm            */
     char *dumpdtb;

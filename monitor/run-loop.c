@@ -3,6 +3,7 @@
 
 #include "monitor/config.h"
 #include "monitor/gdb.h"
+#include "monitor/halt-poll.h"
 #include "monitor/report.h"
 #include "softmmu/base/check.h"
 #include "softmmu/base/log.h"
@@ -22,6 +23,7 @@ typedef struct {
     int id;                    /* the host's, once it runs */
     bool started, parked;
     GoMode mode;              /* changed only while it is parked */
+    HaltPoll poll;
 } CpuThread;
 
 struct RunLoop {
@@ -29,6 +31,7 @@ struct RunLoop {
     unsigned n_parked, pauses;
     bool ending;
     bool gathered;             /* the engine's gather() was called; true before the first start */
+    HaltPollers pollers;
     pthread_cond_t parked_cond, resume_cond;   /* with the machine lock's mutex */
 };
 
@@ -195,6 +198,31 @@ static CpuExit run_engine(CpuThread *t)
     return exit;
 }
 
+/* The CPU waits: for an interrupt, or to be started. */
+static void wait_for_work(CpuThread *t)
+{
+    Machine *m = t->machine;
+    CpuState *cpu = t->cpu;
+    HaltPollers *s = &m->loop->pollers;
+    uint64_t begin = halt_poll_now(cpu), now;
+    HaltWatch how = HALT_NOT_WATCHED;
+
+    __atomic_sub_fetch(&s->n_running, 1, __ATOMIC_RELAXED);
+    if (pv_host_may_poll(m->pv, cpu)) {
+        how = halt_poll(&t->poll, s, cpu);
+    }
+    if (how == HALT_ENDED) {
+        cpu->stats[STAT_HALT_POLLS]++;
+    } else {
+        pv_cpu_sleeps(m->pv, cpu);
+        cpu_sleep(cpu);
+        pv_cpu_wakes(m->pv, cpu);
+    }
+    __atomic_add_fetch(&s->n_running, 1, __ATOMIC_RELAXED);
+    now = halt_poll_now(cpu);
+    halt_poll_learn(&t->poll, how, now - begin, now);
+}
+
 static void run_cpu(CpuThread *t)
 {
     CpuState *cpu = t->cpu;
@@ -212,9 +240,7 @@ static void run_cpu(CpuThread *t)
             __atomic_store_n(&cpu->unhalted, false, __ATOMIC_SEQ_CST);
         }
         if (cpu->activity != CPU_RUNNING && !(cpu->halts_inside && cpu->activity != CPU_SHUTDOWN)) {
-            pv_cpu_sleeps(t->machine->pv, cpu);
-            cpu_sleep(cpu);
-            pv_cpu_wakes(t->machine->pv, cpu);
+            wait_for_work(t);
             continue;
         }
         if (log_on[LOG_CPU]) {
@@ -238,6 +264,11 @@ static void block_signals(void)
         sigdelset(&set, own[i]);
     }
     pthread_sigmask(SIG_SETMASK, &set, NULL);
+}
+
+bool run_loop_cpus_run(const Machine *m)
+{
+    return m->loop != NULL && __atomic_load_n(&m->loop->pollers.n_running, __ATOMIC_RELAXED) != 0;
 }
 
 int run_loop_thread_id(const Machine *m, unsigned cpu)
@@ -274,6 +305,7 @@ bool run_loop_start(Machine *m, GError **error)
     m->loop = r;
     r->threads = g_new0(CpuThread, m->n_cpus);
     m->busy_ns = g_new0(uint64_t, MAX(m->n_cpus, 1));
+    halt_pollers_init(&r->pollers, m->n_cpus, m->config->halt_poll);
     pthread_cond_init(&r->parked_cond, NULL);
     pthread_cond_init(&r->resume_cond, NULL);
     r->pauses = 1;

@@ -26,6 +26,9 @@ void run_loop_resume(Machine *m);
 /* Bring STOP in line with the machine's state after a change of it.  Any thread, lock held. */
 void run_loop_update(Machine *m);
 
+/* Does any CPU run, neither halted nor waiting to be started?  As of now; lock held. */
+bool run_loop_cpus_run(const Machine *m);
+
 /* The host's id of a CPU's thread, or 0 before it runs.  Lock held. */
 int run_loop_thread_id(const Machine *m, unsigned cpu);
 

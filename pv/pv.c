@@ -90,7 +90,7 @@ static bool write_locked(Pv *pv, CpuState *cpu, uint32_t msr, uint64_t val)
         return pv_steal_enable(pv, cpu, val);
     case MSR_PV_EOI:
         return pv_eoi_enable(pv, cpu, val);
-    case MSR_POLL_CONTROL: /* we never poll, so that there is nothing to stop */
+    case MSR_POLL_CONTROL:
         if (val > POLL_BY_HOST) {
             return false;
         }
@@ -99,6 +99,11 @@ static bool write_locked(Pv *pv, CpuState *cpu, uint32_t msr, uint64_t val)
     default:
         return false;
     }
+}
+
+bool pv_host_may_poll(const Pv *pv, const CpuState *cpu)
+{
+    return (pv->cpu[cpu->index].poll_control & POLL_BY_HOST) != 0;
 }
 
 static bool msr_write(void *arg, CpuState *cpu, uint32_t msr, uint64_t val)

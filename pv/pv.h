@@ -42,6 +42,8 @@ uint64_t pv_wall_ns(const Pv *pv);
 /* It is about to wait in cpu_sleep(); it is back. */
 void pv_cpu_sleeps(Pv *pv, CpuState *cpu);
 void pv_cpu_wakes(Pv *pv, CpuState *cpu);
+/* Does its guest let the host watch for the end of its halts (MSR KVM_POLL_CONTROL)? */
+bool pv_host_may_poll(const Pv *pv, const CpuState *cpu);
 /* It was parked or has just started: the time that passed was nobody's loss. */
 void pv_cpu_resumes(Pv *pv, CpuState *cpu);
 

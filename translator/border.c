@@ -50,6 +50,7 @@ static bool go_on(TransCpu *tc, const uint8_t *resume, uint16_t borrowed, unsign
      * `inside` all the time, so that a kick is a signal to this thread */
     __atomic_store_n(&tc->vcb->resume, (uint64_t)(uintptr_t)resume, __ATOMIC_RELAXED);
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    trans_answer(tc);
     if (likely(cpu_requests(cpu) == 0 || !trans_wants_attention(cpu))) {
         verify_before_entry(tc);
         cpu->shadow = false; /* generated code sees to it */
@@ -513,6 +514,7 @@ static bool transfer(TransCpu *tc, Block *b, const Site *s, X86Exec f)
 
 static bool find_target(TransCpu *tc, Block *b, const Site *s)
 {
+    trans_unmask(tc);
     return find_far(tc, tc->vcb->host[s->reg], b->env) != NULL && go_back(tc, b, s, s->retry_off);
 }
 
@@ -855,6 +857,7 @@ _Bool trans_left(void)
 
     tc->exit = CPU_EXIT_BUDGET;
     tc->attention = false;
+    trans_answer(tc);
     system_from_host(tc);
     if (arrive(tc, (uint32_t)tc->vcb->site)) {
         return true;

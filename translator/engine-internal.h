@@ -5,6 +5,7 @@
 
 #include "cpu-x86/decode.h"
 #include "cpu-x86/engine.h"
+#include "softmmu/base/stress.h"
 #include "translator/block.h"
 #include "translator/direct/direct.h"
 #include "translator/front.h"
@@ -59,6 +60,9 @@ struct TransCpu {
     Vcb *vcb;                  /* of the thread that is in run(), else NULL              */
     pthread_t thread;
     bool inside;               /* may be in translated code or about to resume (atomic)  */
+    bool asked;                /* to come to the border, by signals_request() (atomic)   */
+    unsigned askers;           /* threads in signals_request() (atomic)                  */
+    uint64_t ask_cycles;       /* of the TSC, to wait before a signal is sent; 0: none   */
 
     uint32_t env;              /* as of the last state_to_host()                         */
     uint32_t envs[16];          /* environments the jump cache knows, by number           */
@@ -127,6 +131,23 @@ struct TransCpu {
 static inline FarEntry *far_slot(TransCpu *tc, uint64_t rip)
 {
     return &tc->far[rip * UINT64_C(0x9e3779b97f4a7c15) >> (64 - FAR_BITS)];
+}
+
+/* vcb.jc_mask: whole, or 0 while somebody asks for this CPU (signals.c). */
+static inline void trans_unmask(TransCpu *tc)
+{
+    __atomic_store_n(&tc->vcb->jc_mask, (uint64_t)(tc->config->jump_cache - 1) << 1, __ATOMIC_RELAXED);
+}
+
+/* At the border, before the requests are looked at: whoever has asked need not wait, nor send a signal.  Between this
+ * and translated code there is always a look at the requests. */
+static inline void trans_answer(TransCpu *tc)
+{
+    if (unlikely(__atomic_load_n(&tc->asked, __ATOMIC_RELAXED)) && !stress_hit(STRESS_kick_late)) {
+        trans_unmask(tc);
+        __atomic_store_n(&tc->asked, false, __ATOMIC_SEQ_CST);
+        tc->cpu->stats[STAT_TRANS_ANSWERS]++;
+    }
 }
 
 /* -- engine.c ---- */
@@ -213,8 +234,13 @@ void walk_ahead(TransCpu *tc);
 /* Process-wide handlers (idempotent); and this thread's alternate stack and signal mask. */
 void signals_init(void);
 void signals_thread_init(void);
-/* Make `tc` leave translated code; any thread. */
+/* Make `tc` leave translated code, by a signal; any thread. */
 void signals_kick(TransCpu *tc);
+/* Requests of its CPU were set: make `tc` look at them before it executes much more.  It is asked to come to the border by
+ * itself, and by a signal where it does not do so at once; any thread. */
+void signals_request(TransCpu *tc);
+/* Own thread, outside: nobody touches the vCPU block, which dies with the thread, any more. */
+void signals_wait_for_askers(const TransCpu *tc);
 /* In a handler: send the interrupted thread to the border from inside a block, with `fault` to execute
  * the current instruction by the interpreter.  False: it was not in one. */
 bool signals_leave_block(TransCpu *tc, void *context, bool fault);

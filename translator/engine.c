@@ -12,6 +12,7 @@
 #include "cpu-x86/cpuid.h"
 #include "cpu-x86/debug.h"
 #include "cpu-x86/msr.h"
+#include "softmmu/base/clock.h"
 #include "softmmu/base/log.h"
 #include "softmmu/base/present.h"
 #include "softmmu/base/stress.h"
@@ -542,6 +543,7 @@ static bool translate_attach(CpuState *cpu, GError **error)
     tc->shared = s;
     tc->cache = s->cache;
     tc->config = tc->plan.config = config;
+    tc->ask_cycles = muldiv64(config->ask_ns, cpu->tsc_hz, NS_PER_SEC);
     tc->lockstep = lockstep_new(config);
     lock_take(&s->cache->lock);
     g_ptr_array_add(s->cpus, tc);
@@ -592,7 +594,7 @@ static CpuExit translate_run(CpuState *cpu, uint64_t budget)
         vcb.c_mxcsr = _mm_getcsr();
         vcb.thunk = (uint64_t)(uintptr_t)trans_thunk;
         vcb.page_mask = GUEST_PAGE_MASK;
-        vcb.jc_mask = (uint64_t)(tc->config->jump_cache - 1) << 1;
+        trans_unmask(tc);
         tc->seen_epoch = UINT64_MAX;
         vcb.spec_ctrl_bad = ~cpu_spec_ctrl_bits(cpu);
         windows_thread_init(tc);
@@ -607,6 +609,7 @@ static CpuExit translate_run(CpuState *cpu, uint64_t budget)
     }
     vcb.tc = NULL;
     trans_set_inside(tc, false);
+    signals_wait_for_askers(tc);
     return tc->exit;
 }
 
@@ -615,7 +618,7 @@ static void translate_kick(CpuState *cpu)
     TransCpu *tc = cpu->engine_data;
 
     if (tc != NULL) {
-        signals_kick(tc);
+        signals_request(tc);
         if (tc->direct != NULL) {
             direct_kick(tc->direct);
         }

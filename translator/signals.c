@@ -15,9 +15,11 @@
 #include "translator/engine-internal.h"
 #include "translator/glue.h"
 
+#include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <ucontext.h>
+#include <x86intrin.h>
 
 enum { ALT_STACK_LEN = 256 * 1024 };
 
@@ -174,9 +176,59 @@ void signals_thread_init(void)
     pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 }
 
+static bool is_inside(const TransCpu *tc)
+{
+    return __atomic_load_n(&tc->inside, __ATOMIC_SEQ_CST);
+}
+
 void signals_kick(TransCpu *tc)
 {
-    if (__atomic_load_n(&tc->inside, __ATOMIC_SEQ_CST)) {
+    if (is_inside(tc)) {
         pthread_kill(tc->thread, kick_signal());
+    }
+}
+
+/* It has passed the border, or is outside: it looks at its requests before it goes on. */
+static bool has_answered(const TransCpu *tc)
+{
+    return !__atomic_load_n(&tc->asked, __ATOMIC_SEQ_CST) || !is_inside(tc);
+}
+
+/*
+ * The next indirect branch or return, whose place in the jump cache is now always the first, misses it and leaves for C
+ * (find_target()); nothing of it is slower as long as nobody asks.  Of the two stores the second is what trans_answer()
+ * looks for: whoever finds the first alone puts the mask right and goes on.
+ */
+static bool ask(TransCpu *tc)
+{
+    uint64_t begin = __rdtsc();
+
+    __atomic_store_n(&tc->vcb->jc_mask, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&tc->asked, true, __ATOMIC_SEQ_CST);
+    while (!has_answered(tc)) {
+        if (__rdtsc() - begin > tc->ask_cycles) {
+            return false;
+        }
+        _mm_pause();
+    }
+    return true;
+}
+
+void signals_request(TransCpu *tc)
+{
+    if (vcb.tc == tc) {
+        return; /* this thread is in C, and looks at its requests before it goes back */
+    }
+    __atomic_add_fetch(&tc->askers, 1, __ATOMIC_SEQ_CST);
+    if (is_inside(tc) && (tc->ask_cycles == 0 || !ask(tc))) {
+        pthread_kill(tc->thread, kick_signal());
+    }
+    __atomic_sub_fetch(&tc->askers, 1, __ATOMIC_SEQ_CST);
+}
+
+void signals_wait_for_askers(const TransCpu *tc)
+{
+    while (__atomic_load_n(&tc->askers, __ATOMIC_SEQ_CST) != 0) {
+        sched_yield();
     }
 }

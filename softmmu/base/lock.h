@@ -7,7 +7,6 @@
  * reach another device's window; all others are not.
  *
  *   MACHINE    all device state, timers, the region map's writers
- *   CPU_HALT   one vCPU's sleep and wake
  *   TRANSLATE  the translator's code memory and block tables
  *   BACKEND    a back end's request queue
  *   WORLD      a CPU's worlds: what they map, and their mappers
@@ -21,7 +20,6 @@
 
 typedef enum {
     LOCK_RANK_MACHINE,
-    LOCK_RANK_CPU_HALT,
     LOCK_RANK_TRANSLATE,
     LOCK_RANK_CODE,
     LOCK_RANK_BACKEND,

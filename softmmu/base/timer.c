@@ -14,9 +14,9 @@ uint64_t timer_queue_next(const TimerQueue *q)
     return q->first != NULL ? q->first->at_ns : TIMER_NEVER;
 }
 
-uint64_t timer_queue_sleep(TimerQueue *q)
+uint64_t timer_queue_sleep(TimerQueue *q, uint64_t at_latest)
 {
-    q->asleep_until = timer_queue_next(q);
+    q->asleep_until = MIN(timer_queue_next(q), at_latest);
     return q->asleep_until;
 }
 

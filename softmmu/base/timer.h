@@ -46,8 +46,8 @@ uint64_t timer_queue_run(TimerQueue *q);
 /* The earliest deadline, or TIMER_NEVER. */
 uint64_t timer_queue_next(const TimerQueue *q);
 
-/* The same, for the thread that is about to sleep until then. */
-uint64_t timer_queue_sleep(TimerQueue *q);
+/* The same, or `at_latest`, for the thread that is about to sleep until then.  Timers set for later do not wake it. */
+uint64_t timer_queue_sleep(TimerQueue *q, uint64_t at_latest);
 
 void timer_init(Timer *t, TimerQueue *q, void (*fire)(void *arg), void *arg);
 

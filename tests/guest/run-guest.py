@@ -94,6 +94,7 @@ parser.add_argument("--ends", choices=["debug-exit", "reset"], default="debug-ex
 parser.add_argument("--accel", default="interpret")
 parser.add_argument("--cpu")
 parser.add_argument("--machine")
+parser.add_argument("--stress", action="append", default=[])
 parser.add_argument("--skips", metavar="TEST")     # which must be skipped
 parser.add_argument("--append", help="the guest's command line")
 parser.add_argument("--stats", metavar="REGEX", help="what -d stats must say at the end")
@@ -116,6 +117,8 @@ if have_ours:
     more = ["-cpu", args.cpu] if args.cpu else []
     more += ["-machine", args.machine] if args.machine else []
     more += ["-d", "stats"] if args.stats else []
+    for knob in args.stress:
+        more += ["--stress", knob]
     ours, status, text = run(args.metaphrase, args.guest, ["-accel", args.accel, *more],
                             args.timeout * SLOWNESS)
     problems = judge(ours, status, text, args.ends)

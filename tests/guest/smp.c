@@ -98,8 +98,9 @@ static void nmi_wakes_a_cpu_halted_with_interrupts_off(void)
     ap_run(job_halt_closed);
     pause_a_while(100000);
     EXPECT_EQ(ap_done, 0);
-    /* It may not have come to its HLT yet: an NMI before that wakes nobody. */
-    for (unsigned i = 0; i < 1000 && ap_done == 0; i++) {
+    /* It may not have come to its HLT yet: an NMI before that wakes nobody.  A host with other work may keep it from there
+     * for a good while. */
+    for (unsigned i = 0; i < 40000 && ap_done == 0; i++) {
         send(OTHERS | 0x4400);
         pause_a_while(10000);
     }

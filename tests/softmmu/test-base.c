@@ -99,14 +99,14 @@ START_TEST(the_queue_wakes_its_thread_only_when_the_earliest_deadline_moves_forw
     timer_set(&b.timer, 70);           /* on its way anyway */
     timer_set(&b.timer, 60);
     ck_assert_int_eq(wakes, 2);
-    ck_assert_uint_eq(timer_queue_sleep(&f.timers), 60);
+    ck_assert_uint_eq(timer_queue_sleep(&f.timers, 100), 60);
     timer_set(&b.timer, 80);           /* it looks at 60 and finds nothing */
     ck_assert_int_eq(wakes, 2);
     timer_set(&a.timer, 59);
     ck_assert_int_eq(wakes, 3);
     timer_cancel(&a.timer);
     timer_cancel(&b.timer);
-    ck_assert_uint_eq(timer_queue_sleep(&f.timers), TIMER_NEVER);
+    ck_assert_uint_eq(timer_queue_sleep(&f.timers, TIMER_NEVER), TIMER_NEVER);
     timer_set(&a.timer, 1000);
     ck_assert_int_eq(wakes, 4);
 }
@@ -153,7 +153,7 @@ START_TEST(taking_locks_against_their_ranks_aborts)
     Lock machine, halt;
 
     lock_init(&machine, LOCK_RANK_MACHINE);
-    lock_init(&halt, LOCK_RANK_CPU_HALT);
+    lock_init(&halt, LOCK_RANK_TRANSLATE);
     lock_take(&halt);
     lock_take(&machine);
 }

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Watching for the end of a halt, and sleeping behind it: no wake-up is lost, whichever way it comes. */
+#include "monitor/halt-poll.h"
+
+#include "cpu-x86/engine.h"
+#include "softmmu/base/clock.h"
+
+#include <check.h>
+#include <pthread.h>
+#include <stdlib.h>
+
+/* -- How long ------------------------------------------------------------------------------------ */
+
+START_TEST(a_halt_that_was_short_makes_the_next_be_watched)
+{
+    HaltPoll p = {0};
+
+    halt_poll_learn(&p, HALT_NOT_WATCHED, 100 * NS_PER_US, NS_PER_SEC);
+    ck_assert_uint_eq(p.ns, 150 * NS_PER_US);
+    halt_poll_learn(&p, HALT_ENDED, 10 * NS_PER_US, NS_PER_SEC);
+    ck_assert_uint_eq(p.ns, 150 * NS_PER_US);
+    halt_poll_learn(&p, HALT_GOES_ON, 200 * NS_PER_US, NS_PER_SEC);
+    ck_assert_uint_eq(p.ns, 300 * NS_PER_US);
+    halt_poll_learn(&p, HALT_GOES_ON, 499 * NS_PER_US, NS_PER_SEC);
+    ck_assert_uint_eq(p.ns, 500 * NS_PER_US);
+}
+END_TEST
+
+START_TEST(long_halts_end_watching)
+{
+    HaltPoll p = {.ns = 500 * NS_PER_US};
+
+    for (unsigned i = 0; i < 8; i++) {
+        halt_poll_learn(&p, HALT_GOES_ON, 4 * NS_PER_MS, NS_PER_SEC);
+    }
+    ck_assert_uint_eq(p.ns, 0);
+}
+END_TEST
+
+START_TEST(a_busy_host_is_left_alone_for_a_while)
+{
+    HaltPoll p = {.ns = 500 * NS_PER_US};
+
+    halt_poll_learn(&p, HALT_HOST_BUSY, 100 * NS_PER_US, NS_PER_SEC);
+    ck_assert_uint_eq(p.ns, 0);
+    halt_poll_learn(&p, HALT_NOT_WATCHED, 100 * NS_PER_US, NS_PER_SEC + NS_PER_MS);
+    ck_assert_uint_eq(p.ns, 0);
+    halt_poll_learn(&p, HALT_NOT_WATCHED, 100 * NS_PER_US, NS_PER_SEC + 3 * NS_PER_MS);
+    ck_assert_uint_eq(p.ns, 150 * NS_PER_US);
+}
+END_TEST
+
+/* -- Whether ------------------------------------------------------------------------------------- */
+
+static CpuState *halted_cpu(void)
+{
+    CpuState *cpu = aligned_alloc(64, (sizeof *cpu + 63) & ~(size_t)63);
+
+    *cpu = (CpuState){.activity = CPU_HALTED, .rflags = FLAG_IF, .tsc_hz = clock_host_tsc_hz()};
+    return cpu;
+}
+
+START_TEST(an_idle_guest_is_not_watched_for)
+{
+    HaltPollers s = {.enabled = true, .host_cpus = 8};
+    HaltPoll p = {.ns = NS_PER_SEC * 3600};
+    CpuState *cpu = halted_cpu();
+
+    ck_assert_int_eq(halt_poll(&p, &s, cpu), HALT_GOES_ON); /* and at once */
+    s.n_running = 8;
+    ck_assert_int_eq(halt_poll(&p, &s, cpu), HALT_GOES_ON); /* no host CPU for it */
+    s.n_running = 1;
+    s.enabled = false;
+    ck_assert_int_eq(halt_poll(&p, &s, cpu), HALT_NOT_WATCHED);
+    s.enabled = true;
+    cpu->activity = CPU_WAIT_SIPI;
+    ck_assert_int_eq(halt_poll(&p, &s, cpu), HALT_NOT_WATCHED);
+    cpu->activity = CPU_HALTED;
+    cpu->requests = CPU_REQ_INTR;
+    ck_assert_int_eq(halt_poll(&p, &s, cpu), HALT_ENDED);
+    cpu->rflags = 0;
+    cpu->requests = CPU_REQ_INTR | CPU_REQ_NMI;
+    ck_assert_int_eq(halt_poll(&p, &s, cpu), HALT_ENDED);
+    ck_assert_uint_eq(s.n_watching, 0);
+    free(cpu);
+}
+END_TEST
+
+/* -- Nothing is lost ------------------------------------------------------------------------------ */
+
+/* Two CPUs that halt and wake each other in turn, each by its own kind of request.  A wake-up lost is a hang. */
+typedef struct {
+    CpuState *cpu, *other;
+    uint32_t wait_for, send;
+    HaltPollers *pollers;
+    HaltPoll poll;
+    unsigned rounds, ended;
+    bool first;
+} Player;
+
+static void *play(void *arg)
+{
+    Player *p = arg;
+
+    for (unsigned i = 0; i < p->rounds; i++) {
+        HaltWatch how;
+
+        if (i > 0 || !p->first) {
+            __atomic_sub_fetch(&p->pollers->n_running, 1, __ATOMIC_RELAXED);
+            how = halt_poll(&p->poll, p->pollers, p->cpu);
+            if (how != HALT_ENDED) {
+                cpu_sleep(p->cpu);
+            }
+            __atomic_add_fetch(&p->pollers->n_running, 1, __ATOMIC_RELAXED);
+            ck_assert(cpu_requests(p->cpu) & p->wait_for);
+            cpu_unrequest(p->cpu, p->wait_for);
+            p->ended += how == HALT_ENDED;
+        }
+        cpu_request(p->other, p->send);
+    }
+    return NULL;
+}
+
+START_TEST(two_cpus_wake_each_other_again_and_again)
+{
+    HaltPollers s = {.enabled = _i != 0, .host_cpus = 2, .n_running = 2};
+    CpuState *a = halted_cpu(), *b = halted_cpu();
+    Player one = {.cpu = a, .other = b, .wait_for = CPU_REQ_INTR, .send = CPU_REQ_NMI, .pollers = &s, .rounds = 20000,
+                  .first = true, .poll = {.ns = _i * 20 * NS_PER_US}};
+    Player two = {.cpu = b, .other = a, .wait_for = CPU_REQ_NMI, .send = CPU_REQ_INTR, .pollers = &s, .rounds = 20000,
+                  .poll = {.ns = _i * 20 * NS_PER_US}};
+    pthread_t thread;
+
+    b->rflags = 0;             /* an NMI wakes it all the same */
+    pthread_create(&thread, NULL, play, &two);
+    play(&one);
+    pthread_join(thread, NULL);
+    ck_assert_uint_eq(s.n_running, 2);
+    ck_assert_uint_eq(s.n_watching, 0);
+    ck_assert(_i != 0 || (one.ended == 0 && two.ended == 0));
+    ck_assert_uint_eq(a->sleeping | b->sleeping, 0);
+    free(a);
+    free(b);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("halt-poll");
+    TCase *t = tcase_create("halt-poll");
+    SRunner *r = srunner_create(s);
+    int failed;
+
+    suite_add_tcase(s, t);
+    tcase_set_timeout(t, 120);
+    tcase_add_test(t, a_halt_that_was_short_makes_the_next_be_watched);
+    tcase_add_test(t, long_halts_end_watching);
+    tcase_add_test(t, a_busy_host_is_left_alone_for_a_while);
+    tcase_add_test(t, an_idle_guest_is_not_watched_for);
+    tcase_add_loop_test(t, two_cpus_wake_each_other_again_and_again, 0, 3);
+    srunner_run_all(r, CK_NORMAL);
+    failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
