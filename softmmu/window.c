@@ -168,13 +168,23 @@ static void drop(Window *w, uint64_t lin, uint64_t len)
     w->n_unmaps++;
 }
 
+/* Runs that lie side by side go by one call of the host; between others may be something of ours. */
 static void unmap_locked(Window *w, uint64_t lin, uint64_t last)
 {
+    uint64_t begin = 0, len = 0;
+
     for (unsigned i = run_at(w, lin); i < w->n_runs && w->run[i].lin <= last;) {
         WindowRun r = w->run[i];
         uint64_t r_last = r.lin + (r.len - 1), from = MAX(lin, r.lin), to = MIN(last, r_last);
 
-        drop(w, from, to - from + 1);
+        if (len == 0 || begin + len != from) {
+            if (len != 0) {
+                drop(w, begin, len);
+            }
+            begin = from;
+            len = 0;
+        }
+        len += to - from + 1;
         remove_run(w, i);
         if (from > r.lin) {
             insert_run(w, i, &(WindowRun){r.lin, from - r.lin, r.offset, r.leaf_shift, r.write, r.global});
@@ -185,6 +195,9 @@ static void unmap_locked(Window *w, uint64_t lin, uint64_t last)
                                           r.global});
             i++;
         }
+    }
+    if (len != 0) {
+        drop(w, begin, len);
     }
 }
 

@@ -28,6 +28,8 @@ const TransConfig trans_policy = {
     .window_faults = 4,
     /* Where one instruction is guilty its neighbours often are. */
     .window_cluster = 8,
+    /* A stack of Linux is four; what is never used costs a mapping, a fault some ten. */
+    .window_group = 4,
     /* Early boot goes through some sets of tables. */
     .window_changes = 16,
     /* Modules come and go less often in 2 or 4 MiB. */

@@ -58,7 +58,7 @@ struct WindowShare {
     unsigned n_locals;
     uint64_t generation;       /* changes with the slots and paging (atomic); not 0                 */
     const char *off;           /* why it is off for good, or NULL (atomic)                         */
-    uint64_t n_faults, n_mapped, n_user, n_unmapped, n_device, n_probes, n_stores, n_refused, n_unserved, n_restless;
+    uint64_t n_faults, n_mapped, n_user, n_unmapped, n_device, n_probes, n_stores, n_refused, n_unserved, n_restless, n_brought;
 };
 
 /* -- Life ------------------------------------------------------------------------------------- */
@@ -469,11 +469,26 @@ static void drop_leaf(TransCpu *tc, const WindowRun *run, uint64_t lin)
     window_unmap(tc->windows->window, start, last - start + 1);
 }
 
-/* All that is mapped, after a flush of everything, or what of it is not global, after a lesser one. */
+/* What is to be unmapped, side by side. */
+typedef struct {
+    uint64_t lin, len;
+} Dead;
+
+static void bury(WindowShare *ws, Dead *d)
+{
+    if (d->len != 0) {
+        window_unmap(ws->window, d->lin, d->len);
+    }
+    d->len = 0;
+}
+
+/* All that is mapped, after a flush of everything, or what of it is not global, after a lesser one.  Each call of the host
+ * that unmaps interrupts the other CPUs' threads: neighbours go together. */
 static void look_again(TransCpu *tc, bool all)
 {
     WindowShare *ws = tc->windows;
     uint64_t lin = 0;
+    Dead dead = {0};
     WindowRun run;
 
     for (bool more = true; more && window_next(ws->window, lin, &run); more = lin != 0) {
@@ -481,13 +496,20 @@ static void look_again(TransCpu *tc, bool all)
         for (lin = run.lin; lin != end && (all || !run.global);) {
             uint64_t good = still_so(tc->cpu, &run, lin, 512);
             if (good == 0) {
-                drop_leaf(tc, &run, lin);
-                good = MIN((lin | (BIT64(run.leaf_shift) - 1)) + 1 - lin, end - lin);
+                uint64_t leaf = BIT64(run.leaf_shift), start = MAX(lin & ~(leaf - 1), run.lin);
+
+                good = MIN((lin | (leaf - 1)) + 1 - lin, end - lin);
+                if (dead.lin + dead.len != start) {
+                    bury(ws, &dead);
+                    dead.lin = start;
+                }
+                dead.len += lin + good - start;
             }
             lin += good;
         }
         lin = end;
     }
+    bury(ws, &dead);
 }
 
 /* The page at `lin` has just been unmapped by INVLPG.  Where that happens again and again are short-lived mappings
@@ -726,6 +748,24 @@ static void switch_off(WindowShare *ws, const char *why)
     }
 }
 
+/* Memory that is scattered page by page (Linux's vmalloc: stacks, modules): the other pages of a group come with the first,
+ * where the tables have them. */
+static void bring_group(TransCpu *tc, uint64_t lin)
+{
+    WindowShare *ws = tc->windows;
+    const uint64_t len = (uint64_t)tc->config->window_group * GUEST_PAGE_SIZE;
+    uint64_t page = lin & GUEST_PAGE_MASK, first = page - page % len;
+    WindowRun run, old;
+
+    for (uint64_t at = first; at - first < len; at += GUEST_PAGE_SIZE) {
+        if (at != page && slot_of(tc->window_paging, at) == slot_of(tc->window_paging, page) &&
+            !window_find(ws->window, at, &old) && find_run(tc->cpu, at, 0, &run) && run.global &&
+            run.leaf_shift == GUEST_PAGE_SHIFT && window_map(ws->window, &run, at) == WINDOW_OK) {
+            ws->n_brought++;
+        }
+    }
+}
+
 /* `run` is what the tables say around `lin`, where the guest may do its access. */
 static WindowVerdict bring(TransCpu *tc, uint64_t lin, bool write, WindowRun *run)
 {
@@ -748,6 +788,9 @@ static WindowVerdict bring(TransCpu *tc, uint64_t lin, bool write, WindowRun *ru
         return WINDOW_GUILTY;
     }
     ws->n_mapped++;
+    if (run->leaf_shift == GUEST_PAGE_SHIFT && run->len < (uint64_t)tc->config->window_group * GUEST_PAGE_SIZE) {
+        bring_group(tc, lin);
+    }
     if (ws->window->n_overflows > tc->config->window_overflows &&
         ws->window->n_overflows * tc->config->window_overflows > ws->n_mapped) {
         switch_off(ws, "the host allows too few mappings");
@@ -859,10 +902,10 @@ char *windows_report(const TransCpu *tc)
     out = g_string_new(NULL);
     g_string_append_printf(out, "  window: %s%s; %u runs, %" PRIu64 " mappings made, %" PRIu64 " unmapped, %" PRIu64
                            " pages protected, %" PRIu64 " made writable again, %" PRIu64 " overflows, %" PRIu64 " restless regions given up\n"
-                           "  its faults: %" PRIu64 ", of which %" PRIu64 " mapped something, %" PRIu64
+                           "  its faults: %" PRIu64 ", of which %" PRIu64 " mapped something (and %" PRIu64 " pages beside it), %" PRIu64
                            " were of user addresses, %" PRIu64 " of devices, %" PRIu64 " of pages of code, %" PRIu64 " the guest's own, %" PRIu64 " refused\n",
                            ws->off != NULL ? "off, " : "on", ws->off != NULL ? ws->off : "", w->n_runs, w->n_maps, w->n_unmaps,
-                           w->n_revokes, w->n_refreshes, w->n_overflows, ws->n_restless, ws->n_faults, ws->n_mapped, ws->n_user,
+                           w->n_revokes, w->n_refreshes, w->n_overflows, ws->n_restless, ws->n_faults, ws->n_mapped, ws->n_brought, ws->n_user,
                            ws->n_device, ws->n_stores, ws->n_unmapped, ws->n_refused);
     report_guilty(tc, out);
     return g_string_free(out, FALSE);
