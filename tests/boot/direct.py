@@ -19,6 +19,7 @@ import guest as g
 from guest import check, check_equal, linux, start
 
 USER32 = os.path.join(g.TOP, "build", "tests", "user", "user32")
+HOSTILE = os.path.join(g.TOP, "build", "tests", "user", "hostile")
 USER = os.environ.get("METAPHRASE_USER", os.path.join(g.TOP, "build", "tests", "user", "user"))
 
 
@@ -197,5 +198,28 @@ def kill():
     gone([pid for pair in pids for pid in pair])
 
 
+def hostile():
+    """A program that knows the stub's place attacks it: it gets signals, another process notices nothing."""
+    said = {}
+    for direct in "off", "on":
+        machine = boot(direct, program=HOSTILE)
+        machine.shell()
+        machine.send("user; echo status $?\n")
+        while True:
+            line = machine.expect(r"^(where\?|status \d+)\s*$", 3 * g.STEP).group(1)
+            if line != "where?":
+                break
+            places = re.findall(r"stub at ([0-9a-f]+)", machine.monitor("info direct"))
+            machine.send(" ".join(places) + "\n")
+        check_equal(line, "status 0", "the program's end")
+        said[direct] = machine.text[machine.text.index("seen "):]
+        check("victim 0\r" in said[direct] or "victim 0\n" in said[direct], "the victim noticed nothing")
+        machine.poweroff()
+    calls = [re.search(r"calls (\w+)", s).group(1) for s in said.values()]
+    check_equal(calls[0], calls[1], "system calls with bad arguments")
+    check(int(re.search(r"seen (\d+)", said["on"]).group(1)) > 20, "it saw its stub")
+    check_equal(re.search(r"seen (\d+)", said["off"]).group(1), "0", "stubs without worlds")
+
+
 if __name__ == "__main__":
-    sys.exit(g.main({"user": user, "user32": user32("cloud-amd64"), "user32-pae": user32("686-pae"), "smp": smp, "kill": kill, "compiles": compiles}))
+    sys.exit(g.main({"user": user, "user32": user32("cloud-amd64"), "user32-pae": user32("686-pae"), "smp": smp, "kill": kill, "compiles": compiles, "hostile": hostile}))

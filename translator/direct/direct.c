@@ -698,8 +698,8 @@ char *direct_report(const DirectCpu *dc)
         const Space *s = &dc->space[i];
 
         if (s->world != NULL) {
-            g_string_append_printf(out, "world of CR3 %012" PRIx64 ": %u pages, processes %d and %d\n",
-                                   s->cr3, s->pages.n, s->world->guest, s->world->mapper);
+            g_string_append_printf(out, "world of CR3 %012" PRIx64 ": %u pages, processes %d and %d, stub at %" PRIx64 "\n",
+                                   s->cr3, s->pages.n, s->world->guest, s->world->mapper, s->world->base);
             n++;
         }
     }
