@@ -92,11 +92,14 @@ void machine_request_stop(Machine *m, RunState why)
     wake(m);
 }
 
-/* Guest time (clock and TSC) stands still while the machine does not run. */
+/* Guest time (clock and TSC) stands still while the machine does not run.  It begins with the host's TSC, so that user
+ * code in worlds can read it. */
 static void let_run(Machine *m, bool running)
 {
     if (running) {
-        int64_t away = (int64_t)(__rdtsc() - m->stopped_tsc);
+        int64_t away = m->has_run ? (int64_t)(__rdtsc() - m->stopped_tsc) : 0;
+
+        m->has_run = true;
         for (unsigned i = 0; i < m->n_cpus; i++) {
             m->cpus[i]->tsc_offset -= away;
         }

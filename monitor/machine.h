@@ -117,6 +117,7 @@ struct Machine {
     bool time_stands;         /* the clock does not go on even while running (gdb steps) */
     MachineCause cause;       /* of quit_wanted, or of the last reset                    */
     int exit_code;
+    bool has_run;             /* once at least                                          */
     uint64_t stopped_tsc;     /* host TSC when `running` became false                    */
     pthread_t io_thread;
     GPtrArray *monitors;      /* HmpMonitor*, owned */

@@ -76,7 +76,8 @@ def host_lacks():
         subprocess.run([USER32], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, timeout=120 * g.SLOWNESS, check=False)
     except OSError as error:
         lacks += ["int80", "compat"] if error.errno == errno.ENOEXEC else []
-    said = "".join(native(cases=["watchpoint", "cpuidstep"]))
+    said = "".join(native(cases=["watchpoint", "cpuidstep", "tsd"]))
+    lacks += ["tsd"] if "faulted: 0" in said else []
     lacks += ["watchpoint"] if "0 hits" in said else []
     lacks += ["cpuidstep"] if "cpuid: 0" in said else []
     return lacks

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <sys/io.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -281,6 +282,32 @@ void case_cpuid(void)
     printf("# hash %016lx\n", (unsigned long)hash);
     __asm__ volatile("xgetbv" : "=a"(a), "=d"(d) : "c"(0));
     printf("# xcr0 %x %x\n", a, d);
+}
+
+static volatile sig_atomic_t tsc_faults;
+
+static void skip_rdtsc(int sig, siginfo_t *info, void *context)
+{
+    ((ucontext_t *)context)->uc_mcontext.gregs[REG_RIP] += 2;
+    tsc_faults++;
+}
+
+/* RDTSC is taken away and given back. */
+void case_tsd(void)
+{
+    uint64_t last = 0, t;
+
+    on_signal(SIGSEGV, skip_rdtsc);
+    for (int i = 0; i < 60; i++) {
+        REQUIRE(prctl(PR_SET_TSC, i % 2 == 0 ? PR_TSC_ENABLE : PR_TSC_SIGSEGV, 0, 0, 0) == 0);
+        for (int k = 0; k < 5; k++) {
+            __asm__ volatile("xor %%eax, %%eax; xor %%edx, %%edx; rdtsc; shl $32, %%rdx; or %%rdx, %%rax" : "=a"(t) : : "rdx", "cc");
+            REQUIRE(t == 0 || t > last);
+            last = t != 0 ? t : last;
+        }
+    }
+    prctl(PR_SET_TSC, PR_TSC_ENABLE, 0, 0, 0);
+    printf("rdtsc faulted: %d\n", (int)tsc_faults);
 }
 
 static volatile sig_atomic_t rang;

@@ -72,6 +72,8 @@ static inline DirectShared *direct_shared(const PhysMem *mem)
 bool state_segments_fit(const DirectCpu *dc);
 /* Is the CPU in a state that a world can be in? */
 bool state_fits_world(const DirectCpu *dc);
+/* User code may execute RDTSC, and the host's is what the guest would see. */
+bool state_rdtsc_is_true(const DirectCpu *dc);
 /* Registers of the event into the CpuState, all but the vectors.  May raise: #GP where the user code
  * went where its world could not follow. */
 void state_from_event(CpuState *cpu, const WorldEvent *ev);

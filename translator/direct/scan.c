@@ -152,7 +152,7 @@ static unsigned look(const uint8_t *code, size_t at, size_t left, ScanRules rule
     if (code[at] != 0x0f) {
         return loads_fs_gs(code, at, left) ? SCAN_DENIED : 0;
     }
-    bool tsc = code[at + 1] == 0x31 ||                                    /* rdtsc  */
+    bool tsc = (code[at + 1] == 0x31 && !rules.allow_rdtsc) ||             /* rdtsc  */
                (code[at + 1] == 0x01 && (left <= 2 || code[at + 2] == 0xf9)); /* rdtscp */
 
     return denied(code, at, left, rules) ? SCAN_DENIED : tsc ? SCAN_TSC : 0;

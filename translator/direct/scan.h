@@ -19,6 +19,7 @@ typedef struct {
     bool code32;               /* it is 32-bit code: what reads selectors, SYSCALL, too */
     bool deny_fsgsbase;        /* the guest has CR4.FSGSBASE clear, or the host    */
     bool deny_fs_loads;        /* ... whose bases the host sets only by system calls   */
+    bool allow_rdtsc;          /* RDTSC says what the guest's would                */
     bool deny_pkru;            /* the host has protection keys switched on         */
     bool deny_xsave;           /* the guest's XCR0 is not the host's               */
 } ScanRules;
@@ -26,7 +27,7 @@ typedef struct {
 /* What there is; 0: nothing that matters. */
 enum {
     SCAN_DENIED = 1,           /* may not be executed                              */
-    SCAN_TSC = 2,              /* ... only where RDTSC and RDTSCP fault            */
+    SCAN_TSC = 2,              /* ... only where RDTSC and RDTSCP fault, but see allow_rdtsc */
 };
 
 /* Look at a page of code.  `before`, if not NULL, is behind SCAN_TAIL bytes that lie before it; they

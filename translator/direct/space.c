@@ -201,12 +201,29 @@ static void flush_page(DirectCpu *dc, Space *s, uint64_t lin)
     }
 }
 
+/* Pages with RDTSC are mapped, or may be now. */
+static void catch_up_with_tsc(DirectCpu *dc, Space *s)
+{
+    bool is_true = state_rdtsc_is_true(dc);
+
+    if (s->rdtsc_is_true != is_true) {
+        s->rdtsc_is_true = is_true;
+        if (s->pages.n != 0) {
+            space_empty(dc, s);
+        }
+    }
+}
+
 bool space_catch_up(DirectCpu *dc, Space *s)
 {
     Tlb *t = &dc->cpu->mmu.tlb;
     uint64_t n = t->n_page_flushes - s->n_page_flushes;
     bool same = s->tlb_space == t->space && s->n_wipes == t->n_wipes, ok = true;
 
+    catch_up_with_tsc(dc, s);
+    if (s->world == NULL) {
+        return false;
+    }
     if (same && n == 0) {
         return true;
     }
@@ -254,14 +271,14 @@ static ScanRules rules_of(const DirectCpu *dc)
     return (ScanRules){.code32 = (dc->cpu->mode & MODE_CS64) == 0,
                        .deny_fsgsbase = (dc->cpu->cr4 & CR4_FSGSBASE) == 0 || dc->shared->image.bases_by_calls,
                        .deny_fs_loads = dc->shared->image.bases_by_calls,
-                       .deny_pkru = dc->host_pku,
+                       .allow_rdtsc = state_rdtsc_is_true(dc), .deny_pkru = dc->host_pku,
                        .deny_xsave = dc->cpu->vec.xcr0 != dc->host_xcr0};
 }
 
 /* A verdict holds for the rules it was made by. */
 static uint64_t rules_key(ScanRules r)
 {
-    return (uint64_t)(r.deny_fsgsbase | r.deny_pkru << 1 | r.deny_xsave << 2 | r.code32 << 3 | r.deny_fs_loads << 4);
+    return (uint64_t)(r.deny_fsgsbase | r.deny_pkru << 1 | r.deny_xsave << 2 | r.code32 << 3 | r.deny_fs_loads << 4 | r.allow_rdtsc << 5);
 }
 
 /* The bytes of the page at `lin`, if user code can execute it; else NULL. */

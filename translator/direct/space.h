@@ -56,6 +56,7 @@ struct Space {
     /* what of Tlb the pages agree with */
     uint32_t tlb_space;
     uint64_t n_wipes, n_page_flushes;
+    bool rdtsc_is_true;        /* state_rdtsc_is_true() when its pages were mapped   */
     uint64_t n_moves;          /* DirectCpu.n_moves when its world ran last          */
     /* policy.c */
     uint64_t last_use;         /* DirectCpu.clock                                    */

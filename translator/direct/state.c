@@ -279,6 +279,13 @@ bool state_to_world(DirectCpu *dc, World *w)
     return true;
 }
 
+bool state_rdtsc_is_true(const DirectCpu *dc)
+{
+    const CpuState *cpu = dc->cpu;
+
+    return cpu->tsc_now == NULL && cpu->tsc_offset == 0 && (cpu->cr4 & CR4_TSD) == 0;
+}
+
 bool state_fits_world(const DirectCpu *dc)
 {
     const CpuState *cpu = dc->cpu;
