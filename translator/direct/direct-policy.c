@@ -18,6 +18,8 @@ const DirectPolicy direct_policy = {
     .churn_max = 16,
     .holdoff_min = 16,
     .holdoff_max = 512, /* another process may get the page tables' page */
+    /* Static programs call from a page with CPUID what runs for milliseconds. */
+    .free_trips = 40,
     .holdoff_looks = 8,
     /* A look is two system calls of the host, half a microsecond. */
     .look_us = 1000,

@@ -31,6 +31,7 @@ typedef struct {
     unsigned churn_max;        /* changes of a code page within a second or two          */
     unsigned holdoff_min, holdoff_max; /* visits of the dispatcher left to the translator when a world
                                   could not go on: doubled each time                     */
+    uint64_t free_trips;       /* ... unless the world has run for so long in between, in round trips */
     unsigned holdoff_looks;    /* ... with direct=auto a fraction of it, since those are a look apart */
     uint64_t look_us;          /* between looks                                          */
     uint64_t promote_us;       /* user time in the translator before a promotion         */

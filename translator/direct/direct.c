@@ -217,6 +217,7 @@ static void adopt(DirectCpu *dc, Space *s, World *w)
     lock_release(&dc->lock);
     world_fault_tsc(w, false);
     world_forget_bases(w);
+    s->held_off_ns = world_cpu_ns(w);
     s->tlb_space = t->space;
     s->n_wipes = t->n_wipes;
     s->n_page_flushes = t->n_page_flushes;
@@ -489,9 +490,16 @@ static TlbAccess access_of(const WorldEvent *ev)
     return (code & PF_I) != 0 ? TLB_FETCH : (code & PF_W) != 0 ? TLB_STORE : TLB_LOAD;
 }
 
-/* The next visits of the dispatcher are the translator's. */
+/* The next visits of the dispatcher are the translator's: twice as many as the last time, unless the world has
+ * run freely for a while in between. */
 static void hold_off(DirectCpu *dc, Space *s)
 {
+    uint64_t used = s->world != NULL ? world_cpu_ns(s->world) : 0;
+
+    if (used >= s->held_off_ns + direct_policy.free_trips * dc->trip_ns) {
+        s->holdoff_next = direct_policy.holdoff_min;
+    }
+    s->held_off_ns = used;
     s->holdoff = policy_is_forced(dc) ? s->holdoff_next : s->holdoff_next / direct_policy.holdoff_looks;
     s->holdoff_next = MIN(s->holdoff_next * 2, direct_policy.holdoff_max);
 }

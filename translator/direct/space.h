@@ -78,6 +78,7 @@ struct Space {
     bool wants_tsc_faults;     /* the code page looked at last was denied for its RDTSC */
     uint32_t holdoff;          /* visits of the dispatcher to leave to the translator */
     uint32_t holdoff_next;     /* what it will be set to                             */
+    uint64_t held_off_ns;      /* CPU time of the world then                          */
 };
 
 typedef enum {
