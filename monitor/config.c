@@ -328,7 +328,7 @@ void config_clear(MachineConfig *c)
     char **strings[] = {&c->cpu, &c->dumpdtb, &c->name, &c->uuid, &c->kernel, &c->initrd,
                         &c->append, &c->dtb, &c->bios, &c->boot_order, &c->boot_once, &c->pidfile,
                         &c->log_items, &c->log_file, &c->memory_backend, &c->process_name, &c->engines, &c->engines_typed,
-                        &c->run_as};
+                        &c->run_as, &c->translate.symbols};
     GPtrArray **lists[] = {&c->firmware_dirs, &c->drives, &c->devices, &c->objects, &c->chardevs,
                            &c->fw_cfg, &c->smbios, &c->globals, &c->serials, &c->monitors,
                            &c->debugcons, &c->qmps, &c->gdbs, &c->traces, &c->stress,

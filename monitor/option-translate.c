@@ -13,6 +13,10 @@ static bool take_property(MachineConfig *c, OptList *l, const TransProperty *p, 
     if (p->kind == TRANS_PROP_FLAG) {
         return opt_take_flag(l, p->name, trans_flag(&c->translate, p), error);
     }
+    if (p->kind == TRANS_PROP_STRING) {
+        opt_take_string(l, p->name, trans_string(&c->translate, p));
+        return true;
+    }
     if (p->kind == TRANS_PROP_NUMBER) {
         uint64_t n = *field;
         ok = opt_take_number(l, p->name, p->min, p->max, &n, error);
@@ -49,6 +53,9 @@ void config_print_translate_help(void)
         if (p->kind == TRANS_PROP_NUMBER) {
             takes = g_strdup_printf("%s=%u-%u", p->name, p->min, p->max);
             now = g_strdup_printf("%u", *trans_number(&c, p));
+        } else if (p->kind == TRANS_PROP_STRING) {
+            takes = g_strdup_printf("%s=FILE", p->name);
+            now = g_strdup("none");
         } else {
             const char *names = p->kind == TRANS_PROP_FLAG ? "off|on" : p->choices;
             g_auto(GStrv) all = g_strsplit(names, "|", -1);

@@ -4,6 +4,7 @@
 #include "softmmu/apart.h"
 #include "softmmu/base/present.h"
 #include "translator/dump.h"
+#include "translator/symbols.h"
 
 #include <errno.h>
 #include <sys/mman.h>
@@ -50,10 +51,16 @@ BlockCache *cache_new(PhysMem *mem, const TransConfig *config, GError **error)
         g_free(c);
         return NULL;
     }
+    if (config->symbols != NULL && (c->symbols = symbols_load(config->symbols, error)) == NULL) {
+        perf_map_close(c->perf_map);
+        g_free(c);
+        return NULL;
+    }
     c->size = (uint64_t)config->code_mib << 20;
     c->n_regions = config->code_regions;
     c->region_size = c->size / c->n_regions;
     if (!map_views(c, error)) {
+        symbols_free(c->symbols);
         perf_map_close(c->perf_map);
         g_free(c);
         return NULL;
@@ -100,6 +107,7 @@ void cache_free(BlockCache *c)
         }
     }
     gdb_jit_free(c->gdb_jit);
+    symbols_free(c->symbols);
     perf_map_close(c->perf_map);
     for (unsigned i = 0; i < c->n_regions; i++) {
         g_ptr_array_free(c->by_region[i], TRUE);
@@ -589,14 +597,30 @@ bool cache_revive_page(BlockCache *c, uint64_t offset, uint32_t version)
 
 /* -- Guilt ------------------------------------------------------------------------------------ */
 
+/* The guilt of the instruction at memfd offset `at`, or NULL.  It is the instruction's: when other bytes are there now, that
+ * is another one, and it is innocent. */
+static Guilt *find_guilt(BlockCache *c, uint64_t at)
+{
+    Guilt *g = g_hash_table_lookup(c->guilty, GSIZE_TO_POINTER(at));
+
+    if (g != NULL && memcmp(g->bytes, c->mem->base + at, g->len) != 0) {
+        g_hash_table_remove(c->guilty, GSIZE_TO_POINTER(at));
+        c->n_replaced++;
+        return NULL;
+    }
+    return g;
+}
+
 static Guilt *guilt_of(BlockCache *c, const Block *b, unsigned insn)
 {
     uint64_t at = b->offset + b->insns[insn].guest_off;
-    Guilt *g = g_hash_table_lookup(c->guilty, GSIZE_TO_POINTER(at));
+    Guilt *g = find_guilt(c, at);
 
     if (g == NULL) {
         g = g_new0(Guilt, 1);
         g->lin = b->lin + b->insns[insn].guest_off;
+        g->len = MIN(b->insns[insn].guest_len, sizeof g->bytes);
+        memcpy(g->bytes, c->mem->base + at, g->len);
         g_hash_table_insert(c->guilty, GSIZE_TO_POINTER(at), g);
     }
     return g;
@@ -615,9 +639,9 @@ void cache_accuse(BlockCache *c, Block *b, unsigned insn, unsigned weight)
     }
 }
 
-bool cache_is_guilty(const BlockCache *c, uint64_t at)
+bool cache_is_guilty(BlockCache *c, uint64_t at)
 {
-    const Guilt *g = g_hash_table_lookup(c->guilty, GSIZE_TO_POINTER(at));
+    const Guilt *g = find_guilt(c, at);
 
     return g != NULL && g->weight >= c->config->window_faults;
 }

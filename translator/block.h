@@ -164,6 +164,7 @@ typedef struct {
     uint32_t faults;
     uint32_t weight;           /* since it was last innocent                                     */
     uint16_t convictions;
+    uint8_t len, bytes[15];    /* the instruction                                                */
 } Guilt;
 
 /* An instruction that missed the software TLB for good lately; at a place in BlockCache.call that its own gives. */
@@ -201,7 +202,8 @@ typedef struct {
     uint64_t evictions;         /* of regions                                                    */
     struct PerfMap *perf_map;   /* or NULL */
     struct GdbJit *gdb_jit;     /* or NULL */
-    uint64_t n_convictions, n_pardons;
+    struct Symbols *symbols;    /* or NULL */
+    uint64_t n_convictions, n_pardons, n_replaced;
     GArray *across;             /* AcrossLink: links between pages, and some that are no more */
     GHashTable *across_pages;   /* the pages of those: number of the linear one -> of the memfd's */
     uint64_t n_blocks, n_dead, n_links, n_insns, n_host_bytes;
@@ -278,7 +280,7 @@ bool cache_is_called(const BlockCache *c, uint64_t at);
 /* All who were not found guilty too often are innocent again, and their blocks die. */
 void cache_forgive(BlockCache *c);
 /* The instruction at memfd offset `at`. */
-bool cache_is_guilty(const BlockCache *c, uint64_t at);
+bool cache_is_guilty(BlockCache *c, uint64_t at);
 
 /* Make exit k of b jump straight to `to`; both LIVE.  Where that is on another page, `may` says whether both
  * pages are mapped for good, and cache_check_across() is called when any CPU finds out otherwise. */

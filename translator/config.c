@@ -14,10 +14,12 @@ static const TransProperty rows[] = {
     {TRANS_PROP_NUMBER, name, help, min, max, NULL, offsetof(TransConfig, f)},
 #define CHOICE(f, name, choices, help)                                                             \
     {TRANS_PROP_CHOICE, name, help, 0, 0, choices, offsetof(TransConfig, f)},
+#define STRING(f, name, help) {TRANS_PROP_STRING, name, help, 0, 0, NULL, offsetof(TransConfig, f)},
 #include "translator/properties.def"
 #undef FLAG
 #undef NUMBER
 #undef CHOICE
+#undef STRING
 };
 
 #define IS(f, type)                                                                                \
@@ -25,10 +27,12 @@ static const TransProperty rows[] = {
 #define FLAG(f, name, help) IS(f, bool);
 #define NUMBER(f, name, min, max, help) IS(f, unsigned);
 #define CHOICE(f, name, choices, help) IS(f, unsigned);
+#define STRING(f, name, help) IS(f, char *);
 #include "translator/properties.def"
 #undef FLAG
 #undef NUMBER
 #undef CHOICE
+#undef STRING
 
 const TransProperty *trans_property(size_t i)
 {

@@ -7,14 +7,14 @@
 
 #include <glib.h>
 
-typedef enum { TRANS_PROP_FLAG, TRANS_PROP_NUMBER, TRANS_PROP_CHOICE } TransPropKind;
+typedef enum { TRANS_PROP_FLAG, TRANS_PROP_NUMBER, TRANS_PROP_CHOICE, TRANS_PROP_STRING } TransPropKind;
 
 typedef struct {
     TransPropKind kind;
     const char *name, *help;
     unsigned min, max;         /* NUMBER                                              */
     const char *choices;       /* CHOICE: "a|b|c"                                     */
-    size_t field;              /* offset in TransConfig; FLAG: a bool, else an unsigned */
+    size_t field;              /* offset in TransConfig; FLAG: a bool, STRING: a char *, else an unsigned */
 } TransProperty;
 
 /* Row i, or NULL after the last. */
@@ -28,6 +28,11 @@ static inline bool *trans_flag(TransConfig *c, const TransProperty *p)
 static inline unsigned *trans_number(TransConfig *c, const TransProperty *p)
 {
     return (unsigned *)(void *)((char *)c + p->field);
+}
+
+static inline char **trans_string(TransConfig *c, const TransProperty *p)
+{
+    return (char **)(void *)((char *)c + p->field);
 }
 
 /* Can a machine of n_cpus have all that c asks for?  False: one line. */

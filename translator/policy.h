@@ -41,6 +41,7 @@ typedef struct {
     unsigned call_misses;         /* misses for good after which an instruction becomes CALL class; 0: never */
     unsigned call_in_vain;        /* accesses to memory in a row that make it TLB class again */
     unsigned call_turns;          /* times that it may become CALL class                   */
+    char *symbols;                /* file of the guest kernel's symbols, or NULL           */
     bool perf_map, gdb_jit;       /* tell perf, a debugger of the host about blocks       */
     bool one_insn;                /* blocks of one instruction                             */
     bool system;                  /* system instructions by sequences and helpers          */

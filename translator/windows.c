@@ -6,6 +6,7 @@
 #include "softmmu/base/log.h"
 #include "softmmu/window.h"
 #include "translator/glue.h"
+#include "translator/symbols.h"
 
 #include <asm/prctl.h>
 #include <inttypes.h>
@@ -863,9 +864,30 @@ static int by_faults(const void *a, const void *b)
     return x->faults < y->faults ? 1 : x->faults > y->faults ? -1 : 0;
 }
 
+/* What is to be added to the addresses of the kernel's symbols: by its entry for system calls. */
+static uint64_t symbols_shift_now(const TransCpu *tc)
+{
+    static const char *const names64[] = {"entry_SYSCALL_64", "system_call", NULL};
+    static const char *const names32[] = {"entry_SYSENTER_32", "ia32_sysenter_target", "sysenter_entry", NULL};
+    const CpuState *cpu = tc->cpu;
+    bool wide = (cpu->efer & EFER_LMA) != 0;
+
+    return symbols_shift(tc->cache->symbols, wide ? cpu->msr_lstar : cpu->msr_sysenter_eip, wide ? names64 : names32);
+}
+
+/* " ADDRESS", and the symbol where there is one. */
+static void report_place(const TransCpu *tc, uint64_t lin, uint64_t shift, GString *out)
+{
+    char *name = tc->cache->symbols != NULL ? symbols_name(tc->cache->symbols, lin - shift) : NULL;
+
+    g_string_append_printf(out, " %" PRIx64 "%s%s", lin, name != NULL ? " " : "", name != NULL ? name : "");
+    g_free(name);
+}
+
 static void report_guilty(const TransCpu *tc, GString *out)
 {
     BlockCache *c = tc->cache;
+    uint64_t shift = c->symbols != NULL ? symbols_shift_now(tc) : 0;
     GPtrArray *sites = g_ptr_array_new();
     unsigned n_guilty = 0;
     GHashTableIter it;
@@ -879,12 +901,18 @@ static void report_guilty(const TransCpu *tc, GString *out)
     }
     qsort(sites->pdata, sites->len, sizeof *sites->pdata, by_faults);
     g_string_append_printf(out, "  instructions not for it: %u, found out %" PRIu64 " times, tried again %" PRIu64
-                           " times; most faults at", n_guilty, c->n_convictions, c->n_pardons);
+                           " times, replaced %" PRIu64 "; most faults at", n_guilty, c->n_convictions, c->n_pardons, c->n_replaced);
     for (unsigned i = 0; i < MIN(sites->len, GUILTIEST); i++) {
         const Guilt *g = g_ptr_array_index(sites, i);
-        g_string_append_printf(out, " %" PRIx64 " (%u)", g->lin, g->faults);
+        report_place(tc, g->lin, shift, out);
+        g_string_append_printf(out, " (%u)", g->faults);
     }
     g_string_append(out, "\n");
+    if (c->symbols != NULL && shift != 0) {
+        g_string_append_printf(out, "  the kernel lies %#" PRIx64 " above its symbols\n", shift);
+    } else if (c->symbols != NULL) {
+        g_string_append(out, "  no sign that the kernel has moved: its symbols as they are\n");
+    }
     lock_release(&c->lock);
     g_ptr_array_free(sites, TRUE);
 }

@@ -531,6 +531,32 @@ TEST_WITH_PAGES(code_that_moves_runs_from_its_new_place)
     }
 }
 
+/* mov eax, [eax + offset]; ret */
+static void put_load(u8 *page, u8 offset)
+{
+    page[0] = 0x8b;
+    page[1] = 0x40;
+    page[2] = offset;
+    page[3] = 0xc3;
+}
+
+/* What takes a place of guilty code is innocent, and does what it says. */
+TEST_WITH_PAGES(code_that_was_guilty_is_rewritten)
+{
+    u32 (*f)(u32 at) = (u32 (*)(u32))(TEST + 0x100);
+
+    for (unsigned i = 0; i < 20; i++) {
+        put_load(page_a + 0x100, 0x20);
+        *word_of(page_b, 0x20) = i;
+        EXPECT_EQ(f(USER(page_b)), i);
+        EXPECT_EQ(f((u32)page_b), i);
+        put_load(page_a + 0x100, 0x24 + 4 * (i % 4));
+        *word_of(page_b, 0x24 + 4 * (i % 4)) = ~i;
+        EXPECT_EQ(f((u32)page_b), ~i);
+        EXPECT_EQ(f(USER(page_b)), ~i);
+    }
+}
+
 /* -- Addresses and segments ------------------------------------------------------------------------- */
 
 TEST_WITH_PAGES(addresses_wrap_at_4_gib)
@@ -898,6 +924,7 @@ TEST_WITH_PAGES(probes_of_what_is_not_mapped_fault_always)
     {prefix "code_written_by_another_alias_runs_as_written", code_written_by_another_alias_runs_as_written}, \
     {prefix "data_beside_code_is_written_and_read", data_beside_code_is_written_and_read},         \
     {prefix "code_that_moves_runs_from_its_new_place", code_that_moves_runs_from_its_new_place},   \
+    {prefix "code_that_was_guilty_is_rewritten", code_that_was_guilty_is_rewritten},               \
     {prefix "addresses_wrap_at_4_gib", addresses_wrap_at_4_gib},                                   \
     {prefix "segments_have_bases_and_limits", segments_have_bases_and_limits},                     \
     {prefix "null_is_nobodys", null_is_nobodys},                                                   \
