@@ -23,9 +23,9 @@ struct EngineClass {
     /* It can, but something else should be preferred: one line that says why; NULL: nothing is wrong. */
     const char *(*drawback)(void);
 
-    /* Take from a CPU model, before CPUs are made of it, what guests cannot have under this engine, and
-     * append the names to `dropped`.  NULL: they can have all. */
-    bool (*restrict_model)(CpuModel *m, GString *dropped, GError **error);
+    /* Take from a CPU model, before CPUs are made of it, what guests cannot have under this engine, set up as `config` says
+     * (CpuState.engine_config), and append the names to `dropped`.  NULL: they can have all. */
+    bool (*restrict_model)(CpuModel *m, const void *config, GString *dropped, GError **error);
 
     /* Prepare `cpu` for this engine (its own thread, or before it starts), as cpu->engine_config says.  False: `error` says
      * why, one line. */

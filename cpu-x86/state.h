@@ -213,6 +213,9 @@ typedef struct {
     /* Paravirtual MSRs; false: #GP(0). */
     bool (*msr_read)(void *arg, CpuState *cpu, uint32_t msr, uint64_t *val);
     bool (*msr_write)(void *arg, CpuState *cpu, uint32_t msr, uint64_t val);
+    /* An engine that serves such an MSR itself while the guest runs there gives it back: nothing is begun by this
+     * value, and what it led to goes on here. */
+    void (*msr_back)(void *arg, CpuState *cpu, uint32_t msr, uint64_t val);
     /* VMCALL, VMMCALL: number in RAX, arguments in RBX, RCX, RDX, RSI, result in RAX. */
     void (*hypercall)(void *arg, CpuState *cpu);
     /* Reset or INIT.  Anybody, with the CPU out of run(). */

@@ -56,8 +56,8 @@ static void destroy(Device *d)
 }
 
 static const DeviceWindow windows[] = {
-    [POST_WINDOW_80] = {"post", WINDOW_PORT, 16, {page_read, page_write, 1}},
-    [POST_WINDOW_ED] = {"delay", WINDOW_PORT, 1, {ed_read, ed_write, 1}},
+    [POST_WINDOW_80] = {"post", WINDOW_PORT, 16, {page_read, page_write, 1, .lazy_writes = 1}},
+    [POST_WINDOW_ED] = {"delay", WINDOW_PORT, 1, {ed_read, ed_write, 1, .lazy_writes = 1}},
 };
 
 static const DeviceClass post_port_class = {

@@ -439,7 +439,7 @@ static void destroy(Device *d)
 }
 
 static const DeviceWindow windows[] = {
-    {"rtc", WINDOW_PORT, 4, {port_read, port_write, 1}},
+    {"rtc", WINDOW_PORT, 4, {port_read, port_write, 1, .lazy_writes = 1 /* the index */}},
 };
 
 static const DeviceClass rtc_class = {

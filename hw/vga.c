@@ -314,7 +314,7 @@ static const DeviceWindow vga_windows[VGA_WINDOW_COUNT] = {
     [VGA_WINDOW_PORTS] = {"vga", WINDOW_PORT, 0x30, {ports_read, ports_write, 1}},
     [VGA_WINDOW_DISPI] = {"vbe", WINDOW_PORT, 3, {vga_dispi_port_read, vga_dispi_port_write, 2}},
     [VGA_WINDOW_LEGACY] = {"vga-legacy", WINDOW_MMIO, 0x20000,
-                           {vga_legacy_read, vga_legacy_write, 1}},
+                           {vga_legacy_read, vga_legacy_write, 1, .lazy_writes = 0x20000}},
     [VGA_WINDOW_MMIO] = {"vga-mmio", WINDOW_MMIO, VGA_MMIO_LEN, {mmio_read, mmio_write, 2}},
 };
 

@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-enum { MSR_TSC_DEADLINE = 0x6e0, REG_TPR = 0x80 };
+enum { MSR_TSC_DEADLINE = 0x6e0, MSR_KVM_SYSTEM_TIME = 0x4b564d01, REG_TPR = 0x80 };
 
 static bool ask(KvmCpu *k, unsigned long request, const void *arg)
 {
@@ -100,6 +100,16 @@ void kvm_apics_take(KvmCpu *k)
     }
 }
 
+/* Has a hypercall ended this CPU's next halt?  KVM does not tell; where the guest uses KVM's interfaces at all, one too
+ * many does no harm. */
+static bool may_be_unhalted(CpuState *cpu)
+{
+    uint64_t clock = 0;
+
+    return cpu_model_has(cpu->model, FEAT_KVM_PV_UNHALT) && cpu->pv.msr_read != NULL &&
+           cpu->pv.msr_read(cpu->pv.arg, cpu, MSR_KVM_SYSTEM_TIME, &clock) && (clock & 1) != 0;
+}
+
 void kvm_apics_bring(KvmCpu *k)
 {
     KvmVm *vm = k->vm;
@@ -123,6 +133,9 @@ void kvm_apics_bring(KvmCpu *k)
         image.deadline = vm->ops->request(vm->ops, k->fd, KVM_GET_MSRS, (uintptr_t)&deadline) == 1
                              ? deadline.entry.data : 0;
         home->bring(home->arg, k->cpu->index, &image);
+    }
+    if (may_be_unhalted(k->cpu)) {
+        __atomic_store_n(&k->cpu->unhalted, true, __ATOMIC_SEQ_CST);
     }
     if (vm->n_apics == 0) {
         kvm_chips_bring(vm);

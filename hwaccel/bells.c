@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "hwaccel/bells.h"
 
+#include "hwaccel/lazy.h"
+
 #include <errno.h>
 #include <glib-unix.h>
 #include <string.h>
@@ -41,6 +43,7 @@ static void ring(Bell *b)
 
     if (read(b->fd, &times, sizeof times) == sizeof times) {
         b->vm->rings += times;
+        kvm_lazy_drain(b->vm);
         phys_write(b->vm->mem, guest_phys(b->place.gpa), b->place.by_value ? 4 : 2, b->place.value);
     }
 }

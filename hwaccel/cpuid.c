@@ -6,25 +6,45 @@
 
 /* -- Features --------------------------------------------------------------------------------------- */
 
+static bool lists(const KvmHost *h, CpuFeature f)
+{
+    CpuFeaturePlace p = cpu_feature_place(f);
+
+    return kvm_host_has_cpuid(h, p.leaf, p.subleaf, p.reg, p.bit);
+}
+
+static const CpuFeature pv_msr_feature[KVM_PV_MSRS] = {FEAT_KVM_STEAL_TIME, FEAT_KVM_PV_EOI, FEAT_KVM_POLL_CONTROL};
+const uint32_t kvm_pv_msr[KVM_PV_MSRS] = {0x4b564d03, 0x4b564d04, 0x4b564d05};
+
+bool kvm_serves_pv_msr(const KvmHost *h, unsigned i)
+{
+    return lists(h, pv_msr_feature[i]);
+}
+
 /* Paravirtual interfaces are this program's own (pv/): those that need no hypercall work, as their MSRs
- * exit. */
-static bool offers_paravirtual(const KvmHost *h, CpuFeature f)
+ * exit.  Hypercalls are KVM's own, and want its local APICs; a CPU that it shows as not running, whose TLB others need
+ * not flush, is shown in the area of stolen time. */
+static bool offers_paravirtual(const KvmHost *h, bool apics, CpuFeature f)
 {
     switch (f) {
     case FEAT_KVM_CLOCK: case FEAT_KVM_CLOCK_STABLE: case FEAT_KVM_NOPIODELAY: case FEAT_KVM_STEAL_TIME:
     case FEAT_KVM_PV_EOI: case FEAT_KVM_POLL_CONTROL: case FEAT_KVM_HINT_DEDICATED:
         return h->msr_filter;
+    case FEAT_KVM_PV_IPI: case FEAT_KVM_PV_UNHALT: case FEAT_KVM_PV_SCHED_YIELD:
+        return h->msr_filter && apics && lists(h, f);
+    case FEAT_KVM_PV_TLB_FLUSH:
+        return h->msr_filter && apics && lists(h, f) && lists(h, FEAT_KVM_STEAL_TIME);
     default:
         return false;
     }
 }
 
-bool kvm_offers(const KvmHost *h, CpuFeature f)
+bool kvm_offers(const KvmHost *h, bool apics, CpuFeature f)
 {
     CpuFeaturePlace p = cpu_feature_place(f);
 
     if (p.leaf == 0x40000001) {
-        return offers_paravirtual(h, f);
+        return offers_paravirtual(h, apics, f);
     }
     switch (f) {
     case FEAT_HYPERVISOR: case FEAT_APIC:
@@ -34,9 +54,9 @@ bool kvm_offers(const KvmHost *h, CpuFeature f)
     case FEAT_TSC_DEADLINE:
         return h->msr_filter;
     case FEAT_XSAVE: case FEAT_XSAVEOPT: case FEAT_XSAVEC: case FEAT_XSAVES: case FEAT_XGETBV1:
-        return kvm_host_has_cpuid(h, p.leaf, p.subleaf, p.reg, p.bit);
+        return lists(h, f);
     default:                   /* instructions that need nothing but the processor run anyway */
-        return p.host_executes || kvm_host_has_cpuid(h, p.leaf, p.subleaf, p.reg, p.bit);
+        return p.host_executes || lists(h, f);
     }
 }
 

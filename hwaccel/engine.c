@@ -10,6 +10,8 @@
 
 #include "hwaccel/apic.h"
 #include "hwaccel/bells.h"
+#include "hwaccel/dirty.h"
+#include "hwaccel/lazy.h"
 #include "softmmu/base/bits.h"
 
 #include <errno.h>
@@ -98,9 +100,28 @@ static bool inject_interrupt(KvmCpu *k)
     return true;
 }
 
+/* A hypercall of before, or of an interpreted instruction, ends the next halt (KVM_HC_KICK_CPU): KVM learns of it by an
+ * interrupt message of the kind it uses itself, the reserved delivery mode 3. */
+static bool pass_unhalt(KvmCpu *k)
+{
+    struct kvm_msi m = {.address_lo = 0xfee00000u | k->cpu->index << 12, .data = 0x300};
+    int r;
+
+    if (!k->vm->apics || !__atomic_load_n(&k->cpu->unhalted, __ATOMIC_SEQ_CST)) {
+        return true;
+    }
+    __atomic_store_n(&k->cpu->unhalted, false, __ATOMIC_SEQ_CST);
+    r = k->vm->ops->request(k->vm->ops, k->vm->fd, KVM_SIGNAL_MSI, (uintptr_t)&m);
+    return r >= 0 || kvm_cpu_failed(k, KVM_SIGNAL_MSI, r);
+}
+
 static bool inject(KvmCpu *k)
 {
     CpuState *cpu = k->cpu;
+
+    if (!pass_unhalt(k)) {
+        return false;
+    }
 
     if ((cpu_requests(cpu) & CPU_REQ_NMI) != 0 && k->vm->host->user_nmi) {
         cpu_unrequest(cpu, CPU_REQ_NMI);
@@ -288,7 +309,7 @@ static bool model_fits(const KvmCpu *k, GError **error)
     g_autoptr(GString) lacking = g_string_new(NULL);
 
     for (unsigned f = 0; f < FEAT_COUNT; f++) {
-        if (cpu_model_has(k->cpu->model, f) && !kvm_offers(k->vm->host, f)) {
+        if (cpu_model_has(k->cpu->model, f) && !kvm_offers(k->vm->host, k->vm->apics, f)) {
             g_string_append_printf(lacking, "%s%s", lacking->len > 0 ? ", " : "", cpu_feature_name(f));
         }
     }
@@ -304,6 +325,7 @@ static void free_cpu(KvmCpu *k)
     const KvmOps *ops = k->vm->ops;
 
     g_ptr_array_remove(k->vm->cpus, k);
+    kvm_dirty_clear_cpu(k);
     if (k->run != NULL) {
         ops->unmap(ops, k->run, k->vm->host->run_size);
     }
@@ -329,11 +351,14 @@ static bool make(KvmCpu *k, GError **error)
     if (k->fd < 0) {
         return kvm_fail(error, KVM_CREATE_VCPU, k->fd);
     }
-    k->run = ops->map(ops, k->fd, k->vm->host->run_size);
+    k->run = ops->map(ops, k->fd, k->vm->host->run_size, 0);
     if (k->run == NULL) {
         return kvm_fail(error, KVM_CREATE_VCPU, -errno);
     }
-    return kvm_set_cpuid(k, error);
+    if (k->vm->host->lazy_page != 0) {
+        k->lazy_ring = (void *)((uint8_t *)k->run + (size_t)k->vm->host->lazy_page * 4096);
+    }
+    return kvm_dirty_init_cpu(k, error) && kvm_set_cpuid(k, error);
 }
 
 static KvmWants wants_of(const CpuState *cpu)
@@ -348,6 +373,8 @@ static KvmWants wants_of(const CpuState *cpu)
         .chips = home != NULL ? home->chips : 0,
         .delay_ticks = c->lost_ticks != 0,
         .irqfds = c->irqfd,
+        .lazy = c->coalesced,
+        .dirty_ring = c->dirty_ring,
     };
 }
 
@@ -378,6 +405,9 @@ bool kvm_attach(CpuState *cpu, const KvmOps *ops, GError **error)
     }
     kvm_sync_prepare(k);
     g_ptr_array_add(vm->cpus, k);
+    if (vm->refs == 1 && wants.lazy) {
+        kvm_lazy_init(vm);
+    }
     cpu->engine_data = k;
     cpu->halts_inside = vm->apics;
     return true;
@@ -389,6 +419,7 @@ void kvm_detach(CpuState *cpu)
 
     if (k != NULL) {           /* else it failed before it was attached */
         engine_sync(cpu);
+        kvm_lazy_drain(k->vm);
         kvm_apics_bring(k);
         cpu->halts_inside = false;
         cpu->engine_data = NULL;
@@ -402,6 +433,7 @@ static void engine_gather(CpuState *cpu)
     KvmCpu *k = cpu->engine_data;
 
     if (k != NULL) {
+        kvm_lazy_drain(k->vm);
         kvm_apics_bring(k);
         kvm_bells_rest(k->vm, true);
     }
@@ -445,20 +477,29 @@ static const char *engine_drawback(void)
     return text != NULL ? g_intern_string(text) : NULL;
 }
 
-static bool offers(void *host, CpuFeature f)
+typedef struct {
+    KvmHost *host;
+    bool apics;
+} Offer;
+
+static bool offers(void *arg, CpuFeature f)
 {
-    return kvm_offers(host, f);
+    const Offer *o = arg;
+
+    return kvm_offers(o->host, o->apics, f);
 }
 
-static bool engine_restrict(CpuModel *m, GString *dropped, GError **error)
+static bool engine_restrict(CpuModel *m, const void *config, GString *dropped, GError **error)
 {
-    KvmHost *h = kvm_host_open(&kvm_host_ops, error);
+    const KvmConfig *c = config;
+    Offer o = {.host = kvm_host_open(&kvm_host_ops, error)};
 
-    if (h == NULL) {
+    if (o.host == NULL) {
         return false;
     }
-    cpu_model_restrict(m, offers, h, dropped);
-    kvm_host_close(h);
+    o.apics = c != NULL && c->irqchip != KVM_IRQCHIP_OFF && o.host->split_irqchip;
+    cpu_model_restrict(m, offers, &o, dropped);
+    kvm_host_close(o.host);
     return true;
 }
 
@@ -511,6 +552,16 @@ static void engine_stats(const CpuState *cpu, GString *out)
                                k->vm->bells != NULL ? k->vm->bells->len : 0, k->vm->rings,
                                k->vm->no_bells != NULL ? "; not all: " : "",
                                k->vm->no_bells != NULL ? k->vm->no_bells : "");
+    }
+    if (k->vm->dirty_ring != 0 || k->vm->no_dirty_ring != NULL) {
+        g_string_append_printf(out, "  written pages: %s%s%s, %" G_GUINT64_FORMAT " read from rings\n",
+                               k->vm->dirty_ring != 0 ? "rings" : "bitmaps", k->vm->no_dirty_ring != NULL ? ", since " : "",
+                               k->vm->no_dirty_ring != NULL ? k->vm->no_dirty_ring : "", k->vm->dirty_read);
+    }
+    if (k->vm->lazy != NULL || k->vm->no_lazy != NULL) {
+        g_string_append_printf(out, "  writes that waited for the next exit: %" G_GUINT64_FORMAT ", %u windows%s%s\n",
+                               k->vm->lazy_writes, k->vm->lazy != NULL ? k->vm->lazy->len : 0,
+                               k->vm->no_lazy != NULL ? "; not all: " : "", k->vm->no_lazy != NULL ? k->vm->no_lazy : "");
     }
     for (unsigned i = 0; i < KVM_ROW_COUNT; i++) {
         if (k->exits[i].n != 0) {

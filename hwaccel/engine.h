@@ -15,6 +15,8 @@ typedef struct {
                                   local APICs, all and the PIT */
     int lost_ticks;            /* of the kernel's PIT: 0 discarded, 1 delayed */
     bool irqfd;                /* interrupt messages by irqfds, if KVM can */
+    bool coalesced;            /* devices' writes that may wait do, if KVM can */
+    unsigned dirty_ring;       /* entries of each CPU's ring of written pages (a power of 2), if KVM can; 0: bitmaps */
     bool ioeventfd;            /* devices' doorbells are rung without an exit, if KVM can */
     GMainContext *context;     /* of the machine's I/O thread, which then answers them; borrowed */
 } KvmConfig;

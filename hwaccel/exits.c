@@ -2,6 +2,8 @@
 /* What KVM_RUN returns with, and the interpreter where KVM cannot go on. */
 #include "cpu-x86/msr.h"
 #include "hwaccel/apic.h"
+#include "hwaccel/dirty.h"
+#include "hwaccel/lazy.h"
 #include "softmmu/base/bits.h"
 #include "softmmu/base/log.h"
 
@@ -200,6 +202,9 @@ static CpuExit shutdown(KvmCpu *k)
 
 CpuExit kvm_handle_exit(KvmCpu *k, KvmExitRow row)
 {
+    if (kvm_lazy_waits(k)) {
+        kvm_lazy_drain(k->vm);
+    }
     switch (row) {
     case KVM_ROW_IO:
         if (!port_access(k)) {
@@ -219,6 +224,9 @@ CpuExit kvm_handle_exit(KvmCpu *k, KvmExitRow row)
         return shutdown(k);
     case KVM_ROW_EOI:
         kvm_apics_eoi(k, k->run->eoi.vector);
+        break;
+    case KVM_ROW_DIRTY_FULL:
+        kvm_dirty_ring_full(k);
         break;
     case KVM_ROW_DEBUG:
         return kvm_debug_exit(k);

@@ -59,6 +59,9 @@ static void ask_extensions(KvmHost *h)
     h->split_irqchip = h->irqchip && extension(h, KVM_CAP_SPLIT_IRQCHIP) > 0;
     h->pit = extension(h, KVM_CAP_PIT2) > 0 && extension(h, KVM_CAP_PIT_STATE2) > 0;
     h->irqfd = extension(h, KVM_CAP_IRQFD) > 0;
+    h->lazy_page = (unsigned)extension(h, KVM_CAP_COALESCED_MMIO);
+    h->dirty_ring_bytes = (size_t)extension(h, KVM_CAP_DIRTY_LOG_RING);
+    h->lazy_ports = extension(h, KVM_CAP_COALESCED_PIO) > 0;
     h->xsave_size = (size_t)extension(h, KVM_CAP_XSAVE2);
 }
 
@@ -126,6 +129,7 @@ static bool ask(KvmHost *h, GError **error)
         return kvm_fail(error, KVM_GET_VCPU_MMAP_SIZE, r < 0 ? r : -EINVAL);
     }
     h->run_size = (size_t)r;
+    h->lazy_page = (h->lazy_page + 1) * 4096 <= h->run_size ? h->lazy_page : 0;
     return ask_cpuid(h, error) && ask_msrs(h, error);
 }
 

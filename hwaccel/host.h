@@ -26,6 +26,9 @@ typedef struct {
     size_t xsave_size;         /* of KVM_GET_XSAVE2; 0: 4096 bytes by KVM_GET_XSAVE */
     const char *hardware;      /* "VT-x", "SVM"; NULL: the processor shows neither  */
     bool nested_paging;        /* it walks the guest's page tables (EPT, NPT); else KVM shadows them */
+    unsigned lazy_page;        /* of a CPU's shared pages: the ring of writes that wait; 0: none */
+    bool lazy_ports;
+    size_t dirty_ring_bytes;   /* the longest ring of written pages a CPU may have; 0: none */
     bool readonly_mem, set_tss, set_identity, user_nmi, immediate_exit, msr_exits, msr_filter, sregs2,
         stats_fd, guest_debug, emulation_exits, split_irqchip, ioeventfd, irqchip, pit, irqfd;
 } KvmHost;

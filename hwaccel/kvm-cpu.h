@@ -25,16 +25,21 @@ typedef struct {
     uint64_t ticks;            /* of the host's TSC, spent on it outside KVM_RUN */
 } KvmExitStat;
 
+enum { KVM_PV_MSRS = 3 };
+
 typedef struct KvmCpu {
     CpuState *cpu;
     KvmVm *vm;
     int fd;
     struct kvm_run *run;
+    struct kvm_coalesced_mmio_ring *lazy_ring; /* in its pages; NULL: none (lazy.h) */
     pthread_t thread;
     bool thread_known;
     bool inside;               /* in KVM_RUN or about to be (atomic)                       */
     bool loaded;               /* KVM has the state                                        */
     bool unfinished;           /* the last exit's instruction ends with the next KVM_RUN   */
+    struct kvm_dirty_gfn *dirty; /* its ring of vm->dirty_ring entries; NULL: none (dirty.c)  */
+    unsigned dirty_next;
     uint64_t cr8;              /* what run->cr8 was set to; with vm->apics: TPR, as last seen */
     bool has_apic;             /* KVM has the local APIC's state                           */
     uint64_t apic_base;        /* with vm->apics: as last seen                             */
@@ -45,6 +50,7 @@ typedef struct KvmCpu {
     size_t xsave_size;
     GArray *msrs;              /* uint32_t: those kept in step                             */
     GArray *refused;           /* uint32_t: those KVM did not take                         */
+    uint64_t pv[KVM_PV_MSRS];  /* paravirtual MSRs that are KVM's, as it has them          */
     char *why;                 /* it failed: one line                                      */
     unsigned n_points;         /* debugger's breakpoints that KVM watches for, as of...    */
     uint32_t points_epoch;     /* ...this CpuState.breakpoint_epoch                        */
@@ -66,8 +72,11 @@ void kvm_cpu_kick(KvmCpu *k);
 
 /* -- cpuid.c ---- */
 
-/* May a guest use this feature here? */
-bool kvm_offers(const KvmHost *h, CpuFeature f);
+/* May a guest use this feature here, with the local APICs in the kernel or not? */
+bool kvm_offers(const KvmHost *h, bool apics, CpuFeature f);
+/* KVM's paravirtual MSRs that it serves itself when it has the local APICs; the others exit, and pv/ serves them. */
+extern const uint32_t kvm_pv_msr[KVM_PV_MSRS];
+bool kvm_serves_pv_msr(const KvmHost *h, unsigned i);
 bool kvm_set_cpuid(KvmCpu *k, GError **error);
 
 /* -- sync.c ---- */

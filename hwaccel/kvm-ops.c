@@ -32,9 +32,9 @@ static int host_request(const KvmOps *ops, int fd, unsigned long request, uintpt
     return r >= 0 ? r : -errno;
 }
 
-static void *host_map(const KvmOps *ops, int fd, size_t len)
+static void *host_map(const KvmOps *ops, int fd, size_t len, uint64_t offset)
 {
-    void *p = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    void *p = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)offset);
 
     return p != MAP_FAILED ? p : NULL;
 }

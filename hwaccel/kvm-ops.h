@@ -19,8 +19,8 @@ struct KvmOps {
     void (*close)(const KvmOps *ops, int fd);
     /* `arg` is a pointer or a number, as the request wants it.  The result (>= 0), or -errno. */
     int (*request)(const KvmOps *ops, int fd, unsigned long request, uintptr_t arg);
-    /* Map a CPU's shared page; NULL with errno set. */
-    void *(*map)(const KvmOps *ops, int fd, size_t len);
+    /* Map what a CPU shares, from `offset`; NULL with errno set. */
+    void *(*map)(const KvmOps *ops, int fd, size_t len, uint64_t offset);
     void (*unmap)(const KvmOps *ops, void *p, size_t len);
     /* Read a descriptor from `offset`: bytes read, or -errno. */
     int (*read)(const KvmOps *ops, int fd, void *buf, size_t len, uint64_t offset);

@@ -325,6 +325,65 @@ static bool pull_msrs(KvmCpu *k)
     return true;
 }
 
+/* -- Paravirtual MSRs that are KVM's (kvm_pv_msr); else pv/ has them -- */
+
+typedef struct {
+    struct kvm_msrs head;
+    struct kvm_msr_entry entry[KVM_PV_MSRS];
+} PvBlock;
+
+static void list_pv(const KvmCpu *k, PvBlock *b)
+{
+    const KvmHost *h = k->vm->host;
+
+    memset(b, 0, sizeof *b);
+    for (unsigned i = 0; i < KVM_PV_MSRS && k->vm->apics && h->msr_filter && k->cpu->pv.msr_read != NULL; i++) {
+        if (kvm_serves_pv_msr(h, i)) {
+            b->entry[b->head.nmsrs++].index = kvm_pv_msr[i];
+        }
+    }
+}
+
+static bool move_pv(KvmCpu *k, unsigned long request, PvBlock *b)
+{
+    int r = k->vm->ops->request(k->vm->ops, k->fd, request, (uintptr_t)b);
+
+    return r == (int)b->head.nmsrs || kvm_cpu_failed(k, request, r < 0 ? r : -EINVAL);
+}
+
+/* Only what is another value than KVM has: each makes it begin anew. */
+static bool push_pv(KvmCpu *k)
+{
+    PvBlock all, changed = {.head = {.nmsrs = 0}};
+
+    list_pv(k, &all);
+    for (unsigned i = 0; i < all.head.nmsrs; i++) {
+        uint64_t val = 0;
+
+        k->cpu->pv.msr_read(k->cpu->pv.arg, k->cpu, all.entry[i].index, &val);
+        if (val != k->pv[i]) {
+            changed.entry[changed.head.nmsrs++] = (struct kvm_msr_entry){.index = all.entry[i].index, .data = val};
+            k->pv[i] = val;
+        }
+    }
+    return changed.head.nmsrs == 0 || move_pv(k, KVM_SET_MSRS, &changed);
+}
+
+static bool pull_pv(KvmCpu *k)
+{
+    PvBlock b;
+
+    list_pv(k, &b);
+    if (b.head.nmsrs != 0 && !move_pv(k, KVM_GET_MSRS, &b)) {
+        return false;
+    }
+    for (unsigned i = 0; i < b.head.nmsrs; i++) {
+        k->pv[i] = b.entry[i].data;
+        k->cpu->pv.msr_back(k->cpu->pv.arg, k->cpu, b.entry[i].index, b.entry[i].data);
+    }
+    return true;
+}
+
 /* A KVM without VT-x and SVM takes any offset and uses none.  Then the guest's TSC jumps, and goes on from there
  * under all engines; kvmclock and VMI's counter do not. */
 static void take_kvm_offset(CpuState *cpu, int64_t offset)
@@ -438,7 +497,7 @@ static void finish_events(CpuState *cpu, const struct kvm_vcpu_events *e)
 
 bool kvm_push(KvmCpu *k)
 {
-    k->loaded = push_xsave(k) && push_msrs(k) && push_sregs(k) && push_regs(k) && push_debug(k) &&
+    k->loaded = push_xsave(k) && push_msrs(k) && push_pv(k) && push_sregs(k) && push_regs(k) && push_debug(k) &&
                 push_events(k) && kvm_push_tsc(k) && kvm_push_activity(k);
     return k->loaded;
 }
@@ -489,7 +548,7 @@ bool kvm_pull(KvmCpu *k)
     if (!k->loaded) {
         return true;
     }
-    if (!finish_exit(k) || !pull_regs(k) || !pull_sregs(k) || !pull_xsave(k) || !pull_msrs(k) ||
+    if (!finish_exit(k) || !pull_regs(k) || !pull_sregs(k) || !pull_xsave(k) || !pull_msrs(k) || !pull_pv(k) ||
         !pull_debug(k) || !pull_events(k, &events) || !kvm_pull_activity(k)) {
         return false;
     }
@@ -522,6 +581,7 @@ void kvm_sync_prepare(KvmCpu *k)
     struct kvm_device_attr a = {.group = KVM_VCPU_TSC_CTRL, .attr = KVM_VCPU_TSC_OFFSET,
                                 .addr = (uintptr_t)&offset};
 
+    memset(k->pv, 0xff, sizeof k->pv);     /* nothing that it could be: all is set the first time */
     for (size_t i = 0; i < G_N_ELEMENTS(msr_rows); i++) {
         if (msr_rows[i].always || listed(h, msr_rows[i].msr)) {
             g_array_append_val(k->msrs, msr_rows[i].msr);

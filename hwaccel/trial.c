@@ -91,7 +91,7 @@ static bool build(Trial *t, GError **error)
     if (t->cpu < 0) {
         return kvm_fail(error, KVM_CREATE_VCPU, t->cpu);
     }
-    t->run = ops->map(ops, t->cpu, t->h->run_size);
+    t->run = ops->map(ops, t->cpu, t->h->run_size, 0);
     if (t->run == NULL) {
         return kvm_fail(error, KVM_CREATE_VCPU, -errno);
     }

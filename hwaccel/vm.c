@@ -4,6 +4,8 @@
 #include "hwaccel/apic.h"
 #include "hwaccel/bells.h"
 #include "hwaccel/chips.h"
+#include "hwaccel/dirty.h"
+#include "hwaccel/lazy.h"
 #include "hwaccel/routes.h"
 #include "softmmu/base/bits.h"
 
@@ -11,6 +13,8 @@
 
 /* Three pages and one page that KVM needs on old VT-x, below the firmware. */
 enum { TSS_ADDR = 0xfffbd000u, IDENTITY_ADDR = 0xfffbc000u };
+
+enum { PV_MSRS = 0x4b564d00 };
 
 #define A20 BIT64(20)
 
@@ -152,7 +156,7 @@ static bool follow_map(KvmVm *vm, GError **error)
 
 /* -- While CPUs run --------------------------------------------------------------------------------------- */
 
-static void stop_cpus(KvmVm *vm)
+void kvm_vm_stop_cpus(KvmVm *vm)
 {
     pthread_mutex_lock(&vm->gate);
     __atomic_store_n(&vm->changing, true, __ATOMIC_SEQ_CST); /* before the kicks: kvm_enter() */
@@ -162,7 +166,7 @@ static void stop_cpus(KvmVm *vm)
     pthread_rwlock_wrlock(&vm->running);
 }
 
-static void let_cpus_go(KvmVm *vm)
+void kvm_vm_let_cpus_go(KvmVm *vm)
 {
     __atomic_store_n(&vm->changing, false, __ATOMIC_SEQ_CST);
     pthread_rwlock_unlock(&vm->running);
@@ -182,13 +186,14 @@ static void map_changed(void *arg)
     KvmVm *vm = arg;
     GError *error = NULL;
 
-    kvm_vm_collect_dirty(vm);
-    stop_cpus(vm);
+    kvm_dirty_collect(vm);
+    kvm_vm_stop_cpus(vm);
     if (!follow_map(vm, &error)) {
         note_problem(vm, error);
     }
-    let_cpus_go(vm);
+    kvm_vm_let_cpus_go(vm);
     kvm_bells_follow(vm);
+    kvm_lazy_follow(vm);
 }
 
 static int smallest_slot(const KvmVm *vm)
@@ -212,7 +217,7 @@ void kvm_vm_forget_tables(KvmVm *vm)
         return;
     }
     lock_take(vm->mem->lock);
-    stop_cpus(vm);
+    kvm_vm_stop_cpus(vm);
     int n = smallest_slot(vm); /* when any slot goes, KVM drops all that it has derived */
     if (n >= 0) {
         KvmSlot s = g_array_index(vm->slots, KvmSlot, n), none = s;
@@ -221,56 +226,29 @@ void kvm_vm_forget_tables(KvmVm *vm)
             set_slot(vm, (unsigned)n, &s, &error);
         }
     }
-    let_cpus_go(vm);
+    kvm_vm_let_cpus_go(vm);
     if (error != NULL) {
         note_problem(vm, error);
     }
     lock_release(vm->mem->lock);
 }
 
-/* -- Written pages ------------------------------------------------------------------------------------------ */
-
-static void collect_slot(KvmVm *vm, unsigned n, const KvmSlot *s)
-{
-    size_t pages = s->len >> GUEST_PAGE_SHIFT;
-    g_autofree uint64_t *bits = g_new0(uint64_t, (pages + 63) / 64);
-    struct kvm_dirty_log log = {.slot = n, .dirty_bitmap = bits};
-
-    if (vm->ops->request(vm->ops, vm->fd, KVM_GET_DIRTY_LOG, (uintptr_t)&log) < 0) {
-        phys_mem_written(vm->mem, s->offset, s->len); /* all of it, to be safe */
-        return;
-    }
-    for (size_t i = 0; i < pages; i++) {
-        if ((bits[i / 64] >> (i % 64) & 1) != 0) {
-            phys_mem_written(vm->mem, s->offset + (i << GUEST_PAGE_SHIFT), GUEST_PAGE_SIZE);
-        }
-    }
-}
-
-void kvm_vm_collect_dirty(KvmVm *vm)
-{
-    for (unsigned i = 0; i < vm->slots->len; i++) {
-        KvmSlot *s = &g_array_index(vm->slots, KvmSlot, i);
-        if (s->len != 0 && (s->flags & KVM_MEM_LOG_DIRTY_PAGES) != 0) {
-            collect_slot(vm, i, s);
-        }
-    }
-}
-
 static void dirty_wanted(void *arg)
 {
-    kvm_vm_collect_dirty(arg);
+    kvm_lazy_drain(arg);
+    kvm_dirty_collect(arg);
 }
 
 /* -- Life ------------------------------------------------------------------------------------------------------ */
 
 /*
  * MSRs that this program keeps itself under every engine: time and its adjustment when written, the
- * local APIC's, KVM's paravirtual ones (pv/).  Denied ranges exit.
+ * local APIC's, KVM's paravirtual ones (pv/), but for those that go with KVM's local APICs.  Denied ranges exit.
  */
 static bool filter_msrs(KvmVm *vm, GError **error)
 {
     static uint8_t none[16];   /* no bit set: all denied; KVM only reads it */
+    uint8_t pv[2] = {0};       /* of these, what KVM serves itself is allowed */
     const uint32_t r = KVM_MSR_FILTER_READ, w = KVM_MSR_FILTER_WRITE;
     const uint32_t apic = vm->apics ? 0 : r | w;
     struct kvm_msr_filter f = {
@@ -279,12 +257,17 @@ static bool filter_msrs(KvmVm *vm, GError **error)
             {.flags = w, .base = 0x10, .nmsrs = 1, .bitmap = none},
             {.flags = r | w, .base = 0x11, .nmsrs = 2, .bitmap = none},
             {.flags = w, .base = 0x3b, .nmsrs = 1, .bitmap = none},
-            {.flags = r | w, .base = 0x4b564d00, .nmsrs = 16, .bitmap = none},
+            {.flags = r | w, .base = PV_MSRS, .nmsrs = 16, .bitmap = pv},
             {.flags = apic, .base = 0x1b, .nmsrs = apic != 0, .bitmap = none},
             {.flags = apic, .base = 0x6e0, .nmsrs = apic != 0, .bitmap = none},
         },
     };
 
+    for (unsigned i = 0; i < KVM_PV_MSRS; i++) {
+        unsigned bit = kvm_pv_msr[i] - PV_MSRS;
+
+        pv[bit / 8] |= (uint8_t)((vm->apics && kvm_serves_pv_msr(vm->host, i)) << bit % 8);
+    }
     return kvm_do(vm->ops, vm->fd, KVM_X86_SET_MSR_FILTER, (uintptr_t)&f, error);
 }
 
@@ -359,6 +342,9 @@ static bool build(KvmVm *vm, const KvmWants *wants, GError **error)
     if (wants->irqfds && !vm->wants_irqfds) {
         vm->no_irqfds = g_strdup(vm->apics ? "the host's KVM has none" : "the local APICs are not the kernel's");
     }
+    if (wants->dirty_ring != 0) {
+        kvm_dirty_init(vm, wants->dirty_ring);
+    }
     return set_addresses(vm, error) && take_msrs(vm, error) && take_emulation_failures(vm, error) &&
            follow_map(vm, error);
 }
@@ -387,6 +373,9 @@ static void free_vm(KvmVm *vm)
     g_free(vm->no_apics);
     g_free(vm->no_chips);
     g_free(vm->no_irqfds);
+    g_free(vm->no_lazy);
+    g_free(vm->no_dirty_ring);
+    g_clear_pointer(&vm->lazy, g_array_unref);
     g_array_free(vm->irqfds, TRUE);
     g_free(vm->no_bells);
     g_free(vm);
@@ -433,7 +422,7 @@ void kvm_vm_put(KvmVm *vm)
         return;
     }
     kvm_bells_clear(vm);
-    kvm_vm_collect_dirty(vm);
+    kvm_dirty_collect(vm);
     phys_mem_unlisten(vm->mem, map_changed, vm);
     vm->mem->vm = NULL;
     vm->mem->dirty_wanted = NULL;

@@ -30,6 +30,8 @@ typedef struct {
     IrqChipSet chips;          /* what the board has of them                        */
     bool delay_ticks;          /* ticks of the kernel's PIT that could not be delivered are made up for */
     bool irqfds;               /* messages by irqfds                                */
+    bool lazy;                 /* writes that may wait do                           */
+    unsigned dirty_ring;       /* entries of each CPU's ring of written pages; 0: bitmaps */
 } KvmWants;
 
 typedef struct KvmVm {
@@ -68,6 +70,13 @@ typedef struct KvmVm {
     bool bells_rest;
     uint64_t rings;            /* of the bells                                      */
     char *no_bells;            /* a bell was wanted and cannot be had: why; or NULL */
+    GArray *lazy;              /* lazy.c: zones; NULL: no write waits               */
+    char *no_lazy;             /* why not, or not all; or NULL                      */
+    bool draining;
+    unsigned dirty_ring;       /* as in KvmWants, if it was had: dirty.c            */
+    char *no_dirty_ring;       /* why not; or NULL                                  */
+    uint64_t dirty_read;       /* pages read from rings                             */
+    uint64_t lazy_writes;      /* that waited                                       */
     char *problem;             /* the map could not be followed: why; else NULL     */
 } KvmVm;
 
@@ -79,7 +88,8 @@ void kvm_vm_put(KvmVm *vm);
  * them.  Nothing to do with nested paging.  Own or no CPU thread, machine lock not held. */
 void kvm_vm_forget_tables(KvmVm *vm);
 
-/* Mark what the guest wrote since the last call in the pages' flags (phys-mem.h). */
-void kvm_vm_collect_dirty(KvmVm *vm);
+/* Keep all CPUs out of the guest for a while.  Machine lock held. */
+void kvm_vm_stop_cpus(KvmVm *vm);
+void kvm_vm_let_cpus_go(KvmVm *vm);
 
 #endif /* HWACCEL_VM_H */

@@ -13,14 +13,19 @@
 
 /* -- All CPUs --------------------------------------------------------------------------------------- */
 
+const void *accel_config(Machine *m, const EngineClass *engine)
+{
+    m->kvm = m->config->kvm;
+    m->kvm.context = m->context;
+    return engine == &translate_engine ? (const void *)&m->config->translate
+           : engine == &kvm_engine     ? (const void *)&m->kvm
+                                       : NULL;
+}
+
 static bool attach_one(Machine *m, CpuState *cpu, const EngineClass *engine, GError **error)
 {
     cpu->engine = engine;
-    m->kvm = m->config->kvm;
-    m->kvm.context = m->context;
-    cpu->engine_config = engine == &translate_engine ? (const void *)&m->config->translate
-                         : engine == &kvm_engine     ? (const void *)&m->kvm
-                                                     : NULL;
+    cpu->engine_config = accel_config(m, engine);
     /* every engine falls back on the interpreter */
     return interp_engine.attach(cpu, error) && engine->attach(cpu, error);
 }

@@ -17,6 +17,9 @@ bool accel_set(Machine *m, const char *name, GError **error);
 /* Attach the configured engine to all CPUs, none of which has one yet. */
 bool accel_attach_all(Machine *m, GError **error);
 
+/* What an engine of this machine takes: EngineClass.attach()'s engine_config, or NULL. */
+const void *accel_config(Machine *m, const EngineClass *engine);
+
 /* The engines, which one runs, and what it says about itself. */
 void accel_describe(Machine *m, GString *out);
 

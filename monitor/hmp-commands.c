@@ -309,7 +309,7 @@ static void print_range(const PhysRange *r, const char *name, void *arg)
     }
 }
 
-static void print_ports(uint16_t base, unsigned len, const char *name, void *arg)
+static void print_ports(uint16_t base, unsigned len, const BusOps *ops, const char *name, void *arg)
 {
     g_string_append_printf(arg, "  %04x-%04x: %s\n", base, base + len - 1, name);
 }

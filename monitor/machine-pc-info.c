@@ -48,6 +48,7 @@ bool pc_info(Machine *m, const char *what, GString *out)
     Pc *pc = pc_of(m);
     g_autofree char *text = NULL;
 
+    phys_mem_collect_dirty(m->mem);    /* an engine may keep writes to devices for a while */
     if (strcmp(what, "pci") == 0) {
         pci_bus_foreach(pc->bus, info_pci, out);
     } else if (strcmp(what, "irq") == 0) {

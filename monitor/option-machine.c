@@ -70,7 +70,7 @@ bool config_choose_engine(MachineConfig *c, const char *list, GError **error)
 {
     g_auto(GStrv) names = engine_names(list);
     const ConfigEngine *last = NULL, *poor = NULL;
-    const char *missing = NULL;
+    const char *missing = NULL, *drawback, *why_poor = NULL;
 
     for (char **n = names; *n != NULL; n++) {
         last = find_engine(*n);
@@ -78,14 +78,18 @@ bool config_choose_engine(MachineConfig *c, const char *list, GError **error)
             return unknown_engine(*n, error);
         }
         missing = engine_missing(last);
-        if (missing == NULL && engine_drawback(last) == NULL) {
+        drawback = missing == NULL ? engine_drawback(last) : NULL; /* measured: the next time it may be another */
+        if (missing == NULL && drawback == NULL) {
             c->engine = last->engine;
             return true;
         }
-        poor = missing == NULL && poor == NULL ? last : poor;
+        if (missing == NULL && poor == NULL) {
+            poor = last;
+            why_poor = drawback;
+        }
     }
     if (poor != NULL) {
-        report_info("-accel %s: %s", poor->name, engine_drawback(poor));
+        report_info("-accel %s: %s", poor->name, why_poor);
         c->engine = poor->engine;
         return true;
     }
@@ -134,6 +138,37 @@ static bool keep_engines(MachineConfig *c, const char *list, const char *typed, 
     return true;
 }
 
+static void print_kvm_help(void)
+{
+    static const char *const rows[][2] = {
+        {"kernel-irqchip=off|split|on", "emulated by the host's kernel: no interrupt controllers, the local APICs, all and the PIT [off]"},
+        {"lost-tick-policy=discard|delay", "ticks of the kernel's PIT that the guest was too slow for [discard]"},
+        {"coalesced-mmio=on|off", "writes to devices that may wait for the next exit do [on]"},
+        {"ioeventfd=off|on", "devices' doorbells are rung without an exit [off]"},
+        {"irqfd=off|on", "interrupt messages by irqfds, with local APICs in the kernel [off]"},
+        {"dirty-ring-size=N", "written pages are logged in a ring of N entries a CPU, a power of 2; 0: in bitmaps [0]"},
+    };
+
+    puts("kvm options:");
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        printf("  %-31s %s\n", rows[i][0], rows[i][1]);
+    }
+}
+
+static bool take_ring_size(OptList *l, unsigned *out, GError **error)
+{
+    uint64_t n = *out;
+
+    if (!opt_take_number(l, "dirty-ring-size", 0, 1 << 20, &n, error)) {
+        return false;
+    }
+    if ((n & (n - 1)) != 0) {
+        return fail(error, "dirty-ring-size must be a power of two");
+    }
+    *out = (unsigned)n;
+    return true;
+}
+
 ConfigResult option_accel(MachineConfig *c, const OptUse *use, GError **error)
 {
     g_autoptr(OptList) l = opt_list_parse(use->arg, "accel");
@@ -156,17 +191,15 @@ ConfigResult option_accel(MachineConfig *c, const OptUse *use, GError **error)
         static const char *const policies[] = {"discard", "delay", NULL};
 
         if (opt_list_wants_help(l) && !names(list, &translate_engine)) {
-            printf("kvm options:\n  %-30s in the host's kernel: no interrupt controllers, the local APICs, all and the PIT [off]\n"
-                   "  %-30s ticks of the kernel's PIT that came too fast [discard]\n"
-                   "  %-30s devices' doorbells are rung without an exit [off]\n"
-                   "  %-30s interrupt messages by irqfds, with local APICs in the kernel [off]\n",
-                   "kernel-irqchip=off|split|on", "lost-tick-policy=discard|delay", "ioeventfd=off|on", "irqfd=off|on");
+            print_kvm_help();
             return CONFIG_DONE;
         }
         if (!opt_take_choice(l, "kernel-irqchip", irqchips, &c->kvm.irqchip, error) ||
             !opt_take_choice(l, "lost-tick-policy", policies, &c->kvm.lost_ticks, error) ||
+            !opt_take_flag(l, "coalesced-mmio", &c->kvm.coalesced, error) ||
+            !opt_take_flag(l, "ioeventfd", &c->kvm.ioeventfd, error) ||
             !opt_take_flag(l, "irqfd", &c->kvm.irqfd, error) ||
-            !opt_take_flag(l, "ioeventfd", &c->kvm.ioeventfd, error)) {
+            !take_ring_size(l, &c->kvm.dirty_ring, error)) {
             return CONFIG_FAILED;
         }
     }

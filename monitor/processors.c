@@ -8,6 +8,7 @@
 #include "hw/lapic.h"
 #include "hw/pic.h"
 #include "hw/pit.h"
+#include "monitor/accel.h"
 #include "monitor/config.h"
 #include "monitor/report.h"
 #include "monitor/run-loop.h"
@@ -273,7 +274,7 @@ static bool restrict_model(Machine *m, const char *spec, GError **error)
     if (m->engine->restrict_model == NULL) {
         return true;
     }
-    if (!m->engine->restrict_model(m->cpu_model, dropped, error)) {
+    if (!m->engine->restrict_model(m->cpu_model, accel_config(m, m->engine), dropped, error)) {
         return false;
     }
     if (dropped->len > 0 && !g_str_has_prefix(spec, "max") && !g_str_has_prefix(spec, "host")) {

@@ -85,6 +85,30 @@ bool pv_steal_enable(Pv *pv, CpuState *cpu, uint64_t msr_value)
     return true;
 }
 
+static void show_running(Pv *pv, CpuState *cpu, StealTime *st)
+{
+    uint8_t was = __atomic_exchange_n(&st->preempted, 0, __ATOMIC_SEQ_CST);
+
+    pv_stored(pv, &st->preempted, 1);
+    if ((was & FLUSH_TLB) != 0) {
+        tlb_flush_all(&cpu->mmu.tlb);
+    }
+}
+
+void pv_steal_back(Pv *pv, CpuState *cpu, uint64_t msr_value)
+{
+    PvCpu *c = &pv->cpu[cpu->index];
+    StealTime *st;
+
+    c->steal_time = msr_value;
+    st = steal_area(pv, c);
+    if (st != NULL) {
+        c->stolen_ns = st->steal;
+        look_at_clocks(pv, c);
+        show_running(pv, cpu, st);     /* KVM says otherwise of a CPU whose thread is not in it */
+    }
+}
+
 void pv_interrupt(Pv *pv, CpuState *cpu)
 {
     PvCpu *c = &pv->cpu[cpu->index];
@@ -131,12 +155,7 @@ void pv_cpu_wakes(Pv *pv, CpuState *cpu)
     StealTime *st = steal_area(pv, c);
 
     if (st != NULL && c->sleeping) {
-        uint8_t was = __atomic_exchange_n(&st->preempted, 0, __ATOMIC_SEQ_CST);
-
-        pv_stored(pv, &st->preempted, 1);
-        if ((was & FLUSH_TLB) != 0) {
-            tlb_flush_all(&cpu->mmu.tlb);
-        }
+        show_running(pv, cpu, st);
         look_at_clocks(pv, c);
     }
     c->sleeping = false;

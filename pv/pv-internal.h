@@ -44,6 +44,8 @@ uint64_t pv_clock_now(Pv *pv, CpuState *cpu, uint64_t *tsc);
 
 /* kvm-shared.c */
 bool pv_steal_enable(Pv *pv, CpuState *cpu, uint64_t msr_value);
+/* KVM has written the area so far. */
+void pv_steal_back(Pv *pv, CpuState *cpu, uint64_t msr_value);
 bool pv_eoi_enable(Pv *pv, CpuState *cpu, uint64_t msr_value);
 
 /* kvm-calls.c */

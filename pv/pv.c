@@ -117,6 +117,18 @@ static bool msr_write(void *arg, CpuState *cpu, uint32_t msr, uint64_t val)
     return ok;
 }
 
+static void msr_back(void *arg, CpuState *cpu, uint32_t msr, uint64_t val)
+{
+    Pv *pv = arg;
+    PvCpu *c = &pv->cpu[cpu->index];
+
+    switch (msr) {
+    case MSR_STEAL_TIME: pv_steal_back(pv, cpu, val); break;
+    case MSR_PV_EOI: c->pv_eoi = val; break;
+    case MSR_POLL_CONTROL: c->poll_control = val; break;
+    }
+}
+
 static void tsc_moved(void *arg, CpuState *cpu, uint64_t delta)
 {
     Pv *pv = arg;
@@ -153,7 +165,7 @@ Pv *pv_new(const PvConfig *config)
     for (unsigned i = 0; i < config->n_cpus; i++) {
         CpuState *cpu = config->cpus[i];
 
-        cpu->pv = (CpuPv){.arg = pv, .msr_read = msr_read, .msr_write = msr_write,
+        cpu->pv = (CpuPv){.arg = pv, .msr_read = msr_read, .msr_write = msr_write, .msr_back = msr_back,
                           .hypercall = pv_kvm_call, .reset = cpu_was_reset, .tsc_moved = tsc_moved,
                           .port_sees_registers = port_sees_registers};
         cpu_was_reset(pv, cpu);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The paravirtual interfaces of a machine: KVM's clock, steal time, EOI, IPIs, TLB flushes and
- * yields, whatever the engine (kvm offers those that need no hypercall).  Which of them a guest may use
+ * yields, whatever the engine (with local APICs of its own KVM serves most of them itself; else it offers those that need no
+ * hypercall).  Which of them a guest may use
  * its CPU model says (cpu-x86/features.def).
  *
  * A Pv plugs itself into the CPUs (CpuPv) and is fed by the run loop and by the local APICs.  It writes

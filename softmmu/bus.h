@@ -26,6 +26,9 @@ typedef struct {
     void (*write)(void *arg, uint64_t off, unsigned size, uint64_t val);
     uint8_t max_size;        /* widest access the device takes whole: 1, 2, 4 or 8 */
     BusBells bells;          /* of a memory window; count 0: none */
+    /* Writes to the first so many bytes may be carried out later, in their order, but before the guest's next access to any
+     * other register and before anybody looks at the device.  0: none may. */
+    uint32_t lazy_writes;
 } BusOps;
 
 /* Split as promised above and call `ops`.  size 1..8, off + size inside the window. */

@@ -116,7 +116,8 @@ struct PhysMem {
      * may be NULL */
     CodeEffect (*code_bytes_changed)(void *arg, uint64_t offset, uint64_t len);
     void *code_changed_arg;
-    void (*dirty_wanted)(void *arg); /* hwaccel: bring the PAGE_DIRTY_* flags up to date; may be NULL */
+    void (*dirty_wanted)(void *arg); /* hwaccel: bring the PAGE_DIRTY_* flags up to date, and carry out writes to
+                                        devices that waited (BusOps.lazy_writes); may be NULL */
     void *vm;                 /* hwaccel's, which maps this memory; NULL: none          */
     const PhysMirror *mirror; /* borrowed, may be NULL; set while no CPU runs      */
     struct Window *window;    /* its owner's, may be NULL; set while no CPU runs   */
@@ -247,7 +248,8 @@ static inline bool page_store_needs_marking(uint8_t flags)
  * decoded or translated from any page is to be compared again. */
 void phys_mem_forget_code(PhysMem *pm);
 
-/* Before looking at dirty flags: collect what the hardware has logged.  Machine lock held. */
+/* Before looking at dirty flags, or at a device that takes lazy writes: collect what the hardware has kept.  Machine lock
+ * held. */
 static inline void phys_mem_collect_dirty(PhysMem *pm)
 {
     if (pm->dirty_wanted != NULL) {

@@ -130,11 +130,11 @@ void port_write(PortSpace *ps, uint16_t port, unsigned size, uint32_t val)
     lock_release(ps->lock);
 }
 
-void port_space_foreach(PortSpace *ps, void (*f)(uint16_t base, unsigned len, const char *name,
+void port_space_foreach(PortSpace *ps, void (*f)(uint16_t base, unsigned len, const BusOps *ops, const char *name,
                         void *arg), void *arg)
 {
     for (unsigned i = 0; i < ps->windows->len; i++) {
         PortWindow *w = g_ptr_array_index(ps->windows, i);
-        f(w->base, w->len, w->name, arg);
+        f(w->base, w->len, w->ops, w->name, arg);
     }
 }

@@ -32,7 +32,7 @@ uint32_t port_read(PortSpace *ps, uint16_t port, unsigned size);
 void port_write(PortSpace *ps, uint16_t port, unsigned size, uint32_t val);
 
 /* Call f for each window, in mapping order. */
-void port_space_foreach(PortSpace *ps, void (*f)(uint16_t base, unsigned len, const char *name,
+void port_space_foreach(PortSpace *ps, void (*f)(uint16_t base, unsigned len, const BusOps *ops, const char *name,
                         void *arg), void *arg);
 
 #endif /* SOFTMMU_PORT_SPACE_H */

@@ -29,13 +29,15 @@ static int extension(FakeKvm *f, long cap)
 {
     return cap == f->absent            ? 0
            : cap == KVM_CAP_XSAVE2     ? (int)sizeof f->xsave
+           : cap == KVM_CAP_COALESCED_MMIO ? 2
+           : cap == KVM_CAP_DIRTY_LOG_RING ? 1024 * (int)sizeof(struct kvm_dirty_gfn)
                                        : 1;
 }
 
 /* Everything is supported. */
 static int supported_cpuid(struct kvm_cpuid2 *c)
 {
-    static const uint32_t leaves[][2] = {{1, 0}, {6, 0}, {7, 0}, {7, 1}, {7, 2}, {0xd, 0}, {0xd, 1}, {0x80000001, 0},
+    static const uint32_t leaves[][2] = {{1, 0}, {6, 0}, {7, 0}, {7, 1}, {7, 2}, {0xd, 0}, {0xd, 1}, {0x40000001, 0}, {0x80000001, 0},
                                          {0x80000007, 0}, {0x80000008, 0}, {0x80000021, 0}};
 
     if (c->nent < G_N_ELEMENTS(leaves)) {
@@ -111,6 +113,16 @@ static int run(FakeKvm *f)
     return 0;
 }
 
+static int filter(FakeKvm *f, const struct kvm_msr_filter *m)
+{
+    for (unsigned i = 0; i < KVM_MSR_FILTER_MAX_RANGES; i++) {
+        if (m->ranges[i].base == 0x4b564d00) {
+            f->pv_allowed = (uint16_t)(m->ranges[i].bitmap[0] | m->ranges[i].bitmap[1] << 8);
+        }
+    }
+    return 0;
+}
+
 static int device_attr(FakeKvm *f, const struct kvm_device_attr *a, bool set)
 {
     int64_t *v = (int64_t *)(uintptr_t)a->addr;
@@ -149,6 +161,24 @@ static int irqfd(FakeKvm *f, const struct kvm_irqfd *e)
     for (unsigned i = 0; i < f->n_irqfds; i++) {
         if (f->irqfd[i].gsi == e->gsi && f->irqfd[i].fd == e->fd) {
             f->irqfd[i] = f->irqfd[--f->n_irqfds];
+            return 0;
+        }
+    }
+    return -ENOENT;
+}
+
+static int zone(FakeKvm *f, const struct kvm_coalesced_mmio_zone *z, bool add)
+{
+    if (add) {
+        if (f->n_zones == G_N_ELEMENTS(f->zone)) {
+            return -ENOSPC;
+        }
+        f->zone[f->n_zones++] = *z;
+        return 0;
+    }
+    for (unsigned i = 0; i < f->n_zones; i++) {
+        if (f->zone[i].addr == z->addr && f->zone[i].pio == z->pio) {
+            f->zone[i] = f->zone[--f->n_zones];
             return 0;
         }
     }
@@ -228,6 +258,9 @@ static int answer(FakeKvm *f, unsigned long request, uintptr_t arg)
     case KVM_CREATE_VM: case KVM_CREATE_VCPU: return new_fd(f);
     case KVM_SET_USER_MEMORY_REGION: return set_slot(f, (struct kvm_userspace_memory_region *)arg);
     case KVM_ENABLE_CAP:
+        if (f->no_dirty_ring && ((struct kvm_enable_cap *)arg)->cap == KVM_CAP_DIRTY_LOG_RING) {
+            return -EINVAL;
+        }
         f->split |= ((struct kvm_enable_cap *)arg)->cap == KVM_CAP_SPLIT_IRQCHIP;
         return 0;
     case KVM_CREATE_IRQCHIP: f->chips = true; return 0;
@@ -242,9 +275,15 @@ static int answer(FakeKvm *f, unsigned long request, uintptr_t arg)
         f->lines = l->level ? f->lines | 1u << l->irq : f->lines & ~(1u << l->irq);
         return 0;
     }
+    case KVM_RESET_DIRTY_RINGS:
+        f->dirty_resets++;
+        return 0;
+    case KVM_REGISTER_COALESCED_MMIO: case KVM_UNREGISTER_COALESCED_MMIO:
+        return zone(f, (struct kvm_coalesced_mmio_zone *)arg, request == KVM_REGISTER_COALESCED_MMIO);
     case KVM_IRQFD: return irqfd(f, (struct kvm_irqfd *)arg);
     case KVM_IOEVENTFD: return ioeventfd(f, (struct kvm_ioeventfd *)arg);
-    case KVM_X86_SET_MSR_FILTER: case KVM_SET_TSS_ADDR: case KVM_SET_IDENTITY_MAP_ADDR:
+    case KVM_X86_SET_MSR_FILTER: return filter(f, (struct kvm_msr_filter *)arg);
+    case KVM_SET_TSS_ADDR: case KVM_SET_IDENTITY_MAP_ADDR:
     case KVM_SET_CPUID2: case KVM_GET_DIRTY_LOG:
         return 0;
     default: return answer_cpu(f, request, arg);
@@ -278,13 +317,19 @@ static int fake_request(const KvmOps *ops, int fd, unsigned long request, uintpt
     return answer(f, request, arg);
 }
 
-static void *fake_map(const KvmOps *ops, int fd, size_t len)
+static void *fake_map(const KvmOps *ops, int fd, size_t len, uint64_t offset)
 {
     FakeKvm *f = fake(ops);
+    void *p = g_malloc0(len);
 
     f->n_maps++;
-    f->run = g_malloc0(len);
-    return f->run;
+    if (offset == 0) {
+        f->run = p;
+    } else {
+        g_assert(offset == KVM_DIRTY_LOG_PAGE_OFFSET * 4096);
+        f->dirty = p;
+    }
+    return p;
 }
 
 static void fake_unmap(const KvmOps *ops, void *p, size_t len)

@@ -50,12 +50,18 @@ struct FakeKvm {
     struct kvm_ioapic_state ioapic;
     struct kvm_pit_state2 pit;
     struct kvm_reinject_control reinject;
+    uint16_t pv_allowed;       /* bit n: MSR 4B564D00H + n is not filtered */
     uint32_t lines;            /* GSIs that are up                        */
     struct kvm_irqfd irqfd[64];
     unsigned n_irqfds;
     unsigned interrupts, nmis;
     uint32_t last_interrupt;
     struct kvm_run *run;       /* of the CPU made last */
+    struct kvm_dirty_gfn *dirty; /* its ring */
+    bool no_dirty_ring;        /* it is refused */
+    unsigned dirty_resets;
+    struct kvm_coalesced_mmio_zone zone[16]; /* n_zones of them */
+    unsigned n_zones;
     size_t run_size;
 
     /* KVM_RUN: fill in run->exit_reason and the rest; the result of the request.  NULL: HLT. */

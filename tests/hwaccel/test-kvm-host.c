@@ -12,6 +12,14 @@
 /* What every KVM has. */
 #define MODEL "qemu64,kvm=off,-x2apic,-tsc-deadline"
 
+/* (A KVM on VT-x or SVM takes no CR4 that the model has not.) */
+static void init(GuestCpu *g, GuestMode mode)
+{
+    guest_cpu_init_model(g, mode, MODEL);
+    g->cpu->cr4 &= cpu_model_has(g->model, FEAT_XSAVE) ? UINT64_MAX : ~(uint64_t)CR4_OSXSAVE;
+    cpu_update_mode(g->cpu);
+}
+
 static KvmCpu *attach(GuestCpu *g)
 {
     GError *error = NULL;
@@ -61,7 +69,7 @@ START_TEST(the_state_goes_there_and_comes_back)
         CpuState *before = aligned_alloc(64, sizeof *before);
         g_autofree char *differs = NULL;
 
-        guest_cpu_init_model(&g, (GuestMode)_i, MODEL);
+        init(&g, (GuestMode)_i);
         random_state(&g, seed);
         k = attach(&g);
         ck_assert_msg(kvm_push(k), "%s", k->why);
@@ -111,7 +119,7 @@ static CpuExit run(GuestCpu *g, const EngineClass *engine, const Program *p)
 {
     CpuExit exit;
 
-    guest_cpu_init_model(g, p->mode, MODEL);
+    init(g, p->mode);
     guest_code(g, (const uint8_t *)p->code, p->len);
     if (engine == &kvm_engine) {
         attach(g);
@@ -150,7 +158,7 @@ START_TEST(code_outside_ram_is_interpreted)
     static const uint8_t code[] = {0xb8, 7, 0, 0, 0, 0x83, 0xc0, 3, 0xf4}; /* mov $7,%eax; add $3,%eax; hlt */
     extern const BusOps code_ops;
 
-    guest_cpu_init_model(&g, GUEST_PROT32, MODEL);
+    init(&g, GUEST_PROT32);
     lock_take(&g.lock);
     window = phys_region_mmio(g.mem, 0x2000000, 0x1000, &code_ops, (void *)code, 1, "code");
     lock_release(&g.lock);
@@ -183,11 +191,109 @@ static void code_write(void *arg, uint64_t off, unsigned size, uint64_t val)
 extern const BusOps code_ops;
 const BusOps code_ops = {code_read, code_write, 1};
 
+/* -- Writes that wait, written pages ------------------------------------------------------------------------ */
+
+typedef struct {
+    unsigned n;
+    uint64_t sum;
+} Told;
+
+static uint64_t told_read(void *arg, uint64_t off, unsigned size)
+{
+    return ((Told *)arg)->n;
+}
+
+static void told_write(void *arg, uint64_t off, unsigned size, uint64_t val)
+{
+    ((Told *)arg)->n++;
+    ((Told *)arg)->sum = ((Told *)arg)->sum * 3 + val;
+}
+
+static const BusOps told_ops = {told_read, told_write, 4, .lazy_writes = 0x800};
+
+static CpuExit run_to_the_end(GuestCpu *g)
+{
+    CpuExit exit;
+
+    do {
+        exit = kvm_engine.run(g->cpu, 1 << 20);
+    } while (exit == CPU_EXIT_BUDGET || exit == CPU_EXIT_REQUEST);
+    cpu_sync(g->cpu);
+    return exit;
+}
+
+/* mov $0x2000000,%edi; mov $20,%ecx; 1: mov %ecx,(%edi); loop 1b; mov 0x900(%edi),%eax; hlt */
+static const uint8_t writes_and_reads[] = {0xbf, 0, 0, 0, 2, 0xb9, 20, 0, 0, 0, 0x89, 0x0f, 0xe2, 0xfc,
+                                           0x8b, 0x87, 0, 9, 0, 0, 0xf4};
+
+/* 0: each exits; 1: they wait, where this KVM has that. */
+START_TEST(writes_to_devices_may_wait)
+{
+    const KvmConfig config = {.coalesced = _i == 1};
+    Told told = {0};
+    GuestCpu g;
+    KvmCpu *k;
+
+    init(&g, GUEST_PROT32);
+    lock_take(&g.lock);
+    phys_region_mmio(g.mem, 0x2000000, 0x1000, &told_ops, &told, 1, "told");
+    lock_release(&g.lock);
+    guest_code(&g, writes_and_reads, sizeof writes_and_reads);
+    g.cpu->engine_config = &config;
+    k = attach(&g);
+    ck_assert_int_eq(run_to_the_end(&g), CPU_EXIT_HALT);
+    ck_assert_uint_eq(told.n, 20);
+    ck_assert_uint_eq(g.cpu->gpr[GPR_RAX], 20);
+    printf("%u exits for memory of devices, %u writes waited\n", (unsigned)k->exits[KVM_ROW_MMIO].n,
+           (unsigned)k->vm->lazy_writes);
+    ck_assert(_i == 0 || k->vm->lazy == NULL || k->vm->lazy_writes >= 19);
+    detach(&g);
+}
+END_TEST
+
+/* mov $0x10000,%edi; 1: mov %edi,(%edi); add $0x2000,%edi; cmp $0x50000,%edi; jb 1b; hlt */
+static const uint8_t writes_pages[] = {0xbf, 0, 0, 1, 0, 0x89, 0x3f, 0x81, 0xc7, 0, 0x20, 0, 0, 0x81, 0xff, 0, 0, 5, 0,
+                                       0x72, 0xf0, 0xf4};
+
+/* 0: bitmaps; 1: rings, where this KVM has them. */
+START_TEST(written_pages_are_known)
+{
+    const KvmConfig config = {.dirty_ring = _i == 1 ? 1024 : 0};
+    GuestCpu g;
+    KvmCpu *k;
+
+    init(&g, GUEST_PROT32);
+    for (uint64_t at = 0; at < 0x60000; at += 0x1000) {
+        page_flags_set(g.mem, at, PAGE_LOG_DISPLAY);
+    }
+    guest_code(&g, writes_pages, sizeof writes_pages);
+    g.cpu->engine_config = &config;
+    k = attach(&g);
+    lock_take(&g.lock);
+    phys_mem_collect_dirty(g.mem);
+    lock_release(&g.lock);
+    for (uint64_t at = 0; at < 0x60000; at += 0x1000) {
+        phys_mem_test_clear_dirty(g.mem, at, PAGE_DIRTY_DISPLAY);
+    }
+    ck_assert_int_eq(run_to_the_end(&g), CPU_EXIT_HALT);
+    lock_take(&g.lock);
+    phys_mem_collect_dirty(g.mem);
+    lock_release(&g.lock);
+    for (uint64_t at = 0x10000; at < 0x60000; at += 0x1000) {
+        ck_assert_msg(phys_mem_test_clear_dirty(g.mem, at, PAGE_DIRTY_DISPLAY) == (at < 0x50000 && at % 0x2000 == 0),
+                      "page %#x", (unsigned)at);
+    }
+    printf("rings: %s, %u pages\n", k->vm->dirty_ring != 0 ? "yes" : "no", (unsigned)k->vm->dirty_read);
+    ck_assert(k->vm->dirty_ring == 0 || k->vm->dirty_read >= 32);
+    detach(&g);
+}
+END_TEST
+
 START_TEST(single_steps_are_single)
 {
     GuestCpu g;
 
-    guest_cpu_init_model(&g, GUEST_LONG64, MODEL);
+    init(&g, GUEST_LONG64);
     guest_code(&g, (const uint8_t *)"\x48\xff\xc0\x48\xff\xc0\x48\xff\xc0\xf4", 10);
     attach(&g);
     for (unsigned i = 1; i <= 3; i++) {
@@ -208,6 +314,8 @@ static Suite *make_suite(void)
     tcase_add_loop_test(c, the_state_goes_there_and_comes_back, GUEST_REAL16, GUEST_LONG64 + 1);
     tcase_add_loop_test(c, guests_end_as_interpreted, 0, (int)G_N_ELEMENTS(programs));
     tcase_add_test(c, code_outside_ram_is_interpreted);
+    tcase_add_loop_test(c, writes_to_devices_may_wait, 0, 2);
+    tcase_add_loop_test(c, written_pages_are_known, 0, 2);
     tcase_add_test(c, single_steps_are_single);
     suite_add_tcase(s, c);
     return s;

@@ -107,7 +107,7 @@ static void board_bring_chips(void *arg, const IrqChips *in)
     board->chips = in != NULL ? *in : board->chips;
 }
 
-static const KvmConfig split = {.irqchip = KVM_IRQCHIP_SPLIT}, all_chips = {.irqchip = KVM_IRQCHIP_ON, .irqfd = true};
+static const KvmConfig split = {.irqchip = KVM_IRQCHIP_SPLIT}, all_chips = {.irqchip = KVM_IRQCHIP_ON, .irqfd = true, .coalesced = true, .dirty_ring = 1024};
 
 static void board_init(Board *board, ApicHome *home, Bed *b)
 {
@@ -267,6 +267,72 @@ START_TEST(all_controllers_may_be_the_kernels)
     ck_assert_uint_eq(b.f.lines, 0x10);
     bed_clear(&b);
     ck_assert_uint_eq(board.chips_brought, 2);
+}
+END_TEST
+
+/* -- Paravirtual MSRs that KVM serves with its local APICs -- */
+
+typedef struct {
+    uint64_t val[16];
+    unsigned backs;
+} FakePv;
+
+static bool pv_read(void *arg, CpuState *cpu, uint32_t msr, uint64_t *val)
+{
+    *val = ((FakePv *)arg)->val[msr & 15];
+    return true;
+}
+
+static void pv_back(void *arg, CpuState *cpu, uint32_t msr, uint64_t val)
+{
+    ((FakePv *)arg)->val[msr & 15] = val;
+    ((FakePv *)arg)->backs++;
+}
+
+static uint64_t fake_msr(Bed *b, uint32_t msr)
+{
+    const uint64_t *v = g_hash_table_lookup(b->f.msrs, GUINT_TO_POINTER(msr));
+
+    return v != NULL ? *v : 0;
+}
+
+static int guest_with_pv(FakeKvm *f)
+{
+    static uint64_t enabled = 0x5001;
+
+    g_hash_table_insert(f->msrs, GUINT_TO_POINTER(0x4b564d04), g_memdup2(&enabled, 8));
+    return guest_with_apic(f);
+}
+
+START_TEST(paravirtual_msrs_go_with_the_local_apics)
+{
+    Bed b;
+    Board board;
+    ApicHome home;
+    FakePv pv = {.val = {[1] = 0x6001, [3] = 0x4001, [5] = 1}};
+
+    bed_init_model(&b, GUEST_LONG64, "max");        /* with all that needs a hypercall */
+    board_init(&board, &home, &b);
+    b.g.cpu->engine_config = &all_chips;
+    b.g.cpu->pv = (CpuPv){.arg = &pv, .msr_read = pv_read, .msr_back = pv_back};
+    b.f.guest = guest_with_pv;
+    bed_attach(&b);
+    ck_assert_uint_eq(b.f.pv_allowed, 0x38);
+    b.g.cpu->unhalted = true;
+    kvm_engine.scatter(b.g.cpu);
+    ck_assert_int_eq(bed_run(&b), CPU_EXIT_REQUEST);
+    ck_assert_uint_eq(fake_msr(&b, 0x4b564d03), 0x4001);
+    ck_assert_uint_eq(fake_msr(&b, 0x4b564d05), 1);
+    ck_assert_uint_eq(fake_msr(&b, 0x4b564d01), 0);  /* the clock stays ours */
+    ck_assert_uint_eq(b.f.last_msi.data, 0x300);     /* what ends a halt */
+    kvm_engine.sync(b.g.cpu);
+    ck_assert_uint_eq(pv.backs, 3);
+    ck_assert_uint_eq(pv.val[4], 0x5001);
+    ck_assert(!b.g.cpu->unhalted);
+    kvm_engine.gather(b.g.cpu);
+    ck_assert(b.g.cpu->unhalted);
+    b.g.cpu->pv = (CpuPv){0};
+    bed_clear(&b);
 }
 END_TEST
 
@@ -513,6 +579,209 @@ START_TEST(where_there_are_no_doorbells_writes_exit)
                                             : "doorbells: 1, rung 0 times; not all: No space") != NULL, "%s", said->str);
     ck_assert_int_eq(bed_run(&b), CPU_EXIT_HALT);
     b.f.n_bells -= _i == 1 ? G_N_ELEMENTS(b.f.bell) - 1 : 0;
+    bed_clear(&b);
+}
+END_TEST
+
+/* -- Writes that wait ---------------------------------------------------------------------------------------- */
+
+enum { RING_ROOM = (4096 - 8) / sizeof(struct kvm_coalesced_mmio) };
+
+/* As the kernel does when the guest writes there. */
+static void write_later(FakeKvm *f, bool port, uint64_t addr, unsigned len, uint64_t val)
+{
+    struct kvm_coalesced_mmio_ring *r = (void *)((uint8_t *)f->run + 2 * 4096);
+    struct kvm_coalesced_mmio *e = &r->coalesced_mmio[r->last];
+
+    *e = (struct kvm_coalesced_mmio){.phys_addr = addr, .len = len, .pio = port};
+    memcpy(e->data, &val, sizeof e->data);
+    r->last = (r->last + 1) % RING_ROOM;
+}
+
+typedef struct {
+    uint64_t off[400], val[400];
+    unsigned n, reads, n_at_read;
+} Order;
+
+static void order_write(void *arg, uint64_t off, unsigned size, uint64_t val)
+{
+    Order *o = arg;
+
+    ck_assert_uint_lt(o->n, 400);
+    o->off[o->n] = off;
+    o->val[o->n++] = val;
+}
+
+static uint64_t order_read(void *arg, uint64_t off, unsigned size)
+{
+    Order *o = arg;
+
+    o->reads++;
+    o->n_at_read = o->n;
+    return 0;
+}
+
+static const BusOps lazy_ops = {order_read, order_write, 4, .lazy_writes = 0x800};
+static const BusOps lazy_port_ops = {order_read, order_write, 1, .lazy_writes = 1};
+
+static int lazy_guest(FakeKvm *f)
+{
+    if (f->entries > 2) {
+        f->run->exit_reason = KVM_EXIT_HLT;
+        return 0;
+    }
+    for (unsigned i = 0; i < 100; i++) {
+        write_later(f, false, 0x10000000 + i * 4, 4, i);
+    }
+    write_later(f, true, 0x500, 1, 0x77);
+    f->run->exit_reason = KVM_EXIT_MMIO;           /* a read of the same device */
+    f->run->mmio.phys_addr = 0x10000900;
+    f->run->mmio.len = 4;
+    f->run->mmio.is_write = 0;
+    return 0;
+}
+
+START_TEST(writes_may_wait_for_the_next_exit)
+{
+    const KvmConfig config = {.coalesced = true};
+    g_autoptr(GString) said = g_string_new(NULL);
+    Order o = {.n = 0}, p = {.n = 0};
+    PhysRegion *r;
+    Bed b;
+
+    bed_init(&b, GUEST_LONG64);
+    lock_take(&b.g.lock);
+    r = phys_region_mmio(b.g.mem, 0x10000000, 0x1000, &lazy_ops, &o, 1, "o");
+    port_map(b.g.ports, 0x500, 2, &lazy_port_ops, &p, "p");
+    lock_release(&b.g.lock);
+    b.g.cpu->engine_config = &config;
+    b.f.guest = lazy_guest;
+    bed_attach(&b);
+    ck_assert_uint_eq(b.f.n_zones, 2);
+    ck_assert(b.f.zone[0].pio == 1 && b.f.zone[0].addr == 0x500 && b.f.zone[0].size == 1);
+    ck_assert(b.f.zone[1].pio == 0 && b.f.zone[1].addr == 0x10000000 && b.f.zone[1].size == 0x800);
+    ck_assert_int_eq(bed_run(&b), CPU_EXIT_HALT);
+    ck_assert_uint_eq(o.reads, 2);
+    ck_assert_uint_eq(o.n_at_read, 200);           /* before the read */
+    ck_assert(p.n == 2 && p.val[1] == 0x77);
+    for (unsigned i = 0; i < 200; i++) {
+        ck_assert(o.off[i] == i % 100 * 4 && o.val[i] == i % 100);
+    }
+    write_later(&b.f, false, 0x10000004, 4, 5);    /* somebody looks at the device */
+    lock_take(&b.g.lock);
+    phys_mem_collect_dirty(b.g.mem);
+    ck_assert_uint_eq(o.n, 201);
+    phys_region_move(b.g.mem, r, 0x11000000);
+    lock_release(&b.g.lock);
+    ck_assert(b.f.n_zones == 2 && b.f.zone[1].addr == 0x11000000);
+    write_later(&b.f, false, 0x11000004, 4, 7);
+    kvm_engine.gather(b.g.cpu);
+    ck_assert_uint_eq(o.n, 202);
+    kvm_engine.print_stats(b.g.cpu, said);
+    ck_assert_msg(strstr(said->str, "waited for the next exit: 204, 2 windows") != NULL, "%s", said->str);
+    write_later(&b.f, false, 0x11000004, 4, 8);
+    kvm_detach(b.g.cpu);
+    ck_assert_uint_eq(o.n, 203);
+    bed_clear(&b);
+}
+END_TEST
+
+/* 0: not wanted; 1: KVM keeps none; 2: none of ports; 3: no more zones. */
+START_TEST(where_writes_cannot_wait_they_exit)
+{
+    const KvmConfig config = {.coalesced = _i != 0};
+    static const unsigned zones[] = {0, 0, 1, 16};
+    Order o = {.n = 0};
+    Bed b;
+
+    bed_init(&b, GUEST_LONG64);
+    lock_take(&b.g.lock);
+    phys_region_mmio(b.g.mem, 0x10000000, 0x1000, &lazy_ops, &o, 1, "o");
+    port_map(b.g.ports, 0x500, 2, &lazy_port_ops, &o, "p");
+    lock_release(&b.g.lock);
+    b.g.cpu->engine_config = &config;
+    b.f.absent = _i == 1 ? KVM_CAP_COALESCED_MMIO : _i == 2 ? KVM_CAP_COALESCED_PIO : -1;
+    b.f.n_zones = _i == 3 ? 15 : 0;
+    bed_attach(&b);
+    ck_assert_uint_eq(b.f.n_zones, zones[_i]);
+    ck_assert_int_eq(bed_run(&b), CPU_EXIT_HALT);
+    bed_clear(&b);
+}
+END_TEST
+
+/* -- Written pages ---------------------------------------------------------------------------------------------- */
+
+static void page_written(FakeKvm *f, unsigned at, unsigned slot, uint64_t page)
+{
+    f->dirty[at % 1024].slot = slot;
+    f->dirty[at % 1024].offset = page;
+    __atomic_store_n(&f->dirty[at % 1024].flags, KVM_DIRTY_GFN_F_DIRTY, __ATOMIC_RELEASE);
+}
+
+static int fill_the_ring(FakeKvm *f)
+{
+    f->run->exit_reason = f->entries == 1 ? KVM_EXIT_DIRTY_RING_FULL : KVM_EXIT_HLT;
+    for (unsigned i = 0; i < 1024 && f->entries == 1; i++) {
+        page_written(f, i, 0, i % 8);
+    }
+    return 0;
+}
+
+static bool shown_dirty(Bed *b, uint64_t page)
+{
+    return phys_mem_test_clear_dirty(b->g.mem, page * 4096, PAGE_DIRTY_DISPLAY);
+}
+
+START_TEST(written_pages_come_by_rings)
+{
+    const KvmConfig config = {.dirty_ring = 1024};
+    Bed b;
+
+    bed_init(&b, GUEST_LONG64);
+    for (unsigned i = 0; i < 16; i++) {
+        page_flags_set(b.g.mem, i * 4096, PAGE_LOG_DISPLAY);
+    }
+    b.g.cpu->engine_config = &config;
+    b.f.guest = fill_the_ring;
+    bed_attach(&b);
+    ck_assert_uint_eq(b.f.n_maps, 2);
+    for (unsigned i = 0; i < 16; i++) {
+        shown_dirty(&b, i);
+    }
+    ck_assert_int_eq(bed_run(&b), CPU_EXIT_HALT);  /* full, and emptied */
+    ck_assert_uint_eq(b.f.dirty_resets, 1);
+    ck_assert(shown_dirty(&b, 7) && !shown_dirty(&b, 8));
+    page_written(&b.f, 1024, 0, 9);                /* it goes round */
+    page_written(&b.f, 1025, 0, UINT64_C(1) << 40);  /* nowhere */
+    page_written(&b.f, 1026, 77, 12);
+    lock_take(&b.g.lock);
+    phys_mem_collect_dirty(b.g.mem);
+    lock_release(&b.g.lock);
+    ck_assert_uint_eq(b.f.dirty_resets, 2);
+    ck_assert(shown_dirty(&b, 9) && !shown_dirty(&b, 12));
+    ck_assert_uint_eq(b.f.dirty[0].flags, KVM_DIRTY_GFN_F_RESET);
+    bed_clear(&b);
+}
+END_TEST
+
+/* 0: KVM has none; 1: none so long; 2: it refuses. */
+START_TEST(where_there_are_no_rings_bitmaps_serve)
+{
+    static const char *const says[] = {"bitmaps, since the host's KVM has no rings", "rings of 256 to 1024 entries",
+                                       "bitmaps, since Invalid"};
+    const KvmConfig config = {.dirty_ring = _i == 1 ? 2048 : 1024};
+    g_autoptr(GString) said = g_string_new(NULL);
+    Bed b;
+
+    bed_init(&b, GUEST_LONG64);
+    b.g.cpu->engine_config = &config;
+    b.f.absent = _i == 0 ? KVM_CAP_DIRTY_LOG_RING : -1;
+    b.f.no_dirty_ring = _i == 2;
+    bed_attach(&b);
+    ck_assert_uint_eq(b.f.n_maps, 1);
+    kvm_engine.print_stats(b.g.cpu, said);
+    ck_assert_msg(strstr(said->str, says[_i]) != NULL, "%s", said->str);
+    ck_assert_int_eq(bed_run(&b), CPU_EXIT_HALT);
     bed_clear(&b);
 }
 END_TEST
@@ -1268,17 +1537,22 @@ Suite *test_suite(void)
     Suite *s = suite_create("kvm");
     TCase *c = tcase_create("kvm");
 
-    tcase_set_timeout(c, 60);
+    tcase_set_timeout(c, 120);
     tcase_add_loop_test(c, each_request_may_fail, 0, 9);
     tcase_add_test(c, doorbells_ring_without_an_exit);
     tcase_add_loop_test(c, where_there_are_no_doorbells_writes_exit, 0, 2);
     tcase_add_test(c, the_local_apics_may_be_the_kernels);
     tcase_add_loop_test(c, a_kvm_without_such_apics_leaves_them_to_the_machine, 0, 4);
     tcase_add_test(c, all_controllers_may_be_the_kernels);
+    tcase_add_test(c, paravirtual_msrs_go_with_the_local_apics);
     tcase_add_test(c, controllers_in_the_kernel_can_be_looked_at_and_changed);
     tcase_add_loop_test(c, a_kvm_without_controllers_leaves_them_to_the_machine, 0, 3);
     tcase_add_test(c, messages_go_by_irqfds);
     tcase_add_loop_test(c, where_there_are_no_irqfds_messages_go_the_other_way, 0, 3);
+    tcase_add_test(c, writes_may_wait_for_the_next_exit);
+    tcase_add_loop_test(c, where_writes_cannot_wait_they_exit, 0, 4);
+    tcase_add_test(c, written_pages_come_by_rings);
+    tcase_add_loop_test(c, where_there_are_no_rings_bitmaps_serve, 0, 3);
     tcase_add_loop_test(c, opening_explains_what_to_do, 0, 5);
     tcase_add_test(c, an_old_kvm_is_refused_by_name);
     tcase_add_loop_test(c, it_lives_without_extensions, 0, 9);
