@@ -85,7 +85,8 @@ static const BenchEngine *find(const BenchEngine *engines, size_t n, const char 
     return NULL;
 }
 
-static bool add_engine(GPtrArray *columns, const char *spec, const BenchEngine *engines, size_t n,
+/* `alone`: no other engine is asked for; else one that this host lacks is left out with a line. */
+static bool add_engine(GPtrArray *columns, const char *spec, bool alone, const BenchEngine *engines, size_t n,
                        GError **error)
 {
     g_autofree char *name = g_strndup(spec, strcspn(spec, ","));
@@ -94,6 +95,10 @@ static bool add_engine(GPtrArray *columns, const char *spec, const BenchEngine *
     if (e == NULL) {
         return bench_fail(error, "--accel: no engine of this build is called '%s'; -accel help lists them",
                           name);
+    }
+    if (e->missing != NULL && !alone) {
+        g_printerr("%s: --accel: left out: engine '%s' cannot be used: %s\n", g_get_prgname(), name, e->missing);
+        return true;
     }
     if (e->missing != NULL) {
         return bench_fail(error, "--accel: engine '%s' cannot be used: %s", name, e->missing);
@@ -111,18 +116,22 @@ static bool add_engines(GPtrArray *columns, const char *list, const BenchEngine 
 {
     g_auto(GStrv) items = g_strsplit_set(list, ":,", -1);
     g_autoptr(GString) spec = g_string_new(NULL);
+    unsigned named = 0;
 
+    for (char **i = items; *i != NULL; i++) {
+        named += strchr(*i, '=') == NULL;
+    }
     for (char **i = items; *i != NULL; i++) {
         if (strchr(*i, '=') != NULL && spec->len > 0) {
             g_string_append_printf(spec, ",%s", *i);
             continue;
         }
-        if (spec->len > 0 && !add_engine(columns, spec->str, engines, n, error)) {
+        if (spec->len > 0 && !add_engine(columns, spec->str, named == 1, engines, n, error)) {
             return false;
         }
         g_string_assign(spec, *i);
     }
-    return add_engine(columns, spec->str, engines, n, error);
+    return add_engine(columns, spec->str, named == 1, engines, n, error);
 }
 
 static bool add_peer(GPtrArray *columns, const char *spec, GError **error)
@@ -170,7 +179,7 @@ GPtrArray *bench_columns(const BenchColumnChoice *choice, const BenchEngine *eng
     }
     for (size_t i = 0; i < n_engines && choice->accel == NULL; i++) {
         if (engines[i].missing == NULL && engines[i].drawback == NULL && !engines[i].alias) {
-            good = good && add_engine(columns, engines[i].name, engines, n_engines, error);
+            good = good && add_engine(columns, engines[i].name, false, engines, n_engines, error);
         }
     }
     if (choice->accel != NULL && strcmp(choice->accel, "none") != 0) {
