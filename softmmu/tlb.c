@@ -264,12 +264,90 @@ void tlb_refresh_store(Tlb *t, TlbClass c, GuestLin lin)
     }
 }
 
+/* -- Near pages ------------------------------------------------------------------------------- */
+
+static void forget_near(Tlb *t)
+{
+    for (unsigned i = 0; t->near != NULL && i < 2 * TLB_NEAR_CLASSES; i++) {
+        __atomic_store_n(&t->near[i / 2][i % 2].minus_page, TLB_NEAR_NONE, __ATOMIC_RELAXED);
+    }
+}
+
+void tlb_lend_near(Tlb *t, TlbNear (*near)[2])
+{
+    lock_take(&t->resize_lock);
+    t->near = near;
+    forget_near(t);
+    lock_release(&t->resize_lock);
+}
+
+static void put_near(TlbNear *n, uint64_t minus_page, uintptr_t addend)
+{
+    __atomic_store_n(&n->minus_page, TLB_NEAR_NONE, __ATOMIC_RELEASE);
+    __atomic_store_n(&n->addend, addend, __ATOMIC_RELEASE);
+    __atomic_store_n(&n->minus_page, minus_page, __ATOMIC_SEQ_CST);
+}
+
+/* Host address of a near page. */
+static uintptr_t near_host(const TlbNear *n, uint64_t minus_page)
+{
+    return __atomic_load_n(&n->addend, __ATOMIC_ACQUIRE) - minus_page;
+}
+
+/* After it was published: who revoked it meanwhile may have missed it (give_store_tag()). */
+static void look_again(Tlb *t, TlbNear *n)
+{
+    uint64_t minus_page = n->minus_page;
+    uint8_t flags;
+
+    if (minus_page == TLB_NEAR_NONE) {
+        return;
+    }
+    flags = page_flags_get(t->mem, near_host(n, minus_page) - (uintptr_t)t->mem->base);
+    if (page_store_needs_marking(flags) || (flags & PAGE_TLB_WRITABLE) == 0 || phys_mem_is_forgetting(t->mem)) {
+        __atomic_store_n(&n->minus_page, TLB_NEAR_NONE, __ATOMIC_SEQ_CST);
+    }
+}
+
+void tlb_come_near(Tlb *t, TlbClass c, uint64_t lin)
+{
+    uint64_t page = lin & GUEST_PAGE_MASK, last;
+    const uint8_t *host = tlb_hit(t, c, page, TLB_STORE);
+    TlbNear *n;
+
+    if (t->near == NULL || host == NULL || c == TLB_KERNEL_AC) {
+        return;
+    }
+    n = t->near[c == TLB_USER ? TLB_NEAR_USER : TLB_NEAR_KERNEL];
+    last = __atomic_load_n(&n[0].minus_page, __ATOMIC_RELAXED);
+    if (last == 0 - page) {
+        return;
+    }
+    put_near(&n[1], last, n[0].addend);
+    put_near(&n[0], 0 - page, (uintptr_t)host - page);
+    look_again(t, &n[0]);
+    look_again(t, &n[1]);
+}
+
+static void revoke_near(Tlb *t, uintptr_t host)
+{
+    for (unsigned i = 0; t->near != NULL && i < 2 * TLB_NEAR_CLASSES; i++) {
+        TlbNear *n = &t->near[i / 2][i % 2];
+        uint64_t minus_page = __atomic_load_n(&n->minus_page, __ATOMIC_SEQ_CST);
+
+        if (minus_page != TLB_NEAR_NONE && near_host(n, minus_page) == host) {
+            __atomic_store_n(&n->minus_page, TLB_NEAR_NONE, __ATOMIC_SEQ_CST);
+        }
+    }
+}
+
 /* -- Spaces ----------------------------------------------------------------------------------- */
 
 /* Before translations of the past become invalid, or another space current. */
 static void announce(Tlb *t)
 {
     t->n_changes++;
+    forget_near(t);
     if (unlikely(t->before_change != NULL)) {
         t->before_change(t->before_change_arg);
     }
@@ -433,6 +511,7 @@ void tlb_revoke_write(Tlb *t, uint64_t offset)
     uintptr_t host = (uintptr_t)(t->mem->base + offset);
 
     lock_take(&t->resize_lock);
+    revoke_near(t, host);
     for (int c = 0; c < TLB_CLASS_COUNT; c++) {
         TlbTable *tt = &t->table[c];
         for (uint64_t i = 0; i <= tt->index_mask; i++) {

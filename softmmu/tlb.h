@@ -68,6 +68,19 @@ enum {
     TLB_R_WATCH = 8,             /* no fast tags: every access is reported (SoftMmu.watched) */
 };
 
+/*
+ * Two writable pages used lately, by a class, for accesses that are mostly to the same page (stacks): found by a
+ * subtraction, without a table.  Its owner lends the memory, which generated code reads.
+ */
+typedef struct {
+    uint64_t minus_page;         /* minus the page's linear address, or TLB_NEAR_NONE  */
+    uintptr_t addend;            /* as in TlbEntry                                     */
+} TlbNear;
+
+enum { TLB_NEAR_USER, TLB_NEAR_KERNEL, TLB_NEAR_CLASSES };
+/* What lies there is not canonical, wherever it is in the host. */
+#define TLB_NEAR_NONE (UINT64_C(1) << 63)
+
 #define TLB_TAG_NONE UINT64_MAX
 #define TLB_NO_OFFSET UINT64_MAX
 enum { TLB_FLUSHED = 64, TLB_CODE_FLUSHED = 16 };
@@ -86,7 +99,8 @@ typedef struct {
 typedef struct {
     PhysMem *mem;                /* borrowed                                           */
     TlbTable table[TLB_CLASS_COUNT];
-    Lock resize_lock;            /* owner while it replaces a table; tlb_revoke_write  */
+    Lock resize_lock;            /* owner while it replaces a table or `near`; tlb_revoke_write */
+    TlbNear (*near)[2];          /* of TLB_NEAR_CLASSES, the last one first, borrowed; or NULL */
 
     uint32_t space;              /* the current space tag, below TLB_SPACES            */
     /* TLB_KERNEL has its own while all but a few of its entries are global and outlive every switch: the
@@ -200,6 +214,11 @@ void tlb_flush_page(Tlb *t, GuestLin lin);         /* INVLPG: all tags of the pa
 /* Give a page its fast store tag back when its writes no longer need marking (slow path of a store,
  * after the marking). */
 void tlb_refresh_store(Tlb *t, TlbClass c, GuestLin lin);
+
+/* Lend the TLB memory for near pages, all TLB_NEAR_NONE; NULL: take it back.  Owner only. */
+void tlb_lend_near(Tlb *t, TlbNear (*near)[2]);
+/* The page of `lin` is used: it is near from now on when it hits for stores. */
+void tlb_come_near(Tlb *t, TlbClass c, uint64_t lin);
 
 /* -- From other threads ---------------------------------------------------------------------------- */
 

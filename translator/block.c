@@ -81,6 +81,7 @@ BlockCache *cache_new(PhysMem *mem, const TransConfig *config, GError **error)
     c->page = g_new0(PageBlocks *, mem->size >> GUEST_PAGE_SHIFT);
     c->dead = g_new0(PageBlocks *, mem->size >> GUEST_PAGE_SHIFT);
     c->rewritten = g_hash_table_new(NULL, NULL);
+    c->far = g_hash_table_new(NULL, NULL);
     c->across = g_array_new(FALSE, FALSE, sizeof(AcrossLink));
     c->across_pages = g_hash_table_new(NULL, NULL);
     c->call = g_new0(CallSite, CALL_SITES);
@@ -123,6 +124,7 @@ void cache_free(BlockCache *c)
     g_free(c->page);
     g_free(c->dead);
     g_hash_table_destroy(c->rewritten);
+    g_hash_table_destroy(c->far);
     g_hash_table_destroy(c->guilty);
     g_free(c->call);
     munmap(c->writable, c->size);
@@ -445,26 +447,49 @@ static void stop_forwarding(BlockCache *c, Block *b)
     b->forward = NULL;
 }
 
+/* -- Counts of instructions ------------------------------------------------------------------- */
+
+enum { COUNTED_MAX = 1 << 16 };
+
+static unsigned count_at(GHashTable *counts, uint64_t at)
+{
+    return GPOINTER_TO_UINT(g_hash_table_lookup(counts, GSIZE_TO_POINTER(at)));
+}
+
+/* All are forgotten when they are too many. */
+static unsigned count_up(GHashTable *counts, uint64_t at)
+{
+    unsigned n = count_at(counts, at) + 1;
+
+    if (g_hash_table_size(counts) >= COUNTED_MAX) {
+        g_hash_table_remove_all(counts);
+    }
+    g_hash_table_insert(counts, GSIZE_TO_POINTER(at), GUINT_TO_POINTER(n));
+    return n;
+}
+
+enum { FAR_OFTEN = 4 };
+
+void cache_note_far(BlockCache *c, Block *b, unsigned insn)
+{
+    if (count_up(c->far, b->offset + b->insns[insn].guest_off) >= FAR_OFTEN && b->state == BLOCK_LIVE) {
+        cache_kill_block(c, b);
+    }
+}
+
+bool cache_is_far(const BlockCache *c, uint64_t at)
+{
+    return count_at(c->far, at) >= FAR_OFTEN;
+}
+
 /* -- Written bytes ---------------------------------------------------------------------------- */
 
-/* Rewritten so often, an immediate becomes soft.  And of so many are counts kept. */
-enum { REWRITTEN_OFTEN = 2, REWRITTEN_MAX = 1 << 16 };
+/* Rewritten so often, an immediate becomes soft. */
+enum { REWRITTEN_OFTEN = 2 };
 
 bool cache_is_rewritten(const BlockCache *c, uint64_t at)
 {
-    return GPOINTER_TO_UINT(g_hash_table_lookup(c->rewritten, GSIZE_TO_POINTER(at))) >= REWRITTEN_OFTEN;
-}
-
-static void count_rewritten(BlockCache *c, uint64_t at)
-{
-    unsigned n = GPOINTER_TO_UINT(g_hash_table_lookup(c->rewritten, GSIZE_TO_POINTER(at)));
-
-    if (g_hash_table_size(c->rewritten) >= REWRITTEN_MAX) {
-        g_hash_table_remove_all(c->rewritten);
-    }
-    if (n < REWRITTEN_OFTEN) {
-        g_hash_table_insert(c->rewritten, GSIZE_TO_POINTER(at), GUINT_TO_POINTER(n + 1));
-    }
+    return count_at(c->rewritten, at) >= REWRITTEN_OFTEN;
 }
 
 /* The instruction of which byte number `at` of b's guest code is one of the immediate, or NULL. */
@@ -487,7 +512,7 @@ static void count_change(BlockCache *c, const Block *b, int at)
     const BlockInsn *in = insn_with_immediate(b, at);
 
     if (in != NULL) {
-        count_rewritten(c, b->offset + in->guest_off);
+        count_up(c->rewritten, b->offset + in->guest_off);
     }
 }
 

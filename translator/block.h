@@ -75,6 +75,11 @@ typedef struct {
     bool write;
     uint16_t retry_off, hit_off;
     bool may_raise;            /* a page fault there is the instruction's first                  */
+    /* ... of [base + disp] in a near page (gen_near()); hit_off alone is valid. */
+    bool near, quiet;          /* quiet: flags are live, rcx is borrowed                         */
+    bool addend;               /* reg is to hold what is to be added to the linear address       */
+    uint8_t base;
+    int32_t disp;
     uint8_t exec;              /* HELPER_EXEC: number in Block.exec                              */
     /* HELPER_STRING: size of an element; reg: with rep; write: stos */
 } Site;
@@ -195,6 +200,7 @@ typedef struct {
     uint64_t hash_mask;
     PageBlocks **page;          /* by memfd page, live ones; NULL: none so far                   */
     PageBlocks **dead;          /* ... that died by a write, and may come back                   */
+    GHashTable *far;            /* memfd offset of an instruction -> cache_note_far()            */
     GHashTable *rewritten;      /* memfd offset of an instruction -> how often its immediate changed */
     GHashTable *guilty;         /* memfd offset of an instruction -> Guilt                        */
     CallSite *call;             /* CALL_SITES of them                                             */
@@ -281,6 +287,12 @@ bool cache_is_called(const BlockCache *c, uint64_t at);
 void cache_forgive(BlockCache *c);
 /* The instruction at memfd offset `at`. */
 bool cache_is_guilty(BlockCache *c, uint64_t at);
+
+/* The stack access of instruction number `insn` of b is often not to a near page: when it is told so often enough, b
+ * dies, to be translated anew without. */
+void cache_note_far(BlockCache *c, Block *b, unsigned insn);
+/* The instruction at memfd offset `at`. */
+bool cache_is_far(const BlockCache *c, uint64_t at);
 
 /* Make exit k of b jump straight to `to`; both LIVE.  Where that is on another page, `may` says whether both
  * pages are mapped for good, and cache_check_across() is called when any CPU finds out otherwise. */

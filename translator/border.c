@@ -179,7 +179,7 @@ static bool go_anywhere(TransCpu *tc)
 static const uint8_t *find_near(const TransCpu *tc, uint64_t rip)
 {
     const Vcb *v = tc->vcb;
-    unsigned slot = (unsigned)(rip >> 1) & (tc->config->jump_cache - 1);
+    unsigned slot = vcb_jump_slot(rip, tc->config->jump_cache);
 
     return v->jc_ntag[slot] + rip + v->jc_key == 0 ? (const uint8_t *)(uintptr_t)v->jc_code[slot] : NULL;
 }
@@ -281,9 +281,29 @@ static bool missed(TransCpu *tc, Block *b, const Site *s)
     return false;
 }
 
+/* Of so many accesses beside near pages, one is held against its instruction. */
+enum { NEAR_MISSES = 256 };
+
+/* An access at `lin`, which hits, was not to a near page. */
+static bool go_near(TransCpu *tc, Block *b, const Site *s, uint64_t lin, TlbAccess a)
+{
+    Tlb *tlb = &tc->cpu->mmu.tlb;
+
+    tc->vcb->host[s->reg] = (uint64_t)(uintptr_t)tlb_hit(tlb, tc->cpu->tlb_class, lin, a) - (s->addend ? lin : 0);
+    tlb_come_near(tlb, tc->cpu->tlb_class, lin);
+    if (unlikely(++tc->near_misses % NEAR_MISSES == 0)) {
+        trans_vec_spill();
+        lock_take(&tc->cache->lock);
+        cache_note_far(tc->cache, b, s->insn);
+        lock_release(&tc->cache->lock);
+    }
+    return go_back(tc, b, s, s->hit_off);
+}
+
 static bool look_up(TransCpu *tc, Block *b, const Site *s)
 {
-    uint64_t lin = tc->vcb->host[s->reg], last = lin + s->size - 1;
+    uint64_t lin = s->near ? tc->vcb->host[s->base] + (uint64_t)(int64_t)s->disp : tc->vcb->host[s->reg];
+    uint64_t last = lin + s->size - 1;
     TlbAccess a = s->write ? TLB_STORE : TLB_LOAD;
 
     if (!is_canonical(lin) || !is_canonical(last) || ((b->env & ENV_CODE32) != 0 && last > UINT32_MAX)) {
@@ -304,7 +324,7 @@ static bool look_up(TransCpu *tc, Block *b, const Site *s)
             if (!crossing_is_contiguous(tc, lin, s->size, a, &host)) {
                 return missed(tc, b, s);
             }
-            tc->vcb->host[s->reg] = host;
+            tc->vcb->host[s->reg] = host - (s->addend ? lin : 0);
             tlb_to_host(tc);
             return go_back(tc, b, s, s->hit_off);
         }
@@ -313,7 +333,7 @@ static bool look_up(TransCpu *tc, Block *b, const Site *s)
         }
         tlb_to_host(tc);
     }
-    return go_back(tc, b, s, s->retry_off);
+    return s->near ? go_near(tc, b, s, lin, a) : go_back(tc, b, s, s->retry_off);
 }
 
 /* -- String instructions ---------------------------------------------------------------------- */

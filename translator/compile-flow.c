@@ -16,6 +16,17 @@ static bool links_across(const Gen *g, uint64_t target)
            (int64_t)g->p->lin < 0 && (int64_t)target < 0;
 }
 
+bool gen_exits_by_cache(const Gen *g)
+{
+    const PlanInsn *last = &g->p->insn[g->p->n - 1];
+    uint64_t next = gen_rip_at(g, g->p->len);
+    bool goes_on = last->plan < PLAN_INTERP_END || last->plan == PLAN_JCC;
+    bool jumps = last->plan == PLAN_JMP || last->plan == PLAN_JCC || last->plan == PLAN_CALL;
+
+    return (goes_on && !same_page(g, next) && !links_across(g, next)) ||
+           (jumps && !same_page(g, last->target) && !links_across(g, last->target));
+}
+
 static void gen_borrow_at_exit(Gen *g, unsigned k, unsigned reg)
 {
     if ((g->borrowed & 1u << reg) == 0) {
@@ -29,13 +40,17 @@ static void gen_borrow_at_exit(Gen *g, unsigned k, unsigned reg)
 static void gen_exit_by_cache(Gen *g, unsigned k, uint64_t target)
 {
     Emit *e = g->e;
-    unsigned slot = (unsigned)(target >> 1) & (g->p->config->jump_cache - 1);
+    unsigned slot = vcb_jump_slot(target, g->p->config->jump_cache);
     unsigned t = g->scratch[0];
     bool usual = (g->borrowed & (uint16_t)~g->own) == BLOCK_WARM_USUAL;
+    unsigned keeper = (g->borrowed & 1u << g->scratch[1]) != 0 ? g->scratch[1] : GPR_RCX; /* of the guest's rcx */
     uint8_t *hit, *miss;
 
     /* rcx = ntag + target + key, 0 on a hit */
     gen_borrow_at_exit(g, k, GPR_RCX);
+    if (keeper != GPR_RCX) {
+        emit_mov_rr(e, keeper, GPR_RCX);
+    }
     gen_borrow_at_exit(g, k, t);
     emit_fs_load(e, GPR_RCX, gen_field(g, VCB_JC_NTAG + 8 * (int)slot));
     emit_fs_load(e, t, gen_field(g, VCB_JC_KEY));
@@ -45,7 +60,12 @@ static void gen_exit_by_cache(Gen *g, unsigned k, uint64_t target)
     hit = emit_jrcxz(e);
     miss = emit_jmp(e, emit_here(e));
     emit_patch8(e, hit);
-    gen_give_back_but(g, usual ? g->warm : 0);
+    if (keeper != GPR_RCX) {
+        emit_mov_rr(e, GPR_RCX, keeper);
+        gen_give_back_but(g, (uint16_t)(1u << GPR_RCX | (usual ? g->warm : 0)));
+    } else {
+        gen_give_back_but(g, usual ? g->warm : 0);
+    }
     emit_fs_jmp(e, gen_field(g, (usual ? VCB_JC_WARM : VCB_JC_CODE) + 8 * (int)slot));
     emit_patch32(e, miss);
     gen_give_back(g);
@@ -99,35 +119,44 @@ void gen_exit(Gen *g, unsigned k, uint64_t target)
  * Leave for the guest rip in register `target` (scratch 0), popping `pop` bytes off the stack.  A
  * miss in the jump cache leaves before anything has changed.
  *
- *   pext rcx, target, [mask]; mov t, [code + 8*rcx]; mov rcx, [ntag + 8*rcx]
- *   rcx += key + target; jrcxz 1f; jmp miss
- *   1: mov [rip], target; add rsp, pop; ...
- * and, the usual registers staying borrowed, jmp t; else, t in [resume] before ..., jmp [resume]
+ *   pext t, target, [mask]; mov t, [ntag + 8*t]; rcx = t + key + target; jrcxz 1f; jmp miss
+ *   1: mov [rip], target; pext t, target, [whole]; mov t, [code + 8*t]; add rsp, pop; ...
+ * and, the usual registers staying borrowed, jmp t; else, t in [resume] before ..., jmp [resume].  The guest's rcx
+ * waits in u besides its slot, so that whoever needs it next need not wait for a load.
  */
 static void emit_exit_indirect(Gen *g, unsigned target, int32_t pop)
 {
     Emit *e = g->e;
     unsigned t = gen_scratch(g, 1), u = gen_scratch(g, 2), retry;
-    bool usual = g->warm == BLOCK_WARM_USUAL;
+    bool usual = g->warm == BLOCK_WARM_USUAL, lent = (g->borrowed & 1u << GPR_RCX) == 0;
     uint8_t *hit;
     Site *s;
 
-    gen_borrow(g, GPR_RCX);
+    if (lent) {
+        gen_borrow(g, GPR_RCX);
+        emit_mov_rr(e, u, GPR_RCX);
+    }
     retry = emit_offset(e);
-    emit_fs_pext(e, GPR_RCX, target, gen_field(g, VCB_JC_MASK));
-    emit_fs_load_indexed(e, t, gen_field(g, usual ? VCB_JC_WARM : VCB_JC_CODE), GPR_RCX);
-    emit_fs_load_indexed(e, GPR_RCX, gen_field(g, VCB_JC_NTAG), GPR_RCX);
-    emit_fs_load(e, u, gen_field(g, VCB_JC_KEY));
-    emit_lea_sum(e, GPR_RCX, GPR_RCX, u);
+    emit_fs_pext(e, t, target, gen_field(g, VCB_JC_MASK));
+    emit_fs_load_indexed(e, t, gen_field(g, VCB_JC_NTAG), t);
+    emit_fs_load(e, GPR_RCX, gen_field(g, VCB_JC_KEY));
     emit_lea_sum(e, GPR_RCX, GPR_RCX, target);
+    emit_lea_sum(e, GPR_RCX, GPR_RCX, t);
     hit = emit_jrcxz(e);
     s = gen_slow_jmp(g, HELPER_INDIRECT);
     s->reg = (uint8_t)target;
     s->retry_off = (uint16_t)retry;
     emit_patch8(e, hit);
     emit_fs_store(e, gen_field(g, VCB_RIP), target);
+    emit_fs_pext(e, t, target, gen_field(g, VCB_JC_WHOLE)); /* jc_mask may have become 0 since */
+    emit_fs_load_indexed(e, t, gen_field(g, usual ? VCB_JC_WARM : VCB_JC_CODE), t);
     if (!usual) {
         emit_fs_store(e, gen_field(g, VCB_RESUME), t);
+    }
+    if (lent) {
+        emit_mov_rr(e, GPR_RCX, u);
+        g->borrowed &= (uint16_t)~(1u << GPR_RCX);
+        gen_mark(g);
     }
     if (pop != 0) {
         gen_word_lea(g, GPR_RSP, GPR_RSP, pop);
@@ -152,21 +181,20 @@ static void emit_exit_indirect(Gen *g, unsigned target, int32_t pop)
 static void emit_push_return(Gen *g)
 {
     uint64_t ret = gen_rip_at(g, g->in->off + g->in->len);
-    unsigned a;
-
+    Place at;
     bool fits = g->p->code32 || (int64_t)ret == (int32_t)ret;
 
     if (gen_in_window(g) && fits) {
         gen_word_store_imm(g, GPR_RSP, -(int32_t)gen_word(g), (int32_t)ret);
         return;
     }
-    a = gen_stack(g, GPR_RSP, -(int32_t)gen_word(g), true);
+    at = gen_stack_place(g, GPR_RSP, -(int32_t)gen_word(g), true);
     if (fits) {
-        gen_word_store_imm(g, a, 0, (int32_t)ret);
+        gen_place_store_imm(g, at, (int32_t)ret);
     } else {
         unsigned t = gen_scratch(g, 1);
         emit_mov_ri(g->e, t, ret);
-        gen_word_store(g, a, t);
+        gen_place_store(g, at, t);
     }
 }
 
@@ -236,8 +264,12 @@ void gen_ret(Gen *g)
     int32_t pop = g->in->op[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE
                       ? (int32_t)(g->in->op[0].imm.value.u & 0xffff) : 0;
 
-    a = gen_in_window(g) ? gen_scratch(g, 0) : gen_stack(g, GPR_RSP, 0, false);
-    gen_word_load(g, a, gen_in_window(g) ? GPR_RSP : a);
+    a = gen_scratch(g, 0);
+    if (gen_in_window(g)) {
+        gen_word_load(g, a, GPR_RSP);
+    } else {
+        gen_place_load(g, a, gen_stack_place(g, GPR_RSP, 0, false));
+    }
     emit_exit_indirect(g, a, (int32_t)gen_word(g) + pop);
 }
 

@@ -138,6 +138,15 @@ unsigned gen_reg_of(ZydisRegister r);
 void gen_tlb(Gen *g, unsigned a, unsigned t, unsigned u, unsigned size, bool write);
 /* Scratch 0 = address of the word at [base + disp] on the stack, for gen_word_load() and such. */
 unsigned gen_stack(Gen *g, unsigned base, int32_t disp, bool write);
+/* The same as a place for gen_place_load() and such, with less code. */
+typedef struct {
+    unsigned base, index;      /* index: EMIT_NO_REG, and disp is 0, or scratch 0 */
+    int32_t disp;
+} Place;
+Place gen_stack_place(Gen *g, unsigned base, int32_t disp, bool write);
+void gen_place_load(Gen *g, unsigned dst, Place p);
+void gen_place_store(Gen *g, Place p, unsigned src);
+void gen_place_store_imm(Gen *g, Place p, int32_t imm);
 /* Scratch 0 = address of the current instruction's memory operand, likewise. */
 unsigned gen_operand_address(Gen *g);
 /* Scratch 0 = linear address of the current instruction's memory operand, which is not in FS or GS; flags
@@ -147,6 +156,9 @@ unsigned gen_operand_linear(Gen *g);
 void gen_device(Gen *g);
 /* The current instruction has a memory operand that the window can serve: emit it so.  False: it has not. */
 bool gen_mem_in_window(Gen *g);
+
+/* Where a Site of gen_near() goes first; falls through to who leaves. */
+void gen_near_stub(Gen *g, const Site *s);
 
 void gen_mem(Gen *g);
 void gen_push(Gen *g);
@@ -165,6 +177,8 @@ void gen_helper_end(Gen *g);
 /* Leave by exit k for a constant rip; flags are in the host, nothing is borrowed or what gen_come_home_warm()
  * left. */
 void gen_exit(Gen *g, unsigned k, uint64_t target);
+/* Does the block, whose plan is made, ask the jump cache for a constant place? */
+bool gen_exits_by_cache(const Gen *g);
 void gen_call(Gen *g);
 void gen_jcc(Gen *g);
 void gen_jmp_ind(Gen *g);

@@ -93,7 +93,8 @@ static bool looks_up(const Plan *p)
 static void find_scratch(Gen *g)
 {
     /* What the block before has borrowed; but the jump cache knows only the usual registers. */
-    unsigned hint = g->p->insn[g->p->n - 1].plan >= PLAN_JMP_IND ? BLOCK_WARM_USUAL : g->p->warm_hint;
+    bool asks = gen_exits_by_cache(g);
+    unsigned hint = asks || g->p->insn[g->p->n - 1].plan >= PLAN_JMP_IND ? BLOCK_WARM_USUAL : g->p->warm_hint;
     /* BLOCK_WARM_USUAL first, so that most blocks agree; rcx and rax last, because the first
      * three are for addresses while rcx compares (jrcxz) and rax moves flags (lahf). */
     static const uint8_t order[] = {GPR_R11, GPR_R10, GPR_R9, GPR_R8, GPR_RDX, GPR_RSI, GPR_RDI,
@@ -112,7 +113,7 @@ static void find_scratch(Gen *g)
             }
         }
     }
-    if (g->p->config->warm && g->own == 0 && looks_up(g->p)) {
+    if (g->p->config->warm && g->own == 0 && (looks_up(g->p) || asks)) {
         for (unsigned i = 0; i < 3; i++) {
             g->warm |= (uint16_t)(1u << g->scratch[i]);
         }
@@ -121,13 +122,24 @@ static void find_scratch(Gen *g)
 
 /* -- Flags ------------------------------------------------------------------------------------ */
 
-/* Around the use of rax by lahf and sahf. */
+/* Scratch 2, where it is borrowed: nothing is in it while flags move.  Else rax. */
+static unsigned keeper_of_rax(const Gen *g)
+{
+    return (g->borrowed & 1u << g->scratch[2]) != 0 ? g->scratch[2] : GPR_RAX;
+}
+
+/* Around the use of rax by lahf and sahf.  Its value in memory is for marks: to load it from there would
+ * make whoever needs rax next wait for the store. */
 static void take_rax(Gen *g)
 {
     if ((g->p->regs & 1u << GPR_RAX) == 0) {
         gen_borrow(g, GPR_RAX);
     } else {
+        unsigned keeper = keeper_of_rax(g);
         emit_fs_store(g->e, gen_field(g, VCB_RAX_TMP), GPR_RAX);
+        if (keeper != GPR_RAX) {
+            emit_mov_rr(g->e, keeper, GPR_RAX);
+        }
         g->bits |= MARK_RAX_TMP;
         gen_mark(g);
     }
@@ -136,7 +148,12 @@ static void take_rax(Gen *g)
 static void return_rax(Gen *g)
 {
     if ((g->bits & MARK_RAX_TMP) != 0) {
-        emit_fs_load(g->e, GPR_RAX, gen_field(g, VCB_RAX_TMP));
+        unsigned keeper = keeper_of_rax(g);
+        if (keeper != GPR_RAX) {
+            emit_mov_rr(g->e, GPR_RAX, keeper);
+        } else {
+            emit_fs_load(g->e, GPR_RAX, gen_field(g, VCB_RAX_TMP));
+        }
         g->bits &= (uint8_t)~MARK_RAX_TMP;
     }
 }
@@ -235,6 +252,9 @@ static void gen_site_stubs(Gen *g)
         g->borrowed = g->sites[i].borrowed;
         gen_mark_as(g, g->sites[i].insn, g->sites[i].bits);
         emit_patch32(g->e, g->slow[i]);
+        if (g->sites[i].near) {
+            gen_near_stub(g, &g->sites[i]);
+        }
         gen_leave(g, i, SITE_SLOW);
     }
 }

@@ -129,6 +129,38 @@ void emit_lea_sum(Emit *e, unsigned dst, unsigned base, unsigned index)
     emit_lea_full(e, dst, base, index, 0, 0);
 }
 
+/* opcode reg, [base + index + disp]; index is not rsp */
+static void put_op_sum(Emit *e, uint8_t opcode, unsigned reg, unsigned base, unsigned index, int32_t disp)
+{
+    bool short_disp = disp == (int8_t)disp;
+
+    put_rex(e, REX_W, reg, index, base);
+    emit8(e, opcode);
+    emit8(e, (uint8_t)((short_disp ? 0x40 : 0x80) | (reg & 7) << 3 | 4));
+    emit8(e, (uint8_t)((index & 7) << 3 | (base & 7)));
+    if (short_disp) {
+        emit8(e, (uint8_t)disp);
+    } else {
+        emit32(e, (uint32_t)disp);
+    }
+}
+
+void emit_load_sum(Emit *e, unsigned dst, unsigned base, unsigned index, int32_t disp)
+{
+    put_op_sum(e, 0x8b, dst, base, index, disp);
+}
+
+void emit_store_sum(Emit *e, unsigned base, unsigned index, int32_t disp, unsigned src)
+{
+    put_op_sum(e, 0x89, src, base, index, disp);
+}
+
+void emit_store_imm32_sum(Emit *e, unsigned base, unsigned index, int32_t disp, int32_t imm)
+{
+    put_op_sum(e, 0xc7, 0, base, index, disp);
+    emit32(e, (uint32_t)imm);
+}
+
 static void put_lea(Emit *e, unsigned w, unsigned dst, unsigned base, unsigned index, unsigned scale,
                     int32_t disp)
 {
@@ -441,6 +473,14 @@ void emit_test_ri(Emit *e, unsigned reg, uint32_t imm)
     emit8(e, 0xf7);
     emit8(e, (uint8_t)(0xc0 | (reg & 7)));
     emit32(e, imm);
+}
+
+void emit_test64_ri(Emit *e, unsigned reg, int32_t imm)
+{
+    put_rex(e, REX_W, 0, 0, reg);
+    emit8(e, 0xf7);
+    emit8(e, (uint8_t)(0xc0 | (reg & 7)));
+    emit32(e, (uint32_t)imm);
 }
 
 void emit_and32_ri(Emit *e, unsigned reg, uint32_t imm)

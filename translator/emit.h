@@ -72,6 +72,10 @@ void emit_store(Emit *e, unsigned base, int32_t disp, unsigned src);/* mov [base
 void emit_store_imm32_at(Emit *e, unsigned base, int32_t disp, int32_t imm); /* mov qword [base+disp], imm32 */
 void emit_lea(Emit *e, unsigned dst, unsigned base, int32_t disp);  /* lea dst, [base+disp]    */
 void emit_lea_sum(Emit *e, unsigned dst, unsigned base, unsigned index); /* lea dst, [base+index] */
+/* mov dst, [base+index+disp]; mov [base+index+disp], src; mov qword [base+index+disp], imm32 */
+void emit_load_sum(Emit *e, unsigned dst, unsigned base, unsigned index, int32_t disp);
+void emit_store_sum(Emit *e, unsigned base, unsigned index, int32_t disp, unsigned src);
+void emit_store_imm32_sum(Emit *e, unsigned base, unsigned index, int32_t disp, int32_t imm);
 #define EMIT_NO_REG 0xffu
 /* lea dst, [base + (index << scale) + disp]; base and index may be EMIT_NO_REG. */
 void emit_lea_full(Emit *e, unsigned dst, unsigned base, unsigned index, unsigned scale, int32_t disp);
@@ -135,6 +139,7 @@ void emit_add_rr(Emit *e, unsigned dst, unsigned src);              /* add dst, 
 void emit_flags_from_rax(Emit *e);                                  /* add al, 0x7f; sahf      */
 enum { SHIFT_SHL = 4, SHIFT_SHR = 5, SHIFT_SAR = 7 };
 
+void emit_test64_ri(Emit *e, unsigned reg, int32_t imm);            /* test reg, imm32         */
 void emit_load8s(Emit *e, unsigned dst, unsigned base);             /* movsx dst, byte [base]  */
 void emit_load32s(Emit *e, unsigned dst, unsigned base);            /* movsxd dst, dword [base] */
 /* add or adc sbb and sub xor cmp, by their number 0..7, of 64 (wide) or 32 bits; flags */

@@ -119,6 +119,7 @@ struct TransCpu {
 
     DirectCpu *direct;         /* NULL: user code never runs directly                    */
     CpuExit exit;              /* why run() returns                                      */
+    unsigned near_misses;      /* accesses that were not to a near page                  */
     uint8_t cold[COLD_SLOTS];  /* visits of addresses not translated yet                 */
     uint64_t far_epoch;        /* changes when code memory is reused                     */
     FarEntry far[FAR_SIZE];
@@ -136,7 +137,7 @@ static inline FarEntry *far_slot(TransCpu *tc, uint64_t rip)
 /* vcb.jc_mask: whole, or 0 while somebody asks for this CPU (signals.c). */
 static inline void trans_unmask(TransCpu *tc)
 {
-    __atomic_store_n(&tc->vcb->jc_mask, (uint64_t)(tc->config->jump_cache - 1) << 1, __ATOMIC_RELAXED);
+    __atomic_store_n(&tc->vcb->jc_mask, tc->vcb->jc_whole, __ATOMIC_RELAXED);
 }
 
 /* At the border, before the requests are looked at: whoever has asked need not wait, nor send a signal.  Between this

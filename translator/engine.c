@@ -172,6 +172,7 @@ static void find_habits(TransCpu *tc, uint64_t offset)
     for (unsigned i = 0; i < p->n; i++) {
         PlanInsn *in = &p->insn[i];
         in->guilty = cache_is_guilty(tc->cache, offset + in->off);
+        in->far = cache_is_far(tc->cache, offset + in->off);
         in->soft = soft && in->imm_len != 0 && cache_is_rewritten(tc->cache, offset + in->off);
         if (tc->lockstep == NULL && cache_is_called(tc->cache, offset + in->off)) {
             front_call(in);
@@ -310,7 +311,7 @@ static Block *block_at_rip(TransCpu *tc)
 
 void trans_jump_cache_add(TransCpu *tc, uint64_t rip, const uint8_t *code, const uint8_t *warm)
 {
-    unsigned slot = (unsigned)(rip >> 1) & (tc->config->jump_cache - 1);
+    unsigned slot = vcb_jump_slot(rip, tc->config->jump_cache);
 
     tc->vcb->jc_ntag[slot] = 0 - (rip + tc->vcb->jc_key);
     tc->vcb->jc_code[slot] = (uint64_t)(uintptr_t)code;
@@ -594,6 +595,10 @@ static CpuExit translate_run(CpuState *cpu, uint64_t budget)
         vcb.c_mxcsr = _mm_getcsr();
         vcb.thunk = (uint64_t)(uintptr_t)trans_thunk;
         vcb.page_mask = GUEST_PAGE_MASK;
+        for (unsigned i = 0; i < ARRAY_LEN(vcb.near_mask); i++) {
+            vcb.near_mask[i] = ~(uint64_t)(GUEST_PAGE_SIZE - 1) | ((1u << i) - 1);
+        }
+        vcb.jc_whole = (uint64_t)(tc->config->jump_cache - 1) << JC_SHIFT;
         trans_unmask(tc);
         tc->seen_epoch = UINT64_MAX;
         vcb.spec_ctrl_bad = ~cpu_spec_ctrl_bits(cpu);
@@ -604,9 +609,11 @@ static CpuExit translate_run(CpuState *cpu, uint64_t budget)
     vcb.watch_user = tc->direct != NULL;
     quick_forget_cpuid(tc); /* a debugger may have been here */
     tc->plain_libc = log_any_on();
+    tlb_lend_near(&cpu->mmu.tlb, vcb.near);
     if (trans_dispatch(tc)) {
         trans_enter();
     }
+    tlb_lend_near(&cpu->mmu.tlb, NULL); /* the thread may end */
     vcb.tc = NULL;
     trans_set_inside(tc, false);
     signals_wait_for_askers(tc);

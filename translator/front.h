@@ -47,6 +47,7 @@ typedef struct {
     uint8_t vec;               /* VEC_HALF_*: uses the vector state                            */
     uint8_t imm_off, imm_len;  /* its immediate, where code can read that from memory; else 0  */
     bool soft;                 /* ... and does                                                 */
+    bool far;                  /* its stack access is often not to a near page                 */
     uint16_t regs;             /* general registers read or written                            */
     uint16_t flags_read, flags_kill, flags_maybe, flags_live; /* FLAG_*; live: before it       */
     uint64_t target;           /* direct branches: guest rip; LEA_RIP: the value               */

@@ -49,6 +49,7 @@ const TransConfig trans_policy = {
     .ask_ns = 3000,
     .look_ahead = true,
     .quiet = true,
+    .near_stack = true,
     .warm = true,
     .exact_writes = true,
     .revive = true,

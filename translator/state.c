@@ -217,7 +217,7 @@ static void keys_to_host(TransCpu *tc)
     v->key_kernel = key_in(tc, kernel_space, kernel);
     v->key_user = plain ? key_in(tc, space, user) : jump_cache_key(tc, nobody);
     v->syscall_rip = cpu->msr_lstar;
-    v->syscall_slot = cpu->msr_lstar >> 1 & (tc->config->jump_cache - 1);
+    v->syscall_slot = vcb_jump_slot(cpu->msr_lstar, tc->config->jump_cache);
     v->syscall_tag = plain ? cpu->msr_lstar + v->key_kernel : jump_cache_key(tc, nobody);
     v->syscall_keep = ~state_flags_image(cpu->msr_fmask);
     v->syscall_keep_if = ~cpu->msr_fmask >> 8 & FLAG_IF >> 8;
@@ -250,7 +250,7 @@ static void jump_cache_update(TransCpu *tc)
 {
     const Tlb *tlb = &tc->cpu->mmu.tlb;
     uint64_t n = tlb->n_code_flushes - tc->seen_code_flushes;
-    unsigned size = tc->config->jump_cache, page_slots = MIN(GUEST_PAGE_SIZE / 2u, size);
+    unsigned size = tc->config->jump_cache, page_slots = MIN((unsigned)GUEST_PAGE_SIZE >> JC_SHIFT, size);
 
     if (tc->seen_epoch != tlb->code_epoch || tc->seen_evictions != tc->cache->evictions ||
         n > TLB_CODE_FLUSHED) {
@@ -258,7 +258,7 @@ static void jump_cache_update(TransCpu *tc)
     } else {
         for (uint64_t i = tc->seen_code_flushes; i != tlb->n_code_flushes; i++) {
             uint64_t page = tlb->code_flushed[i % TLB_CODE_FLUSHED].v & GUEST_PAGE_MASK;
-            forget_slots(tc, (unsigned)(page >> 1) & (size - 1), page_slots);
+            forget_slots(tc, vcb_jump_slot(page, size), page_slots);
         }
     }
     tc->seen_code_flushes = tlb->n_code_flushes;

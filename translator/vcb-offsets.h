@@ -52,14 +52,17 @@
 #define VCB_FS_ODD 640
 #define VCB_GS_ODD 648
 #define VCB_SPEC_CTRL_BAD 656
-#define VCB_JC_NTAG 704
+#define VCB_NEAR 664 /* minus_page, addend; the one before; then the same for the kernel */
+#define VCB_NEAR_MASK 728
+#define VCB_JC_NTAG 832
 #define VCB_JC_CODE (VCB_JC_NTAG + 8 * VCB_JC_SIZE)
 #define VCB_JC_WARM (VCB_JC_NTAG + 16 * VCB_JC_SIZE)
 #define VCB_X87_AREA (VCB_JC_NTAG + 24 * VCB_JC_SIZE)
 #define VCB_ANNOUNCED (VCB_X87_AREA + 576) /* 256 bytes: a byte is their index */
 #define VCB_BOUNCE_PC (VCB_ANNOUNCED + 256)
 #define VCB_BOUNCE_RSP (VCB_ANNOUNCED + 264)
-#define VCB_CPUID (VCB_ANNOUNCED + 272)
+#define VCB_JC_WHOLE (VCB_ANNOUNCED + 272)
+#define VCB_CPUID (VCB_ANNOUNCED + 288)
 
 /* VectorState of cpu-x86/state.h; asserted in vcb.h. */
 #define VEC_K 2048

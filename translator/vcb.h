@@ -94,6 +94,9 @@ typedef struct {
     CpuState *cpu;             /* for sequences, which touch only what is not kept here  */
     uint64_t fs_odd, gs_odd;   /* 32-bit code: VCB_SEG_ODD, or 0 where fs_base and gs_base are bases */
     uint64_t spec_ctrl_bad;    /* bits of IA32_SPEC_CTRL that are #GP; all: there is no such MSR */
+    TlbNear near[TLB_NEAR_CLASSES][2]; /* lent to the TLB                                 */
+    uint64_t near_mask[7];     /* pext mask of an offset from a near page for an aligned access of
+                                  2^n bytes: all but the bits that it may have            */
     uint64_t jc_ntag[JC_SIZE] __attribute__((aligned(64))); /* minus (rip + key); 0 never matches                     */
     uint64_t jc_code[JC_SIZE]; /* host address of the block                              */
     uint64_t jc_warm[JC_SIZE]; /* ... for those who have borrowed BLOCK_WARM_USUAL        */
@@ -101,7 +104,8 @@ typedef struct {
     /* Linear addresses whose page-table entries the guest has changed and is about to use; a ring. */
     uint32_t announced[ANNOUNCED_MAX];
     uint64_t bounce_pc, bounce_rsp; /* for trans_bounce (signals.c)                             */
-    CpuidEntry cpuid[CPUID_ENTRIES];
+    uint64_t jc_whole;       /* what jc_mask is while nobody asks for this CPU            */
+    CpuidEntry cpuid[CPUID_ENTRIES] __attribute__((aligned(16)));
 } Vcb;
 
 #define VCB_ASSERT(field, offset)                                                                  \
@@ -158,7 +162,10 @@ VCB_ASSERT(cpu, VCB_CPU);
 VCB_ASSERT(fs_odd, VCB_FS_ODD);
 VCB_ASSERT(gs_odd, VCB_GS_ODD);
 VCB_ASSERT(spec_ctrl_bad, VCB_SPEC_CTRL_BAD);
+VCB_ASSERT(jc_whole, VCB_JC_WHOLE);
 VCB_ASSERT(cpuid, VCB_CPUID);
+VCB_ASSERT(near, VCB_NEAR);
+VCB_ASSERT(near_mask, VCB_NEAR_MASK);
 VCB_ASSERT(jc_ntag, VCB_JC_NTAG);
 VCB_ASSERT(jc_code, VCB_JC_CODE);
 VCB_ASSERT(jc_warm, VCB_JC_WARM);
@@ -191,6 +198,15 @@ static inline uint32_t site_make(uint32_t block_id, unsigned index, unsigned kin
 static inline unsigned vcb_cpuid_entry(uint32_t leaf, uint32_t subleaf)
 {
     return (leaf + (leaf >> 28) + subleaf) % CPUID_ENTRIES;
+}
+
+/* Where the jump cache of `size` entries has rip: a function is aligned, what a call returns to is some bytes
+ * from the next; and 64 KiB of code do not get into each other's way. */
+enum { JC_SHIFT = 2 };
+
+static inline unsigned vcb_jump_slot(uint64_t rip, unsigned size)
+{
+    return (unsigned)(rip >> JC_SHIFT) & (size - 1);
 }
 
 extern _Thread_local Vcb vcb __attribute__((tls_model("local-exec")));

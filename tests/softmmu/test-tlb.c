@@ -257,21 +257,65 @@ static void *revoker(void *arg)
     return NULL;
 }
 
+static TlbNear near[TLB_NEAR_CLASSES][2];
+
+static bool is_near(unsigned class, unsigned n, uint64_t page)
+{
+    return near[class][n].minus_page == 0 - page;
+}
+
+START_TEST(the_two_pages_used_last_are_near_until_something_changes)
+{
+    TlbNear *n = near[TLB_NEAR_KERNEL];
+
+    tlb_lend_near(t, near);
+    insert(0x5000, 0x1000, RWX, false, 12);
+    insert(0x6000, 0x2000, RWX, false, 12);
+    insert(0x7000, 0x3000, TLB_R_READ, false, 12);
+    tlb_come_near(t, TLB_KERNEL, 0x5ff8);
+    ck_assert(is_near(TLB_NEAR_KERNEL, 0, 0x5000));
+    ck_assert_uint_eq(0x5008 + n[0].addend, (uintptr_t)f->pm->base + 0x1008);
+    tlb_come_near(t, TLB_KERNEL, 0x6000);
+    ck_assert(is_near(TLB_NEAR_KERNEL, 0, 0x6000) && is_near(TLB_NEAR_KERNEL, 1, 0x5000));
+    tlb_come_near(t, TLB_KERNEL, 0x6008);  /* is already */
+    tlb_come_near(t, TLB_KERNEL, 0x7000);  /* not writable */
+    tlb_come_near(t, TLB_KERNEL, 0x9000);  /* not there */
+    tlb_come_near(t, TLB_USER, 0x5000);    /* not in that class */
+    tlb_come_near(t, TLB_KERNEL_AC, 0x5000);
+    ck_assert(is_near(TLB_NEAR_KERNEL, 0, 0x6000) && is_near(TLB_NEAR_KERNEL, 1, 0x5000));
+    ck_assert_uint_eq(near[TLB_NEAR_USER][0].minus_page, TLB_NEAR_NONE);
+    phys_mem_set_code(f->pm, 0x1000);      /* any thread: the other page stays */
+    ck_assert(is_near(TLB_NEAR_KERNEL, 0, 0x6000) && n[1].minus_page == TLB_NEAR_NONE);
+    tlb_flush_page(t, guest_lin(0x123000));
+    ck_assert_uint_eq(n[0].minus_page, TLB_NEAR_NONE);
+    tlb_come_near(t, TLB_KERNEL, 0x6000);
+    ck_assert(is_near(TLB_NEAR_KERNEL, 0, 0x6000));
+    tlb_switch(t, 0, true);
+    ck_assert_uint_eq(n[0].minus_page, TLB_NEAR_NONE);
+    tlb_lend_near(t, NULL);
+}
+END_TEST
+
 START_TEST(racing_inserts_never_leave_a_writable_entry_on_a_code_page)
 {
     bool done = false;
     pthread_t thread;
 
+    tlb_lend_near(t, near);
     pthread_create(&thread, NULL, revoker, &done);
     while (!__atomic_load_n(&done, __ATOMIC_ACQUIRE)) {
         tlb_insert(t, TLB_KERNEL, guest_lin(0x1000), guest_phys(0x1000), RWX, false, 12);
+        tlb_come_near(t, TLB_KERNEL, 0x1000);
         tlb_insert(t, TLB_KERNEL, guest_lin(0x401000), guest_phys(0x2000), RWX, false, 12);
+        tlb_come_near(t, TLB_KERNEL, 0x401000);
     }
     pthread_join(thread, NULL);
     ck_assert((page_flags_get(f->pm, 0x1000) & PAGE_CODE) != 0);
     ck_assert(!hits(0x1000, TLB_STORE));
+    ck_assert(!is_near(TLB_NEAR_KERNEL, 0, 0x1000) && !is_near(TLB_NEAR_KERNEL, 1, 0x1000));
     tlb_insert(t, TLB_KERNEL, guest_lin(0x1000), guest_phys(0x1000), RWX, false, 12);
     ck_assert(!hits(0x1000, TLB_STORE));
+    tlb_lend_near(t, NULL);
 }
 END_TEST
 
@@ -293,6 +337,7 @@ Suite *test_suite(void)
     tcase_add_test(c, a_code_page_loses_its_store_tags_in_every_tlb);
     tcase_add_test(c, watched_device_and_rom_pages_take_the_slow_path);
     tcase_add_test(c, a_thrashing_table_grows_and_keeps_its_entries);
+    tcase_add_test(c, the_two_pages_used_last_are_near_until_something_changes);
     tcase_add_test(c, racing_inserts_never_leave_a_writable_entry_on_a_code_page);
     suite_add_tcase(s, c);
     return s;

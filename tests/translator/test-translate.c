@@ -73,7 +73,7 @@ static TransConfig config_number(unsigned i)
     case 8: c.warm = false; break;
     case 9: c.quiet = false; break;
     case 10: c.window = false; break;
-    case 11: c.exact_writes = c.revive = c.soft = false; break;
+    case 11: c.exact_writes = c.revive = c.soft = c.near_stack = false; break;
     default: break;
     }
     return c;
