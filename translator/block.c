@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 enum { BLOCK_ROOM = 16384, HASH_BITS = 19, BLOCKS_PER_REGION_MAX = 1 << 17, PRESENT_AT_ONCE = 1 << 18 };
-/* A block of code 600 bytes long comes with some 1,400 bytes. */
+/* Room for what is known of blocks, in sizes of their code; where it is used up first, the region is full. */
 enum { NOTES_PER_CODE = 3 };
 
 /* -- Life ------------------------------------------------------------------------------------- */
@@ -19,16 +19,18 @@ enum { NOTES_PER_CODE = 3 };
 static bool map_views(BlockCache *c, GError **error)
 {
     int fd = memfd_create("translated-code", MFD_CLOEXEC);
-    void *w = MAP_FAILED, *x = MAP_FAILED;
+    void *w = MAP_FAILED, *x = MAP_FAILED, *notes = MAP_FAILED;
 
     if (fd >= 0 && ftruncate(fd, (off_t)c->size) == 0) {
         w = map_apart(c->size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd);
         x = map_apart(c->size, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_NORESERVE, fd);
+        notes = mmap(NULL, NOTES_PER_CODE * c->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+                     -1, 0);
     }
     if (fd >= 0) {
         close(fd);
     }
-    if (w == MAP_FAILED || x == MAP_FAILED) {
+    if (w == MAP_FAILED || x == MAP_FAILED || notes == MAP_FAILED) {
         g_set_error(error, G_FILE_ERROR, g_file_error_from_errno(errno),
                     "cannot map %" G_GUINT64_FORMAT " MiB for translated code: %s", c->size >> 20,
                     g_strerror(errno));
@@ -36,8 +38,7 @@ static bool map_views(BlockCache *c, GError **error)
     }
     c->writable = w;
     c->exec = x;
-    c->notes = mmap(NULL, NOTES_PER_CODE * c->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    g_assert(c->notes != MAP_FAILED);
+    c->notes = notes;
     return true;
 }
 

@@ -8,8 +8,8 @@
 #include <sys/mman.h>
 
 /* Have the host bring the whole pages of [p, p+len), writable private or shared memory, in one call. A page fault for
- * each page costs 10 us on a host that is a guest without hardware help, and 0.5 us elsewhere. Hosts before Linux 5.14
- * refuse, and nothing happens. */
+ * each page costs 10 us on a host that is a guest without hardware help. Hosts before Linux 5.14 refuse, and nothing
+ * happens. */
 static inline void make_present(void *p, size_t len)
 {
     const uintptr_t page = 4096, start = ((uintptr_t)p + page - 1) & ~(page - 1), end = ((uintptr_t)p + len) & ~(page - 1);
