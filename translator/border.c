@@ -477,6 +477,14 @@ static void do_iret(CpuState *cpu, const X86Insn *in)
     }
 }
 
+/* On the way to user code, which is about to use what was announced. */
+static void walk_ahead_of_user(TransCpu *tc)
+{
+    if (unlikely(tc->vcb->n_announced != tc->vcb->n_taken) && tc->cpu->cpl == 3) {
+        walk_ahead(tc);
+    }
+}
+
 /* IRETQ at CPL 0 to 64-bit code where nothing is unusual. */
 static bool quick_iret(TransCpu *tc, Block *b, const Site *s)
 {
@@ -493,9 +501,7 @@ static bool quick_iret(TransCpu *tc, Block *b, const Site *s)
     cpu->rflags &= ~(uint64_t)FLAG_RF;
     cpu->rip = cpu->next_rip;
     cpu->shadow = false;
-    if (unlikely(tc->vcb->n_announced != tc->vcb->n_taken) && cpu->cpl == 3) {
-        walk_ahead(tc);
-    }
+    walk_ahead_of_user(tc);
     return true;
 }
 
@@ -514,9 +520,7 @@ static bool quick_sysenter(TransCpu *tc, Block *b, const Site *s, X86Exec f)
     f(cpu, &(const X86Insn){.op_size = 4});
     cpu->rip = cpu->next_rip;
     cpu->shadow = false;
-    if (unlikely(tc->vcb->n_announced != tc->vcb->n_taken) && cpu->cpl == 3) {
-        walk_ahead(tc);
-    }
+    walk_ahead_of_user(tc);
     return true;
 }
 
@@ -524,9 +528,7 @@ static bool transfer(TransCpu *tc, Block *b, const Site *s, X86Exec f)
 {
     begin_insn(tc, b, s, &b->insns[s->insn]);
     perform(tc, f, &(const X86Insn){.op_size = (b->env & ENV_CODE32) != 0 ? 4 : 8});
-    if (unlikely(tc->vcb->n_announced != tc->vcb->n_taken) && tc->cpu->cpl == 3) {
-        walk_ahead(tc);
-    }
+    walk_ahead_of_user(tc);
     return go_anywhere(tc);
 }
 

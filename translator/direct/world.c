@@ -221,6 +221,16 @@ static void end_call(Filter *f, unsigned jump)
     f->at[jump].k = f->n - jump - 1;
 }
 
+/* System call `nr` at one place, with this first argument. */
+static void allow_operation(Filter *f, uint32_t nr, uint64_t ip, uint64_t operation)
+{
+    unsigned j = begin_call(f, nr, ip);
+
+    want64(f, IP, ip);
+    want64(f, ARG(0), operation);
+    end_call(f, j);
+}
+
 /* rt_sigreturn, prctl(PR_SET_TSC), the setting of a base, and a futex call to sleep and one to wake, each at its place and with its arguments. */
 static void guest_filter(Filter *f, uint64_t base)
 {
@@ -245,18 +255,9 @@ static void guest_filter(Filter *f, uint64_t base)
     want64(f, ARG(0), base + W_CTX + CTX_EVENT);
     want64(f, ARG(1), FUTEX_WAKE);
     end_call(f, j);
-    j = begin_call(f, SYS_prctl, tsc_ip);
-    want64(f, IP, tsc_ip);
-    want64(f, ARG(0), PR_SET_TSC);
-    end_call(f, j);
-    j = begin_call(f, SYS_arch_prctl, fs_ip);
-    want64(f, IP, fs_ip);
-    want64(f, ARG(0), ARCH_SET_FS);
-    end_call(f, j);
-    j = begin_call(f, SYS_arch_prctl, gs_ip);
-    want64(f, IP, gs_ip);
-    want64(f, ARG(0), ARCH_SET_GS);
-    end_call(f, j);
+    allow_operation(f, SYS_prctl, tsc_ip, PR_SET_TSC);
+    allow_operation(f, SYS_arch_prctl, fs_ip, ARCH_SET_FS);
+    allow_operation(f, SYS_arch_prctl, gs_ip, ARCH_SET_GS);
     j = begin_call(f, SYS_rt_sigreturn, return_ip);
     want64(f, IP, return_ip);
     end_call(f, j);
