@@ -51,6 +51,8 @@ struct DirectCpu {
     int64_t account_ns;        /* what worlds may yet lose                             */
     uint64_t trip_ns;          /* CPU time into a world and out, as measured lately    */
     bool measure_trips;        /* at the next opportunity                              */
+    bool trips_measured;       /* once at least                                        */
+    uint64_t next_trips;       /* TSC: before that what was measured is good           */
 
     pthread_mutex_t kick_lock;
     World *running;            /* whom a kick must reach (kick_lock)                  */

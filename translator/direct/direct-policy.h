@@ -25,10 +25,16 @@
 
 #include <stdint.h>
 
+enum { MAPPING_UNIT = 256 };
+
 typedef struct {
     unsigned around, around_max; /* pages looked at around one that faulted: powers of two, at most 512 */
     unsigned pages_max;        /* of one world: each may be a mapping of its own; those of large pages count an eighth */
     unsigned churn_max;        /* changes of a code page within a second or two          */
+    unsigned visit_trips, insn_ns; /* code that a world may not execute is interpreted for so many round trips' time;
+                                  an instruction takes so long                           */
+    uint64_t visit_apart_trips; /* visits that are not so far apart are too many...       */
+    unsigned visits_max;       /* ... when there are so many                             */
     unsigned holdoff_min, holdoff_max; /* visits of the dispatcher left to the translator when a world
                                   could not go on: doubled each time                     */
     uint64_t free_trips;       /* ... unless the world has run for so long in between, in round trips */
@@ -44,8 +50,9 @@ typedef struct {
     unsigned window_events;    /* a world's account is looked at after events that cost so many round trips... */
     uint64_t window_us;        /* ... or so much time                                    */
     uint64_t trip_us;          /* a round trip, before one was measured                  */
-    unsigned trips;            /* empty ones to measure it                               */
-    /* What mapping costs, in sixteenths of a round trip: */
+    unsigned trips;            /* empty ones to measure it...                            */
+    uint64_t trips_us;         /* ... after so long at the earliest                      */
+    /* What mapping costs, in parts of a round trip, 1 / MAPPING_UNIT: */
     unsigned batch_cost, run_cost, page_cost, check_cost; /* an order to a mapper, a call in it, a page, a page compared */
     unsigned pace_entries;     /* so many entries say what a pace is...                  */
     uint64_t pace_ms;          /* ... of the last time, so long                          */

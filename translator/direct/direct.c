@@ -523,19 +523,34 @@ static FaultResult on_page_fault(DirectCpu *dc, Space *s, const WorldEvent *ev)
     return r;
 }
 
+/* Another visit to code that is not for the world.  Do they come so often that the translator should have all? */
+static bool visits_crowd(const DirectCpu *dc, Space *s)
+{
+    uint64_t used = world_cpu_ns(s->world);
+
+    s->visits = used < s->visited_ns + direct_policy.visit_apart_trips * dc->trip_ns ? s->visits + 1 : 0;
+    s->visited_ns = used;
+    return s->visits % direct_policy.visits_max == direct_policy.visits_max - 1;
+}
+
 /* Code of a page that no world may execute.  Often it is a short visit, to read the clock say. */
 static CpuExit interpret_visit(DirectCpu *dc, Space *s)
 {
-    enum { PIECE = 16, PIECES = 12 };
+    enum { PIECE = 16 };
     CpuState *cpu = dc->cpu;
     bool only_tsc = s->wants_tsc_faults;
+    /* as long as it costs no more than the ways out and in, which the visit has cost already */
+    uint64_t pieces = dc->trip_ns * direct_policy.visit_trips / (PIECE * direct_policy.insn_ns);
     uint64_t page = cpu->rip & GUEST_PAGE_MASK;
     CpuExit exit = CPU_EXIT_BUDGET;
 
     dc->stats.interpreted++;
-    for (unsigned i = 0; i < PIECES && exit == CPU_EXIT_BUDGET && !wants_attention(cpu); i++) {
+    for (uint64_t i = 0; i < pieces && exit == CPU_EXIT_BUDGET && !wants_attention(cpu); i++) {
         exit = interp_engine.run(cpu, PIECE);
         if (cpu->cpl != 3 || (cpu->rip & GUEST_PAGE_MASK) != page) {
+            if (s->world != NULL && visits_crowd(dc, s)) {
+                hold_off(dc, s);
+            }
             return exit;
         }
     }

@@ -158,20 +158,28 @@ uint64_t space_identity(const DirectCpu *dc)
     return top;
 }
 
+/* The rights that the page tables give to the page now; 0: it is not there as it was. */
+static unsigned rights_now(const DirectCpu *dc, const WorldPage *p)
+{
+    unsigned shift, rights;
+    GuestPhys phys;
+    bool rom;
+
+    rights = cpu_walk_peek(dc->cpu, guest_lin(p->lin), TLB_USER, &phys, &shift);
+    return (rights & TLB_R_READ) != 0 && memory_at(dc->cpu->mem, phys, &rom) == offset_of(p) &&
+           (shift > GUEST_PAGE_SHIFT) == p->large ? rights : 0;
+}
+
 /* Compare page `i` with the page tables; false: it had to go. */
 static bool check_page(DirectCpu *dc, Space *s, uint32_t i)
 {
     WorldPage *p = &s->pages.at[i];
-    unsigned shift, rights;
-    GuestPhys phys;
-    bool rom;
+    unsigned rights = rights_now(dc, p);
     int prot = p->prot;
 
     dc->stats.checked++;
     s->mapping += direct_policy.check_cost;
-    rights = cpu_walk_peek(dc->cpu, guest_lin(p->lin), TLB_USER, &phys, &shift);
-    if ((rights & TLB_R_READ) == 0 || memory_at(dc->cpu->mem, phys, &rom) != offset_of(p) ||
-        (shift > GUEST_PAGE_SHIFT) != p->large) {
+    if (rights == 0) {
         remove_page(dc, s, i);
         return false;
     }
@@ -185,8 +193,30 @@ static bool check_page(DirectCpu *dc, Space *s, uint32_t i)
     return true;
 }
 
+/* After an exec, or in a new process's tables, next to nothing is: to unmap all in two calls is cheaper then. */
+static bool most_are_gone(DirectCpu *dc, Space *s)
+{
+    enum { FEW = 32 };
+    uint32_t n = s->pages.n, gone = 0;
+
+    for (uint32_t i = 0; i < n && n > FEW; i++) {
+        gone += rights_now(dc, &s->pages.at[i]) == 0;
+        if (i - gone >= n / 4) {
+            return false;
+        }
+    }
+    return gone > n / 2;
+}
+
 static void check_all(DirectCpu *dc, Space *s)
 {
+    if (most_are_gone(dc, s)) {
+        dc->stats.unmapped += s->pages.n;
+        s->mapping += direct_policy.run_cost;
+        forget_pages(dc, s);
+        world_unmap_all(s->world);
+        return;
+    }
     for (uint32_t i = 0; i < s->pages.n;) {
         i += check_page(dc, s, i);
     }

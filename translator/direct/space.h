@@ -49,7 +49,7 @@ struct Space {
     uint64_t cr3;              /* which address space: the base of its tables        */
     World *world;              /* NULL: none                                         */
     WorldPages pages;
-    uint64_t mapping;          /* what mapping has cost, in sixteenths of a round trip */
+    uint64_t mapping;          /* what mapping has cost, in round trips / MAPPING_UNIT */
     unsigned around;           /* pages looked at around the last that faulted       */
     unsigned around_found;     /* ... and how many were mapped                       */
     uint64_t around_at;        /* the last fault                                     */
@@ -79,6 +79,8 @@ struct Space {
     uint32_t holdoff;          /* visits of the dispatcher to leave to the translator */
     uint32_t holdoff_next;     /* what it will be set to                             */
     uint64_t held_off_ns;      /* CPU time of the world then                          */
+    unsigned visits;           /* to code that is not for it, close upon each other   */
+    uint64_t visited_ns;       /* CPU time of the world at the last                   */
 };
 
 typedef enum {
