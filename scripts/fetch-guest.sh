@@ -8,6 +8,7 @@
 #   686-pae         current i386 kernel               -> OUTDIR/686-pae/vmlinuz, .../root/
 #   busybox-i386    busybox-static for the latter     -> OUTDIR/busybox-i386/busybox
 #   memtest86+      memtest86+ images                 -> OUTDIR/memtest86+/root/
+#   gojq            a static Go program               -> OUTDIR/gojq/root/
 #
 # What is there already stays (remove OUTDIR/NAME to fetch it again).  It uses the machine's own
 # package sources with a private list of packages, so other architectures need not be added to
@@ -28,8 +29,8 @@ case $name in
 cloud-amd64) arch=amd64 package=linux-image-cloud-amd64 ;;
 686-pae) arch=i386 package=linux-image-686-pae ;;
 busybox-i386) arch=i386 package=busybox-static ;;
-memtest86+) arch=amd64 package=memtest86+ ;;
-*) die "unknown guest '$name' (cloud-amd64, 686-pae, busybox-i386, memtest86+)" ;;
+memtest86+ | gojq) arch=amd64 package=$name ;;
+*) die "unknown guest '$name' (cloud-amd64, 686-pae, busybox-i386, memtest86+, gojq)" ;;
 esac
 
 if [ -e "$out/$name/.complete" ]; then
