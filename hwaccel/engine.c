@@ -138,18 +138,24 @@ static bool inject(KvmCpu *k)
     return true;
 }
 
-/* The state to KVM; the trap due after the last instruction comes before the next. */
+/* The state to KVM; what is the interpreter's comes before, and the trap due after the last instruction. */
 static CpuExit load(KvmCpu *k)
 {
     CpuState *cpu = k->cpu;
 
     while (!k->loaded) {
+        CpuExit exit = kvm_phases_run(k);
+
+        if (exit == CPU_EXIT_BUDGET && cpu->pending_dbg != 0) {
+            exit = kvm_interpret(k, 1, KVM_TURN_DEBUG);
+        }
+        if (exit != CPU_EXIT_BUDGET) {
+            return exit;
+        }
         if (cpu->pending_dbg != 0) {
-            CpuExit exit = kvm_interpret(k, 1);
-            if (exit != CPU_EXIT_BUDGET) {
-                return exit;
-            }
-        } else if (!kvm_push(k)) {
+            continue;
+        }
+        if (!kvm_push(k)) {
             return CPU_EXIT_FAILED;
         } else {
             k->run->if_flag = (cpu->rflags & FLAG_IF) != 0;
@@ -192,7 +198,8 @@ static int enter(KvmCpu *k)
             uint64_t t0 = __rdtsc();
             k->unfinished = false;
             r = vm->ops->request(vm->ops, k->fd, KVM_RUN, 0);
-            k->guest_ticks += __rdtsc() - t0;
+            k->last_ticks = __rdtsc() - t0;
+            k->guest_ticks += k->last_ticks;
         }
         pthread_rwlock_unlock(&vm->running);
     }
@@ -214,11 +221,14 @@ static void note_cr8(KvmCpu *k)
 
 static CpuExit enter_and_handle(KvmCpu *k)
 {
-    int r = enter(k);
-    uint64_t t0 = __rdtsc();
+    uint64_t t0;
     KvmExitRow row;
     CpuExit exit;
+    int r;
 
+    k->last_ticks = 0;
+    r = enter(k);
+    t0 = __rdtsc();
     if (r == -EINTR || r == -EAGAIN) {
         row = KVM_ROW_SIGNAL;
     } else if (r == -EFAULT) { /* memory that is not there, to KVM */
@@ -230,10 +240,13 @@ static CpuExit enter_and_handle(KvmCpu *k)
         row = kvm_exit_row(k->run);
     }
     note_cr8(k);
-    k->runs_since++;
     exit = kvm_handle_exit(k, row);
     k->exits[row].n++;
     k->exits[row].ticks += __rdtsc() - t0;
+    k->exits[row].inside += k->last_ticks;
+    if (exit == CPU_EXIT_BUDGET && kvm_phases_look(k) && !kvm_pull(k)) {
+        return CPU_EXIT_FAILED;
+    }
     return exit;
 }
 
@@ -286,7 +299,7 @@ static CpuExit engine_run(CpuState *cpu, uint64_t budget)
         return CPU_EXIT_FAILED;
     }
     if (is_debugged(k, budget)) {
-        CpuExit exit = kvm_pull(k) ? kvm_interpret(k, budget) : CPU_EXIT_FAILED;
+        CpuExit exit = kvm_pull(k) ? kvm_interpret(k, budget, KVM_TURN_DEBUG) : CPU_EXIT_FAILED;
         kvm_vm_forget_tables(k->vm);
         return exit;
     }
@@ -325,6 +338,7 @@ static void free_cpu(KvmCpu *k)
     const KvmOps *ops = k->vm->ops;
 
     g_ptr_array_remove(k->vm->cpus, k);
+    kvm_phases_clear(k);
     kvm_dirty_clear_cpu(k);
     if (k->run != NULL) {
         ops->unmap(ops, k->run, k->vm->host->run_size);
@@ -395,8 +409,7 @@ bool kvm_attach(CpuState *cpu, const KvmOps *ops, GError **error)
     k->cpu = cpu;
     k->vm = vm;
     k->fd = -1;
-    k->burst = 1;
-    k->runs_since = UINT32_MAX;
+    k->phases.stats_fd = -1;
     k->msrs = g_array_new(FALSE, FALSE, sizeof(uint32_t));
     k->refused = g_array_new(FALSE, FALSE, sizeof(uint32_t));
     if (!make(k, error)) {
@@ -404,6 +417,7 @@ bool kvm_attach(CpuState *cpu, const KvmOps *ops, GError **error)
         return false;
     }
     kvm_sync_prepare(k);
+    kvm_phases_init(k, config != NULL && config->phases, config != NULL ? config->emulation_ns : 0);
     g_ptr_array_add(vm->cpus, k);
     if (vm->refs == 1 && wants.lazy) {
         kvm_lazy_init(vm);
@@ -542,8 +556,9 @@ static void engine_stats(const CpuState *cpu, GString *out)
     if (k == NULL) {
         return;
     }
-    g_string_append_printf(out, "  KVM: %.3f s inside, %" G_GUINT64_FORMAT " instructions interpreted, %u memory "
-                           "slots\n", (double)k->guest_ticks * us / 1e6, k->interpreted, k->vm->slots->len);
+    g_string_append_printf(out, "  KVM: %.3f s inside, %u memory slots\n", (double)k->guest_ticks * us / 1e6,
+                           k->vm->slots->len);
+    kvm_phases_print(k, out);
     g_string_append_printf(out, "  local APICs: %s%s%s\n", k->vm->apics ? "the kernel's" : "the machine's",
                            k->vm->no_apics != NULL ? ", since " : "", k->vm->no_apics != NULL ? k->vm->no_apics : "");
     engine_chip_stats(k->vm, out);
@@ -565,8 +580,11 @@ static void engine_stats(const CpuState *cpu, GString *out)
     }
     for (unsigned i = 0; i < KVM_ROW_COUNT; i++) {
         if (k->exits[i].n != 0) {
-            g_string_append_printf(out, "  exit: %-34s %12" G_GUINT64_FORMAT "  %8.2f us each\n", exit_names[i],
-                                   k->exits[i].n, (double)k->exits[i].ticks * us / (double)k->exits[i].n);
+            const KvmExitStat *e = &k->exits[i];
+
+            g_string_append_printf(out, "  exit: %-34s %12" G_GUINT64_FORMAT "  %8.2f us each, %.3f s in all, after %.2f us "
+                                   "in KVM\n", exit_names[i], e->n, (double)e->ticks * us / (double)e->n,
+                                   (double)e->ticks * us / 1e6, (double)e->inside * us / (double)e->n);
         }
     }
     for (unsigned i = 0; i < k->refused->len; i++) {

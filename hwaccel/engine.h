@@ -17,6 +17,8 @@ typedef struct {
     bool irqfd;                /* interrupt messages by irqfds, if KVM can */
     bool coalesced;            /* devices' writes that may wait do, if KVM can */
     unsigned dirty_ring;       /* entries of each CPU's ring of written pages (a power of 2), if KVM can; 0: bitmaps */
+    bool phases;               /* what KVM is bad at is interpreted (hwaccel/phases.h) */
+    unsigned emulation_ns;     /* as KvmPhases has it; 0: as the host needs it */
     bool ioeventfd;            /* devices' doorbells are rung without an exit, if KVM can */
     GMainContext *context;     /* of the machine's I/O thread, which then answers them; borrowed */
 } KvmConfig;

@@ -11,9 +11,6 @@
 #include <setjmp.h>
 #include <string.h>
 
-/* The interpreter's turns: doubled while KVM gives up again within this many entries. */
-enum { SOON = 64, BURST_MAX = 1 << 20, BURST_MAX_APICS = 64 /* no interrupt gets through meanwhile */ };
-
 KvmExitRow kvm_exit_row(const struct kvm_run *run)
 {
     static const int reasons[KVM_ROW_COUNT] = {
@@ -134,29 +131,15 @@ static CpuExit wrmsr(KvmCpu *k)
 
 /* -- The interpreter instead ---------------------------------------------------------------------------- */
 
-CpuExit kvm_interpret(KvmCpu *k, uint64_t budget)
-{
-    uint64_t before = k->cpu->insns;
-    CpuExit exit = interp_engine.run(k->cpu, budget);
-
-    k->interpreted += k->cpu->insns - before;
-    return exit;
-}
-
 /* KVM gave up at this instruction.  The interpreter always gets further, so this ends. */
 static CpuExit go_round(KvmCpu *k, const char *what)
 {
-    CpuExit exit;
-
     if (!kvm_pull(k)) {
         return CPU_EXIT_FAILED;
     }
     log_unimp("KVM %s at %#llx: interpreted", what, (unsigned long long)k->cpu->rip);
-    k->burst = k->runs_since < SOON ? MIN(k->burst * 2, (uint64_t)(k->vm->apics ? BURST_MAX_APICS : BURST_MAX)) : 1;
-    k->runs_since = 0;
-    exit = kvm_interpret(k, k->burst);
-    kvm_vm_forget_tables(k->vm);
-    return exit;
+    kvm_phases_failed(k);
+    return CPU_EXIT_BUDGET;    /* it is executed before the next entry */
 }
 
 static CpuExit internal_error(KvmCpu *k)

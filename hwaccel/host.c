@@ -162,6 +162,16 @@ static bool find_nested_paging(void)
     return false;
 }
 
+/* VT-x of the first generation runs no real mode, nor what comes close to it. */
+static bool find_emulated_real_mode(const char *hardware)
+{
+    g_autofree char *text = NULL;
+
+    return hardware == NULL ||
+           (g_file_get_contents("/sys/module/kvm_intel/parameters/unrestricted_guest", &text, NULL, NULL) &&
+            (text[0] == 'N' || text[0] == '0'));
+}
+
 KvmHost *kvm_host_open(const KvmOps *ops, GError **error)
 {
     KvmHost *h = g_new0(KvmHost, 1);
@@ -170,6 +180,7 @@ KvmHost *kvm_host_open(const KvmOps *ops, GError **error)
     h->fd = -1;
     h->hardware = find_hardware();
     h->nested_paging = find_nested_paging();
+    h->emulates_real_mode = find_emulated_real_mode(h->hardware);
     if (!ask(h, error)) {
         kvm_host_close(h);
         return NULL;

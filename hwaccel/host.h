@@ -25,6 +25,7 @@ typedef struct {
     unsigned n_msrs;
     size_t xsave_size;         /* of KVM_GET_XSAVE2; 0: 4096 bytes by KVM_GET_XSAVE */
     const char *hardware;      /* "VT-x", "SVM"; NULL: the processor shows neither  */
+    bool emulates_real_mode;   /* instruction by instruction: the processor cannot run it as a guest */
     bool nested_paging;        /* it walks the guest's page tables (EPT, NPT); else KVM shadows them */
     unsigned lazy_page;        /* of a CPU's shared pages: the ring of writes that wait; 0: none */
     bool lazy_ports;

@@ -11,6 +11,7 @@
 
 #include "cpu-x86/cpuid.h"
 #include "cpu-x86/engine.h"
+#include "hwaccel/phases.h"
 #include "hwaccel/vm.h"
 
 typedef enum {
@@ -22,12 +23,13 @@ typedef enum {
 
 typedef struct {
     uint64_t n;
-    uint64_t ticks;            /* of the host's TSC, spent on it outside KVM_RUN */
+    uint64_t ticks;            /* of the host's TSC, spent on it outside KVM_RUN and the interpreter's turns */
+    uint64_t inside;           /* ... and in the KVM_RUN that ended with it */
 } KvmExitStat;
 
 enum { KVM_PV_MSRS = 3 };
 
-typedef struct KvmCpu {
+struct KvmCpu {
     CpuState *cpu;
     KvmVm *vm;
     int fd;
@@ -55,14 +57,11 @@ typedef struct KvmCpu {
     unsigned n_points;         /* debugger's breakpoints that KVM watches for, as of...    */
     uint32_t points_epoch;     /* ...this CpuState.breakpoint_epoch                        */
 
-    /* Phases that KVM is bad at are left to the interpreter, longer each time they come back soon. */
-    uint64_t burst;            /* instructions the next time                               */
-    uint64_t runs_since;       /* entries since the last time                              */
-
+    KvmPhases phases;          /* what the interpreter does instead                        */
     KvmExitStat exits[KVM_ROW_COUNT];
-    uint64_t guest_ticks;      /* inside KVM_RUN                                           */
-    uint64_t interpreted;      /* instructions executed by the interpreter instead         */
-} KvmCpu;
+    uint64_t guest_ticks;      /* inside KVM_RUN, in all...                                */
+    uint64_t last_ticks;       /* ...and the last time                                     */
+};
 
 /* Make the CPU in KVM; false with `error`, and nothing is left.  engine.c. */
 bool kvm_attach(CpuState *cpu, const KvmOps *ops, GError **error);
@@ -108,7 +107,5 @@ CpuExit kvm_debug_exit(KvmCpu *k);
 /* Carry out what KVM_RUN returned with.  CPU_EXIT_BUDGET: go on; else run() returns it. */
 CpuExit kvm_handle_exit(KvmCpu *k, KvmExitRow row);
 KvmExitRow kvm_exit_row(const struct kvm_run *run);
-/* Let the interpreter go on from here; the state is pulled. */
-CpuExit kvm_interpret(KvmCpu *k, uint64_t budget);
 
 #endif /* HWACCEL_KVM_CPU_H */

@@ -5,7 +5,7 @@
 
 enum { NAME_MAX_LEN = 256, DESCRIPTORS_MAX = 512 };
 
-static bool find(const KvmOps *ops, int fd, const char *name, uint64_t *val)
+static bool find(const KvmOps *ops, int fd, const char *name, uint64_t *off)
 {
     struct kvm_stats_header h;
     union {
@@ -24,21 +24,34 @@ static bool find(const KvmOps *ops, int fd, const char *name, uint64_t *val)
             return false;
         }
         if (strcmp(u.d.name, name) == 0) {
-            return ops->read(ops, fd, val, sizeof *val, h.data_offset + u.d.offset) == sizeof *val;
+            *off = h.data_offset + u.d.offset;
+            return true;
         }
     }
     return false;
 }
 
-bool kvm_stat_read(const KvmHost *h, int fd, const char *name, uint64_t *val)
+int kvm_stat_open(const KvmHost *h, int fd, const char *name, uint64_t *off)
 {
     int stats = h->stats_fd ? h->ops->request(h->ops, fd, KVM_GET_STATS_FD, 0) : -1;
+
+    if (stats >= 0 && !find(h->ops, stats, name, off)) {
+        h->ops->close(h->ops, stats);
+        return -1;
+    }
+    return stats < 0 ? -1 : stats;
+}
+
+bool kvm_stat_read(const KvmHost *h, int fd, const char *name, uint64_t *val)
+{
+    uint64_t off;
+    int stats = kvm_stat_open(h, fd, name, &off);
     bool ok;
 
     if (stats < 0) {
         return false;
     }
-    ok = find(h->ops, stats, name, val);
+    ok = h->ops->read(h->ops, stats, val, sizeof *val, off) == sizeof *val;
     h->ops->close(h->ops, stats);
     return ok;
 }

@@ -57,6 +57,72 @@ bool accel_attach_all(Machine *m, GError **error)
     return attach(m, m->engine, error);
 }
 
+/* -- Those of before ------------------------------------------------------------------------------- */
+
+typedef struct {
+    const EngineClass *engine;
+    unsigned spells;
+    uint64_t ns;               /* of the machine's clock */
+    char *counted;             /* in the last spell; owned */
+} PastEngine;
+
+static void append_statistics(const Machine *m, GString *out)
+{
+    for (unsigned i = 0; i < m->n_cpus && m->engine->print_stats != NULL; i++) {
+        g_string_append_printf(out, "CPU %u\n", i);
+        m->engine->print_stats(m->cpus[i], out);
+    }
+}
+
+/* The CPUs are parked, the engine is about to be detached. */
+static void keep_past(Machine *m)
+{
+    uint64_t now = clock_now(m->clock);
+    GString *counted = g_string_new(NULL);
+    PastEngine *p = NULL;
+
+    if (m->past_engines == NULL) {
+        m->past_engines = g_array_new(FALSE, TRUE, sizeof(PastEngine));
+    }
+    for (unsigned i = 0; i < m->past_engines->len && p == NULL; i++) {
+        PastEngine *q = &g_array_index(m->past_engines, PastEngine, i);
+        p = q->engine == m->engine ? q : NULL;
+    }
+    if (p == NULL) {
+        g_array_set_size(m->past_engines, m->past_engines->len + 1);
+        p = &g_array_index(m->past_engines, PastEngine, m->past_engines->len - 1);
+        p->engine = m->engine;
+    }
+    append_statistics(m, counted);
+    g_free(p->counted);
+    p->counted = g_string_free(counted, FALSE);
+    p->spells++;
+    p->ns += now - m->engine_since;
+    m->engine_since = now;
+}
+
+void accel_describe_past(Machine *m, GString *out)
+{
+    for (unsigned i = 0; m->past_engines != NULL && i < m->past_engines->len; i++) {
+        const PastEngine *p = &g_array_index(m->past_engines, PastEngine, i);
+
+        g_string_append_printf(out, "before, engine %s: %.3f s in %u spell%s%s\n%s", p->engine->name, (double)p->ns / 1e9,
+                               p->spells, p->spells == 1 ? "" : "s", p->counted[0] != '\0' ? ", of which the last" : "",
+                               p->counted);
+    }
+}
+
+void accel_clear_past(Machine *m)
+{
+    for (unsigned i = 0; m->past_engines != NULL && i < m->past_engines->len; i++) {
+        g_free(g_array_index(m->past_engines, PastEngine, i).counted);
+    }
+    if (m->past_engines != NULL) {
+        g_array_free(m->past_engines, TRUE);
+        m->past_engines = NULL;
+    }
+}
+
 /* -- Changing it ------------------------------------------------------------------------------------ */
 
 static const ConfigEngine *find(const char *name, GError **error)
@@ -92,6 +158,7 @@ bool accel_set(Machine *m, const char *name, GError **error)
         return true;
     }
     run_loop_pause(m);
+    keep_past(m);
     detach(m);
     ok = attach(m, e->engine, error);
     if (ok) {
@@ -134,15 +201,12 @@ void accel_describe(Machine *m, GString *out)
             describe_engine(config_engine(i), config_engine(i)->engine == m->engine, out);
         }
     }
-    if (m->engine->print_stats == NULL) {
-        return;
+    if (m->engine->print_stats != NULL) {
+        run_loop_pause(m);
+        append_statistics(m, out);
+        run_loop_resume(m);
     }
-    run_loop_pause(m);
-    for (unsigned i = 0; i < m->n_cpus; i++) {
-        g_string_append_printf(out, "CPU %u\n", i);
-        m->engine->print_stats(m->cpus[i], out);
-    }
-    run_loop_resume(m);
+    accel_describe_past(m, out);
 }
 
 void hmp_info_accel(HmpCall *c)

@@ -20,6 +20,10 @@ bool accel_attach_all(Machine *m, GError **error);
 /* What an engine of this machine takes: EngineClass.attach()'s engine_config, or NULL. */
 const void *accel_config(Machine *m, const EngineClass *engine);
 
+/* What the engines did that ran before the present one: how long, and what they counted the last time. */
+void accel_describe_past(Machine *m, GString *out);
+void accel_clear_past(Machine *m);
+
 /* The engines, which one runs, and what it says about itself. */
 void accel_describe(Machine *m, GString *out);
 

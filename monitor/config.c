@@ -216,7 +216,7 @@ static void set_defaults(MachineConfig *c)
     *c = (MachineConfig){
         .machine = MACHINE_PC,
         .translate = trans_policy,
-        .kvm = {.coalesced = true},
+        .kvm = {.coalesced = true, .phases = true},
         .n_cpus = 1,
         .ram_size = UINT64_C(128) << 20,
         .hpet = true, .acpi = true, .graphics = true, .halt_poll = true, .vmi = true, .vmport = true,

@@ -374,6 +374,7 @@ void machine_free(Machine *m)
             cpu_free(m->cpus[i]);
         }
     }
+    accel_clear_past(m);
     g_free(m->cpus);
     g_free(m->busy_ns);
     cpu_model_free(m->cpu_model);

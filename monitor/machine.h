@@ -104,6 +104,8 @@ struct Machine {
     GPtrArray *blocks;        /* BackEndBlock*, owned                                    */
     GPtrArray *iothreads;     /* IoThread*, owned                                        */
     const EngineClass *engine;
+    GArray *past_engines;     /* monitor/accel.c: those of before; NULL: none            */
+    uint64_t engine_since;    /* on the machine's clock, in ns                           */
 
     /* state (machine lock) */
     struct {                  /* what to do (monitor/config.h's enums): -action, set-action */

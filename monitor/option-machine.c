@@ -144,6 +144,8 @@ static void print_kvm_help(void)
         {"kernel-irqchip=off|split|on", "emulated by the host's kernel: no interrupt controllers, the local APICs, all and the PIT [off]"},
         {"lost-tick-policy=discard|delay", "ticks of the kernel's PIT that the guest was too slow for [discard]"},
         {"coalesced-mmio=on|off", "writes to devices that may wait for the next exit do [on]"},
+        {"phases=on|off", "real mode and other phases that KVM emulates or fails at are interpreted [on]"},
+        {"emulation-ns=N", "... when KVM emulates an instruction each N ns; 0: 700, without VT-x and SVM 6000 [0]"},
         {"ioeventfd=off|on", "devices' doorbells are rung without an exit [off]"},
         {"irqfd=off|on", "interrupt messages by irqfds, with local APICs in the kernel [off]"},
         {"dirty-ring-size=N", "written pages are logged in a ring of N entries a CPU, a power of 2; 0: in bitmaps [0]"},
@@ -153,6 +155,17 @@ static void print_kvm_help(void)
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         printf("  %-31s %s\n", rows[i][0], rows[i][1]);
     }
+}
+
+static bool take_emulation_ns(OptList *l, unsigned *out, GError **error)
+{
+    uint64_t n = *out;
+
+    if (!opt_take_number(l, "emulation-ns", 0, UINT32_MAX, &n, error)) {
+        return false;
+    }
+    *out = (unsigned)n;
+    return true;
 }
 
 static bool take_ring_size(OptList *l, unsigned *out, GError **error)
@@ -197,6 +210,8 @@ ConfigResult option_accel(MachineConfig *c, const OptUse *use, GError **error)
         if (!opt_take_choice(l, "kernel-irqchip", irqchips, &c->kvm.irqchip, error) ||
             !opt_take_choice(l, "lost-tick-policy", policies, &c->kvm.lost_ticks, error) ||
             !opt_take_flag(l, "coalesced-mmio", &c->kvm.coalesced, error) ||
+            !opt_take_flag(l, "phases", &c->kvm.phases, error) ||
+            !take_emulation_ns(l, &c->kvm.emulation_ns, error) ||
             !opt_take_flag(l, "ioeventfd", &c->kvm.ioeventfd, error) ||
             !opt_take_flag(l, "irqfd", &c->kvm.irqfd, error) ||
             !take_ring_size(l, &c->kvm.dirty_ring, error)) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "monitor/stats.h"
 
+#include "monitor/accel.h"
 #include "translator/engine.h"
 
 #include <time.h>
@@ -67,4 +68,5 @@ void stats_print(Machine *m, GString *out)
         g_string_append(out, cache != NULL ? cache : "");
     }
     stats_print_direct(m, out);
+    accel_describe_past(m, out);
 }

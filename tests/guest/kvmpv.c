@@ -453,6 +453,7 @@ static void job_take_ipis(void)
 static void one_call_interrupts_many(void)
 {
     word n = have_ap ? 2 : 1;
+    long refused;
 
     NEED(F_IPI);
     trap_hook[VEC_A] = on_ipi;
@@ -471,7 +472,9 @@ static void one_call_interrupts_many(void)
     EXPECT(wait_for(have_ap ? &ap_ipis : &ipis, 51));
     EXPECT_EQ(call(CALL_IPI, ~0ul, ~0ul, 2, VEC_A), 0);
     EXPECT_EQ(call(CALL_IPI, 1, 0, 0xffffffff, VEC_A), 0);
-    EXPECT_EQ(call(CALL_IPI, 1, 0, 0, 5 << 8), -22); /* INIT */
+    /* INIT: refused, but KVM's own call, which is there with its local APICs, sends it; so to nobody */
+    refused = call(CALL_IPI, 1, 0, 0x70, 5 << 8);
+    EXPECT(refused == -22 || refused == 0);
     EXPECT_EQ(call(CALL_IPI, 1, 0, 0, 1 << 18 | VEC_A), -22);
     cli();
     ap_leave = 1;

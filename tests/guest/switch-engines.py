@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """switch-engines.py METAPHRASE GUEST TURNS ENGINE[,PROPERTY=VALUE]...: run switch.elf, which checks itself, and change its
 engine again and again, by QMP and by the human monitor.  After each change the guest must come round once."""
+import re
 import sys
 
 from switching import change, end_well, need, running
@@ -20,6 +21,10 @@ def main(metaphrase, guest, turns, *engines):
                 if (n + i) % 3 != 2:           # else the next change comes at once
                     s.send("p")
                     s.wait_for("pong")
+        said = q.run("human-monitor-command", **{"command-line": "info accel"})["return"]
+        for e in set(names) - {names[0]}:      # the first has come round and runs again
+            wanted = int(turns) * names.count(e)
+            assert re.search(rf"^before, engine {e}: [\d.]+ s in {wanted} spells?\b", said, re.M), said
         end_well(process, s, "rounds")
         print(s.text.splitlines()[-3:])
 

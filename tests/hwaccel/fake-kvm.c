@@ -255,7 +255,7 @@ static int answer(FakeKvm *f, unsigned long request, uintptr_t arg)
     case KVM_GET_VCPU_MMAP_SIZE: return (int)f->run_size;
     case KVM_GET_SUPPORTED_CPUID: return supported_cpuid((struct kvm_cpuid2 *)arg);
     case KVM_GET_MSR_INDEX_LIST: return msr_list((struct kvm_msr_list *)arg);
-    case KVM_CREATE_VM: case KVM_CREATE_VCPU: return new_fd(f);
+    case KVM_CREATE_VM: case KVM_CREATE_VCPU: case KVM_GET_STATS_FD: return new_fd(f);
     case KVM_SET_USER_MEMORY_REGION: return set_slot(f, (struct kvm_userspace_memory_region *)arg);
     case KVM_ENABLE_CAP:
         if (f->no_dirty_ring && ((struct kvm_enable_cap *)arg)->cap == KVM_CAP_DIRTY_LOG_RING) {
@@ -338,9 +338,30 @@ static void fake_unmap(const KvmOps *ops, void *p, size_t len)
     g_free(p);
 }
 
+/* Two counters of a CPU, as KVM_GET_STATS_FD shows them. */
 static int fake_read(const KvmOps *ops, int fd, void *buf, size_t len, uint64_t offset)
 {
-    return -EIO;
+    enum { NAME = 48, DESCRIPTORS = 64, DATA = 512 };
+    static const char names[2][NAME] = {"exits", "insn_emulation"};
+    const struct kvm_stats_header h = {.name_size = NAME, .num_desc = fake(ops)->no_counter ? 1 : 2,
+                                       .desc_offset = DESCRIPTORS, .data_offset = DATA};
+    const uint64_t data[2] = {99, fake(ops)->emulated};
+    uint8_t file[DATA + sizeof data] = {0};
+
+    memcpy(file, &h, sizeof h);
+    for (unsigned i = 0; i < 2; i++) {
+        const struct kvm_stats_desc d = {.size = 1, .offset = i * 8};
+        uint8_t *at = file + DESCRIPTORS + i * (sizeof d + NAME);
+
+        memcpy(at, &d, sizeof d);
+        memcpy(at + sizeof d, names[i], NAME);
+    }
+    memcpy(file + DATA, data, sizeof data);
+    if (offset > sizeof file || len > sizeof file - offset) {
+        return -EINVAL;
+    }
+    memcpy(buf, file + offset, len);
+    return (int)len;
 }
 
 void fake_kvm_init(FakeKvm *f)

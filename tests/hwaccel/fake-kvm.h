@@ -63,6 +63,8 @@ struct FakeKvm {
     struct kvm_coalesced_mmio_zone zone[16]; /* n_zones of them */
     unsigned n_zones;
     size_t run_size;
+    uint64_t emulated;         /* its counter `insn_emulation` */
+    bool no_counter;           /* it has none of that name     */
 
     /* KVM_RUN: fill in run->exit_reason and the rest; the result of the request.  NULL: HLT. */
     int (*guest)(FakeKvm *f);

@@ -171,7 +171,7 @@ START_TEST(code_outside_ram_is_interpreted)
     cpu_sync(g.cpu);
     ck_assert_int_eq(exit, CPU_EXIT_HALT);
     ck_assert_uint_eq(g.cpu->gpr[GPR_RAX], 10);
-    ck_assert_uint_gt(k->interpreted, 0);
+    ck_assert_uint_gt(k->phases.turns[KVM_TURN_FAILED].insns, 0);
     detach(&g);
 }
 END_TEST

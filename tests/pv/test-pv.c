@@ -265,6 +265,8 @@ START_TEST(calls_need_their_feature_and_ring_0)
     ck_assert_int_eq(lapic_ack(r->lapic[1]), 0x50);
     ck_assert_int_eq(call(r, 10, UINT64_MAX, UINT64_MAX, 2, 0x51), 0); /* nobody from there on */
     ck_assert_int_eq(call(r, 10, 1, 0, UINT32_MAX, 0x51), 0);
+    ck_assert_int_eq(call(r, 10, 2, 0, 0, 5 << 8), -22);               /* INIT */
+    ck_assert_uint_eq(cpu_requests(r->cpus[1]) & CPU_REQ_INIT, 0);
     r->cpus[1]->activity = CPU_HALTED;
     r->cpus[1]->rflags &= ~(uint64_t)FLAG_IF;
     ck_assert(!cpu_has_work(r->cpus[1]));
