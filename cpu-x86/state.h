@@ -223,9 +223,16 @@ typedef struct {
     /* Does an access to this port read or change registers beyond the accumulator?  An engine that keeps
      * them elsewhere brings them here before, and takes them back after. */
     bool (*port_sees_registers)(void *arg, uint16_t port);
+    /* Is a write to such a port with these registers (in ring 0) about nothing of the CPU but RAX and RDX?  NULL: never. */
+    bool (*port_sees_few)(void *arg, uint16_t port, const uint64_t *gpr);
+    /* A write to PV_CALL_PORT in 32-bit code with this in EBX writes EDX to the register of the local APIC whose offset is in
+     * EAX; 0: nobody offers it. */
+    uint32_t call_apic_write;
     /* The guest wrote its TSC, or it jumped (tsc_offset has changed by delta). */
     void (*tsc_moved)(void *arg, CpuState *cpu, uint64_t delta);
 } CpuPv;
+
+enum { PV_CALL_PORT = 0xe4 };
 
 /* Statistics of one CPU; rows of cpu-x86/stats.def. */
 typedef enum {

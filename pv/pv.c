@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Life of the paravirtual interfaces, their MSRs, the guest's memory. */
 #include "pv/pv-internal.h"
-#include "pv/vmi-rom.h"
+#include "pv/vmi.h"
 #include "pv/vmport.h"
 
 #include <string.h>
@@ -146,6 +146,11 @@ static bool port_sees_registers(void *arg, uint16_t port)
     return port == VMI_PORT || port == VMPORT_PORT;
 }
 
+static bool port_sees_few(void *arg, uint16_t port, const uint64_t *gpr)
+{
+    return port == VMI_PORT && vmi_call_is_apart((uint32_t)gpr[GPR_RBX]);
+}
+
 /* -- Life -------------------------------------------------------------------------------------------- */
 
 /* As for KVM's own guests, INIT too forgets everything: what comes back registers anew. */
@@ -167,7 +172,7 @@ Pv *pv_new(const PvConfig *config)
 
         cpu->pv = (CpuPv){.arg = pv, .msr_read = msr_read, .msr_write = msr_write, .msr_back = msr_back,
                           .hypercall = pv_kvm_call, .reset = cpu_was_reset, .tsc_moved = tsc_moved,
-                          .port_sees_registers = port_sees_registers};
+                          .port_sees_registers = port_sees_registers, .port_sees_few = port_sees_few};
         cpu_was_reset(pv, cpu);
     }
     return pv;

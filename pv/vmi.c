@@ -9,6 +9,8 @@
 
 enum { APIC_REGISTERS = 0xff0 };
 
+_Static_assert(VMI_PORT == PV_CALL_PORT, "what the translator knows");
+
 bool vmi_stack_arg(CpuState *cpu, unsigned n, uint32_t *val)
 {
     uint32_t esp = (uint32_t)(cpu->seg[SEG_SS].base + cpu->gpr[GPR_RSP]);
@@ -115,6 +117,14 @@ static Call *const calls[VMI_CALL_COUNT] = {
 #undef KVM_CALL
 #undef VMI_ROM
 
+bool vmi_call_is_apart(uint32_t ebx)
+{
+    enum { APIC_WRITE = 63, APIC_READ = 64, FIRST_OF_TIME = VMI_CALL_COUNTER, LAST_OF_TIME = 71 };
+
+    return ebx - (VMI_MAGIC | APIC_WRITE) <= APIC_READ - APIC_WRITE ||
+           ebx - (VMI_MAGIC | FIRST_OF_TIME) <= LAST_OF_TIME - FIRST_OF_TIME;
+}
+
 /* Only the ROM in a kernel's hands: what user code with access to ports writes there is dropped. */
 static void call_port_write(void *arg, uint64_t off, unsigned size, uint64_t val)
 {
@@ -199,6 +209,9 @@ static void destroy(Device *d)
     Vmi *v = (Vmi *)d;
 
     vmi_time_reset(v);
+    for (unsigned i = 0; i < v->cfg.pv->cfg.n_cpus; i++) {
+        v->cfg.pv->cfg.cpus[i]->pv.call_apic_write = 0;
+    }
     v->cfg.pv->vmi_tsc_moved = NULL;
     g_free(v->alarms);
     g_free(v->start);
@@ -234,6 +247,9 @@ Device *vmi_new(const VmiConfig *cfg)
     vmi_time_init(v);
     reset(&v->dev);
     phys_region_rom(pv->mem, VMI_ROM_BASE, VMI_ROM_LEN, offset, VMI_ROM_PRIORITY, NULL, NULL, "vmi");
+    for (unsigned i = 0; i < pv->n_cpus; i++) {
+        pv->cpus[i]->pv.call_apic_write = VMI_MAGIC | 63;
+    }
     cfg->pv->vmi_tsc_moved = tsc_moved;
     cfg->pv->vmi_arg = v;
     return &v->dev;

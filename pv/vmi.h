@@ -29,6 +29,9 @@ typedef struct {
 /* Machine lock held.  Maps the ROM. */
 Device *vmi_new(const VmiConfig *cfg);
 
+/* Does the call that EBX names see and change nothing of the CPU but its general registers? */
+bool vmi_call_is_apart(uint32_t ebx);
+
 /* A start-up IPI found this CPU waiting: true when it has started in the state the guest announced for it.
  * Machine lock held, the CPU's own thread. */
 bool vmi_start_cpu(Device *vmi, CpuState *cpu);

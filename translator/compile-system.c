@@ -438,6 +438,36 @@ static void gen_announce(Gen *g)
     emit_fs_store32(g->e, gen_field(g, VCB_N_ANNOUNCED), t);
 }
 
+/*
+ * A call of a paravirtual ROM (CpuPv.call_apic_write): writing the local APIC's EOI register, when nobody else waits for it.
+ * All others are the helper's, and where port accesses are watched.
+ */
+static void gen_pv_call(Gen *g)
+{
+    enum { EOI = 0xb0, REGISTERS = 0xff0, XAPIC = 1 };
+    unsigned v = gen_scratch(g, 0), t = gen_scratch(g, 1);
+    Emit *e = g->e;
+
+    gen_free_flags(g);
+    emit_fs_load(e, v, gen_field(g, VCB_CPU));
+    emit_load32(e, t, v, (int32_t)offsetof(CpuState, pv.call_apic_write));
+    emit_cmp32_ri(e, t, 0);
+    gen_slow_jcc(g, CC_E, HELPER_PORT);
+    emit_cmp_rr(e, t, GPR_RBX);
+    gen_slow_jcc(g, CC_NE, HELPER_PORT);
+    emit_mov32_rr(e, t, GPR_RAX);
+    emit_and32_ri(e, t, REGISTERS);
+    emit_cmp32_ri(e, t, EOI);
+    gen_slow_jcc(g, CC_NE, HELPER_PORT);
+    emit_cmp8_mem(e, v, (int32_t)offsetof(CpuState, dr[7]), 0);
+    gen_slow_jcc(g, CC_NE, HELPER_PORT);
+    emit_cmp8_mem(e, v, (int32_t)offsetof(CpuState, apic_mode), XAPIC);
+    gen_slow_jcc(g, CC_NE, HELPER_PORT);
+    emit_cmp8_mem(e, v, (int32_t)offsetof(CpuState, apic_eoi), 0);
+    gen_slow_jcc(g, CC_E, HELPER_PORT);
+    emit_store8_imm(e, v, (int32_t)offsetof(CpuState, apic_eoi), 0);
+}
+
 static void gen_write_base(Gen *g, int field)
 {
     unsigned r = gen_reg_of(g->in->op[0].reg.value), t = gen_scratch(g, 0);
@@ -660,6 +690,7 @@ void gen_system(Gen *g)
     case ZYDIS_MNEMONIC_POPFQ: case ZYDIS_MNEMONIC_POPFD: gen_popf(g); break;
     case ZYDIS_MNEMONIC_CLD: break;
     case ZYDIS_MNEMONIC_PREFETCHWT1: gen_announce(g); break;
+    case ZYDIS_MNEMONIC_OUT: gen_pv_call(g); break;
     case ZYDIS_MNEMONIC_SWAPGS: gen_swapgs(g); break;
     case ZYDIS_MNEMONIC_RDTSC: gen_rdtsc(g, false); break;
     case ZYDIS_MNEMONIC_RDTSCP: gen_rdtsc(g, true); break;

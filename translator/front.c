@@ -555,6 +555,8 @@ static PlanClass class_of_exec(PlanInsn *in, uint32_t env)
         break;
     case ZYDIS_MNEMONIC_IN: case ZYDIS_MNEMONIC_OUT:
         in->helper = quick ? HELPER_PORT : HELPER_SYSTEM;
+        sequence = quick && code32 && in->zi.mnemonic == ZYDIS_MNEMONIC_OUT && in->op[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE &&
+                   in->op[0].imm.value.u == PV_CALL_PORT;
         break;
     case ZYDIS_MNEMONIC_INVLPG:
         in->helper = quick && is_linear(in) ? HELPER_INVLPG : HELPER_SYSTEM;

@@ -216,7 +216,7 @@ static bool is_left_out(const CpuState *cpu, const PlanInsn *in)
 {
     bool msr = in->zi.mnemonic == ZYDIS_MNEMONIC_RDMSR || in->zi.mnemonic == ZYDIS_MNEMONIC_WRMSR;
 
-    return (msr && !msr_is_repeatable((uint32_t)cpu->gpr[GPR_RCX])) || in->plan == PLAN_INTERP || in->plan == PLAN_INTERP_END ||
+    return (msr && !msr_is_repeatable((uint32_t)cpu->gpr[GPR_RCX])) || in->zi.mnemonic == ZYDIS_MNEMONIC_OUT || in->plan == PLAN_INTERP || in->plan == PLAN_INTERP_END ||
            in->zi.mnemonic == ZYDIS_MNEMONIC_DIV || in->zi.mnemonic == ZYDIS_MNEMONIC_IDIV ||
            (in->vec != 0 && ((cpu->vec.mxcsr & 0x1f80) != 0x1f80 || (cpu->vec.fx[0] & 0x3f) != 0x3f));
 }

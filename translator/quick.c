@@ -7,12 +7,34 @@
 #include "softmmu/base/bits.h"
 #include "translator/glue.h"
 
+#include <string.h>
+
 /* -- Registers -------------------------------------------------------------------------------- */
 
 /* As an instruction with operands of `size` bytes writes it. */
 static void put(uint64_t *reg, unsigned size, uint64_t val)
 {
     *reg = size >= 4 ? val & mask_bytes(size) : (*reg & ~mask_bytes(size)) | (val & mask_bytes(size));
+}
+
+/* -- Calls by ports ----------------------------------------------------------------------------- */
+
+/* Registers go to the CpuState and back, the rest of which stays as it is (CpuPv.port_sees_few). */
+static bool quick_call(TransCpu *tc, uint16_t port, unsigned size)
+{
+    CpuState *cpu = tc->cpu;
+    uint64_t *r = tc->vcb->host;
+
+    if (cpu->pv.port_sees_few == NULL || !cpu->pv.port_sees_few(cpu->pv.arg, port, r)) {
+        return false;
+    }
+    trans_vec_spill();
+    cpu->stats[STAT_PORT_IO]++;
+    memcpy(cpu->gpr, r, 8 * sizeof *r);
+    port_write(cpu->ports, port, size, (uint32_t)(r[GPR_RAX] & mask_bytes(size)));
+    r[GPR_RAX] = cpu->gpr[GPR_RAX];
+    r[GPR_RDX] = cpu->gpr[GPR_RDX];
+    return true;
 }
 
 /* -- Ports ------------------------------------------------------------------------------------ */
@@ -25,9 +47,11 @@ bool quick_port(TransCpu *tc, const X86Insn *in)
     unsigned size = in->op[reads ? 0 : 1].size;
     uint16_t port = in->op[reads ? 1 : 0].kind == OPERAND_IMM ? (uint8_t)in->imm : (uint16_t)r[GPR_RDX];
 
-    if ((cpu->dr[7] & 0xff) != 0 ||
-        (cpu->pv.port_sees_registers != NULL && cpu->pv.port_sees_registers(cpu->pv.arg, port))) {
+    if ((cpu->dr[7] & 0xff) != 0) {
         return false;
+    }
+    if (cpu->pv.port_sees_registers != NULL && cpu->pv.port_sees_registers(cpu->pv.arg, port)) {
+        return !reads && quick_call(tc, port, size);
     }
     trans_vec_spill();
     cpu->stats[STAT_PORT_IO]++;

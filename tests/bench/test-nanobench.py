@@ -196,7 +196,7 @@ def pvh():
     assert done.returncode == 33 and ops == ["rdtsc"], (done.returncode, done.stdout, done.stderr)
 
 
-VMI = {o for o in operations() if o.startswith("vmi_") or o in ("native_setpxe", "native_ptbatch", "native_ptmix")}
+VMI = {o for o in operations() if o.startswith("vmi_") or o in ("native_setpxe", "native_ptbatch", "native_ptmix", "native_eoi")}
 cases = {
     "interpret-64": lambda: engine("interpret", "64", VMI),
     "interpret-32": lambda: engine("interpret", "32", {"cr8wr", "swapgs", "cr3_pcid", "ctxsw_pcid"}),

@@ -4,7 +4,7 @@
 
 enum { REAL, AVAILABLE, STOLEN };
 enum { PERIODIC = 0x100, LVTT = 0x10000 };
-enum { VEC_LVTT = 0x41, VEC_PING = 0x51, MASKED = 0x10000 };
+enum { VEC_LVTT = 0x41, VEC_PING = 0x51, VEC_FIRST = 0x71, VEC_SECOND = 0x61, MASKED = 0x10000 };
 enum { MSR_TSC_ADJUST = 0x3b };
 
 static bool have_timer;
@@ -79,6 +79,45 @@ static void registers_by_call_and_by_window(void)
     EXPECT(wait_for(&pings, 1));
     cli();
     EXPECT_EQ(ops.apic_read(APIC_ISR + VEC_PING / 32 * 16), 0);
+}
+
+static volatile word ends, wrong_order;
+
+static bool on_first(Frame *f)
+{
+    wrong_order += ends % 2 != 0;
+    ends++;
+    ops.apic_write(ends % 8 < 4 ? APIC_EOI : 0xfee00000 | APIC_EOI, ends);
+    return true;
+}
+
+static bool on_second(Frame *f)
+{
+    wrong_order += ends % 2 != 1;
+    ends++;
+    ops.apic_write(APIC_EOI, 0);
+    return true;
+}
+
+/* Often enough to be translated: one that waits for another's end, one for which nobody waits. */
+static void a_call_ends_an_interrupt(void)
+{
+    apic_enable();
+    trap_hook[VEC_FIRST] = on_first;
+    trap_hook[VEC_SECOND] = on_second;
+    ends = wrong_order = 0;
+    for (word i = 1; i <= 500; i++) {
+        apic_write(APIC_ICR, 1 << 18 | VEC_SECOND);
+        apic_write(APIC_ICR, 1 << 18 | VEC_FIRST);
+        sti();
+        EXPECT(wait_for(&ends, 2 * i));
+        cli();
+        if (ops.apic_read(APIC_ISR + VEC_FIRST / 32 * 16) != 0 || ops.apic_read(APIC_ISR + VEC_SECOND / 32 * 16) != 0) {
+            EXPECT(!"in service still");
+            return;
+        }
+    }
+    EXPECT_EQ(wrong_order, 0);
 }
 
 /* -- Clocks ------------------------------------------------------------------------------------------------ */
@@ -400,6 +439,7 @@ static void long_entries_are_never_seen_torn(void)
 const GuestTest guest_tests[] = {
     {"the_rom_takes_over", the_rom_takes_over},
     {"registers_by_call_and_by_window", registers_by_call_and_by_window},
+    {"a_call_ends_an_interrupt", a_call_ends_an_interrupt},
     {"counters_count", counters_count},
     {"wall_clock", wall_clock},
     {"alarms_by_irq_0", alarms_by_irq_0},

@@ -24,8 +24,10 @@ static u64 none(u32 n) { return 0; }
 #define get_cr0 none
 #define inval none
 #define counter none
-#define eoi none
+#define vmi_eoi none
 #define alarm none
+#define no_eoi none
+#define native_eoi none
 
 #else
 #include "tests/guest/vmi-client.h"
@@ -79,7 +81,6 @@ static u64 save_restore(u32 n) { return EACH(n, f_set_mask(f_get_mask())); }
 static u64 get_cr0(u32 n) { return EACH(n, ops.get_cr0()); }
 static u64 inval(u32 n) { return EACH(n, ops.inval_page(WINDOW)); }
 static u64 counter(u32 n) { return EACH(n, vmi.cycle_counter(REAL)); }
-static u64 eoi(u32 n) { return EACH(n, ops.apic_write(APIC_EOI, 0)); }
 
 static u64 alarm(u32 n)
 {
@@ -88,6 +89,49 @@ static u64 alarm(u32 n)
     vmi.cancel_alarm(REAL);
     return took;
 }
+
+/* -- Interrupts ---------------------------------------------------------------------------------------------- */
+
+/* The CPU sends them to itself, so that there is something for the EOI to end. */
+
+enum { VEC_SELF = 0x51, TO_SELF = 1 << 18 };
+
+static volatile u32 taken;
+static u64 spent;
+
+#define HANDLER(name, end)                                                                         \
+    static bool name(Frame *f)                                                                     \
+    {                                                                                              \
+        u64 begin_ = rdtsc();                                                                      \
+        end;                                                                                       \
+        spent += rdtsc() - begin_;                                                                 \
+        taken++;                                                                                   \
+        return true;                                                                               \
+    }
+HANDLER(on_end_later, (void)0)
+HANDLER(on_native_end, apic_write(APIC_EOI, 0))
+HANDLER(on_vmi_end, ops.apic_write(APIC_EOI, 0))
+
+/* What the handler's part of n interrupts took. */
+static u64 interrupts(u32 n, TrapHook hook, bool ended)
+{
+    trap_hook[VEC_SELF] = hook;
+    taken = 0;
+    spent = 0;
+    sti();
+    for (u32 i = 0; i < n; i++) {
+        apic_write(APIC_ICR, TO_SELF | VEC_SELF);
+        if (!ended) {
+            apic_write(APIC_EOI, 0);
+        }
+    }
+    cli();
+    return taken == n ? spent : NANO_BAD;
+}
+
+static u64 no_eoi(u32 n) { return interrupts(n, on_end_later, false); }
+static u64 native_eoi(u32 n) { return interrupts(n, on_native_end, true); }
+static u64 vmi_eoi(u32 n) { return interrupts(n, on_vmi_end, true); }
 
 /* -- Page tables -------------------------------------------------------------------------------------------- */
 
@@ -251,7 +295,8 @@ const NanoOp nano_vmi[] = {
     {"vmi_getcr0", get_cr0, nothing, found, 0},
     {"vmi_invalpage", inval, nothing, found_and_open, 0},
     {"vmi_counter", counter, nothing, found, 0},
-    {"vmi_eoi", eoi, nothing, found, 0},
+    {"native_eoi", native_eoi, no_eoi, open_window, 0},
+    {"vmi_eoi", vmi_eoi, no_eoi, found, 0},
     {"vmi_setalarm", alarm, nothing, found, 0},
     {NULL, NULL, NULL, NULL, 0},
 };
