@@ -129,8 +129,8 @@ static inline void guest_enter_mode(GuestCpu *g)
     bool bits16 = g->mode <= GUEST_PROT16;
     uint32_t code = SEG_P | SEG_S | SEG_CODE | SEG_RW | SEG_A, data = SEG_P | SEG_S | SEG_RW | SEG_A;
 
-    code |= bits16 ? 0 : g->mode == GUEST_LONG64 ? SEG_L | SEG_G : SEG_DB | SEG_G;
-    data |= bits16 ? 0 : SEG_DB | SEG_G;
+    code |= !pe ? 0 : bits16 ? SEG_G : g->mode == GUEST_LONG64 ? SEG_L | SEG_G : SEG_DB | SEG_G;
+    data |= !pe ? 0 : bits16 ? SEG_G : SEG_DB | SEG_G;
     guest_segment(g, SEG_CS, !pe ? 0 : bits16 ? GUEST_SEL_CODE16 : g->mode == GUEST_LONG64
                                  ? GUEST_SEL_CODE64 : GUEST_SEL_CODE32, code);
     for (unsigned s = 0; s < SEG_COUNT; s++) {

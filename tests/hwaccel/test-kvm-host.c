@@ -78,6 +78,9 @@ START_TEST(the_state_goes_there_and_comes_back)
         unspoil_msrs(k, before);
         g.cpu->tsc_offset = before->tsc_offset;
         ck_assert_msg(kvm_pull(k), "%s", k->why);
+        if (g_strcmp0(k->vm->host->hardware, "SVM") == 0 && before->shadow) { /* which has but one shadow, shown as both */
+            before->shadow_ss = g.cpu->shadow_ss;
+        }
         differs = compare_states(before, g.cpu, k->xfeatures);
         ck_assert_msg(differs[0] == '\0', "seed %u, mode %d: %s", seed, _i, differs);
         free(before);
@@ -99,8 +102,9 @@ typedef struct {
 static const Program programs[] = {
     /* mov $300,%cx; 1: add %cx,%ax; rol $3,%ax; loop 1b; mov %ax,0xa000; hlt */
     CODE(GUEST_REAL16, "\xb9\x2c\x01\x01\xc8\xc1\xc0\x03\xe2\xf9\xa3\x00\xa0\xf4"),
-    /* push %ax; push %dx; mov $0x1234,%ax; mov $7,%cx; mul %cx; pop %bx; pop %si; mov %dx,0xa002; hlt */
-    CODE(GUEST_REAL16, "\x50\x52\xb8\x34\x12\xb9\x07\x00\xf7\xe1\x5b\x5e\x89\x16\x02\xa0\xf4"),
+    /* push %ax; push %dx; mov $0x1234,%ax; mov $7,%cx; mul %cx; pop %bx; pop %si; mov %dx,0xa002; cmp %ax,%ax; hlt (flags that
+     * MUL leaves undefined are another's on an emulated processor) */
+    CODE(GUEST_REAL16, "\x50\x52\xb8\x34\x12\xb9\x07\x00\xf7\xe1\x5b\x5e\x89\x16\x02\xa0\x39\xc0\xf4"),
     /* mov $0x8f,%al; out %al,$0x70; in $0x71,%al; hlt: ports that nobody answers */
     CODE(GUEST_REAL16, "\xb0\x8f\xe6\x70\xe4\x71\xf4"),
     /* mov $300,%ecx; 1: add %ecx,%eax; rol $3,%eax; loop 1b; mov %eax,0xa000; hlt */

@@ -320,7 +320,7 @@ def main(metaphrase, guests, *parts):
             text = f.read().replace("\r", "")
     check("\nsvm\n" in text, f"SVM does not show inside: {text[-500:]}")
     if "info" in parts:
-        check(re.search(r"^\* kvm .*\n    KVM API 12 on SVM", section(text, "info"), re.M),
+        check(re.search(r"^\* kvm .*\n+    KVM API 12 on SVM", section(text, "info"), re.M),
               f"auto did not take KVM: {section(text, 'info')}")
     if "host" in parts:
         said = section(text, "host")
