@@ -11,12 +11,12 @@
  *    guest ffff8000+D    + 16 GiB (a hole in Linux's layout)    2^64                      (user addresses below D)
  *
  * So nothing of ours is where an upper-half address leads, but for the program itself, which lies in the hole
- * that x86-64 kernels leave for hypervisors; translator/windows.c looks whether one uses it nevertheless.  A
+ * that x86-64 kernels leave for hypervisors; translator/windows-slots.c looks whether one uses it nevertheless.  A
  * user address leads either out of canonical range or into the topmost D bytes.
  *
  * What is mapped are *runs*, linear pieces of guest-linear and of guest memory at once.  One mapping
  * serves all CPUs, and so a flush by any CPU counts for all; whoever maps sees to that and to their
- * agreement (translator/windows.c).  The rules for writes are those of the software TLB: a page is
+ * agreement (translator/windows.h).  The rules for writes are those of the software TLB: a page is
  * mapped writable only while stores to it need no marking, and phys_mem_revoke_write() takes that away.
  *
  * Threads: all functions may be called by any thread; `lock` is taken inside (rank WORLD).

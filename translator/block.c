@@ -16,6 +16,13 @@ enum { NOTES_PER_CODE = 3 };
 
 /* -- Life ------------------------------------------------------------------------------------- */
 
+static void unmap_view(void *view, uint64_t len)
+{
+    if (view != MAP_FAILED) {
+        munmap(view, len);
+    }
+}
+
 static bool map_views(BlockCache *c, GError **error)
 {
     int fd = memfd_create("translated-code", MFD_CLOEXEC);
@@ -34,6 +41,9 @@ static bool map_views(BlockCache *c, GError **error)
         g_set_error(error, G_FILE_ERROR, g_file_error_from_errno(errno),
                     "cannot map %" G_GUINT64_FORMAT " MiB for translated code: %s", c->size >> 20,
                     g_strerror(errno));
+        unmap_view(w, c->size);
+        unmap_view(x, c->size);
+        unmap_view(notes, NOTES_PER_CODE * c->size);
         return false;
     }
     c->writable = w;

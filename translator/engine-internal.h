@@ -100,12 +100,12 @@ struct TransCpu {
     bool fault_is_page, fault_write; /* a page fault at fault_addr; else a general protection fault */
     uint64_t fault_addr;
 
-    /* windows.c */
+    /* windows*.c */
     struct WindowShare *windows; /* NULL: none                                           */
     bool window_ok;            /* this CPU's root table agrees with the window (atomic)  */
     unsigned since_pardon;     /* passes of the dispatcher                               */
     uint8_t window_stale;      /* flushed: look again first                              */
-    uint8_t window_paging;     /* Paging of windows.c, for which window_ok was found out  */
+    uint8_t window_paging;     /* Paging of windows-internal.h, for which window_ok was found out  */
     uint64_t window_cr3, window_generation; /* ... for which window_ok was found out     */
 
     /* verify.c: host instructions to go until a kick, traps until single-stepping is given up; a test's
