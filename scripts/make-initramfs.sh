@@ -2,12 +2,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Build a small initramfs around a statically linked busybox.
 #
-#   make-initramfs.sh [-b BUSYBOX] [-m TREE]... [-a DIR]... OUT
+#   make-initramfs.sh [-b BUSYBOX] [-m TREE]... [-k MODULES] [-a DIR]... OUT
 #
 #   -b BUSYBOX  the busybox to use (default: the installed one, Debian's busybox-static); an i386
 #               kernel needs an i386 busybox
 #   -m TREE     an unpacked kernel package (holds lib/modules/VERSION): add the virtio, IDE and
 #               fw_cfg modules, which init loads on demand
+#   -k MODULES  more of its modules, by names with spaces between them
 #   -a DIR      copy DIR's contents over the file system: init.d/NAME becomes a script that the
 #               kernel command line selects with `metaphrase.run=NAME`
 #
@@ -28,10 +29,12 @@ die() {
 busybox=$(command -v busybox || true)
 trees=
 adds=
-while getopts b:m:a:h opt; do
+more=
+while getopts b:m:k:a:h opt; do
     case $opt in
     b) busybox=$OPTARG ;;
     m) trees="$trees $OPTARG" ;;
+    k) more="$more $OPTARG" ;;
     a) adds="$adds $OPTARG" ;;
     *) usage ;;
     esac
@@ -68,7 +71,7 @@ for tree in $trees; do
         list=$(mktemp) deps=$(mktemp)
         # Dry run: what modules.dep would say, and nothing written into the unpacked package.
         depmod -n -b "$tree" "$version" 2>/dev/null >"$deps" || die "depmod failed for $tree"
-        for m in $want; do
+        for m in $want $more; do
             # "path: dep dep": all of them, when the kernel has it as a module at all.
             sed -n "s,^\(kernel/[^:]*/$m\.ko[^:]*\):\(.*\),\1\2,p" "$deps" |
                 tr ' ' '\n' >>"$list"

@@ -105,6 +105,7 @@ struct TransCpu {
     bool window_ok;            /* this CPU's root table agrees with the window (atomic)  */
     unsigned since_pardon;     /* passes of the dispatcher                               */
     uint8_t window_stale;      /* flushed: look again first                              */
+    uint8_t window_lacking;    /* not 0: this CPU's root table lacks what others have; how often that was met */
     uint8_t window_paging;     /* Paging of windows-internal.h, for which window_ok was found out  */
     uint64_t window_cr3, window_generation; /* ... for which window_ok was found out     */
 

@@ -11,7 +11,7 @@
 #include "softmmu/window.h"
 #include "translator/windows.h"
 
-enum { SLOTS_MAX = 2048, LOCALS = 128 };
+enum { SLOTS_MAX = 2048, LOCALS = 1024 };
 
 /* How a CPU's tables are read.  All that use the window do it in one way. */
 typedef enum {
@@ -38,6 +38,7 @@ static const struct {
 typedef struct {
     uint64_t lin;
     GuestPhys entry_at;        /* its entry in the page table, and what that says                  */
+    const void *entry_host;    /* ... seen by the host, NULL: no more; good for local_generation    */
     uint64_t entry;
 } LocalPage;
 
@@ -52,7 +53,8 @@ struct WindowShare {
     uint64_t entry[SLOTS_MAX]; /* what the tables say there                                        */
     uint64_t directory[4];     /* PAE: the page directories that say so, or 0                       */
     LocalPage local[LOCALS];   /* under lock; some may be mapped no more                            */
-    unsigned n_locals;
+    unsigned n_locals, next_local; /* the latter to be given up when there are too many            */
+    uint64_t local_generation; /* PhysMem.generation                                                */
     uint64_t generation;       /* changes with the slots and paging (atomic); not 0                 */
     const char *off;           /* why it is off for good, or NULL (atomic)                         */
     uint64_t n_faults, n_mapped, n_user, n_unmapped, n_device, n_probes, n_stores, n_refused, n_unserved, n_restless, n_brought;
@@ -104,6 +106,11 @@ void windows_resettle(TransCpu *tc, unsigned slot, uint64_t e);
 /* This CPU's page directories agreed at that generation. */
 void windows_learn_directories(TransCpu *tc, uint64_t generation);
 /*
+ * Has this CPU's root table nothing where slots are in use?  Then it is that of user code under page-table isolation, for the
+ * few instructions until CR3 is loaded, and what it says of the rest is no news either; or all of these have moved away.
+ */
+bool windows_lack_slots(const TransCpu *tc);
+/*
  * Do the tables say what they said when the slots in use were taken?  Where one has nothing there at all it is
  * that of user code under page-table isolation, or another system's: false.
  */
@@ -128,7 +135,7 @@ uint64_t windows_still_so(CpuState *cpu, const WindowRun *run, uint64_t lin, uns
 void windows_drop_leaf(TransCpu *tc, const WindowRun *run, uint64_t lin);
 /* All that is mapped, after a flush of everything, or what of it is not global, after a lesser one. */
 void windows_look_again(TransCpu *tc, bool all);
-/* A page of a 32-bit system that is not global is about to be mapped.  False: there are too many of them. */
+/* A page of a 32-bit system that is not global is about to be mapped.  False: it is there no more. */
 bool windows_note_local(TransCpu *tc, uint64_t lin);
 /* CR3 was loaded: such pages that this CPU's tables have no longer as they were go (lock held, or this is the only CPU). */
 void windows_look_at_locals(TransCpu *tc);

@@ -164,30 +164,66 @@ static void sweep_locals(WindowShare *ws)
     ws->n_locals = n;
 }
 
+/* Where `lin` is noted, or may be: with too many, one that was noted long ago is unmapped for it (lock held). */
+static LocalPage *place_for_local(WindowShare *ws, uint64_t lin)
+{
+    LocalPage *l;
+
+    if (ws->n_locals == LOCALS) {
+        sweep_locals(ws);
+    }
+    for (unsigned i = 0; i < ws->n_locals; i++) {
+        if (ws->local[i].lin == lin) {
+            return &ws->local[i];
+        }
+    }
+    if (ws->n_locals < LOCALS) {
+        return &ws->local[ws->n_locals++];
+    }
+    l = &ws->local[ws->next_local++ % LOCALS];
+    window_unmap(ws->window, l->lin, GUEST_PAGE_SIZE);
+    return l;
+}
+
+/* The entry of `l`, as it is now; 0: not readable. */
+static uint64_t local_entry(const LocalPage *l, unsigned size)
+{
+    return l->entry_host == NULL ? 0
+           : size == 4 ? __atomic_load_n((const uint32_t *)l->entry_host, __ATOMIC_RELAXED)
+                       : __atomic_load_n((const uint64_t *)l->entry_host, __ATOMIC_RELAXED);
+}
+
+static unsigned entry_size(Paging p)
+{
+    return p == PAGING_32 ? 4 : 8;
+}
+
+/* The memory map may have changed (lock held). */
+static void find_local_entries(WindowShare *ws, const CpuState *cpu, unsigned size)
+{
+    uint64_t generation = __atomic_load_n(&cpu->mem->generation, __ATOMIC_ACQUIRE);
+
+    for (unsigned i = 0; i < ws->n_locals && ws->local_generation != generation; i++) {
+        ws->local[i].entry_host = phys_mem_host(cpu->mem, ws->local[i].entry_at, size, false);
+    }
+    ws->local_generation = generation;
+}
+
 bool windows_note_local(TransCpu *tc, uint64_t lin)
 {
     WindowShare *ws = tc->windows;
-    unsigned i = 0;
+    unsigned size = entry_size(tc->window_paging);
     WalkExtent x;
-    bool ok;
 
     if (!cpu_walk_extent(tc->cpu, guest_lin(lin), 0, &x)) {
         return false;
     }
     lock_take(&ws->lock);
-    if (ws->n_locals == LOCALS) {
-        sweep_locals(ws);
-    }
-    while (i < ws->n_locals && ws->local[i].lin != (lin & GUEST_PAGE_MASK)) {
-        i++;
-    }
-    ok = i < LOCALS;
-    if (ok) {
-        ws->local[i] = (LocalPage){lin & GUEST_PAGE_MASK, x.entry_at, x.entry};
-        ws->n_locals = MAX(ws->n_locals, i + 1);
-    }
+    find_local_entries(ws, tc->cpu, size);
+    *place_for_local(ws, lin & GUEST_PAGE_MASK) =
+        (LocalPage){lin & GUEST_PAGE_MASK, x.entry_at, phys_mem_host(tc->cpu->mem, x.entry_at, size, false), x.entry};
     lock_release(&ws->lock);
-    return ok;
+    return true;
 }
 
 /* CR3 was loaded: those that this CPU's tables have no longer as they were go.  The slot's entry and the page's are all
@@ -196,12 +232,18 @@ void windows_look_at_locals(TransCpu *tc)
 {
     WindowShare *ws = tc->windows;
     Paging p = tc->window_paging;
-    unsigned size = p == PAGING_32 ? 4 : 8;
+    unsigned size = entry_size(p), known = SLOTS_MAX;
+    bool same = false;             /* slot `known` is what it was */
 
+    find_local_entries(ws, tc->cpu, size);
     for (unsigned i = 0; i < ws->n_locals;) {
         LocalPage *l = &ws->local[i];
         unsigned slot = slot_of(p, l->lin);
-        if (windows_slot_entry(p, tc->cpu, slot) == ws->entry[slot] && windows_read_entry(tc->cpu, l->entry_at.v, 0, size) == l->entry) {
+        if (slot != known) {
+            known = slot;
+            same = windows_slot_entry(p, tc->cpu, slot) == ws->entry[slot];
+        }
+        if (same && local_entry(l, size) == l->entry) {
             i++;
             continue;
         }

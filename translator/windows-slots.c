@@ -129,8 +129,21 @@ static void forget_directories(WindowShare *ws)
     }
 }
 
-/* This CPU's tables say `e` in a slot in use, which is something else.  Start the slot over; but when that
- * comes again and again it is each address space's own, and no longer used (lock held). */
+/* Do the tables of the other CPUs that may be using the window say `e` there (lock held)? */
+static bool others_say(const TransCpu *tc, unsigned slot, uint64_t e)
+{
+    for (unsigned i = 0; i < tc->shared->cpus->len; i++) {
+        const TransCpu *other = g_ptr_array_index(tc->shared->cpus, i);
+        if (other != tc && __atomic_load_n(&other->window_ok, __ATOMIC_SEQ_CST) &&
+            windows_slot_entry(tc->window_paging, other->cpu, slot) != e) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* This CPU's tables say `e` in a slot in use, which is something else.  Start the slot over; but when the other CPUs' do not
+ * say so, or that comes again and again, it is each address space's own, and no longer used (lock held). */
 static void resettle_locked(TransCpu *tc, unsigned slot, uint64_t e)
 {
     WindowShare *ws = tc->windows;
@@ -139,8 +152,10 @@ static void resettle_locked(TransCpu *tc, unsigned slot, uint64_t e)
     window_unmap(ws->window, slot_start(p, slot), slot_size(p));
     ws->entry[slot] = e;
     forget_directories(ws);
-    if (others_use_it(tc) || ++ws->changes[slot] > tc->config->window_changes) {
+    if (!others_say(tc, slot, e) || ++ws->changes[slot] > tc->config->window_changes) {
         windows_ban_slot(ws, slot);
+    } else if (e == 0) {
+        use_slot(ws, slot, false);
     }
     next_generation(ws);
 }
@@ -169,6 +184,20 @@ void windows_learn_directories(TransCpu *tc, uint64_t generation)
         __atomic_store_n(&ws->directory[i], tc->cpu->pdpte[i], __ATOMIC_RELAXED);
     }
     lock_release(&ws->lock);
+}
+
+bool windows_lack_slots(const TransCpu *tc)
+{
+    Paging p = tc->window_paging;
+
+    for (unsigned i = 0; p == PAGING_64 && i < paging_geometry[p].slots / 64u; i++) {
+        for (uint64_t left = __atomic_load_n(&tc->windows->slots[i], __ATOMIC_RELAXED); left != 0; left &= left - 1) {
+            if (windows_slot_entry(p, tc->cpu, i * 64 + (unsigned)__builtin_ctzll(left)) == 0) {
+                return true;
+            }
+        }
+    }
+    return false;
 }
 
 bool windows_agree(TransCpu *tc)
@@ -228,12 +257,7 @@ static bool take_slot(TransCpu *tc, unsigned slot)
         use_slot(ws, slot, true);
         next_generation(ws);
         /* Who checked before that is here; who checks later sees the slot. */
-        for (unsigned i = 0; i < tc->shared->cpus->len; i++) {
-            const TransCpu *other = g_ptr_array_index(tc->shared->cpus, i);
-            if (other != tc && __atomic_load_n(&other->window_ok, __ATOMIC_SEQ_CST)) {
-                ok = ok && windows_slot_entry(p, other->cpu, slot) == e;
-            }
-        }
+        ok = others_say(tc, slot, e);
         if (!ok || e == 0) { /* to be seen again when they agree */
             use_slot(ws, slot, false);
             ok = false;

@@ -8,6 +8,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+/* Looks of one CPU's kernel code at tables that lack slots.  Linux's entry code loads CR3 after one or two. */
+enum { PATIENCE = 64 };
+
 /* -- Life ------------------------------------------------------------------------------------- */
 
 WindowShare *windows_new(PhysMem *mem, const TransConfig *config, const char **why)
@@ -81,11 +84,13 @@ static bool is_worth_it(const TransCpu *tc, Paging p)
     return p == PAGING_64 || tc->cpu->cpl == 3 || windows_find_run(tc->cpu, (uint32_t)tc->cpu->gpr[GPR_RSP], 0, &run);
 }
 
+/* With tables that lack slots nothing is looked at again, and nothing taken for changed: flushes wait until others are
+ * loaded.  Who stays with them in kernel code for longer than it takes to load CR3 means it. */
 static bool check(TransCpu *tc, Paging p)
 {
     WindowShare *ws = tc->windows;
     uint64_t generation;
-    bool mine;
+    bool mine, lacking;
 
     if (vcb.tc != NULL) {
         trans_vec_spill();
@@ -95,6 +100,8 @@ static bool check(TransCpu *tc, Paging p)
         tc->window_paging = p;
         generation = __atomic_load_n(&ws->generation, __ATOMIC_SEQ_CST);
         mine = mine && __atomic_load_n(&ws->paging, __ATOMIC_SEQ_CST) == p;
+        lacking = mine && tc->window_lacking <= PATIENCE && windows_lack_slots(tc);
+        mine = mine && !lacking;
         if (mine && tc->window_stale != WINDOW_FRESH) {
             bool all = tc->window_stale == WINDOW_STALE_ALL;
             tc->window_stale = WINDOW_FRESH;
@@ -108,6 +115,7 @@ static bool check(TransCpu *tc, Paging p)
         }
         __atomic_store_n(&tc->window_ok, mine && windows_agree(tc) && is_worth_it(tc, p), __ATOMIC_SEQ_CST);
     } while (mine && generation != __atomic_load_n(&ws->generation, __ATOMIC_SEQ_CST));
+    tc->window_lacking = lacking ? MAX(tc->window_lacking, 1) : 0;
     tc->window_cr3 = tc->cpu->cr3;
     tc->window_generation = generation;
     if (tc->window_ok && paging_is_pae(p) && tc->shared->cpus->len > 1) {
@@ -139,10 +147,14 @@ bool windows_usable(TransCpu *tc)
         do_without(tc);
         return false;
     }
-    if (likely(p == tc->window_paging && tc->window_stale == WINDOW_FRESH &&
-               tc->window_generation == __atomic_load_n(&ws->generation, __ATOMIC_RELAXED) &&
+    if (likely(p == tc->window_paging && tc->window_generation == __atomic_load_n(&ws->generation, __ATOMIC_RELAXED) &&
                cpu->cr3 == tc->window_cr3)) {
-        return tc->window_ok;
+        if (unlikely(tc->window_lacking != 0) && (cpu->cpl == 3 || ++tc->window_lacking <= PATIENCE)) {
+            return false;
+        }
+        if (likely(tc->window_stale == WINDOW_FRESH && tc->window_lacking == 0)) {
+            return tc->window_ok;
+        }
     }
     if (keeps_over_cr3(tc, p)) {
         windows_look_at_locals(tc);

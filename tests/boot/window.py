@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """window.py CASE: Linux with its kernel's memory in the window (softmmu/window.h), and kernels that make it hard: page
-tables of user code's own, no SMAP, fixed addresses; or without."""
+tables of user code's own, no SMAP, fixed addresses, storms of remapping; or without."""
 import os
 import re
+import shutil
+import subprocess
 import sys
 
 import guest as g
@@ -88,6 +90,80 @@ def symbols():
         check(re.search(r"most faults at.* [0-9a-f]{16} \w+\+0x[0-9a-f]+ \(", text), f"no names: {text}")
 
 
+# -- Storms ------------------------------------------------------------------------------------------
+
+STORM = os.path.join(g.TOP, "build", "tests", "user", "storm")
+MODULES = "brd loop overlay zram xfs lzo lzo-rle"
+
+
+def storm_image(name):
+    """The common initramfs with storm/ and what it wants."""
+    g.need_tool("busybox")
+    directory = g.scratch_dir()
+    overlay, files = os.path.join(directory, "overlay"), os.path.join(directory, "files")
+    os.makedirs(os.path.join(overlay, "bin"))
+    os.makedirs(files)
+    shutil.copytree(os.path.join(g.HERE, "storm"), os.path.join(overlay, "init.d"))
+    if os.path.exists(STORM):
+        shutil.copy(STORM, os.path.join(overlay, "bin", "storm"))
+    with open(os.path.join(files, "data"), "w", encoding="ascii") as data:
+        data.writelines(f"{i}\n" for i in range(1, 40001))
+    disk = os.path.join(overlay, "image")
+    g.tool("mke2fs", "-q", "-t", "ext4", "-O", "^has_journal", "-b", "4096", "-d", files, disk, "3M")
+    image = os.path.join(directory, "initramfs.gz")
+    options = ["-b", g.cached("busybox-i386", "busybox")] if name == "686-pae" else []
+    g.tool("sh", os.path.join(g.TOP, "scripts", "make-initramfs.sh"), *options, "-m", g.cached(name, "root"),
+           "-k", MODULES, "-a", overlay, image, env={**os.environ, "PATH": os.environ["PATH"] + ":/usr/sbin:/sbin"})
+    return image
+
+
+def counter(text, when, name):
+    match = re.search(rf"^# {when} {name} (\d+)", text, re.M)
+    return int(match.group(1)) if match else 0
+
+
+def storm(cpus, append="", properties="", says=None, wanted=("on",), name="cloud-amd64", overflows=False, rounds=3):
+    """Mappings, huge pages, filters, stacks and modules come and go; what user code and kernel see is what it is natively."""
+    def run():
+        both = name != "686-pae"       # /bin/storm is of 64 bits
+        if both and not os.path.exists(STORM):
+            raise g.Skip("the program could not be linked: no static C library")
+        script = "storm" if both else "modules"
+        how = f"{8 * rounds},{cpus}"
+        machine = start(*linux("-smp", str(cpus), "-m", "512", "-accel", "translate" + properties, initrd=False, name=name,
+                               append=f"loglevel=7 metaphrase.run={script} metaphrase.rounds={rounds} "
+                               f"metaphrase.storm={how} " + append),
+                        "-initrd", storm_image(name), "-no-reboot", "-d", "stats")
+        text = machine.script(script, 3 * g.BOOT)
+        machine.wait(0)
+        if says:
+            check(re.search(says, machine.text), f"the kernel did not say {says!r}")
+        check(not re.search(r"BUG|Oops|WARNING|general protection|Call Trace", machine.text), "the kernel complained")
+        modules = re.search(r"^rounds (\d+) places (\d+)$", text, re.M)
+        check(modules and int(modules.group(1)) == rounds, f"rounds of modules: {text}")
+        check(int(modules.group(2)) > 0, "a module's place was seen")
+        if both:
+            native = subprocess.run([STORM, *how.split(",")], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True,
+                                    timeout=g.STEP * g.SLOWNESS, check=True).stdout
+            sums = [re.findall(r"^([a-z ]+: [0-9a-f]{16})$", t, re.M) for t in (native, text)]
+            check(len(sums[0]) == 5, f"the program says natively {native}")
+            check_equal(sums[1], sums[0], "sums")
+            for what in ("thp_fault_alloc", "thp_split_pmd", "direct_map_level2_splits"):
+                before, after = counter(text, "before", what), counter(text, "after", what)
+                print(f"{what} {before} to {after}")
+                check(after > (0 if what.startswith("direct") else before), f"{what} is {after}: no storm")
+        stats = machine.errors()
+        state = window_of_text(stats)
+        maps = int((re.search(r"of which (\d+) mapped something", stats) or [0, "0"])[1])
+        many = int((re.search(r"(\d+) overflows", stats) or [0, "0"])[1])
+        print(f"window {state}, {maps} faults mapped something, {many} overflows")
+        check(state in wanted, f"the window is {state}, expected {' or '.join(wanted)}")
+        check(state == "none" or maps > 200, f"only {maps} faults mapped something")
+        check(many > 0 or not overflows, "64 mappings were enough")
+    return run
+
+
+FEW = ",window-mappings=64,window-overflows=1000000"
 PTI = r"Kernel/User page tables isolation: (force )?enabled"
 CASES = {
     "smp": boot(2),
@@ -101,6 +177,13 @@ CASES = {
     "pae-pti": boot(1, name="686-pae", append="pti=on", says=PTI, wanted=("off",)),
     "pae-off": boot(1, name="686-pae", accel="translate,window=off", wanted=("none",)),
     "symbols": symbols,
+    "storm": storm(1),
+    "storm-smp": storm(2),
+    "storm-pti": storm(2, append="pti=on", says=PTI),
+    "storm-few": storm(2, properties=FEW, overflows=True),
+    "storm-off": storm(2, properties=",window=off", wanted=("none",)),
+    "storm-pae": storm(2, name="686-pae"),
+    "storm-pae-few": storm(1, name="686-pae", properties=FEW, overflows=True),
     "verify": verify,
 }
 

@@ -291,6 +291,39 @@ HIGH_TEST(root_tables_that_differ_are_told_apart)
     write_cr4(read_cr4() | CR4_PGE);
 }
 
+/* As with page-table isolation: what is flushed while the tables in use have not the page must be seen by those that have. */
+HIGH_TEST(flushes_by_tables_that_lack_a_part_count)
+{
+    u64 cr3 = read_cr3(), sum = 0;
+
+    memcpy(other_pml4, boot_pml4, sizeof other_pml4);
+    other_pml4[SLOT] = 0;
+    for (unsigned i = 0; i < TURNS; i++) {
+        store(TEST + 8, ~(u64)i);
+        write_cr3((u64)other_pml4);
+        turn(i);
+        if (i % 3 == 0) {
+            invlpg(TEST);
+        } else {
+            write_cr4(read_cr4() & ~(word)CR4_PGE);
+            write_cr4(read_cr4() | CR4_PGE);
+        }
+        for (unsigned n = 0; i % 4 == 0 && n < 300; n++) { /* long enough to be taken at its word */
+            write_cr3(read_cr3());
+            sum += n;
+        }
+        write_cr3(cr3);
+        EXPECT_EQ(load(TEST), i & 1 ? 0xbbbb : 0xaaaa);
+        store(TEST + 8, i);
+        EXPECT_EQ(*word_of(i & 1 ? page_b : page_a, 8), i);
+    }
+    EXPECT_EQ(sum, TURNS / 4 * (299 * 300 / 2));
+    write_cr3((u64)other_pml4);
+    invlpg(TEST);
+    EXPECT_TRAP(TRY(load(TEST)), VECTOR_PF, 0);
+    write_cr3(cr3);
+}
+
 /* -- Rights ------------------------------------------------------------------------------------- */
 
 HIGH_TEST(stores_to_read_only_pages_fault)
@@ -1011,6 +1044,7 @@ const GuestTest guest_tests[] = {
     {"global_pages_stay_over_cr3_or_are_new", global_pages_stay_over_cr3_or_are_new},
     {"pages_that_are_not_global_change_with_cr3", pages_that_are_not_global_change_with_cr3},
     {"root_tables_that_differ_are_told_apart", root_tables_that_differ_are_told_apart},
+    {"flushes_by_tables_that_lack_a_part_count", flushes_by_tables_that_lack_a_part_count},
     {"stores_to_read_only_pages_fault", stores_to_read_only_pages_fault},
     {"accesses_mark_pages", accesses_mark_pages},
     {"only_the_page_used_is_marked", only_the_page_used_is_marked},
