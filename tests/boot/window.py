@@ -180,7 +180,7 @@ CASES = {
     "storm": storm(1),
     "storm-smp": storm(2),
     "storm-pti": storm(2, append="pti=on", says=PTI),
-    "storm-few": storm(2, properties=FEW, overflows=True),
+    "storm-few": storm(1, properties=FEW, overflows=True, rounds=1),
     "storm-off": storm(2, properties=",window=off", wanted=("none",)),
     "storm-pae": storm(2, name="686-pae"),
     "storm-pae-few": storm(1, name="686-pae", properties=FEW, overflows=True),

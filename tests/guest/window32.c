@@ -1,17 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A 32-bit kernel with global pages (softmmu/window.h): its memory changes under it in all the ways there are, by tables of
- * two levels and then of PAE.  It lies in the low half.  What a function does with an address is inline in it, so that
- * instructions that meet something odd are nobody else's.
+ * two levels and then of PAE.  It lies in the low half.
  */
-#include "tests/guest/ap.h"
+#include "tests/guest/window-common.h"
 
-enum { P = 1, W = 2, U = 4, PCD = 0x10, A = 0x20, D = 0x40, PS = 0x80, G = 0x100 };
-enum { KERNEL = P | W | G, READ_ONLY = P | G, TABLE = P | W | U };
-enum { PAGE = 4096, TURNS = 60, FAULT_TURNS = 5, VEC_FLUSH = 0x63, SEL_BASED = SEL_SPARE, SEL_SHORT = SEL_SPARE + 8 };
+enum { SEL_BASED = SEL_SPARE, SEL_SHORT = SEL_SPARE + 8 };
 
-/* One table's worth of addresses each, where GiB 2 is mapped to itself at the start. */
-#define TEST 0x90000000u
+/* One table's worth of addresses each, as TEST, where GiB 2 is mapped to itself at the start. */
 #define MORE 0x90800000u
 #define LAST 0xffc00000u
 
@@ -32,42 +28,9 @@ typedef struct {
 
 static Space boot_space PAGE_ALIGNED, other_space PAGE_ALIGNED, ap_space PAGE_ALIGNED;
 static Table table PAGE_ALIGNED, more_table PAGE_ALIGNED, ap_table PAGE_ALIGNED, last_table PAGE_ALIGNED;
-static u8 page_a[PAGE] PAGE_ALIGNED, page_b[PAGE] PAGE_ALIGNED, ap_page[PAGE] PAGE_ALIGNED;
 static bool pae;
 
-#define INLINE static inline __attribute__((always_inline))
-
-INLINE u32 load(u32 at)
-{
-    u32 v;
-    __asm__ volatile("movl (%1), %0" : "=r"(v) : "r"(at) : "memory");
-    return v;
-}
-
-INLINE void store(u32 at, u32 v)
-{
-    __asm__ volatile("movl %1, (%0)" : : "r"(at), "r"(v) : "memory");
-}
-
-/* Read, write and read at once. */
-INLINE u32 add(u32 at, u32 v)
-{
-    __asm__ volatile("lock xaddl %0, (%1)" : "+r"(v) : "r"(at) : "memory", "cc");
-    return v;
-}
-
-/* A page's own word, seen by the address that it has everywhere. */
-INLINE volatile u32 *word_of(u8 *page, unsigned at)
-{
-    return (volatile u32 *)(page + at);
-}
-
 /* -- Tables --------------------------------------------------------------------------------------- */
-
-static u32 entry(Table *t, unsigned i)
-{
-    return pae ? (u32)t->pae_entry[0][i] : t->entry[i];
-}
 
 /* Both formats always, so that a CPU that reads the other finds the same. */
 static void set_entry(Table *t, unsigned i, u32 e)
@@ -76,10 +39,25 @@ static void set_entry(Table *t, unsigned i, u32 e)
     t->pae_entry[i / 512][i % 512] = e;
 }
 
-static void clear_bits(Table *t, unsigned i, u32 bits)
+word page_entry(unsigned i)
 {
-    t->entry[i] &= ~bits;
-    t->pae_entry[i / 512][i % 512] &= ~(u64)bits;
+    return pae ? (u32)table.pae_entry[0][i] : table.entry[i];
+}
+
+void set_page(unsigned i, word e)
+{
+    set_entry(&table, i, e);
+}
+
+void clear_page_bits(unsigned i, word bits)
+{
+    table.entry[i] &= ~bits;
+    table.pae_entry[i / 512][i % 512] &= ~(u64)bits;
+}
+
+word users_address(u8 *page)
+{
+    return USER(page);
 }
 
 static void map_table(Space *s, u32 lin, Table *t, u32 bits)
@@ -122,12 +100,6 @@ static word root(Space *s)
     return pae ? (word)s->pdpt : (word)s->dir;
 }
 
-static void toggle_pge(void)
-{
-    write_cr4(read_cr4() & ~(word)CR4_PGE);
-    write_cr4(read_cr4() | CR4_PGE);
-}
-
 /* To the tables of s, of the format that `pae` says. */
 static void enter_space(Space *s)
 {
@@ -138,20 +110,17 @@ static void enter_space(Space *s)
     write_cr4(read_cr4() | CR4_PGE);
 }
 
-/* A test with a page of its own mapped at TEST. */
-#define TEST_WITH_PAGES(name)                                                                      \
-    static void name##_body(void);                                                                 \
-    static void name(void)                                                                         \
-    {                                                                                              \
-        *word_of(page_a, 0) = 0xaaaa;                                                              \
-        *word_of(page_b, 0) = 0xbbbb;                                                              \
-        set_entry(&table, 0, (u32)page_a | KERNEL);                                                \
-        set_entry(&table, 1, 0);                                                                   \
-        invlpg(TEST);                                                                              \
-        invlpg(TEST + PAGE);                                                                       \
-        name##_body();                                                                             \
-    }                                                                                              \
-    static void name##_body(void)
+void enter_as_boot_cpu(void)
+{
+    enter_space(&boot_space);
+}
+
+void run_there(void (*body)(void))
+{
+    body();
+}
+
+#define OWN_TEST(name) TEST_WITH_PAGES(static, name)
 
 static void tables_of_two_levels(void)
 {
@@ -171,69 +140,10 @@ static void tables_of_pae(void)
 
 /* -- Pages change ------------------------------------------------------------------------------- */
 
-static u8 *turn(unsigned i)
-{
-    u8 *page = i & 1 ? page_b : page_a;
-
-    set_entry(&table, 0, (u32)page | KERNEL);
-    return page;
-}
-
-TEST_WITH_PAGES(remapped_pages_are_seen_after_invlpg)
-{
-    for (unsigned i = 0; i < TURNS; i++) {
-        u8 *page = turn(i);
-        invlpg(TEST + 0x123);
-        EXPECT_EQ(load(TEST), i & 1 ? 0xbbbb : 0xaaaa);
-        store(TEST + 8, i);
-        EXPECT_EQ(*word_of(page, 8), i);
-        EXPECT_EQ(add(TEST + 8, 5), i);
-        EXPECT_EQ(*word_of(page, 8), i + 5);
-    }
-}
-
-TEST_WITH_PAGES(stores_first_see_a_remapped_page_too)
-{
-    for (unsigned i = 0; i < TURNS; i++) {
-        u8 *page = turn(i);
-        *word_of(page, 16) = 0;
-        invlpg(TEST);
-        store(TEST + 16, i + 1);
-        EXPECT_EQ(*word_of(page, 16), i + 1);
-    }
-}
-
-TEST_WITH_PAGES(remapped_pages_are_seen_after_a_toggle_of_pge)
-{
-    for (unsigned i = 0; i < TURNS; i++) {
-        u8 *page = turn(i);
-        toggle_pge();
-        EXPECT_EQ(load(TEST), i & 1 ? 0xbbbb : 0xaaaa);
-        store(TEST + 8, i);
-        EXPECT_EQ(*word_of(page, 8), i);
-    }
-}
-
-TEST_WITH_PAGES(unmapped_pages_fault_after_invlpg)
-{
-    for (unsigned i = 0; i < FAULT_TURNS; i++) {
-        set_entry(&table, 0, (u32)page_a | KERNEL);
-        invlpg(TEST);
-        store(TEST + 8, i);
-        EXPECT_EQ(load(TEST + 8), i);
-        set_entry(&table, 0, 0);
-        invlpg(TEST);
-        EXPECT_TRAP(TRY(load(TEST + 8)), VECTOR_PF, 0);
-        EXPECT_EQ(trap.cr2, TEST + 8);
-        EXPECT_TRAP(TRY(store(TEST + 24, i)), VECTOR_PF, W);
-        EXPECT_EQ(trap.cr2, TEST + 24);
-    }
-}
-
 /* 4 MiB at a physical address that nobody else uses, and one page elsewhere. */
-enum { LARGE_AT = 0x1000000, LARGE = 1 << 22, SPLIT_TURNS = 4 };
+enum { LARGE = 1 << 22, SPLIT_TURNS = 4 };
 
-TEST_WITH_PAGES(one_address_of_a_large_page_that_was_split)
+OWN_TEST(one_address_of_a_large_page_that_was_split)
 {
     for (unsigned n = 0; n < SPLIT_TURNS; n++) {
         unsigned odd = (n * 397 + 3) % 1024;
@@ -268,19 +178,6 @@ TEST_WITH_PAGES(one_address_of_a_large_page_that_was_split)
     toggle_pge();
 }
 
-TEST_WITH_PAGES(global_pages_stay_over_cr3_or_are_new)
-{
-    for (unsigned i = 0; i < TURNS; i++) {
-        u32 old = load(TEST), v;
-        turn(i);
-        write_cr3(read_cr3());
-        v = load(TEST);           /* the old one may have been thrown out */
-        EXPECT(v == old || v == (i & 1 ? 0xbbbb : 0xaaaa));
-        invlpg(TEST);
-        EXPECT_EQ(load(TEST), i & 1 ? 0xbbbb : 0xaaaa);
-    }
-}
-
 /* Others at MORE: page_a by boot_space, page_b by other_space. */
 static void differ_at_more(u32 bits)
 {
@@ -291,7 +188,7 @@ static void differ_at_more(u32 bits)
     map_table(&other_space, MORE, &more_table, P | W);
     set_entry(&more_table, 0, (u32)page_b | bits);
     map_table(&boot_space, MORE, &table, P | W);
-    set_entry(&table, 0, (u32)page_a | bits);
+    set_page(0, (u32)page_a | bits);
     invlpg(TEST);
     toggle_pge();
 }
@@ -303,7 +200,7 @@ static void differ_no_more(void)
     toggle_pge();
 }
 
-TEST_WITH_PAGES(pages_that_are_not_global_change_with_cr3)
+OWN_TEST(pages_that_are_not_global_change_with_cr3)
 {
     differ_at_more(P | W);
     for (unsigned i = 0; i < TURNS; i++) {
@@ -319,247 +216,37 @@ TEST_WITH_PAGES(pages_that_are_not_global_change_with_cr3)
     differ_no_more();
 }
 
-TEST_WITH_PAGES(directories_that_differ_are_told_apart)
+OWN_TEST(directories_that_differ_are_told_apart)
 {
     differ_at_more(KERNEL);
     for (unsigned i = 0; i < TURNS; i++) {
         write_cr3(root(i & 1 ? &other_space : &boot_space));
         toggle_pge();
-        EXPECT_EQ(load(MORE), i & 1 ? 0xbbbb : 0xaaaa);
+        EXPECT_EQ(load(MORE), mark_of(i));
         store(MORE + 8, i);
         EXPECT_EQ(*word_of(i & 1 ? page_b : page_a, 8), i);
     }
     differ_no_more();
 }
 
-TEST_WITH_PAGES(a_page_that_is_no_longer_global_changes_with_cr3)
+OWN_TEST(a_page_that_is_no_longer_global_changes_with_cr3)
 {
     for (unsigned i = 0; i < FAULT_TURNS; i++) {
-        set_entry(&table, 0, (u32)page_a | KERNEL);
+        set_page(0, (u32)page_a | KERNEL);
         invlpg(TEST);
         EXPECT_EQ(load(TEST), 0xaaaa);
-        clear_bits(&table, 0, G);
+        clear_page_bits(0, G);
         invlpg(TEST);
         EXPECT_EQ(load(TEST), 0xaaaa);
-        set_entry(&table, 0, (u32)page_b | P | W);
+        set_page(0, (u32)page_b | P | W);
         write_cr3(read_cr3());
         EXPECT_EQ(load(TEST), 0xbbbb);
     }
 }
 
-/* -- Rights ------------------------------------------------------------------------------------- */
-
-TEST_WITH_PAGES(stores_to_read_only_pages_fault)
-{
-    *word_of(page_a, 8) = 77;
-    for (unsigned i = 0; i < FAULT_TURNS; i++) {
-        set_entry(&table, 0, (u32)page_a | READ_ONLY);
-        invlpg(TEST);
-        EXPECT_EQ(load(TEST), 0xaaaa);
-        EXPECT_TRAP(TRY(store(TEST + 8, i)), VECTOR_PF, P | W);
-        EXPECT_EQ(trap.cr2, TEST + 8);
-        EXPECT_TRAP(TRY(add(TEST + 8, 1)), VECTOR_PF, P | W);
-        EXPECT_EQ(*word_of(page_a, 8), 77);
-        write_cr0(read_cr0() & ~(word)CR0_WP);
-        store(TEST + 8, 78);
-        EXPECT_EQ(*word_of(page_a, 8), 78);
-        store(TEST + 8, 77);
-        write_cr0(read_cr0() | CR0_WP);
-        EXPECT_TRAP(TRY(store(TEST + 8, i)), VECTOR_PF, P | W);
-    }
-    set_entry(&table, 0, (u32)page_a | KERNEL); /* more rights need no flush */
-    store(TEST + 8, 78);
-    EXPECT_EQ(*word_of(page_a, 8), 78);
-}
-
-TEST_WITH_PAGES(accesses_mark_pages)
-{
-    for (unsigned i = 0; i < TURNS; i++) {
-        set_entry(&table, 0, (u32)page_a | KERNEL);
-        invlpg(TEST);
-        (void)load(TEST);
-        EXPECT_EQ(entry(&table, 0) & (A | D), A);
-        (void)load(TEST);
-        EXPECT_EQ(entry(&table, 0) & (A | D), A);
-        store(TEST + 8, i);
-        EXPECT_EQ(entry(&table, 0) & (A | D), A | D);
-        clear_bits(&table, 0, D);
-        invlpg(TEST);
-        (void)load(TEST);
-        EXPECT_EQ(entry(&table, 0) & (A | D), A);
-        store(TEST + 8, i);
-        EXPECT_EQ(entry(&table, 0) & (A | D), A | D);
-    }
-}
-
-/* One page that is read marks none of those beside it. */
-TEST_WITH_PAGES(only_the_page_used_is_marked)
-{
-    for (unsigned n = 0; n < 16; n++) {
-        for (unsigned i = 0; i < 32; i++) {
-            set_entry(&table, i, (LARGE_AT + i * PAGE) | KERNEL);
-            invlpg(TEST + i * PAGE);
-        }
-        (void)load(TEST + n * PAGE);
-        store(TEST + (n + 1) * PAGE, 1);
-        for (unsigned i = 0; i < 32; i++) {
-            EXPECT_EQ(entry(&table, i) & (A | D), i == n ? A : i == n + 1 ? A | D : 0);
-        }
-    }
-    for (unsigned i = 1; i < 32; i++) {
-        set_entry(&table, i, 0);
-        invlpg(TEST + i * PAGE);
-    }
-}
-
-TEST_WITH_PAGES(users_pages_and_smap)
-{
-    if (!HAS_SMAP) {
-        test_skip("no SMAP");
-        return;
-    }
-    for (unsigned i = 0; i < FAULT_TURNS; i++) {
-        set_entry(&table, 0, (u32)page_a | KERNEL);
-        invlpg(TEST);
-        store(TEST + 8, i);
-        set_entry(&table, 0, (u32)page_a | KERNEL | U);
-        invlpg(TEST);
-        EXPECT_EQ(load(TEST + 8), i);
-        write_cr4(read_cr4() | CR4_SMAP);
-        EXPECT_TRAP(TRY(load(TEST)), VECTOR_PF, P);
-        EXPECT_TRAP(TRY(store(TEST + 8, 0)), VECTOR_PF, P | W);
-        __asm__ volatile("stac");
-        EXPECT_EQ(load(TEST + 8), i);
-        __asm__ volatile("clac");
-        write_cr4(read_cr4() & ~(word)CR4_SMAP);
-    }
-}
-
-/* -- Devices and guilt ------------------------------------------------------------------------------- */
-
-TEST_WITH_PAGES(devices_answer)
-{
-    set_entry(&table, 1, 0xfee00000 | KERNEL | PCD);
-    set_entry(&table, 2, 0xb8000 | KERNEL | PCD);
-    invlpg(TEST + 2 * PAGE);
-    for (unsigned i = 0; i < TURNS; i++) {
-        EXPECT_EQ(load(TEST + PAGE + 0x30), *(volatile u32 *)0xfee00030);
-        store(TEST + PAGE + APIC_DIVIDE, i & 3);
-        EXPECT_EQ(apic_read(APIC_DIVIDE), i & 3);
-        store(TEST + 2 * PAGE + 4 * i, 0x07200741 + i);
-        EXPECT_EQ(load(TEST + 2 * PAGE + 4 * i), *(volatile u32 *)(0xb8000 + 4 * i));
-        EXPECT_EQ(load(TEST), 0xaaaa);
-    }
-    set_entry(&table, 2, 0);
-    invlpg(TEST + 2 * PAGE);
-}
-
-/* The same instruction, on memory, on a device, where nothing is, on a user's page, and on memory again. */
-static __attribute__((noinline)) u32 visit(u32 at, u32 v)
-{
-    u32 old = load(at);
-
-    store(at, v);
-    return old;
-}
-
-TEST_WITH_PAGES(an_innocent_instruction_turns_guilty_and_works_on)
-{
-    *word_of(page_a, 8) = 0;
-    for (unsigned i = 0; i < 1000; i++) {
-        EXPECT_EQ(visit(TEST + 8, i + 1), i);
-    }
-    set_entry(&table, 1, 0xfee00000 | KERNEL | PCD);
-    visit(TEST + PAGE + APIC_DIVIDE, 0xb);
-    EXPECT_EQ(apic_read(APIC_DIVIDE), 0xb);
-    for (unsigned i = 1000; i < 2000; i++) {
-        EXPECT_EQ(visit(TEST + 8, i + 1), i);
-    }
-    set_entry(&table, 1, 0);
-    invlpg(TEST + PAGE);
-    EXPECT_TRAP(TRY(visit(TEST + PAGE, 1)), VECTOR_PF, 0);
-    visit(USER(page_b) + 32, 5);
-    EXPECT_EQ(*word_of(page_b, 32), 5);
-    for (unsigned i = 2000; i < 3000; i++) {
-        EXPECT_EQ(visit(TEST + 8, i + 1), i);
-    }
-}
-
-/* -- Code ---------------------------------------------------------------------------------------- */
-
-static void put_code(u8 *page, u32 v)
-{
-    page[0] = 0xb8;               /* mov eax, v; ret */
-    page[5] = 0xc3;
-    for (unsigned i = 0; i < 4; i++) {
-        page[1 + i] = (u8)(v >> 8 * i);
-    }
-}
-
-TEST_WITH_PAGES(code_written_by_another_alias_runs_as_written)
-{
-    put_code(page_a, 0);
-    set_entry(&table, 1, (u32)page_a | KERNEL);
-    for (u32 i = 0; i < 300; i++) {
-        store(TEST + PAGE + 1, i);
-        EXPECT_EQ(((u32 (*)(void))TEST)(), i);
-    }
-}
-
-TEST_WITH_PAGES(data_beside_code_is_written_and_read)
-{
-    put_code(page_a, 5);
-    *word_of(page_a, 0x800) = 0;
-    for (unsigned i = 0; i < 500; i++) {
-        EXPECT_EQ(((u32 (*)(void))TEST)(), 5);
-        EXPECT_EQ(add(TEST + 0x800, 1), i);
-        store(TEST + 0x808, i);
-        EXPECT_EQ(load(TEST + 0x808), i);
-        EXPECT_EQ(*word_of(page_a, 0x800), i + 1);
-    }
-}
-
-TEST_WITH_PAGES(code_that_moves_runs_from_its_new_place)
-{
-    put_code(page_a, 1);
-    put_code(page_b, 2);
-    for (unsigned i = 0; i < TURNS; i++) {
-        turn(i);
-        invlpg(TEST);
-        EXPECT_EQ(((u32 (*)(void))TEST)(), i & 1 ? 2 : 1);
-        EXPECT_EQ(load(TEST) & 0xff, 0xb8);
-    }
-}
-
-/* mov eax, [eax + offset]; ret */
-static void put_load(u8 *page, u8 offset)
-{
-    page[0] = 0x8b;
-    page[1] = 0x40;
-    page[2] = offset;
-    page[3] = 0xc3;
-}
-
-/* What takes a place of guilty code is innocent, and does what it says. */
-TEST_WITH_PAGES(code_that_was_guilty_is_rewritten)
-{
-    u32 (*f)(u32 at) = (u32 (*)(u32))(TEST + 0x100);
-
-    for (unsigned i = 0; i < 20; i++) {
-        put_load(page_a + 0x100, 0x20);
-        *word_of(page_b, 0x20) = i;
-        EXPECT_EQ(f(USER(page_b)), i);
-        EXPECT_EQ(f((u32)page_b), i);
-        put_load(page_a + 0x100, 0x24 + 4 * (i % 4));
-        *word_of(page_b, 0x24 + 4 * (i % 4)) = ~i;
-        EXPECT_EQ(f((u32)page_b), ~i);
-        EXPECT_EQ(f(USER(page_b)), ~i);
-    }
-}
-
 /* -- Addresses and segments ------------------------------------------------------------------------- */
 
-TEST_WITH_PAGES(addresses_wrap_at_4_gib)
+OWN_TEST(addresses_wrap_at_4_gib)
 {
     u8 *last = page_b;
 
@@ -601,7 +288,7 @@ static void set_fs(u16 selector)
     __asm__ volatile("movl %0, %%fs" : : "r"((u32)selector));
 }
 
-TEST_WITH_PAGES(segments_have_bases_and_limits)
+OWN_TEST(segments_have_bases_and_limits)
 {
     for (unsigned i = 0; i < TURNS; i++) {
         u32 base = i % 3 == 0 ? 0x12345678 + i : i % 3 == 1 ? 0xfedcba98 - i : TEST + i;
@@ -629,7 +316,7 @@ TEST_WITH_PAGES(segments_have_bases_and_limits)
     }
 }
 
-TEST_WITH_PAGES(null_is_nobodys)
+OWN_TEST(null_is_nobodys)
 {
     Table *t = &more_table;
 
@@ -648,30 +335,18 @@ TEST_WITH_PAGES(null_is_nobodys)
     toggle_pge();
 }
 
-TEST_WITH_PAGES(repeated_moves_stop_where_the_page_ends)
-{
-    for (unsigned i = 0; i < FAULT_TURNS; i++) {
-        EXPECT_TRAP(TRY(__asm__ volatile("rep movsb" : : "S"(TEST), "D"(TEST + 0xf00), "c"(0x200) : "memory")),
-                    VECTOR_PF, W);
-        EXPECT_EQ(trap.cr2, TEST + PAGE);
-        EXPECT_EQ(trap.frame.cx, 0x100);
-        EXPECT_EQ(trap.frame.di, TEST + PAGE);
-        EXPECT_EQ(trap.frame.si, TEST + 0x100);
-    }
-}
-
 /* A stack in hot code: calls, pushes, frames. */
 static __attribute__((noinline)) u32 deep(u32 n)
 {
     return n == 0 ? 0 : n + deep(n - 1);
 }
 
-TEST_WITH_PAGES(stacks_grow_and_shrink)
+OWN_TEST(stacks_grow_and_shrink)
 {
     u32 n = 0;
 
     for (unsigned i = 0; i < 8; i++) {
-        set_entry(&table, i, (LARGE_AT + i * PAGE) | KERNEL);
+        set_page(i, (LARGE_AT + i * PAGE) | KERNEL);
         invlpg(TEST + i * PAGE);
     }
     for (unsigned i = 0; i < 20; i++) {
@@ -683,100 +358,14 @@ TEST_WITH_PAGES(stacks_grow_and_shrink)
     }
     EXPECT_EQ(n, 20u * (200 * 201 / 2 + 5));
     for (unsigned i = 1; i < 8; i++) {
-        set_entry(&table, i, 0);
+        set_page(i, 0);
         invlpg(TEST + i * PAGE);
-    }
-}
-
-TEST_WITH_PAGES(data_breakpoints_stop_stores)
-{
-    for (unsigned i = 0; i < TURNS; i++) {
-        store(TEST + 16, i);      /* mapped, and unwatched */
-        write_dr0(TEST + 16);
-        write_dr6(0xffff0ff0);
-        write_dr7(0x400 | 2 | 1 << 16 | 3 << 18); /* G0, stores, 4 bytes */
-        EXPECT_EQ(load(TEST + 16), i);
-        EXPECT_TRAP(TRY(store(TEST + 16, i + 1)), VECTOR_DB, 0);
-        EXPECT_EQ(read_dr6() & 15, 1);
-        EXPECT_EQ(load(TEST + 16), i + 1);
-        EXPECT_TRAP(TRY(store(TEST + 24, 1)), -1, 0);
-        write_dr7(0x400);
-        EXPECT_TRAP(TRY(store(TEST + 16, i)), -1, 0);
     }
 }
 
 /* -- Two CPUs ----------------------------------------------------------------------------------------- */
 
-static void the_second_cpu_starts(void)
-{
-    apic_enable();
-    have_ap = start_ap();
-    NEED_AP();
-}
-
-static volatile word flushed, ap_stop;
-
-static bool on_flush(Frame *f)
-{
-    invlpg(TEST);
-    flushed++;
-    apic_write(APIC_EOI, 0);
-    return true;
-}
-
-static void job_write(void)
-{
-    enter_space(&boot_space);
-    sti();
-    while (!ap_stop) {
-        add(TEST + 8, 1);
-        store(TEST + 16, load(TEST + 8));
-    }
-    cli();
-}
-
-/* After the acknowledgement the page that was taken away gets no more stores. */
-TEST_WITH_PAGES(no_store_comes_after_a_shoot_down)
-{
-    NEED_AP();
-    trap_hook[VEC_FLUSH] = on_flush;
-    flushed = ap_stop = 0;
-    ap_run(job_write);
-    for (word i = 1; i <= 50; i++) {
-        u8 *old = i & 1 ? page_a : page_b, *new = turn((unsigned)i);
-        u32 count, start = *word_of(new, 8);
-        invlpg(TEST);
-        send(OTHERS | VEC_FLUSH);
-        if (!wait_for(&flushed, i)) {
-            break;
-        }
-        count = *word_of(old, 8);
-        pause_a_while(300);
-        EXPECT_EQ(*word_of(old, 8), count);
-        for (u64 begin = rdtsc(); *word_of(new, 8) == start && rdtsc() - begin < 3000000000ull;) {
-            cpu_relax();
-        }
-        EXPECT(*word_of(new, 8) != start);
-    }
-    EXPECT_EQ(flushed, 50);
-    ap_stop = 1;
-    EXPECT(ap_wait());
-}
-
-static volatile u32 ap_wrong;
-static volatile word ap_ready, ap_go;
 static bool ap_otherwise;         /* its tables are of the other format */
-
-INLINE u32 count_at(u32 at, u32 mine)
-{
-    u32 wrong = 0;
-
-    for (u32 i = 0; i < 20000; i++) {
-        wrong += load(at) != mine;
-        wrong += add(at + 8, 1) != i;
-    }
-    return wrong;
-}
 
 /* With tables of its own. */
 static void job_count(void)
@@ -788,11 +377,7 @@ static void job_count(void)
     write_cr3(format ? (word)ap_space.pdpt : (word)ap_space.dir);
     write_cr0(read_cr0() | CR0_PG | CR0_WP);
     write_cr4(read_cr4() | CR4_PGE);
-    ap_ready = 1;
-    while (!ap_go) {
-        cpu_relax();
-    }
-    ap_wrong = count_at(MORE, 0xcccc);
+    count_on_ap();
     enter_space(&boot_space);
 }
 
@@ -809,51 +394,31 @@ static void prepare_apart(void)
     toggle_pge();
 }
 
-/* The AP's page is ap_page with 0xcccc, the BSP's page_a with 0xaaaa, both at MORE. */
-static void count_apart(void)
-{
-    u32 wrong;
-
-    *word_of(ap_page, 0) = 0xcccc;
-    *word_of(ap_page, 8) = *word_of(page_a, 8) = 0;
-    ap_wrong = ~0u;
-    ap_ready = ap_go = 0;
-    ap_run(job_count);
-    EXPECT(wait_for(&ap_ready, 1));
-    ap_go = 1;
-    wrong = count_at(MORE, 0xaaaa);
-    EXPECT(ap_wait());
-    EXPECT_EQ(wrong, 0);
-    EXPECT_EQ(ap_wrong, 0);
-    EXPECT_EQ(*word_of(page_a, 8), 20000);
-    EXPECT_EQ(*word_of(ap_page, 8), 20000);
-}
-
-TEST_WITH_PAGES(each_cpu_sees_its_own_directory)
+OWN_TEST(each_cpu_sees_its_own_directory)
 {
     NEED_AP();
     ap_otherwise = false;
     prepare_apart();
     for (unsigned i = 0; i < 5; i++) {
-        count_apart();
+        count_apart(MORE, job_count);
     }
     differ_no_more();
 }
 
-TEST_WITH_PAGES(each_cpu_reads_tables_in_its_own_way)
+OWN_TEST(each_cpu_reads_tables_in_its_own_way)
 {
     NEED_AP();
     ap_otherwise = true;
     prepare_apart();
     for (unsigned i = 0; i < 5; i++) {
-        count_apart();
+        count_apart(MORE, job_count);
     }
     ap_otherwise = false;
     differ_no_more();
 }
 
 /* One CPU's pages go on where the other's are other pages: nothing of the first may spill over a table's end. */
-TEST_WITH_PAGES(runs_end_with_their_part_of_the_directory)
+OWN_TEST(runs_end_with_their_part_of_the_directory)
 {
     NEED_AP();
     prepare_apart();
@@ -861,8 +426,9 @@ TEST_WITH_PAGES(runs_end_with_their_part_of_the_directory)
     map_large(&boot_space, MORE, LARGE_AT + LARGE, KERNEL | A | D);
     toggle_pge();
     *word_of(ap_page, 0) = 0xcccc;
-    *word_of(ap_page, 8) = 0;
-    *(volatile u32 *)(LARGE_AT + LARGE + 8) = 0;
+    *word_of(ap_page, sizeof(word)) = 0;
+    *(volatile u32 *)(LARGE_AT + LARGE + sizeof(word)) = 0;
+    counted_at = MORE;
     ap_ready = ap_go = 0;
     ap_run(job_count);
     EXPECT(wait_for(&ap_ready, 1));
@@ -872,8 +438,8 @@ TEST_WITH_PAGES(runs_end_with_their_part_of_the_directory)
     ap_go = 1;
     EXPECT(ap_wait());
     EXPECT_EQ(ap_wrong, 0);
-    EXPECT_EQ(*word_of(ap_page, 8), 20000);
-    EXPECT_EQ(*(volatile u32 *)(LARGE_AT + LARGE + 8), 0);
+    EXPECT_EQ(*word_of(ap_page, sizeof(word)), 20000);
+    EXPECT_EQ(*(volatile u32 *)(LARGE_AT + LARGE + sizeof(word)), 0);
     map_nothing(&boot_space, MORE - LARGE);
     differ_no_more();
 }
@@ -881,7 +447,7 @@ TEST_WITH_PAGES(runs_end_with_their_part_of_the_directory)
 /* -- Probes ---------------------------------------------------------------------------------------------- */
 
 /* Nothing but the guest's own is where 32-bit addresses lead, so probes are no reason to do without the window. */
-TEST_WITH_PAGES(probes_of_what_is_not_mapped_fault_always)
+OWN_TEST(probes_of_what_is_not_mapped_fault_always)
 {
     u32 x = 2463534242u;
 
@@ -905,45 +471,32 @@ TEST_WITH_PAGES(probes_of_what_is_not_mapped_fault_always)
     }
 }
 
-#define TESTS(prefix)                                                                              \
-    {prefix "remapped_pages_are_seen_after_invlpg", remapped_pages_are_seen_after_invlpg},         \
-    {prefix "stores_first_see_a_remapped_page_too", stores_first_see_a_remapped_page_too},         \
-    {prefix "remapped_pages_are_seen_after_a_toggle_of_pge", remapped_pages_are_seen_after_a_toggle_of_pge}, \
-    {prefix "unmapped_pages_fault_after_invlpg", unmapped_pages_fault_after_invlpg},               \
-    {prefix "one_address_of_a_large_page_that_was_split", one_address_of_a_large_page_that_was_split}, \
-    {prefix "global_pages_stay_over_cr3_or_are_new", global_pages_stay_over_cr3_or_are_new},       \
-    {prefix "pages_that_are_not_global_change_with_cr3", pages_that_are_not_global_change_with_cr3}, \
-    {prefix "directories_that_differ_are_told_apart", directories_that_differ_are_told_apart},     \
-    {prefix "a_page_that_is_no_longer_global_changes_with_cr3", a_page_that_is_no_longer_global_changes_with_cr3}, \
-    {prefix "stores_to_read_only_pages_fault", stores_to_read_only_pages_fault},                   \
-    {prefix "accesses_mark_pages", accesses_mark_pages},                                           \
-    {prefix "only_the_page_used_is_marked", only_the_page_used_is_marked},                         \
-    {prefix "users_pages_and_smap", users_pages_and_smap},                                         \
-    {prefix "devices_answer", devices_answer},                                                     \
-    {prefix "an_innocent_instruction_turns_guilty_and_works_on", an_innocent_instruction_turns_guilty_and_works_on}, \
-    {prefix "code_written_by_another_alias_runs_as_written", code_written_by_another_alias_runs_as_written}, \
-    {prefix "data_beside_code_is_written_and_read", data_beside_code_is_written_and_read},         \
-    {prefix "code_that_moves_runs_from_its_new_place", code_that_moves_runs_from_its_new_place},   \
-    {prefix "code_that_was_guilty_is_rewritten", code_that_was_guilty_is_rewritten},               \
-    {prefix "addresses_wrap_at_4_gib", addresses_wrap_at_4_gib},                                   \
-    {prefix "segments_have_bases_and_limits", segments_have_bases_and_limits},                     \
-    {prefix "null_is_nobodys", null_is_nobodys},                                                   \
-    {prefix "repeated_moves_stop_where_the_page_ends", repeated_moves_stop_where_the_page_ends},   \
-    {prefix "stacks_grow_and_shrink", stacks_grow_and_shrink},                                     \
-    {prefix "data_breakpoints_stop_stores", data_breakpoints_stop_stores},                         \
-    {prefix "no_store_comes_after_a_shoot_down", no_store_comes_after_a_shoot_down},               \
-    {prefix "each_cpu_sees_its_own_directory", each_cpu_sees_its_own_directory},                   \
-    {prefix "each_cpu_reads_tables_in_its_own_way", each_cpu_reads_tables_in_its_own_way},         \
-    {prefix "runs_end_with_their_part_of_the_directory", runs_end_with_their_part_of_the_directory}, \
-    {prefix "probes_of_what_is_not_mapped_fault_always", probes_of_what_is_not_mapped_fault_always}
+#define TESTS(T)                                                                                   \
+    WINDOW_TESTS(T)                                                                                \
+    WINDOW_SMP_TESTS(T)                                                                            \
+    T(one_address_of_a_large_page_that_was_split)                                                  \
+    T(pages_that_are_not_global_change_with_cr3)                                                   \
+    T(directories_that_differ_are_told_apart)                                                      \
+    T(a_page_that_is_no_longer_global_changes_with_cr3)                                            \
+    T(addresses_wrap_at_4_gib)                                                                     \
+    T(segments_have_bases_and_limits)                                                              \
+    T(null_is_nobodys)                                                                             \
+    T(stacks_grow_and_shrink)                                                                      \
+    T(each_cpu_sees_its_own_directory)                                                             \
+    T(each_cpu_reads_tables_in_its_own_way)                                                        \
+    T(runs_end_with_their_part_of_the_directory)                                                   \
+    T(probes_of_what_is_not_mapped_fault_always)
+#define PLAIN(name) {"plain_" #name, name},
+#define PAE(name) {"pae_" #name, name},
+#define AGAIN(name) {"again_" #name, name},
 
 const GuestTest guest_tests[] = {
     {"the_second_cpu_starts", the_second_cpu_starts},
     {"tables_of_two_levels", tables_of_two_levels},
-    TESTS("plain_"),
+    TESTS(PLAIN)
     {"tables_of_pae", tables_of_pae},
-    TESTS("pae_"),
+    TESTS(PAE)
     {"tables_of_two_levels_again", tables_of_two_levels},
-    TESTS("again_"),
+    TESTS(AGAIN)
     {NULL, NULL},
 };

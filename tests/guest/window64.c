@@ -2,20 +2,11 @@
 /*
  * A kernel in the upper half (softmmu/window.h): its memory changes under it in all the ways there are.
  *
- * The image is linked low; run_high() runs a function at its alias in the upper half, on an alias of the stack.  What
- * a function does with an address is inline in it, so that instructions that meet something odd are nobody else's.
+ * The image is linked low; run_there() runs a function at its alias in the upper half, on an alias of the stack.
  */
-#include "tests/guest/ap.h"
-
-enum { P = 1, W = 2, U = 4, A = 0x20, D = 0x40, PS = 0x80, G = 0x100, PCD = 0x10 };
-enum { KERNEL = P | W | G, READ_ONLY = P | G };
-/* Of faults few: many are taken for probes, and end the window (policy.c, window_distrust). */
-enum { PAGE = 4096, TURNS = 60, FAULT_TURNS = 5, VEC_FLUSH = 0x63 };
+#include "tests/guest/window-common.h"
 
 #define HIGH 0xffffffff80000000ull
-#define SLOT_BASE(slot) (0xffff000000000000ull | (u64)(slot) << 39)
-enum { SLOT = 300, SLOT_MORE, SLOT_DIFFER, SLOT_OWN, SLOT_LAST, SLOT_FIRST, SLOT_SHARED };
-#define TEST SLOT_BASE(SLOT)
 
 typedef struct {
     u64 pdpt[512], pd[512], pt[512];
@@ -24,34 +15,8 @@ typedef struct {
 extern u64 boot_pml4[512];
 static u64 high_pdpt[512] PAGE_ALIGNED, high_pd[512] PAGE_ALIGNED, other_pml4[512] PAGE_ALIGNED;
 static Tables tables PAGE_ALIGNED, more_tables PAGE_ALIGNED;
-static u8 page_a[PAGE] PAGE_ALIGNED, page_b[PAGE] PAGE_ALIGNED;
 
-#define INLINE static inline __attribute__((always_inline))
-
-INLINE u64 load(u64 at)
-{
-    u64 v;
-    __asm__ volatile("movq (%1), %0" : "=r"(v) : "r"(at) : "memory");
-    return v;
-}
-
-INLINE void store(u64 at, u64 v)
-{
-    __asm__ volatile("movq %1, (%0)" : : "r"(at), "r"(v) : "memory");
-}
-
-/* Read, write and read at once. */
-INLINE u64 add(u64 at, u64 v)
-{
-    __asm__ volatile("lock xaddq %0, (%1)" : "+r"(v) : "r"(at) : "memory", "cc");
-    return v;
-}
-
-/* A page's own number, seen by the low address. */
-INLINE volatile u64 *word_of(u8 *page, unsigned at)
-{
-    return (volatile u64 *)(page + at);
-}
+#define HIGH_TEST(name) TEST_WITH_PAGES(static, name)
 
 static void map_into(Tables *t, unsigned slot, u64 *pml4)
 {
@@ -61,27 +26,32 @@ static void map_into(Tables *t, unsigned slot, u64 *pml4)
     pml4[slot] = (u64)t->pdpt | P | W | U;
 }
 
-static void run_high(void (*f)(void))
+void run_there(void (*f)(void))
 {
     __asm__ volatile("movq %%rsp, %%r12; addq %1, %%rsp; call *%0; movq %%r12, %%rsp"
                      : : "r"((u64)f + HIGH), "r"(HIGH)
                      : "r12", "rax", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11", "memory", "cc");
 }
 
-/* A test whose body runs up there, with a page of its own mapped at TEST. */
-#define HIGH_TEST(name)                                                                            \
-    static void name##_high(void);                                                                 \
-    static void name(void)                                                                         \
-    {                                                                                              \
-        *word_of(page_a, 0) = 0xaaaa;                                                              \
-        *word_of(page_b, 0) = 0xbbbb;                                                              \
-        tables.pt[0] = (u64)page_a | KERNEL;                                                       \
-        tables.pt[1] = 0;                                                                          \
-        invlpg(TEST);                                                                              \
-        invlpg(TEST + PAGE);                                                                       \
-        run_high(name##_high);                                                                     \
-    }                                                                                              \
-    static void name##_high(void)
+word page_entry(unsigned i)
+{
+    return tables.pt[i];
+}
+
+void set_page(unsigned i, word entry)
+{
+    tables.pt[i] = entry;
+}
+
+void clear_page_bits(unsigned i, word bits)
+{
+    tables.pt[i] &= ~bits;
+}
+
+word users_address(u8 *page)
+{
+    return (word)page;            /* a low one */
+}
 
 static u64 rip_now(void)
 {
@@ -90,8 +60,7 @@ static u64 rip_now(void)
     return v;
 }
 
-/* What a CPU needs for the window. */
-static void enable(void)
+void enter_as_boot_cpu(void)
 {
     write_cr0(read_cr0() | CR0_WP);
     write_cr4(read_cr4() | CR4_PGE);
@@ -110,55 +79,11 @@ static void the_kernel_moves_up(void)
     }
     boot_pml4[511] = (u64)high_pdpt | P | W;
     map_into(&tables, SLOT, boot_pml4);
-    enable();
-    run_high(say_where);
+    enter_as_boot_cpu();
+    run_there(say_where);
 }
 
 /* -- Pages change ------------------------------------------------------------------------------- */
-
-static u8 *turn(unsigned i)
-{
-    u8 *page = i & 1 ? page_b : page_a;
-
-    tables.pt[0] = (u64)page | KERNEL;
-    return page;
-}
-
-HIGH_TEST(remapped_pages_are_seen_after_invlpg)
-{
-    for (unsigned i = 0; i < TURNS; i++) {
-        u8 *page = turn(i);
-        invlpg(TEST + 0x123);
-        EXPECT_EQ(load(TEST), i & 1 ? 0xbbbb : 0xaaaa);
-        store(TEST + 8, i);
-        EXPECT_EQ(*word_of(page, 8), i);
-        EXPECT_EQ(add(TEST + 8, 5), i);
-        EXPECT_EQ(*word_of(page, 8), i + 5);
-    }
-}
-
-HIGH_TEST(stores_first_see_a_remapped_page_too)
-{
-    for (unsigned i = 0; i < TURNS; i++) {
-        u8 *page = turn(i);
-        *word_of(page, 16) = 0;
-        invlpg(TEST);
-        store(TEST + 16, i + 1);
-        EXPECT_EQ(*word_of(page, 16), i + 1);
-    }
-}
-
-HIGH_TEST(remapped_pages_are_seen_after_a_toggle_of_pge)
-{
-    for (unsigned i = 0; i < TURNS; i++) {
-        u8 *page = turn(i);
-        write_cr4(read_cr4() & ~(word)CR4_PGE);
-        write_cr4(read_cr4() | CR4_PGE);
-        EXPECT_EQ(load(TEST), i & 1 ? 0xbbbb : 0xaaaa);
-        store(TEST + 8, i);
-        EXPECT_EQ(*word_of(page, 8), i);
-    }
-}
 
 HIGH_TEST(remapped_pages_are_seen_after_invpcid_of_all)
 {
@@ -173,28 +98,12 @@ HIGH_TEST(remapped_pages_are_seen_after_invpcid_of_all)
     for (unsigned i = 0; i < TURNS; i++) {
         turn(i);
         __asm__ volatile("invpcid %0, %1" : : "m"(desc), "r"(2ul) : "memory");
-        EXPECT_EQ(load(TEST), i & 1 ? 0xbbbb : 0xaaaa);
-    }
-}
-
-HIGH_TEST(unmapped_pages_fault_after_invlpg)
-{
-    for (unsigned i = 0; i < FAULT_TURNS; i++) {
-        tables.pt[0] = (u64)page_a | KERNEL;
-        invlpg(TEST);
-        store(TEST + 8, i);
-        EXPECT_EQ(load(TEST + 8), i);
-        tables.pt[0] = 0;
-        invlpg(TEST);
-        EXPECT_TRAP(TRY(load(TEST + 8)), VECTOR_PF, 0);
-        EXPECT_EQ(trap.cr2, TEST + 8);
-        EXPECT_TRAP(TRY(store(TEST + 24, i)), VECTOR_PF, W);
-        EXPECT_EQ(trap.cr2, TEST + 24);
+        EXPECT_EQ(load(TEST), mark_of(i));
     }
 }
 
 /* 2 MiB at a physical address that nobody else uses, and one page elsewhere. */
-enum { LARGE_AT = 0x1000000, LARGE = 1 << 21, SPLIT_TURNS = 6 };
+enum { LARGE = 1 << 21, SPLIT_TURNS = 6 };
 
 HIGH_TEST(one_address_of_a_large_page_that_was_split)
 {
@@ -229,19 +138,6 @@ HIGH_TEST(one_address_of_a_large_page_that_was_split)
     tables.pd[1] = 0;
     invlpg(base);
     EXPECT_TRAP(TRY(load(base)), VECTOR_PF, 0);
-}
-
-HIGH_TEST(global_pages_stay_over_cr3_or_are_new)
-{
-    for (unsigned i = 0; i < TURNS; i++) {
-        u64 old = load(TEST), v;
-        turn(i);
-        write_cr3(read_cr3());
-        v = load(TEST);           /* the old one may have been thrown out */
-        EXPECT(v == old || v == (i & 1 ? 0xbbbb : 0xaaaa));
-        invlpg(TEST);
-        EXPECT_EQ(load(TEST), i & 1 ? 0xbbbb : 0xaaaa);
-    }
 }
 
 HIGH_TEST(pages_that_are_not_global_change_with_cr3)
@@ -279,16 +175,14 @@ HIGH_TEST(root_tables_that_differ_are_told_apart)
     more_tables.pt[0] = (u64)page_b | KERNEL;
     for (unsigned i = 0; i < TURNS; i++) {
         write_cr3(i & 1 ? (u64)other_pml4 : cr3);
-        write_cr4(read_cr4() & ~(word)CR4_PGE);
-        write_cr4(read_cr4() | CR4_PGE);
-        EXPECT_EQ(load(SLOT_BASE(SLOT_DIFFER)), i & 1 ? 0xbbbb : 0xaaaa);
+        toggle_pge();
+        EXPECT_EQ(load(SLOT_BASE(SLOT_DIFFER)), mark_of(i));
         store(SLOT_BASE(SLOT_DIFFER) + 8, i);
         EXPECT_EQ(*word_of(i & 1 ? page_b : page_a, 8), i);
     }
     boot_pml4[SLOT_DIFFER] = 0;
     write_cr3(cr3);
-    write_cr4(read_cr4() & ~(word)CR4_PGE);
-    write_cr4(read_cr4() | CR4_PGE);
+    toggle_pge();
 }
 
 /* As with page-table isolation: what is flushed while the tables in use have not the page must be seen by those that have. */
@@ -305,15 +199,14 @@ HIGH_TEST(flushes_by_tables_that_lack_a_part_count)
         if (i % 3 == 0) {
             invlpg(TEST);
         } else {
-            write_cr4(read_cr4() & ~(word)CR4_PGE);
-            write_cr4(read_cr4() | CR4_PGE);
+            toggle_pge();
         }
         for (unsigned n = 0; i % 4 == 0 && n < 300; n++) { /* long enough to be taken at its word */
             write_cr3(read_cr3());
             sum += n;
         }
         write_cr3(cr3);
-        EXPECT_EQ(load(TEST), i & 1 ? 0xbbbb : 0xaaaa);
+        EXPECT_EQ(load(TEST), mark_of(i));
         store(TEST + 8, i);
         EXPECT_EQ(*word_of(i & 1 ? page_b : page_a, 8), i);
     }
@@ -322,218 +215,6 @@ HIGH_TEST(flushes_by_tables_that_lack_a_part_count)
     invlpg(TEST);
     EXPECT_TRAP(TRY(load(TEST)), VECTOR_PF, 0);
     write_cr3(cr3);
-}
-
-/* -- Rights ------------------------------------------------------------------------------------- */
-
-HIGH_TEST(stores_to_read_only_pages_fault)
-{
-    *word_of(page_a, 8) = 77;
-    for (unsigned i = 0; i < FAULT_TURNS; i++) {
-        tables.pt[0] = (u64)page_a | READ_ONLY;
-        invlpg(TEST);
-        EXPECT_EQ(load(TEST), 0xaaaa);
-        EXPECT_TRAP(TRY(store(TEST + 8, i)), VECTOR_PF, P | W);
-        EXPECT_EQ(trap.cr2, TEST + 8);
-        EXPECT_TRAP(TRY(add(TEST + 8, 1)), VECTOR_PF, P | W);
-        EXPECT_EQ(*word_of(page_a, 8), 77);
-    }
-    tables.pt[0] = (u64)page_a | KERNEL; /* more rights need no flush */
-    store(TEST + 8, 78);
-    EXPECT_EQ(*word_of(page_a, 8), 78);
-}
-
-HIGH_TEST(accesses_mark_pages)
-{
-    for (unsigned i = 0; i < TURNS; i++) {
-        tables.pt[0] = (u64)page_a | KERNEL;
-        invlpg(TEST);
-        (void)load(TEST);
-        EXPECT_EQ(tables.pt[0] & (A | D), A);
-        (void)load(TEST);
-        EXPECT_EQ(tables.pt[0] & (A | D), A);
-        store(TEST + 8, i);
-        EXPECT_EQ(tables.pt[0] & (A | D), A | D);
-        tables.pt[0] &= ~(u64)D;
-        invlpg(TEST);
-        (void)load(TEST);
-        EXPECT_EQ(tables.pt[0] & (A | D), A);
-        store(TEST + 8, i);
-        EXPECT_EQ(tables.pt[0] & (A | D), A | D);
-    }
-}
-
-/* One page that is read marks none of those beside it. */
-HIGH_TEST(only_the_page_used_is_marked)
-{
-    for (unsigned n = 0; n < 16; n++) {
-        for (unsigned i = 0; i < 32; i++) {
-            tables.pt[i] = (LARGE_AT + i * PAGE) | KERNEL;
-            invlpg(TEST + i * PAGE);
-        }
-        (void)load(TEST + n * PAGE);
-        store(TEST + (n + 1) * PAGE, 1);
-        for (unsigned i = 0; i < 32; i++) {
-            EXPECT_EQ(tables.pt[i] & (A | D), i == n ? A : i == n + 1 ? A | D : 0);
-        }
-    }
-    for (unsigned i = 1; i < 32; i++) {
-        tables.pt[i] = 0;
-        invlpg(TEST + i * PAGE);
-    }
-}
-
-HIGH_TEST(users_pages_and_smap)
-{
-    if (!HAS_SMAP) {
-        test_skip("no SMAP");
-        return;
-    }
-    tables.pt[0] = (u64)page_a | KERNEL | U;
-    invlpg(TEST);
-    for (unsigned i = 0; i < FAULT_TURNS; i++) {
-        EXPECT_EQ(load(TEST), 0xaaaa);
-        store(TEST + 8, i);
-        write_cr4(read_cr4() | CR4_SMAP);
-        EXPECT_TRAP(TRY(load(TEST)), VECTOR_PF, P);
-        EXPECT_TRAP(TRY(store(TEST + 8, 0)), VECTOR_PF, P | W);
-        __asm__ volatile("stac");
-        EXPECT_EQ(load(TEST + 8), i);
-        store(TEST + 8, i + 1);
-        __asm__ volatile("clac");
-        EXPECT_TRAP(TRY(load(TEST)), VECTOR_PF, P);
-        write_cr4(read_cr4() & ~(word)CR4_SMAP);
-        EXPECT_EQ(load(TEST + 8), i + 1);
-    }
-    tables.pt[0] = 0;
-    invlpg(TEST);
-}
-
-HIGH_TEST(a_page_that_becomes_a_users_is_guarded)
-{
-    if (!HAS_SMAP) {
-        test_skip("no SMAP");
-        return;
-    }
-    write_cr4(read_cr4() | CR4_SMAP);
-    for (unsigned i = 0; i < FAULT_TURNS; i++) {
-        tables.pt[0] = (u64)page_a | KERNEL;
-        invlpg(TEST);
-        store(TEST + 8, i);
-        tables.pt[0] |= U;
-        invlpg(TEST);
-        EXPECT_TRAP(TRY(load(TEST + 8)), VECTOR_PF, P);
-    }
-    write_cr4(read_cr4() & ~(word)CR4_SMAP);
-}
-
-/* -- Devices --------------------------------------------------------------------------------------- */
-
-INLINE u32 load32(u64 at)
-{
-    u32 v;
-    __asm__ volatile("movl (%1), %0" : "=r"(v) : "r"(at) : "memory");
-    return v;
-}
-
-INLINE void store32(u64 at, u32 v)
-{
-    __asm__ volatile("movl %1, (%0)" : : "r"(at), "r"(v) : "memory");
-}
-
-HIGH_TEST(devices_answer_in_the_upper_half)
-{
-    tables.pt[1] = 0xfee00000 | KERNEL | PCD;
-    tables.pt[2] = 0xb8000 | KERNEL | PCD;
-    for (unsigned i = 0; i < TURNS; i++) {
-        EXPECT_EQ(load32(TEST + PAGE + 0x30), *(volatile u32 *)0xfee00030);
-        store32(TEST + PAGE + APIC_DIVIDE, i & 3);
-        EXPECT_EQ(apic_read(APIC_DIVIDE), i & 3);
-        store32(TEST + 2 * PAGE + 4 * i, 0x07200741 + i);
-        EXPECT_EQ(load32(TEST + 2 * PAGE + 4 * i), *(volatile u32 *)(0xb8000 + 4ul * i));
-        EXPECT_EQ(load(TEST), 0xaaaa);
-    }
-    tables.pt[1] = tables.pt[2] = 0;
-    invlpg(TEST + PAGE);
-    invlpg(TEST + 2 * PAGE);
-}
-
-/* The same instruction, on memory, on a device, where nothing is, on a user's page, and on memory again. */
-static u64 visit(u64 at, u64 v)
-{
-    u64 old = load32(at);
-
-    store32(at, (u32)v);
-    return old;
-}
-
-HIGH_TEST(an_innocent_instruction_turns_guilty_and_works_on)
-{
-    *word_of(page_a, 8) = 0;
-    for (unsigned i = 0; i < 1000; i++) {
-        EXPECT_EQ(visit(TEST + 8, i + 1), i);
-    }
-    tables.pt[1] = 0xfee00000 | KERNEL | PCD;
-    visit(TEST + PAGE + APIC_DIVIDE, 0xb);
-    EXPECT_EQ(apic_read(APIC_DIVIDE), 0xb);
-    for (unsigned i = 1000; i < 2000; i++) {
-        EXPECT_EQ(visit(TEST + 8, i + 1), i);
-    }
-    tables.pt[1] = 0;
-    invlpg(TEST + PAGE);
-    EXPECT_TRAP(TRY(visit(TEST + PAGE, 1)), VECTOR_PF, 0);
-    visit((u64)page_b + 32, 5);   /* a low address */
-    EXPECT_EQ(*(volatile u32 *)(page_b + 32), 5);
-    for (unsigned i = 2000; i < 3000; i++) {
-        EXPECT_EQ(visit(TEST + 8, i + 1), i);
-    }
-}
-
-/* -- Code ---------------------------------------------------------------------------------------- */
-
-static void put_code(u8 *page, u32 v)
-{
-    page[0] = 0xb8;               /* mov eax, v; ret */
-    page[5] = 0xc3;
-    for (unsigned i = 0; i < 4; i++) {
-        page[1 + i] = (u8)(v >> 8 * i);
-    }
-}
-
-HIGH_TEST(code_written_by_another_alias_runs_as_written)
-{
-    put_code(page_a, 0);
-    tables.pt[1] = (u64)page_a | KERNEL;
-    invlpg(TEST + PAGE);
-    for (u32 i = 0; i < 300; i++) {
-        store32(TEST + PAGE + 1, i);
-        EXPECT_EQ(((u32 (*)(void))TEST)(), i);
-    }
-}
-
-HIGH_TEST(data_beside_code_is_written_and_read)
-{
-    put_code(page_a, 5);
-    *word_of(page_a, 0x800) = 0;
-    for (unsigned i = 0; i < 500; i++) {
-        EXPECT_EQ(((u32 (*)(void))TEST)(), 5);
-        EXPECT_EQ(add(TEST + 0x800, 1), i);
-        store(TEST + 0x808, i);
-        EXPECT_EQ(load(TEST + 0x808), i);
-        EXPECT_EQ(*word_of(page_a, 0x800), i + 1);
-    }
-}
-
-HIGH_TEST(code_that_moves_runs_from_its_new_place)
-{
-    put_code(page_a, 1);
-    put_code(page_b, 2);
-    for (unsigned i = 0; i < TURNS; i++) {
-        turn(i);
-        invlpg(TEST);
-        EXPECT_EQ(((u32 (*)(void))TEST)(), i & 1 ? 2 : 1);
-        EXPECT_EQ(load(TEST) & 0xff, 0xb8);
-    }
 }
 
 /* -- Odd addresses ---------------------------------------------------------------------------------- */
@@ -585,19 +266,6 @@ HIGH_TEST(addresses_that_are_not_canonical_are_protected)
     }
 }
 
-HIGH_TEST(repeated_moves_stop_where_the_page_ends)
-{
-    tables.pt[1] = 0;
-    for (unsigned i = 0; i < FAULT_TURNS; i++) {
-        EXPECT_TRAP(TRY(__asm__ volatile("rep movsb" : : "S"(TEST), "D"(TEST + 0xf00), "c"(0x200) : "memory")),
-                    VECTOR_PF, W);
-        EXPECT_EQ(trap.cr2, TEST + PAGE);
-        EXPECT_EQ(trap.frame.cx, 0x100);
-        EXPECT_EQ(trap.frame.di, TEST + PAGE);
-        EXPECT_EQ(trap.frame.si, TEST + 0x100);
-    }
-}
-
 /* Pushes until the stack ends; the page fault finds no place for its frame. */
 INLINE void overflow(u64 top)
 {
@@ -646,209 +314,33 @@ HIGH_TEST(stacks_in_the_window_grow_and_shrink)
     }
 }
 
-/* -- Watched data ------------------------------------------------------------------------------- */
-
-HIGH_TEST(data_breakpoints_stop_stores)
-{
-    for (unsigned i = 0; i < TURNS; i++) {
-        store(TEST + 16, i);      /* mapped, and unwatched */
-        write_dr0(TEST + 16);
-        write_dr6(0xffff0ff0);
-        write_dr7(0x400 | 2 | 1 << 16 | 2 << 18); /* G0, stores, 8 bytes */
-        EXPECT_EQ(load(TEST + 16), i);
-        EXPECT_TRAP(TRY(store(TEST + 16, i + 1)), VECTOR_DB, 0);
-        EXPECT_EQ(read_dr6() & 15, 1);
-        EXPECT_EQ(load(TEST + 16), i + 1);
-        EXPECT_TRAP(TRY(store(TEST + 24, 1)), -1, 0);
-        write_dr7(0x400);
-        EXPECT_TRAP(TRY(store(TEST + 16, i)), -1, 0);
-    }
-}
-
 /* -- Two CPUs ----------------------------------------------------------------------------------------- */
-
-static void the_second_cpu_starts(void)
-{
-    apic_enable();
-    have_ap = start_ap();
-    NEED_AP();
-}
-
-static volatile word flushed, ap_stop;
-
-static bool on_flush(Frame *f)
-{
-    invlpg(TEST);
-    flushed++;
-    apic_write(APIC_EOI, 0);
-    return true;
-}
-
-static void write_in_a_loop(void)
-{
-    sti();
-    while (!ap_stop) {
-        add(TEST + 8, 1);
-        store(TEST + 16, load(TEST + 8));
-    }
-    cli();
-}
-
-static void job_write(void)
-{
-    enable();
-    run_high(write_in_a_loop);
-}
-
-/* After the acknowledgement the page that was taken away gets no more stores. */
-HIGH_TEST(no_store_comes_after_a_shoot_down)
-{
-    NEED_AP();
-    trap_hook[VEC_FLUSH] = on_flush;
-    flushed = ap_stop = 0;
-    ap_run(job_write);
-    for (word i = 1; i <= 100; i++) {
-        u8 *old = i & 1 ? page_a : page_b, *new = turn((unsigned)i);
-        u64 count, start = *word_of(new, 8);
-        invlpg(TEST);
-        send(OTHERS | VEC_FLUSH);
-        if (!wait_for(&flushed, i)) {
-            break;
-        }
-        count = *word_of(old, 8);
-        pause_a_while(300);
-        EXPECT_EQ(*word_of(old, 8), count);
-        for (u64 begin = rdtsc(); *word_of(new, 8) == start && rdtsc() - begin < 3000000000ull;) {
-            cpu_relax();
-        }
-        EXPECT(*word_of(new, 8) != start);
-    }
-    EXPECT_EQ(flushed, 100);
-    ap_stop = 1;
-    EXPECT(ap_wait());
-}
-
-/* A read-only page is given back in the same way. */
-static bool on_flush_protect(Frame *f)
-{
-    invlpg(TEST);
-    flushed++;
-    apic_write(APIC_EOI, 0);
-    return true;
-}
-
-static volatile word ap_faults;
-
-static bool on_ap_fault(Frame *f)
-{
-    ap_faults++;
-    sti();                        /* the flush comes in here, too */
-    while ((tables.pt[0] & W) == 0) {
-        cpu_relax();
-    }
-    cli();
-    return true;                  /* again */
-}
-
-HIGH_TEST(no_store_comes_after_write_protection)
-{
-    NEED_AP();
-    trap_hook[VEC_FLUSH] = on_flush_protect;
-    trap_hook[VECTOR_PF] = on_ap_fault;
-    flushed = ap_stop = ap_faults = 0;
-    ap_run(job_write);
-    for (word i = 1; i <= 20; i++) {
-        u64 count;
-        word faults = ap_faults;
-        tables.pt[0] = (u64)page_a | READ_ONLY;
-        invlpg(TEST);
-        send(OTHERS | VEC_FLUSH);
-        if (!wait_for(&flushed, i)) {
-            break;
-        }
-        count = *word_of(page_a, 8);
-        EXPECT(wait_for(&ap_faults, faults + 1));
-        EXPECT_EQ(*word_of(page_a, 8), count);
-        tables.pt[0] = (u64)page_a | KERNEL;
-        EXPECT(wait_for((volatile word *)word_of(page_a, 8), count + 1));
-    }
-    EXPECT_EQ(flushed, 20);
-    ap_stop = 1;
-    EXPECT(ap_wait());
-    trap_hook[VECTOR_PF] = NULL;
-}
 
 static Tables ap_tables PAGE_ALIGNED;
 static u64 ap_pml4[512] PAGE_ALIGNED;
-static u8 ap_page[PAGE] PAGE_ALIGNED;
-static volatile u64 ap_wrong;
-static volatile word ap_ready, ap_go;
-static u64 own_at;                /* where both count */
-
-INLINE u64 count_at(u64 at, u64 mine)
-{
-    u64 wrong = 0;
-
-    for (u64 i = 0; i < 20000; i++) {
-        wrong += load(at) != mine;
-        wrong += add(at + 8, 1) != i;
-    }
-    return wrong;
-}
-
-static void count_on_ap(void)
-{
-    ap_ready = 1;
-    while (!ap_go) {
-        cpu_relax();
-    }
-    ap_wrong = count_at(own_at, 0xcccc);
-}
-
 /* With root tables of its own. */
 static void job_count(void)
 {
     word cr3 = read_cr3();
 
-    enable();
+    enter_as_boot_cpu();
     write_cr3((u64)ap_pml4);
-    write_cr4(read_cr4() & ~(word)CR4_PGE);
-    write_cr4(read_cr4() | CR4_PGE);
-    run_high(count_on_ap);
+    toggle_pge();
+    run_there(count_on_ap);
     write_cr3(cr3);
-    write_cr4(read_cr4() & ~(word)CR4_PGE);
-    write_cr4(read_cr4() | CR4_PGE);
-}
-
-/* The AP's page is ap_page with 0xcccc, the BSP's page_a with 0xaaaa, both at own_at. */
-static void count_apart(void)
-{
-    u64 wrong;
-
-    *word_of(ap_page, 0) = 0xcccc;
-    *word_of(ap_page, 8) = *word_of(page_a, 8) = 0;
-    ap_wrong = ~0ull;
-    ap_go = 1;
-    ap_run(job_count);
-    wrong = count_at(own_at, 0xaaaa);
-    EXPECT(ap_wait());
-    EXPECT_EQ(wrong, 0);
-    EXPECT_EQ(ap_wrong, 0);
-    EXPECT_EQ(*word_of(page_a, 8), 20000);
-    EXPECT_EQ(*word_of(ap_page, 8), 20000);
+    toggle_pge();
 }
 
 HIGH_TEST(each_cpu_sees_its_own_root_table)
 {
     NEED_AP();
-    own_at = SLOT_BASE(SLOT_OWN);
     map_into(&more_tables, SLOT_OWN, boot_pml4);
     more_tables.pt[0] = (u64)page_a | KERNEL;
     memcpy(ap_pml4, boot_pml4, sizeof ap_pml4);
     map_into(&ap_tables, SLOT_OWN, ap_pml4);
     ap_tables.pt[0] = (u64)ap_page | KERNEL;
     for (unsigned i = 0; i < 5; i++) {
-        count_apart();
+        count_apart(SLOT_BASE(SLOT_OWN), job_count);
     }
 }
 
@@ -859,7 +351,7 @@ HIGH_TEST(runs_end_with_their_part_of_the_root_table)
     static Tables last PAGE_ALIGNED;
 
     NEED_AP();
-    own_at = SLOT_BASE(SLOT_FIRST);
+    counted_at = SLOT_BASE(SLOT_FIRST);
     boot_pml4[SLOT_LAST] = (u64)last.pdpt | P | W;
     last.pdpt[511] = (u64)last.pd | P | W;
     last.pd[511] = (u64)last.pt | P | W;
@@ -892,13 +384,13 @@ static void share_then_part_on_ap(void)
     u64 wrong = 0, n = 0;
 
     for (unsigned i = 0; i < 200; i++) {
-        wrong += load(own_at) != 0xaaaa;
+        wrong += load(counted_at) != 0xaaaa;
     }
     ap_pml4[SLOT_SHARED] = (u64)ap_tables.pdpt | P | W;
-    invlpg(own_at);
+    invlpg(counted_at);
     for (; turns_after < 1000; n++) {
-        wrong += load(own_at) != 0xcccc;
-        add(own_at + 8, 1);
+        wrong += load(counted_at) != 0xcccc;
+        add(counted_at + 8, 1);
         ap_parted = 1;
     }
     ap_turns = n;
@@ -909,14 +401,12 @@ static void job_share_then_part(void)
 {
     word cr3 = read_cr3();
 
-    enable();
+    enter_as_boot_cpu();
     write_cr3((u64)ap_pml4);
-    write_cr4(read_cr4() & ~(word)CR4_PGE);
-    write_cr4(read_cr4() | CR4_PGE);
-    run_high(share_then_part_on_ap);
+    toggle_pge();
+    run_there(share_then_part_on_ap);
     write_cr3(cr3);
-    write_cr4(read_cr4() & ~(word)CR4_PGE);
-    write_cr4(read_cr4() | CR4_PGE);
+    toggle_pge();
 }
 
 /* A root table changes where it is loaded, and the one page in it is flushed. */
@@ -925,7 +415,7 @@ HIGH_TEST(root_tables_part_while_they_are_loaded)
     u64 wrong = 0;
 
     NEED_AP();
-    own_at = SLOT_BASE(SLOT_SHARED);
+    counted_at = SLOT_BASE(SLOT_SHARED);
     map_into(&more_tables, SLOT_SHARED, boot_pml4);
     more_tables.pt[0] = (u64)page_a | KERNEL;
     memcpy(ap_pml4, boot_pml4, sizeof ap_pml4);
@@ -935,13 +425,13 @@ HIGH_TEST(root_tables_part_while_they_are_loaded)
     *word_of(ap_page, 8) = *word_of(page_a, 8) = 0;
     ap_parted = turns_after = 0;
     for (unsigned i = 0; i < 10; i++) {
-        wrong += load(own_at) != 0xaaaa;
+        wrong += load(counted_at) != 0xaaaa;
     }
     ap_run(job_share_then_part);
     EXPECT(wait_for(&ap_parted, 1));
     for (; turns_after < 1000; turns_after++) {
-        wrong += load(own_at) != 0xaaaa;
-        add(own_at + 8, 1);
+        wrong += load(counted_at) != 0xaaaa;
+        add(counted_at + 8, 1);
     }
     EXPECT(ap_wait());
     EXPECT_EQ(wrong, 0);
@@ -1033,43 +523,28 @@ HIGH_TEST(probes_of_what_is_not_mapped_fault_always)
     }
 }
 
+#define ROW(name) {#name, name},
+
 const GuestTest guest_tests[] = {
-    {"the_kernel_moves_up", the_kernel_moves_up},
-    {"remapped_pages_are_seen_after_invlpg", remapped_pages_are_seen_after_invlpg},
-    {"stores_first_see_a_remapped_page_too", stores_first_see_a_remapped_page_too},
-    {"remapped_pages_are_seen_after_a_toggle_of_pge", remapped_pages_are_seen_after_a_toggle_of_pge},
-    {"remapped_pages_are_seen_after_invpcid_of_all", remapped_pages_are_seen_after_invpcid_of_all},
-    {"unmapped_pages_fault_after_invlpg", unmapped_pages_fault_after_invlpg},
-    {"one_address_of_a_large_page_that_was_split", one_address_of_a_large_page_that_was_split},
-    {"global_pages_stay_over_cr3_or_are_new", global_pages_stay_over_cr3_or_are_new},
-    {"pages_that_are_not_global_change_with_cr3", pages_that_are_not_global_change_with_cr3},
-    {"root_tables_that_differ_are_told_apart", root_tables_that_differ_are_told_apart},
-    {"flushes_by_tables_that_lack_a_part_count", flushes_by_tables_that_lack_a_part_count},
-    {"stores_to_read_only_pages_fault", stores_to_read_only_pages_fault},
-    {"accesses_mark_pages", accesses_mark_pages},
-    {"only_the_page_used_is_marked", only_the_page_used_is_marked},
-    {"users_pages_and_smap", users_pages_and_smap},
-    {"a_page_that_becomes_a_users_is_guarded", a_page_that_becomes_a_users_is_guarded},
-    {"devices_answer_in_the_upper_half", devices_answer_in_the_upper_half},
-    {"an_innocent_instruction_turns_guilty_and_works_on", an_innocent_instruction_turns_guilty_and_works_on},
-    {"code_written_by_another_alias_runs_as_written", code_written_by_another_alias_runs_as_written},
-    {"data_beside_code_is_written_and_read", data_beside_code_is_written_and_read},
-    {"code_that_moves_runs_from_its_new_place", code_that_moves_runs_from_its_new_place},
-    {"low_addresses_are_the_users_half", low_addresses_are_the_users_half},
-    {"null_is_nobodys", null_is_nobodys},
-    {"addresses_that_are_not_canonical_are_protected", addresses_that_are_not_canonical_are_protected},
-    {"repeated_moves_stop_where_the_page_ends", repeated_moves_stop_where_the_page_ends},
-    {"a_stack_that_ends_is_a_double_fault", a_stack_that_ends_is_a_double_fault},
-    {"stacks_in_the_window_grow_and_shrink", stacks_in_the_window_grow_and_shrink},
-    {"data_breakpoints_stop_stores", data_breakpoints_stop_stores},
-    {"the_second_cpu_starts", the_second_cpu_starts},
-    {"root_tables_part_while_they_are_loaded", root_tables_part_while_they_are_loaded},
-    {"no_store_comes_after_a_shoot_down", no_store_comes_after_a_shoot_down},
-    {"no_store_comes_after_write_protection", no_store_comes_after_write_protection},
-    {"each_cpu_sees_its_own_root_table", each_cpu_sees_its_own_root_table},
-    {"runs_end_with_their_part_of_the_root_table", runs_end_with_their_part_of_the_root_table},
-    {"a_scan_of_the_users_half_finds_nothing", a_scan_of_the_users_half_finds_nothing},
-    {"a_scan_for_the_monitors_memory_finds_nothing", a_scan_for_the_monitors_memory_finds_nothing},
-    {"probes_of_what_is_not_mapped_fault_always", probes_of_what_is_not_mapped_fault_always},
+    ROW(the_kernel_moves_up)
+    WINDOW_TESTS(ROW)
+    ROW(remapped_pages_are_seen_after_invpcid_of_all)
+    ROW(one_address_of_a_large_page_that_was_split)
+    ROW(pages_that_are_not_global_change_with_cr3)
+    ROW(root_tables_that_differ_are_told_apart)
+    ROW(flushes_by_tables_that_lack_a_part_count)
+    ROW(low_addresses_are_the_users_half)
+    ROW(null_is_nobodys)
+    ROW(addresses_that_are_not_canonical_are_protected)
+    ROW(a_stack_that_ends_is_a_double_fault)
+    ROW(stacks_in_the_window_grow_and_shrink)
+    ROW(the_second_cpu_starts)
+    WINDOW_SMP_TESTS(ROW)
+    ROW(root_tables_part_while_they_are_loaded)
+    ROW(each_cpu_sees_its_own_root_table)
+    ROW(runs_end_with_their_part_of_the_root_table)
+    ROW(a_scan_of_the_users_half_finds_nothing)
+    ROW(a_scan_for_the_monitors_memory_finds_nothing)
+    ROW(probes_of_what_is_not_mapped_fault_always)
     {NULL, NULL},
 };
