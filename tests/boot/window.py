@@ -122,7 +122,7 @@ def counter(text, when, name):
     return int(match.group(1)) if match else 0
 
 
-def storm(cpus, append="", properties="", says=None, wanted=("on",), name="cloud-amd64", overflows=False, rounds=3):
+def storm(cpus, append="", properties="", says=None, wanted=("on",), name="cloud-amd64", overflows=False, rounds=2):
     """Mappings, huge pages, filters, stacks and modules come and go; what user code and kernel see is what it is natively."""
     def run():
         both = name != "686-pae"       # /bin/storm is of 64 bits
