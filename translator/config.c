@@ -49,6 +49,10 @@ bool trans_config_check(const TransConfig *c, unsigned n_cpus, GError **error)
         why = "verify: another CPU would write between both runs; only -smp 1";
     } else if (c->verify != 0 && c->direct == DIRECT_ON) {
         why = "verify: direct execution is not translated code; direct=off";
+    } else if (c->direct_spin == SPIN_ON && spin_host_cpus() < 2) {
+        why = "direct-spin=on: this process has one CPU of the host";
+    } else if (c->direct_spin == SPIN_ON && c->direct == DIRECT_OFF) {
+        why = "direct-spin=on: without direct execution nobody waits";
     } else if ((c->jump_cache & (c->jump_cache - 1)) != 0) {
         why = "jump-cache: a power of two is needed";
     }

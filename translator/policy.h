@@ -49,6 +49,7 @@ typedef struct {
     bool quick;                   /* those that are frequent without bringing the CpuState up to date */
     bool transitions;             /* syscall and sysret without C                          */
     unsigned direct;              /* DirectMode (direct/direct.h)                          */
+    unsigned direct_spin;         /* SpinMode (direct/spin.h)                              */
     unsigned ask_ns;              /* wait so long for a CPU to come to the border before it gets a signal; 0: signal at once */
     unsigned verify;              /* compare one block in so many with the interpreter; 0  */
     unsigned thread;              /* TransThread                                           */

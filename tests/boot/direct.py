@@ -136,6 +136,28 @@ def smp():
     same_as_native(lines(in_guest("on", "-smp", "2", "-sandbox", "on"), False))
 
 
+def spin():
+    """Hand-overs awake, whatever they cost: the same is said.  A process of one CPU is told that it cannot."""
+    cpus = os.sched_getaffinity(0)
+    one = subprocess.run([g.METAPHRASE, "-accel", "translate,direct=on,direct-spin=on"], stdin=subprocess.DEVNULL,
+                         stderr=subprocess.PIPE, text=True, timeout=g.STEP * g.SLOWNESS, check=False,
+                         preexec_fn=lambda: os.sched_setaffinity(0, {min(cpus)}))
+    check_equal(one.returncode, 1, "its status on one CPU")
+    check("direct-spin=on: " in one.stderr and len(one.stderr.splitlines()) == 1, f"it says {one.stderr!r}")
+    if len(cpus) < 2:
+        raise g.Skip("one CPU")
+    machine = boot("on,direct-spin=on")
+    machine.shell()
+    text = machine.run("user syscalls bases vectors", 2 * g.STEP)
+    said = machine.monitor("info direct")
+    check("hand-overs awake" in said, f"it says {said}")
+    check(int(re.search(r"(\d+)  ... waits that ended awake", said).group(1)) > 0, "waits ended awake")
+    machine.poweroff()
+    lacks = host_lacks()
+    cases = [c for c in ("syscalls", "bases", "vectors") if c not in lacks]
+    same(without(lines(text, False), lacks), native(cases=cases), "awake and natively")
+
+
 COMPILE = "ld.so --library-path {0}/lib {0}/cc1 -quiet -fpreprocessed -O2 {0}/job.i -o {1}"
 
 
@@ -223,4 +245,4 @@ def hostile():
 
 
 if __name__ == "__main__":
-    sys.exit(g.main({"user": user, "user32": user32("cloud-amd64"), "user32-pae": user32("686-pae"), "smp": smp, "kill": kill, "compiles": compiles, "hostile": hostile}))
+    sys.exit(g.main({"user": user, "user32": user32("cloud-amd64"), "user32-pae": user32("686-pae"), "smp": smp, "spin": spin, "kill": kill, "compiles": compiles, "hostile": hostile}))

@@ -39,6 +39,8 @@ CASES = [
     (["-accel", "translate,symbols=/nowhere/System.map"], "symbols: "),
     (["-accel", "translate,symbols=/dev/zero"], "symbols: /dev/zero is no regular file"),
     (["-accel", "translate,window-pardon=0"], "window-pardon is a number from 1"),
+    (["-accel", "translate,direct-spin=maybe"], "direct-spin is one of off, on, auto, not 'maybe'"),
+    (["-accel", "translate,direct=off,direct-spin=on"], "direct-spin=on: "),
     (["-accel", "translate,jump-cache=3"], "jump-cache: a power of two is needed"),
     (["-accel", "tcg,split-wx=off"], "split-wx is one of on, not 'off'"),
     (["-accel", "tcg,thread=single", "-smp", "2"], "thread=single: each CPU has a thread"),

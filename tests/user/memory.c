@@ -188,6 +188,75 @@ void case_processes(void)
     printf("sum of states %d, of pages %lu\n", total, (unsigned long)*common);
 }
 
+/* One of several that map, move, protect, fork and end at the same time. */
+static uint64_t storm(unsigned seed)
+{
+    enum { LEN = 16 * 4096 };
+    uint64_t r = seed, h = 0;
+    uint8_t *p = mmap(NULL, LEN, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    uint8_t want[LEN / 4096] = {0};
+    int status;
+
+    on_signal(SIGSEGV, on_fault);
+    for (int i = 0; i < 400; i++) {
+        unsigned n = (r = mix(r, (uint64_t)i)) % (LEN / 4096);
+        uint8_t *q;
+        pid_t pid;
+
+        switch ((r >> 20) % 5) {
+        case 0:                    /* move: what was there is not there any more */
+            q = mremap(p, LEN, LEN, MREMAP_MAYMOVE | MREMAP_FIXED, p - (UINT64_C(1) << 30) * (1 + (r >> 40) % 3));
+            REQUIRE(q != MAP_FAILED && probe(p + n * 4096, 0) != 0);
+            p = q;
+            break;
+        case 1:
+            REQUIRE(mprotect(p + n * 4096, 4096, PROT_READ) == 0 && probe(p + n * 4096, 1) != 0);
+            REQUIRE(mprotect(p + n * 4096, 4096, PROT_READ | PROT_WRITE) == 0);
+            break;
+        case 2:
+            REQUIRE(madvise(p + n * 4096, 4096, MADV_DONTNEED) == 0);
+            want[n] = 0;
+            break;
+        case 3:
+            if (i % 8 == 0) {
+                pid = fork();
+                if (pid == 0) {
+                    memset(p, 0xee, LEN); /* a copy's own */
+                    _exit(p[n * 4096] == 0xee ? 0 : 1);
+                }
+                REQUIRE(waitpid(pid, &status, 0) == pid && status == 0);
+            }
+            break;
+        default:
+            p[n * 4096] = want[n] = (uint8_t)r;
+            break;
+        }
+        for (unsigned k = 0; k < LEN / 4096; k++) {
+            REQUIRE(p[k * 4096] == want[k]);
+        }
+        h = mix(h, p[n * 4096]);
+    }
+    return h;
+}
+
+void case_storms(void)
+{
+    uint64_t *common = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    int status, bad = 0;
+
+    for (unsigned i = 0; i < 5; i++) {
+        if (fork() == 0) {
+            common[i] = storm(i + 1);
+            _exit(0);
+        }
+    }
+    for (unsigned i = 0; i < 5; i++) {
+        REQUIRE(wait(&status) > 0);
+        bad += status != 0;
+    }
+    printf("storms: %d bad, %016lx\n", bad, (unsigned long)mix(mix(mix(mix(mix(0, common[0]), common[1]), common[2]), common[3]), common[4]));
+}
+
 /* -- Threads -------------------------------------------------------------------------------------------- */
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;

@@ -5,6 +5,7 @@
 
 #include "translator/direct/direct.h"
 #include "translator/direct/space.h"
+#include "translator/direct/spin.h"
 
 enum { DIRECT_SPACES = 64, DIRECT_WORLDS = 12 };
 
@@ -40,7 +41,8 @@ struct DirectCpu {
     Space *current;            /* whose world ran last and may not sleep, or NULL     */
     unsigned n_worlds;
     uint64_t clock;            /* counts entries                                      */
-    unsigned spin;             /* looks before sleeping, on both sides; 0: one CPU for both */
+    SpinControl spin;          /* hand-overs awake or asleep                           */
+    uint64_t useful_cycles;    /* from orders to events, while awake                   */
     bool is_out_of_worlds;     /* the host refused one                                */
     /* direct-policy.c */
     uint64_t next_look;        /* TSC                                                  */

@@ -57,6 +57,13 @@ const DirectPolicy direct_policy = {
     .probe_entries = 256,
     .gain_max = 10,
     .phase = 4,
+    .spin_events = 64,
+    /* A trial takes sixteen round trips; so does every other of 16 windows at most. */
+    .spin_wait_ms = 50,
+    .spin_wait_max_ms = 10000,
+    .spin_percent = 70,
+    .spin_event_trips = 6,
+    .spin_miss_percent = 10,
 };
 
 static uint64_t cycles_of_us(uint64_t us)
@@ -296,7 +303,7 @@ bool policy_measure_trips(DirectCpu *dc, World *w)
     for (unsigned i = 0; i < direct_policy.trips; i++) {
         uint64_t ns = thread_cpu_ns() + world_cpu_ns(w);
 
-        if (!state_to_world(dc, w) || !world_idle_trip(w, dc->spin)) {
+        if (!state_to_world(dc, w) || !world_idle_trip(w, 0)) {
             return false;
         }
         ns = thread_cpu_ns() + world_cpu_ns(w) - ns;
@@ -323,15 +330,22 @@ static int64_t saving(const Space *s, int64_t useful, int64_t lost)
                               : useful * direct_policy.gain_percent / 100 - lost;
 }
 
+static int64_t ns_between(uint64_t from, uint64_t to)
+{
+    return (int64_t)((to - from) * 1000 / (clock_host_tsc_hz() / 1000000));
+}
+
 /* Judge the window that ends now. */
 static void judge(DirectCpu *dc, Space *s, const PolicyWindow *now)
 {
     const PolicyWindow *w = &s->window;
-    int64_t trips = trips_ns(dc, (int64_t)w->events);
+    bool awake = w->awake && now->awake; /* the clocks of both threads run all the time then */
+    int64_t trips = (int64_t)w->events * (int64_t)(awake ? dc->spin.spin_ns : dc->trip_ns);
     int64_t lost = trips + (int64_t)((now->mapping - w->mapping) * dc->trip_ns / MAPPING_UNIT);
-    int64_t ran = (int64_t)(now->world_ns - w->world_ns);
+    int64_t ran = awake ? ns_between(w->useful, now->useful) : (int64_t)(now->world_ns - w->world_ns);
     int64_t useful = MAX(ran - trips * 2 / 3, 0); /* signals are the guest thread's time, too */
-    uint64_t total = now->engine_ns - w->engine_ns + (uint64_t)ran, entries = now->entries - w->entries;
+    uint64_t total = awake ? (uint64_t)ns_between(w->began, now->began) : now->engine_ns - w->engine_ns + (uint64_t)ran;
+    uint64_t entries = now->entries - w->entries;
     bool contested = lost > (useful + lost) * direct_policy.regret_permille / 1000;
     bool other_phase = false;
     int64_t gain;
@@ -369,7 +383,7 @@ void policy_world_event(DirectCpu *dc, Space *s)
     if (w->began == 0 || crowded || now - w->began >= cycles_of_us(direct_policy.window_us)) {
         PolicyWindow next = {
             .began = now, .engine_ns = thread_cpu_ns(), .world_ns = world_cpu_ns(s->world),
-            .entries = entries_of(dc), .mapping = s->mapping, .switches = switches_of(dc),
+            .useful = dc->useful_cycles, .awake = dc->spin.looks != 0, .entries = entries_of(dc), .mapping = s->mapping, .switches = switches_of(dc),
         };
 
         if (w->began != 0 && !is_another(dc, s)) {

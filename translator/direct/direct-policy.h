@@ -61,6 +61,12 @@ typedef struct {
     uint64_t probe_us;         /* length of a probe, ...                                 */
     unsigned probe_entries;    /* ... or so many entries                                 */
     int64_t gain_max;          /* a saving is at most so many times what ran in the world */
+    /* spin.h: */
+    unsigned spin_events;      /* of a window                                            */
+    uint64_t spin_wait_ms, spin_wait_max_ms; /* from one trial to the next, doubling       */
+    unsigned spin_percent;     /* of a round trip asleep is what one awake may take at most */
+    unsigned spin_event_trips; /* events are close when they take so many of them        */
+    unsigned spin_miss_percent; /* of waits may find the other side asleep               */
     unsigned phase;            /* entries so many times closer: the program does something else */
 } DirectPolicy;
 

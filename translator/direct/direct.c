@@ -15,6 +15,7 @@
 #include <inttypes.h>
 #include <linux/audit.h>
 #include <sys/mman.h>
+#include <x86intrin.h>
 
 /* -- The mirror ---------------------------------------------------------------------------------- */
 
@@ -129,7 +130,7 @@ static uint64_t host_xcr0(bool *pku)
     return a | (uint64_t)d << 32;
 }
 
-DirectCpu *direct_attach(CpuState *cpu, DirectMode mode, GError **error)
+DirectCpu *direct_attach(CpuState *cpu, DirectMode mode, SpinMode spin, GError **error)
 {
     DirectShared *sh = shared_get(cpu->mem, error);
     DirectCpu *dc;
@@ -146,6 +147,7 @@ DirectCpu *direct_attach(CpuState *cpu, DirectMode mode, GError **error)
     dc->host_xcr0 = host_xcr0(&dc->host_pku);
     vector_layout_init(&dc->layout);
     policy_init(dc);
+    spin_init(&dc->spin, spin);
     cpu->mmu.tlb.before_change = before_change;
     cpu->mmu.tlb.before_change_arg = dc;
     g_ptr_array_add(sh->cpus, dc);
@@ -371,7 +373,7 @@ static RunResult wait_for_event(DirectCpu *dc, World *w)
     enum { LOOK_NS = 50000000 };
     uint64_t kicked_at = 0;
 
-    while (!world_wait(w, dc->spin, LOOK_NS)) {
+    while (!world_wait(w, dc->spin.looks, LOOK_NS)) {
         WorldHealth h = world_check(w);
 
         if (h == WORLD_KILLED) {
@@ -382,6 +384,22 @@ static RunResult wait_for_event(DirectCpu *dc, World *w)
         }
     }
     return RUN_EVENT;
+}
+
+/* The same with both sides looking for each other: were they awake? */
+static RunResult run_awake(DirectCpu *dc, World *w)
+{
+    uint64_t slept = w->slept, began = __rdtsc();
+    RunResult r;
+    bool met;
+
+    world_resume(w, dc->spin.looks);
+    r = wait_for_event(dc, w);
+    dc->useful_cycles += __rdtsc() - began;
+    met = w->slept == slept;
+    *(met ? &dc->spin.met : &dc->spin.missed) += 1;
+    *(met ? &dc->stats.awake : &dc->stats.asleep) += 1;
+    return r;
 }
 
 /* Let the world run until its next event. */
@@ -400,8 +418,12 @@ static RunResult run_world(DirectCpu *dc, Space *s)
     }
     dc->current = s;
     dc->stats.entries++;
-    world_resume(w, dc->spin);
-    r = wait_for_event(dc, w);
+    if (dc->spin.looks == 0) {
+        world_resume(w, 0);
+        r = wait_for_event(dc, w);
+    } else {
+        r = run_awake(dc, w);
+    }
     set_running(dc, NULL);
     return r;
 }
@@ -685,7 +707,8 @@ CpuExit direct_run(DirectCpu *dc)
         world_forget_bases(s->world);
     }
     dc->current = s; /* it may run while trips are measured */
-    if (!space_catch_up(dc, s) || (s->refaults && !space_map_fault(dc, s)) || !measure_trips(dc, s->world) || !state_to_world(dc, s->world)) {
+    if (!space_catch_up(dc, s) || (s->refaults && !space_map_fault(dc, s)) || !measure_trips(dc, s->world) || !spin_trial(dc, s->world) ||
+        !state_to_world(dc, s->world)) {
         space_drop_world(dc, s);
         return CPU_EXIT_BUDGET;
     }
@@ -701,8 +724,10 @@ CpuExit direct_run(DirectCpu *dc)
             break;
         }
         policy_world_event(dc, s);
+        spin_event(dc);
     }
     policy_world_event(dc, s);
+    spin_event(dc);
     return exit;
 }
 
@@ -728,7 +753,11 @@ char *direct_report(const DirectCpu *dc)
     }
     g_string_append_printf(out, "%u worlds, %" PRIu64 " ns into one and out\n", n,
                            dc->trip_ns);
-    g_string_append_printf(out, "segment bases by %s, RDTSC can%s be made to fault, 32-bit code can%s run\n",
+    g_string_append_printf(out, "hand-overs %s", dc->spin.looks != 0 ? "awake" : "asleep");
+    if (dc->spin.sleep_ns != 0) {
+        g_string_append_printf(out, "; %" PRIu64 " ns of wall time asleep, %" PRIu64 " awake", dc->spin.sleep_ns, dc->spin.spin_ns);
+    }
+    g_string_append_printf(out, "\nsegment bases by %s, RDTSC can%s be made to fault, 32-bit code can%s run\n",
                            image->bases_by_calls ? "system calls" : "instructions", image->tsc_faults ? "" : "not",
                            image->runs_code32 ? "" : "not");
     return g_string_free(out, FALSE);

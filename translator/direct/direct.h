@@ -12,10 +12,9 @@
 #define TRANSLATOR_DIRECT_DIRECT_H
 
 #include "cpu-x86/engine.h"
+#include "translator/direct/spin.h"
 
 #include <glib.h>
-
-typedef struct DirectCpu DirectCpu;
 
 typedef enum { DIRECT_OFF, DIRECT_ON, DIRECT_AUTO } DirectMode;
 
@@ -30,7 +29,7 @@ typedef struct {
 const char *direct_missing(void);
 
 /* At the engine's attach.  NULL with `error`. */
-DirectCpu *direct_attach(CpuState *cpu, DirectMode mode, GError **error);
+DirectCpu *direct_attach(CpuState *cpu, DirectMode mode, SpinMode spin, GError **error);
 void direct_detach(DirectCpu *dc);
 
 /* Own thread, with the dispatcher in user mode, before an interrupt is taken: a look at the clock. */

@@ -36,6 +36,8 @@ typedef struct {
     uint64_t began;            /* TSC; 0: not begun                                  */
     uint64_t events;           /* since then                                         */
     uint64_t engine_ns, world_ns; /* CPU time then                                   */
+    uint64_t useful;           /* DirectCpu.useful_cycles then                       */
+    bool awake;                /* hand-overs then                                    */
     uint64_t entries, switches; /* of the CPU then                                   */
     uint64_t mapping;          /* Space.mapping then                                 */
 } PolicyWindow;

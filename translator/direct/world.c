@@ -602,34 +602,44 @@ bool world_tsc_faults(const World *w)
 
 /* -- Running ------------------------------------------------------------------------------------------- */
 
-static void pin(World *w)
+static bool keep_on(pid_t pid, unsigned cpu)
 {
-    unsigned cpu;
+    cpu_set_t set;
 
-    if (getcpu(&cpu, NULL) == 0 && (int)cpu != w->home) {
-        cpu_set_t set;
-
-        CPU_ZERO(&set);
-        CPU_SET(cpu, &set);
-        w->home = sched_setaffinity(w->guest, sizeof set, &set) == 0 &&
-                  sched_setaffinity(w->mapper, sizeof set, &set) == 0 ? (int)cpu : -1;
-    }
+    CPU_ZERO(&set);
+    CPU_SET(cpu, &set);
+    return sched_setaffinity(pid, sizeof set, &set) == 0;
 }
 
-/* Nobody spins: all threads take turns on one CPU, which is far cheaper than to wake another. */
+/* A CPU that is not `cpu`, if we may use another. */
+static unsigned other_than(unsigned cpu)
+{
+    cpu_set_t set;
+
+    if (sched_getaffinity(0, sizeof set, &set) == 0) {
+        for (unsigned i = 1; i < CPU_SETSIZE; i++) {
+            if (CPU_ISSET((cpu + i) % CPU_SETSIZE, &set)) {
+                return (cpu + i) % CPU_SETSIZE;
+            }
+        }
+    }
+    return cpu;
+}
+
+/*
+ * Where nobody spins all threads take turns on one CPU, which is far cheaper than to wake another.  Where they spin the
+ * guest thread has another; the mapper, for whom the engine sleeps, has the engine's.
+ */
 static void place(World *w, unsigned spin)
 {
-    if (spin == 0) {
-        pin(w);
-    } else if (w->home >= 0) {
-        cpu_set_t set;
+    unsigned cpu;
+    bool apart = spin != 0;
 
-        if (sched_getaffinity(0, sizeof set, &set) == 0) {
-            sched_setaffinity(w->guest, sizeof set, &set);
-            sched_setaffinity(w->mapper, sizeof set, &set);
-        }
-        w->home = -1;
+    if (getcpu(&cpu, NULL) != 0 || ((int)cpu == w->home && apart == w->apart)) {
+        return;
     }
+    w->home = keep_on(w->guest, apart ? other_than(cpu) : cpu) && keep_on(w->mapper, cpu) ? (int)cpu : -1;
+    w->apart = apart;
 }
 
 void world_announce(World *w)
@@ -672,6 +682,7 @@ void world_resume(World *w, unsigned spin)
     }
     if (w->parked || asleep || __atomic_load_n(ctx32(w, CTX_ASLEEP), __ATOMIC_SEQ_CST) != 0) {
         futex(ctl32(w, CTL_RESUME), FUTEX_WAKE, 1, 0, NULL, 0);
+        w->slept++;
     }
     w->parked = false;
 }
@@ -694,6 +705,7 @@ bool world_wait(World *w, unsigned spin, uint64_t timeout_ns)
         __atomic_store_n(ctl32(w, CTL_SLEEPING), 1, __ATOMIC_SEQ_CST);
         seen = __atomic_load_n(ctx32(w, CTX_EVENT), __ATOMIC_SEQ_CST);
         if (seen != w->number) {
+            w->slept++;
             futex(ctx32(w, CTX_EVENT), FUTEX_WAIT, seen, (uintptr_t)&ts, NULL, 0);
         }
         __atomic_store_n(ctl32(w, CTL_SLEEPING), 0, __ATOMIC_SEQ_CST);

@@ -40,7 +40,7 @@ typedef enum {
     WORLD_KILLED,              /* from outside: its registers are lost                      */
 } WorldHealth;
 
-typedef struct {
+typedef struct World {
     pid_t mapper, guest;
     int orders;                /* socket to the mapper, and its answers */
     uint8_t *shared;           /* W_CTL and W_CTX */
@@ -53,7 +53,9 @@ typedef struct {
     bool bases_by_calls;       /* the same: */
     bool knows_bases;          /* ... these are the ones it has: */
     uint64_t fs_base, gs_base;
-    int home;                  /* host CPU its processes are bound to, -1: none */
+    int home;                  /* host CPU of the engine when its processes were last bound, -1: not */
+    bool apart;                /* ... the guest thread to another than that */
+    uint64_t slept;            /* how often one side had to wait for the other asleep */
     bool running;              /* resumed, and no event seen since (atomic) */
     bool parked;               /* known to sleep */
     WorldHealth health;

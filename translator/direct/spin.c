@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "translator/direct/spin.h"
+
+#include "softmmu/base/clock.h"
+#include "softmmu/base/log.h"
+#include "translator/direct/direct-internal.h"
+#include "translator/direct/direct-policy.h"
+
+#include <inttypes.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <x86intrin.h>
+
+unsigned spin_host_cpus(void)
+{
+    cpu_set_t set;
+
+    return sched_getaffinity(0, sizeof set, &set) == 0 ? (unsigned)CPU_COUNT(&set) : 1;
+}
+
+void spin_init(SpinControl *c, SpinMode mode)
+{
+    *c = (SpinControl){.mode = spin_host_cpus() > 1 ? mode : SPIN_OFF, .wait_ms = direct_policy.spin_wait_ms};
+}
+
+static uint64_t ns_of(uint64_t cycles)
+{
+    return cycles * 1000 / (clock_host_tsc_hz() / 1000000);
+}
+
+/* Asleep from now on; the next trial is not soon. */
+static void give_up(SpinControl *c, uint64_t now, const char *why)
+{
+    trace(direct_spin, "asleep: %s; next trial in %" PRIu64 " ms", why, c->wait_ms);
+    c->looks = 0;
+    c->next_trial = now + c->wait_ms * (clock_host_tsc_hz() / 1000);
+    c->wait_ms = MIN(c->wait_ms * 2, direct_policy.spin_wait_max_ms);
+}
+
+void spin_judge_trial(SpinControl *c, uint64_t now, uint64_t sleep_ns, uint64_t spin_ns, unsigned looks)
+{
+    c->trial_is_due = false;
+    c->sleep_ns = sleep_ns;
+    c->spin_ns = spin_ns;
+    c->looks = MAX(looks, 1);
+    trace(direct_spin, "trial: %" PRIu64 " ns a round trip asleep, %" PRIu64 " awake, %u looks", sleep_ns, spin_ns, c->looks);
+    if (c->mode == SPIN_AUTO && spin_ns * 100 > sleep_ns * direct_policy.spin_percent) {
+        give_up(c, now, "no faster");
+    }
+}
+
+void spin_judge(SpinControl *c, uint64_t now, uint64_t event_cycles, uint64_t met, uint64_t missed, long preempted)
+{
+    if (c->looks == 0) {
+        bool close = c->sleep_ns == 0 || ns_of(event_cycles) < c->sleep_ns * direct_policy.spin_event_trips;
+
+        c->trial_is_due = c->mode == SPIN_ON || (c->mode == SPIN_AUTO && close && now >= c->next_trial);
+    } else if (c->mode == SPIN_AUTO) {
+        if (preempted > 0) {
+            give_up(c, now, "somebody else wants the CPU");
+        } else if (missed * 100 > (met + missed) * direct_policy.spin_miss_percent) {
+            give_up(c, now, "waits outlast it");
+        } else {
+            c->wait_ms = MAX(c->wait_ms / 2, direct_policy.spin_wait_ms);
+        }
+    }
+}
+
+/* How often others took the CPU from this thread. */
+static long preemptions(void)
+{
+    struct rusage u;
+
+    return getrusage(RUSAGE_THREAD, &u) == 0 ? u.ru_nivcsw : 0;
+}
+
+static void begin_window(SpinControl *c, uint64_t now)
+{
+    c->began = now;
+    c->events = 0;
+    c->met = c->missed = 0;
+    c->preempted = c->looks != 0 ? preemptions() : 0;
+}
+
+void spin_event(DirectCpu *dc)
+{
+    SpinControl *c = &dc->spin;
+    uint64_t now;
+
+    if (c->mode == SPIN_OFF || ++c->events < direct_policy.spin_events) {
+        return;
+    }
+    now = __rdtsc();
+    if (c->began != 0) {
+        spin_judge(c, now, (now - c->began) / c->events, c->met, c->missed, c->looks != 0 ? preemptions() - c->preempted : 0);
+    }
+    begin_window(c, now);
+}
+
+static int by_size(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+    return x < y ? -1 : x > y;
+}
+
+/* The median of some round trips' wall time, in ns; 0: the world broke. */
+static uint64_t time_trips(DirectCpu *dc, World *w, unsigned looks)
+{
+    enum { TRIPS = 7 };
+    uint64_t ns[TRIPS + 1];
+
+    for (unsigned i = 0; i <= TRIPS; i++) { /* the first moves it to its CPU */
+        ns[i] = __rdtsc();
+        if (!state_to_world(dc, w) || !world_idle_trip(w, looks)) {
+            return 0;
+        }
+        ns[i] = ns_of(__rdtsc() - ns[i]);
+    }
+    qsort(ns + 1, TRIPS, sizeof *ns, by_size);
+    return MAX(ns[1 + TRIPS / 2], 1);
+}
+
+/* How often one can look within so many ns. */
+static unsigned looks_within(uint64_t ns)
+{
+    enum { SOME = 64 };
+    uint64_t cycles = __rdtsc();
+
+    for (unsigned i = 0; i < SOME; i++) {
+        __builtin_ia32_pause();
+    }
+    return (unsigned)MIN(ns * SOME / (ns_of(__rdtsc() - cycles) + 1) + 1, 1 << 20);
+}
+
+bool spin_trial(DirectCpu *dc, World *w)
+{
+    SpinControl *c = &dc->spin;
+    uint64_t sleep_ns, spin_ns;
+    unsigned looks;
+
+    if (!c->trial_is_due) {
+        return true;
+    }
+    dc->stats.spin_trials++;
+    sleep_ns = time_trips(dc, w, 0);
+    looks = looks_within(sleep_ns);
+    spin_ns = sleep_ns != 0 ? time_trips(dc, w, looks) : 0;
+    spin_judge_trial(c, __rdtsc(), sleep_ns, spin_ns, looks);
+    dc->stats.spin_won += c->looks != 0;
+    begin_window(c, __rdtsc());
+    return spin_ns != 0;
+}

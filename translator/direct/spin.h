@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Do an engine's thread and its worlds wait for each other awake, on two CPUs of the host, or asleep, in turns on one?
+ *
+ * Awake a hand-over is a cache line's way from CPU to CPU; asleep it is two system calls and a switch of
+ * threads.  But two CPUs are busy then, and a sleeper on the other CPU takes longer to wake than one on this.  So
+ * (direct-spin=auto) it is tried, where events are close to each other, both ways; and it goes on only while
+ * both sides find each other awake, and nobody else wants the CPUs:
+ *
+ *     asleep --(events are close, the last trial is long ago)--> trial --(clearly faster)--> awake
+ *     awake  --(waits outlast the spinning, or we were preempted)--> asleep; the next trial after twice the time
+ *
+ * Whoever spins does so no longer than a round trip takes asleep, and sleeps on a futex then: so a peer that does not come
+ * costs at most that much.  There is no spinning where the process has one CPU.
+ */
+#ifndef TRANSLATOR_DIRECT_SPIN_H
+#define TRANSLATOR_DIRECT_SPIN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef enum { SPIN_OFF, SPIN_ON, SPIN_AUTO } SpinMode;
+
+typedef struct DirectCpu DirectCpu;
+typedef struct World World;
+
+/* Of one CPU. */
+typedef struct {
+    SpinMode mode;
+    unsigned looks;            /* at the other side, before sleeping; 0: none            */
+    bool trial_is_due;         /* at the next opportunity                                */
+    uint64_t sleep_ns, spin_ns; /* wall time of a round trip at the last trial           */
+    /* the present window: */
+    uint64_t began;            /* TSC                                                    */
+    unsigned events;
+    uint64_t met, missed;      /* waits that ended awake; asleep                         */
+    long preempted;            /* of the thread, at its beginning                        */
+    /* after that: */
+    uint64_t next_trial;       /* TSC                                                    */
+    uint64_t wait_ms;          /* between this one and the next                          */
+} SpinControl;
+
+/* How many CPUs of the host the process may use. */
+unsigned spin_host_cpus(void);
+
+void spin_init(SpinControl *c, SpinMode mode);
+
+/* A window has ended: its events took so many cycles each; waits; how often this thread was preempted meanwhile. */
+void spin_judge(SpinControl *c, uint64_t now, uint64_t event_cycles, uint64_t met, uint64_t missed, long preempted);
+/* A trial's outcome; `looks` take about as long as a round trip asleep. */
+void spin_judge_trial(SpinControl *c, uint64_t now, uint64_t sleep_ns, uint64_t spin_ns, unsigned looks);
+
+/* A world's event has been dealt with. */
+void spin_event(DirectCpu *dc);
+/* If a trial is due, make it, in a world whose registers are in the CpuState.  False: the world broke. */
+bool spin_trial(DirectCpu *dc, World *w);
+
+#endif /* TRANSLATOR_DIRECT_SPIN_H */
