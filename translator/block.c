@@ -4,6 +4,7 @@
 #include "softmmu/apart.h"
 #include "softmmu/base/present.h"
 #include "translator/dump.h"
+#include "translator/front.h"
 #include "translator/symbols.h"
 
 #include <errno.h>
@@ -147,9 +148,15 @@ void cache_free(BlockCache *c)
 
 /* -- Look-up ---------------------------------------------------------------------------------- */
 
+/* What of an address is in a block's key. */
+static uint64_t key_lin(const BlockCache *c, uint64_t lin, uint32_t env)
+{
+    return front_shares(c->config, lin, env) ? UINT64_MAX : lin;
+}
+
 static uint64_t hash_of(const BlockCache *c, uint64_t offset, uint64_t lin, uint32_t env)
 {
-    uint64_t x = (offset ^ ((lin >> 12) + env) * UINT64_C(0x9e3779b97f4a7c15)) *
+    uint64_t x = (offset ^ ((key_lin(c, lin, env) >> 12) + env) * UINT64_C(0x9e3779b97f4a7c15)) *
                  UINT64_C(0xff51afd7ed558ccd);
 
     return (x >> 40) & c->hash_mask;
@@ -159,7 +166,8 @@ Block *cache_find(BlockCache *c, uint64_t offset, uint64_t lin, uint32_t env)
 {
     Block *b = c->hash[hash_of(c, offset, lin, env)];
 
-    while (b != NULL && (b->offset != offset || b->lin != lin || b->env != env)) {
+    lin = key_lin(c, lin, env);
+    while (b != NULL && (b->offset != offset || b->env != env || key_lin(c, b->lin, env) != lin)) {
         b = b->hash_next;
     }
     return b;
@@ -445,8 +453,8 @@ static void give_up(BlockCache *c, Block *b)
 
 void cache_forward(BlockCache *c, Block *b, Block *to)
 {
-    if (b->state == BLOCK_DEAD && to->state == BLOCK_LIVE && b->offset == to->offset && b->lin == to->lin &&
-        b->env == to->env && c->config->chain && c->config->verify == 0 && !dump_wants_exec()) {
+    if (b->state == BLOCK_DEAD && to->state == BLOCK_LIVE && b->offset == to->offset && b->env == to->env &&
+        key_lin(c, b->lin, b->env) == key_lin(c, to->lin, to->env) && c->config->chain && c->config->verify == 0 && !dump_wants_exec()) {
         put_jump(c, b->writable + b->dead_off, to->code);
         b->forward = to;
     }

@@ -16,7 +16,8 @@
  * Keyed by the place of the code (memfd offset), its linear address and the environment (mode and
  * what else decides how it may be translated).  The linear
  * address is part of the key because RIP-relative operands and return addresses are constants in
- * the translation.
+ * the translation; but not of user code that front_shares(), where Block.lin is one address of many
+ * and trans_lin() tells the one that counts.
  *
  * Code memory is one memfd with a writable and an executable view.  It is divided into regions
  * filled in turn; when all are full the oldest is evicted: its blocks die, every CPU is made to
@@ -130,6 +131,7 @@ struct Block {
     uint16_t usual_off;        /* entry for those who have borrowed BLOCK_WARM_USUAL             */
     uint8_t n_insns, n_exits, state, region;
     uint8_t n_exec;
+    bool shared;               /* `lin` is where it was made, and targets of exits go with that  */
     uint8_t vec;               /* VEC_HALF_* that its instructions want in the host              */
     const uint8_t *code;       /* executable view                                                */
     uint8_t *writable;

@@ -25,7 +25,7 @@
 /* At guest instruction `in` of b, which has not been executed. */
 static void set_rip(TransCpu *tc, const Block *b, const BlockInsn *in)
 {
-    tc->cpu->rip = b->lin + in->guest_off;
+    tc->cpu->rip = trans_lin(tc, b, b->lin) + in->guest_off;
     tc->cpu->shadow |= in->after_sti;
 }
 
@@ -146,7 +146,11 @@ static bool quick_way(TransCpu *tc, uint32_t env)
 {
     const uint8_t *code = find_far(tc, tc->cpu->rip, env);
 
-    return code != NULL && go_on(tc, code, env_own_regs(env), 0, 0);
+    if (code == NULL) {
+        return false;
+    }
+    tc->vcb->here = tc->cpu->rip;
+    return go_on(tc, code, env_own_regs(env), 0, 0);
 }
 
 /* C has changed the CpuState, rip, mode and all; its registers are up to date.  Can translated code go on there,
@@ -209,6 +213,7 @@ static bool go_across(TransCpu *tc)
         unsigned r = (unsigned)__builtin_ctz(left);
         tc->vcb->saved[r] = tc->vcb->host[r]; /* 32-bit code begins with them borrowed */
     }
+    tc->vcb->here = cpu->rip;
     return go_on(tc, code, env_own_regs(tc->env), 0, 0);
 }
 
@@ -463,7 +468,7 @@ static bool string_insn(TransCpu *tc, Block *b, const Site *s)
         return false;
     }
     tlb_to_host(tc);
-    tc->cpu->rip = (b->lin + b->insns[s->insn].guest_off + b->insns[s->insn].guest_len) & mask;
+    tc->cpu->rip = (trans_lin(tc, b, b->lin) + b->insns[s->insn].guest_off + b->insns[s->insn].guest_len) & mask;
     return go_on(tc, b->code + b->insns[s->insn].resume_off, s->borrowed, s->bits, b->vec);
 }
 
@@ -546,7 +551,7 @@ static bool find_target(TransCpu *tc, Block *b, const Site *s)
 static bool interpret_insn(TransCpu *tc, Block *b, const BlockInsn *in)
 {
     CpuState *cpu = tc->cpu;
-    uint64_t next = b->lin + in->guest_off + in->guest_len;
+    uint64_t next = trans_lin(tc, b, b->lin) + in->guest_off + in->guest_len;
     uint32_t env = b->env;
     uint64_t events;
 
@@ -578,7 +583,7 @@ static bool interpret_insn(TransCpu *tc, Block *b, const BlockInsn *in)
 static bool go_behind(TransCpu *tc, Block *b, const BlockInsn *in)
 {
     CpuState *cpu = tc->cpu;
-    uint64_t next = b->lin + in->guest_off + in->guest_len;
+    uint64_t next = trans_lin(tc, b, b->lin) + in->guest_off + in->guest_len;
 
     if (!state_is_translated(tc)) {
         return false;
@@ -625,7 +630,7 @@ static bool system_insn(TransCpu *tc, Block *b, const Site *s)
 static bool go_on_past(TransCpu *tc, Block *b, const Site *s, bool same)
 {
     const BlockInsn *in = &b->insns[s->insn];
-    uint64_t next = b->lin + in->guest_off + in->guest_len;
+    uint64_t next = trans_lin(tc, b, b->lin) + in->guest_off + in->guest_len;
     Vcb *v = tc->vcb;
 
     if ((s->bits & MARK_FLAGS_SLOT) != 0) {
@@ -686,23 +691,23 @@ static bool same_bytes(const X86Insn *in, const uint8_t *p, unsigned n, const ui
 static bool crossing(TransCpu *tc, Block *b, const Site *s)
 {
     CpuState *cpu = tc->cpu;
-    uint64_t next = b->lin + b->guest_len;
-    Crossing *c = &tc->crossing[(b->lin ^ b->lin >> 12) % CROSSINGS];
+    uint64_t lin = trans_lin(tc, b, b->lin), next = lin + b->guest_len;
+    Crossing *c = &tc->crossing[(lin ^ lin >> 12) % CROSSINGS];
     const X86Row *row;
-    const uint8_t *p = trans_code_at(tc, b->lin);
+    const uint8_t *p = trans_code_at(tc, lin);
     const uint8_t *q = trans_code_at(tc, (b->env & ENV_CODE32) != 0 ? (uint32_t)next : next);
 
     if (p == NULL || q == NULL) {
         return false;
     }
     trans_vec_spill();
-    if (c->lin != b->lin || c->mode != cpu->mode || c->insn.len == 0 || !same_bytes(&c->insn, p, b->guest_len, q)) {
+    if (c->lin != lin || c->mode != cpu->mode || c->insn.len == 0 || !same_bytes(&c->insn, p, b->guest_len, q)) {
         uint8_t bytes[15];
 
         for (unsigned i = 0; i < sizeof bytes; i++) {
             bytes[i] = i < b->guest_len ? p[i] : q[i - b->guest_len];
         }
-        *c = (Crossing){.lin = b->lin, .mode = cpu->mode};
+        *c = (Crossing){.lin = lin, .mode = cpu->mode};
         if (!insn_decode(&tc->decoder, cpu, bytes, sizeof bytes, &c->insn)) {
             c->insn.len = 0;
             return false;
@@ -818,7 +823,7 @@ static bool arrive_other(TransCpu *tc, Block *b, unsigned number)
 
     switch (number) {
     case SITE_VEC:
-        cpu->rip = b->lin;
+        cpu->rip = trans_lin(tc, b, b->lin);
         return go_on(tc, b->code + b->vec_off, env_own_regs(b->env) | 1u << GPR_RCX, 0, b->vec);
     case SITE_ARRIVED:
         state_from_host(tc, 0, 0);
@@ -849,7 +854,7 @@ static bool arrive(TransCpu *tc, uint32_t site)
     case SITE_SLOW:
         return slow(tc, b, &b->sites[number]);
     case SITE_EXIT:
-        cpu->rip = number < BLOCK_EXITS ? b->exit[number].target : b->lin;
+        cpu->rip = trans_lin(tc, b, number < BLOCK_EXITS ? b->exit[number].target : b->lin);
         if (number == BLOCK_EXITS) { /* dead */
             far_slot(tc, cpu->rip)->epoch = 0;
             tc->dead_block = b;
@@ -862,6 +867,7 @@ static bool arrive(TransCpu *tc, uint32_t site)
             tc->left_whole = true;
             tc->link_block = b;
             tc->link_exit = number;
+            tc->link_rip = cpu->rip;
             tc->link_across = b->exit[number].cache_off != 0;
             tc->link_evictions = tc->cache->evictions;
         }

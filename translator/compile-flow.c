@@ -36,6 +36,60 @@ static void gen_borrow_at_exit(Gen *g, unsigned k, unsigned reg)
     }
 }
 
+/*
+ * Code that does not know where it is, or that leads to such: as an indirect branch, but where the jump cache does not know, on to the
+ * exit's stub.
+ *
+ *   t = target; [rip] = t; u = pext t, [whole]; rcx = key + t; t = [ntag + 8*u]; rcx += t; jrcxz 1f; jmp miss
+ *   1: u = [code + 8*u]; [here] = [rip]; jmp u
+ */
+static void gen_exit_saying_where(Gen *g, unsigned k, uint64_t target)
+{
+    Emit *e = g->e;
+    unsigned t = g->scratch[0], u = g->scratch[1];
+    bool usual = ((g->borrowed | 1u << t | 1u << u) & (uint16_t)~g->own) == BLOCK_WARM_USUAL;
+    unsigned keeper = (g->borrowed & 1u << g->scratch[2]) != 0 ? g->scratch[2] : GPR_RCX; /* of the guest's rcx */
+    uint16_t keep = usual ? BLOCK_WARM_USUAL : 0;
+    uint8_t *hit, *miss;
+
+    gen_borrow_at_exit(g, k, GPR_RCX);
+    if (keeper != GPR_RCX) {
+        emit_mov_rr(e, keeper, GPR_RCX);
+    }
+    gen_borrow_at_exit(g, k, t);
+    gen_borrow_at_exit(g, k, u);
+    gen_address(g, t, target, g->p->flags_out != 0);
+    emit_fs_store(e, gen_field(g, VCB_RIP), t);
+    emit_fs_pext(e, u, t, gen_field(g, VCB_JC_WHOLE));
+    emit_fs_load(e, GPR_RCX, gen_field(g, VCB_JC_KEY));
+    emit_lea_sum(e, GPR_RCX, GPR_RCX, t);
+    emit_fs_load_indexed(e, t, gen_field(g, VCB_JC_NTAG), u);
+    emit_lea_sum(e, GPR_RCX, GPR_RCX, t);
+    hit = emit_jrcxz(e);
+    miss = emit_jmp(e, emit_here(e));
+    emit_patch8(e, hit);
+    emit_fs_load_indexed(e, u, gen_field(g, usual ? VCB_JC_WARM : VCB_JC_CODE), u);
+    if (!usual) {
+        emit_fs_store(e, gen_field(g, VCB_RESUME), u);
+    }
+    emit_fs_load(e, t, gen_field(g, VCB_RIP));
+    gen_mark_as(g, k, MARK_EXIT | MARK_POST);
+    emit_fs_store(e, gen_field(g, VCB_HERE), t);
+    if (keeper != GPR_RCX) {
+        emit_mov_rr(e, GPR_RCX, keeper);
+        keep |= 1u << GPR_RCX;
+    }
+    gen_give_back_but(g, keep);
+    if (usual) {
+        emit_jmp_reg(e, u);
+    } else {
+        emit_fs_jmp(e, gen_field(g, VCB_RESUME));
+    }
+    emit_patch32(e, miss);
+    gen_mark_as(g, k, MARK_EXIT);
+    gen_give_back(g);
+}
+
 /* The jump cache's entry at a constant place: its code when it is for `target`. */
 static void gen_exit_by_cache(Gen *g, unsigned k, uint64_t target)
 {
@@ -103,7 +157,11 @@ void gen_exit(Gen *g, unsigned k, uint64_t target)
         x->cache_off = same ? 0 : (uint16_t)emit_offset(e);
     }
     if (!same) {
-        gen_exit_by_cache(g, k, target);
+        if (gen_says_where(g, target)) {
+            gen_exit_saying_where(g, k, target);
+        } else {
+            gen_exit_by_cache(g, k, target);
+        }
         g->borrowed = g->own;
     }
     if (x->cache_off != 0) {
@@ -163,6 +221,9 @@ static void emit_exit_indirect(Gen *g, unsigned target, int32_t pop)
     }
     g->bits |= MARK_POST;
     gen_mark(g);
+    if (gen_says_where(g, UINT64_MAX)) {
+        emit_fs_store(e, gen_field(g, VCB_HERE), target);
+    }
     if (usual) {
         gen_come_home_warm(g);
         gen_mark(g);
@@ -182,7 +243,7 @@ static void emit_push_return(Gen *g)
 {
     uint64_t ret = gen_rip_at(g, g->in->off + g->in->len);
     Place at;
-    bool fits = g->p->code32 || (int64_t)ret == (int32_t)ret;
+    bool fits = g->p->code32 || (!g->p->shared && (int64_t)ret == (int32_t)ret);
 
     if (gen_in_window(g) && fits) {
         gen_word_store_imm(g, GPR_RSP, -(int32_t)gen_word(g), (int32_t)ret);
@@ -193,7 +254,7 @@ static void emit_push_return(Gen *g)
         gen_place_store_imm(g, at, (int32_t)ret);
     } else {
         unsigned t = gen_scratch(g, 1);
-        emit_mov_ri(g->e, t, ret);
+        gen_address(g, t, ret, gen_flags_matter(g));
         gen_place_store(g, at, t);
     }
 }

@@ -104,6 +104,20 @@ static inline uint64_t gen_rip_at(const Gen *g, unsigned len)
     return g->p->code32 ? (uint32_t)(g->p->lin + len) : g->p->lin + len;
 }
 
+/* dst = lin, an address that was made of the block's; quiet: flags are left alone. */
+void gen_address(Gen *g, unsigned dst, uint64_t lin, bool quiet);
+/* The guest's flags before the current instruction are in the host, and matter. */
+static inline bool gen_flags_matter(const Gen *g)
+{
+    return g->flags == FLAGS_IN_HOST && g->in->flags_live != 0;
+}
+
+/* 64-bit user code: who arrives at a block that is shared has put an address of its page into vcb.here. */
+static inline bool gen_says_where(const Gen *g, uint64_t target)
+{
+    return g->p->shared || front_shares(g->p->config, target, g->p->env);
+}
+
 void gen_word_lea(Gen *g, unsigned dst, unsigned base, int32_t disp); /* dst = base + disp, wrapping */
 void gen_word_load(Gen *g, unsigned dst, unsigned base);
 void gen_word_store(Gen *g, unsigned base, unsigned src);

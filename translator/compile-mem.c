@@ -15,6 +15,28 @@ unsigned gen_reg_of(ZydisRegister r)
                       ZYDIS_REGISTER_RAX);
 }
 
+void gen_address(Gen *g, unsigned dst, uint64_t lin, bool quiet)
+{
+    int64_t disp = (int64_t)(lin - (g->p->lin & GUEST_PAGE_MASK));
+
+    if (!g->p->shared) {
+        emit_mov_ri(g->e, dst, lin);
+        return;
+    }
+    emit_fs_load(g->e, dst, gen_field(g, VCB_HERE));
+    if (quiet) {
+        emit_fs_pext(g->e, dst, dst, gen_field(g, VCB_PAGE_MASK));
+        emit_fs_pdep(g->e, dst, dst, gen_field(g, VCB_PAGE_MASK));
+    } else {
+        emit_and_ri(g->e, dst, -GUEST_PAGE_SIZE);
+    }
+    if (disp != (int32_t)disp) { /* by up to a page */
+        emit_lea(g->e, dst, dst, disp < 0 ? -GUEST_PAGE_SIZE : GUEST_PAGE_SIZE);
+        disp += disp < 0 ? GUEST_PAGE_SIZE : -GUEST_PAGE_SIZE;
+    }
+    emit_lea(g->e, dst, dst, (int32_t)disp);
+}
+
 /* In a segment that has a base. */
 static bool is_based(const ZydisDecodedOperand *m)
 {
@@ -28,7 +50,7 @@ static void emit_linear(Gen *g, unsigned dst, unsigned tmp, const ZydisDecodedOp
     unsigned scale = m->mem.scale <= 1 ? 0 : (unsigned)__builtin_ctz(m->mem.scale);
 
     if (m->mem.base == ZYDIS_REGISTER_RIP) {
-        emit_mov_ri(g->e, dst, g->p->lin + g->in->off + g->in->len + (uint64_t)disp);
+        gen_address(g, dst, g->p->lin + g->in->off + g->in->len + (uint64_t)disp, gen_flags_matter(g));
     } else if (g->p->code32) {
         emit_lea32_full(g->e, dst, gen_reg_of(m->mem.base), gen_reg_of(m->mem.index), scale, (int32_t)disp);
     } else {
@@ -136,7 +158,7 @@ static void emit_tlb_quiet(Gen *g, unsigned a, unsigned t, unsigned u, unsigned 
  * cheaper to put them aside once.  rcx is free at the block's end. */
 static bool is_quiet(const Gen *g)
 {
-    return g->flags == FLAGS_IN_HOST && g->in->flags_live != 0 && g->in->plan >= PLAN_CALL &&
+    return gen_flags_matter(g) && g->in->plan >= PLAN_CALL &&
            g->p->config->quiet;
 }
 
@@ -187,7 +209,7 @@ static unsigned gen_near(Gen *g, unsigned base, int32_t disp, unsigned size, boo
     bool lent = (g->borrowed & 1u << GPR_RCX) == 0 && (g->p->regs & 1u << GPR_RCX) != 0;
     unsigned keeper = lent ? gen_scratch(g, 1) : GPR_RCX; /* of the guest's rcx */
 
-    here.quiet = g->flags == FLAGS_IN_HOST && g->in->flags_live != 0;
+    here.quiet = gen_flags_matter(g);
     if (here.quiet) {
         uint8_t *hit;
         gen_borrow(g, GPR_RCX);

@@ -564,7 +564,7 @@ static void gen_syscall(Gen *g)
     emit_flags_from_rax(e);
     take_rax_back(g);
     g->borrowed &= (uint16_t)~(1u << GPR_RCX | 1u << GPR_R11);
-    emit_mov_ri(e, GPR_RCX, gen_rip_at(g, g->in->off + g->in->len));
+    gen_address(g, GPR_RCX, gen_rip_at(g, g->in->off + g->in->len), true);
     gen_arrive(g);
 }
 
@@ -596,6 +596,7 @@ static void gen_sysret(Gen *g)
     gen_slow_jcc(g, CC_NE, HELPER_SYSRET);
     emit_fs_load_indexed(e, t, gen_field(g, VCB_JC_CODE), t);
     gen_transit(g, t, GPR_RCX);
+    emit_fs_store(e, gen_field(g, VCB_HERE), GPR_RCX);
     emit_mov_rr(e, t, GPR_R11);
     emit_shr_ri(e, t, 8);
     emit_and32_ri(e, t, FLAG_IF >> 8);

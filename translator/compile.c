@@ -327,6 +327,21 @@ static void gen_copy(Gen *g)
     gen_flags_after_insn(g);
 }
 
+static void gen_lea_rip(Gen *g)
+{
+    unsigned dst = gen_reg_of(g->in->op[0].reg.value);
+
+    if (!g->p->shared) {
+        emit_mov_ri(g->e, dst, g->in->target);
+        return;
+    }
+    gen_address(g, dst, g->p->lin + g->in->off + g->in->len + (uint64_t)g->in->op[1].mem.disp.value,
+                gen_flags_matter(g));
+    if (g->in->op[0].size == 32) {
+        emit_mov32_rr(g->e, dst, dst);
+    }
+}
+
 static void gen_interp(Gen *g)
 {
     gen_slow_jmp(g, HELPER_INTERP);
@@ -340,7 +355,7 @@ static void gen_insn(Gen *g)
     case PLAN_NOTHING: break;
     case PLAN_MEM: gen_mem(g); break;
     case PLAN_LEA_RIP:
-        emit_mov_ri(g->e, gen_reg_of(g->in->op[0].reg.value), g->in->target);
+        gen_lea_rip(g);
         break;
     case PLAN_PUSH: gen_push(g); break;
     case PLAN_PUSH_MEM: gen_push_mem(g); break;

@@ -144,6 +144,6 @@ bool dump_wants_exec(void)
 
 void dump_exec(const CpuState *cpu, const Block *b)
 {
-    log_item(EXEC, "EXEC: cpu %u block %u rip %016" PRIx64 " at %p", cpu->index, b->id, b->lin,
+    log_item(EXEC, "EXEC: cpu %u block %u rip %016" PRIx64 " at %p", cpu->index, b->id, cpu->rip,
              (const void *)b->code);
 }

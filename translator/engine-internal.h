@@ -85,6 +85,7 @@ struct TransCpu {
     Block *dead_block;         /* left by its closed entry, which is to lead on               */
     Block *link_block;         /* exit that led to the dispatcher, to be linked          */
     unsigned link_exit;
+    uint64_t link_rip;         /* where it leads                                         */
     uint64_t link_evictions;
     bool link_across;          /* ... and whether it may be linked to another page       */
     uint64_t across_epoch, across_flushes; /* Tlb.code_epoch, .n_page_flushes that links between pages know */
@@ -248,5 +249,14 @@ void signals_wait_for_askers(const TransCpu *tc);
 bool signals_leave_block(TransCpu *tc, void *context, bool fault);
 /* Every handler of a signal that may come in translated code begins with this: where the thread really was. */
 void signals_unbounce(void *context);
+
+/*
+ * `lin`, which is b's linear address or the target of one of its exits, where b is now: while its code runs and until C has
+ * gone on elsewhere.
+ */
+static inline uint64_t trans_lin(const TransCpu *tc, const Block *b, uint64_t lin)
+{
+    return b->shared ? lin - (b->lin & GUEST_PAGE_MASK) + (tc->vcb->here & GUEST_PAGE_MASK) : lin;
+}
 
 #endif /* TRANSLATOR_ENGINE_INTERNAL_H */

@@ -216,6 +216,7 @@ static Block *make_block(TransCpu *tc, const uint8_t *code, uint64_t offset, uin
     b = cache_notes(tc->cache, sizeof *b);
     memset(b, 0, sizeof *b);
     b->lin = cpu->rip;
+    b->shared = tc->plan.shared;
     b->offset = offset;
     b->env = env;
     b->id = cache_take_id(tc->cache);
@@ -318,13 +319,14 @@ void trans_jump_cache_add(TransCpu *tc, uint64_t rip, const uint8_t *code, const
     tc->vcb->jc_warm[slot] = (uint64_t)(uintptr_t)warm;
 }
 
-/* The caches keyed by rip learn of b. */
+/* The caches keyed by rip learn of b, the block there. */
 static void remember_block(TransCpu *tc, const Block *b)
 {
     const uint8_t *warm = b->code + b->usual_off;
+    uint64_t rip = tc->cpu->rip;
 
-    trans_jump_cache_add(tc, b->lin, b->code, warm);
-    *far_slot(tc, b->lin) = (FarEntry){.rip = b->lin, .guest = tc->cpu->mem->base + b->offset, .code = b->code,
+    trans_jump_cache_add(tc, rip, b->code, warm);
+    *far_slot(tc, rip) = (FarEntry){.rip = rip, .guest = tc->cpu->mem->base + b->offset, .code = b->code,
                                        .warm = warm, .epoch = tc->far_epoch, .env = b->env};
 }
 
@@ -372,14 +374,16 @@ static bool find_way(TransCpu *tc)
     if (b != NULL) {
         trans_set_inside(tc, true);
         trans_aim(tc, b->code, 0);
+        tc->vcb->here = tc->cpu->rip;
         tc->entering = b;
-        tlb_note_code(&tc->cpu->mmu.tlb, tc->cpu->tlb_class, guest_lin(b->lin));
+        tlb_note_code(&tc->cpu->mmu.tlb, tc->cpu->tlb_class, guest_lin(tc->cpu->rip));
         if (unlikely(dump_wants_exec())) {
             dump_exec(tc->cpu, b);
         } else if (tc->lockstep == NULL) {
             remember_block(tc, b);
         }
-        if (from != NULL && from->state == BLOCK_LIVE && from->exit[tc->link_exit].target == b->lin) {
+        if (from != NULL && from->state == BLOCK_LIVE && tc->link_rip == tc->cpu->rip &&
+            (tc->link_across || ((from->offset ^ b->offset) & GUEST_PAGE_MASK) == 0)) {
             cache_link(tc->cache, from, tc->link_exit, b, !tc->link_across || across_may(tc, from, b));
         }
         if (dead != NULL) {

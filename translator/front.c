@@ -941,6 +941,7 @@ bool front_plan(Plan *p, uint64_t lin, const uint8_t *bytes, unsigned avail, uns
     }
     p->lin = lin;
     p->env = env;
+    p->shared = front_shares(p->config, lin, env);
     p->n = p->len = 0;
     p->regs = regs;
     p->vec = 0;

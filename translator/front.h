@@ -59,6 +59,7 @@ typedef struct {
     const TransConfig *config; /* set once by the owner                                        */
     uint64_t lin;
     bool code32;               /* else 64-bit code                                             */
+    bool shared;               /* front_shares(): the code must not know where it is           */
     uint32_t env;
     uint16_t warm_hint;        /* registers that whoever goes there has borrowed               */
     uint8_t bytes[256];        /* a copy of the guest's code                                   */
@@ -100,6 +101,15 @@ enum {
 static inline uint16_t env_own_regs(uint32_t env)
 {
     return (env & ENV_CODE32) != 0 ? 0xff00 : 0;
+}
+
+/*
+ * Does a block of this environment at linear address `lin` serve whatever addresses its page is mapped at?  Programs and libraries
+ * are mapped elsewhere with each exec.  Such code takes its page's address from vcb.here.
+ */
+static inline bool front_shares(const TransConfig *config, uint64_t lin, uint32_t env)
+{
+    return (env & (ENV_CPL3 | ENV_CODE32)) == ENV_CPL3 && config->share && lin >> 30 >= config->share_above;
 }
 
 /* Plan the block at linear address `lin`, whose `avail` bytes (to the page's end) are at `bytes`, with the

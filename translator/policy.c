@@ -50,6 +50,9 @@ const TransConfig trans_policy = {
     .ask_ns = 3000,
     .look_ahead = true,
     .quiet = true,
+    .share = true,
+    /* Programs that are always at one place are below, where an address is a constant of 32 bits. */
+    .share_above = 4,
     .near_stack = true,
     .warm = true,
     .exact_writes = true,

@@ -34,6 +34,8 @@ typedef struct {
     bool chain_pages;             /* ... and between a kernel's pages                      */
     bool look_ahead;              /* flags that the next blocks overwrite are dead         */
     bool quiet;                   /* look-ups that leave live flags alone                  */
+    bool share;                   /* blocks of user code serve all addresses of their page */
+    unsigned share_above;         /* ... GiB, from this address on                         */
     bool near_stack;              /* stack accesses try near pages (TlbNear) first         */
     bool warm;                    /* borrowed registers stay so over links                 */
     bool exact_writes;            /* PAGE_CHURN pages: writes kill what they change        */

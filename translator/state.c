@@ -128,13 +128,13 @@ void state_at_mark(TransCpu *tc, const Block *b, const Mark *m)
     state_from_host(tc, m->borrowed, m->bits);
     if ((m->bits & MARK_SWAPGS) != 0) {
         cpu->seg[SEG_GS].base = tc->vcb->swap_tmp;
-        cpu->rip = b->lin + in->guest_off + in->guest_len;
+        cpu->rip = trans_lin(tc, b, b->lin) + in->guest_off + in->guest_len;
     } else if ((m->bits & MARK_POST) != 0) {
         cpu->rip = tc->vcb->rip;
     } else if ((m->bits & MARK_EXIT) != 0) {
-        cpu->rip = m->insn < BLOCK_EXITS ? b->exit[m->insn].target : b->lin;
+        cpu->rip = trans_lin(tc, b, m->insn < BLOCK_EXITS ? b->exit[m->insn].target : b->lin);
     } else {
-        cpu->rip = b->lin + in->guest_off;
+        cpu->rip = trans_lin(tc, b, b->lin) + in->guest_off;
         cpu->shadow |= in->after_sti;
     }
 }

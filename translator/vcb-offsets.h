@@ -62,6 +62,7 @@
 #define VCB_BOUNCE_PC (VCB_ANNOUNCED + 256)
 #define VCB_BOUNCE_RSP (VCB_ANNOUNCED + 264)
 #define VCB_JC_WHOLE (VCB_ANNOUNCED + 272)
+#define VCB_HERE (VCB_ANNOUNCED + 280)
 #define VCB_CPUID (VCB_ANNOUNCED + 288)
 
 /* VectorState of cpu-x86/state.h; asserted in vcb.h. */

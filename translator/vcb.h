@@ -105,6 +105,7 @@ typedef struct {
     uint32_t announced[ANNOUNCED_MAX];
     uint64_t bounce_pc, bounce_rsp; /* for trans_bounce (signals.c)                             */
     uint64_t jc_whole;       /* what jc_mask is while nobody asks for this CPU            */
+    uint64_t here;           /* 64-bit user code: an address of the page where it is (front_shares())   */
     CpuidEntry cpuid[CPUID_ENTRIES] __attribute__((aligned(16)));
 } Vcb;
 
@@ -163,6 +164,7 @@ VCB_ASSERT(fs_odd, VCB_FS_ODD);
 VCB_ASSERT(gs_odd, VCB_GS_ODD);
 VCB_ASSERT(spec_ctrl_bad, VCB_SPEC_CTRL_BAD);
 VCB_ASSERT(jc_whole, VCB_JC_WHOLE);
+VCB_ASSERT(here, VCB_HERE);
 VCB_ASSERT(cpuid, VCB_CPUID);
 VCB_ASSERT(near, VCB_NEAR);
 VCB_ASSERT(near_mask, VCB_NEAR_MASK);
