@@ -10,7 +10,7 @@ from guest import check, check_equal, linux, start
 # What each case adds to the command line.
 OPTIONS = {
     # state recreated at any host instruction: the host single-steps, the CPU is kicked somewhere
-    "recreate": ["--stress", "recreate=4999"],
+    "recreate": ["--stress", "recreate=4999", "-accel", "translate,share-above=0"],
     # a kick on the way into translated code
     "kick": ["--stress", "kick_entry=53"],
     # code memory evicted all the time
@@ -23,8 +23,8 @@ OPTIONS = {
     "no-links": ["-accel", "translate,chain=off,jump-cache=1,block-insns=3"],
     # a small jump cache
     "jump-cache": ["-accel", "translate,jump-cache=128"],
-    # everything translated at its first visit
-    "hot": ["-accel", "translate,tiers=1"],
+    # everything translated at its first visit, and all user code so that it does not know where it is
+    "hot": ["-accel", "translate,tiers=1,share-above=0"],
     # all of it at once
     "all": ["--stress", "recreate=9973", "--stress", "kick_entry=211", "--stress", "evict=1999",
             "--stress", "slow_path=101", "--stress", "tlb_small=1", "--stress", "code_write=4999",
