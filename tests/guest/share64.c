@@ -10,9 +10,9 @@
 
 enum { MSR_STAR = 0xc0000081, MSR_LSTAR, MSR_FMASK = 0xc0000084 };
 
-extern u64 boot_pml4[512];
+extern u64 boot_pml4[512], boot_pdpt[512], boot_pd[4 * 512];
 extern u8 prog[], prog_second[], prog_third[], prog_data[], prog_other[], loop_start[], here[], after_near[], after_far[], second_here[],
-    after_third[], raises[], raise_ud[], reads_nothing[], read_nothing[], calls_system[], after_system[], system_target[], stores[];
+    after_third[], raises[], raise_ud[], reads_nothing[], read_nothing[], calls_system[], after_system[], system_target[];
 extern volatile u64 prog_cell, prog_counter, prog_store;
 
 /*
@@ -87,15 +87,17 @@ ASM_BLOCK(
     "read_nothing:\n"
     "        movq prog + 0x8000(%rip), %rax\n"
     "calls_system:\n"
+    "        movq prog_store(%rip), %r14\n"
     "        movq %rdi, %r12\n"
     "        xorl %ebx, %ebx\n"
-    "7:      syscall\n"
+    "7:      movq %rcx, %r8\n"
+    "        syscall\n"
     "after_system:\n"
-    "        movq %rcx, %r8\n"
+    "        leaq after_system(%rip), %rax\n"
+    "        cmpq %rax, %rcx\n"
+    "        jne raise_ud\n"
     "        decq %r12\n"
     "        jnz 7b\n"
-    "        int $0x80\n"
-    "stores: movq %rdi, prog_store(%rip)\n"
     "        int $0x80\n"
     "        .org prog + 4096 - 3\n"
     "2:      .byte 0x41, 0xbd, 0x11\n"                         /* movl $0x......11, %r13d */
@@ -120,7 +122,7 @@ ASM_BLOCK(
     ".globl third_table, third_call\n"
     "SECOND  prog_other, \"0x55,0x66,0x77\", 1000, (prog_other - prog_second)\n"
     ".balign 4096\n"
-    "system_target: incq %rbx; sysretq\n");
+    "system_target: incq %rbx; addq %r14, %rcx; negq %r14; sysretq\n");
 extern volatile u64 third_table;
 extern u8 third_call[];
 
@@ -135,6 +137,9 @@ typedef struct {
 } Place;
 
 static u64 pdpt[512] PAGE_ALIGNED, pd[512] PAGE_ALIGNED, pt[512] PAGE_ALIGNED;
+static u64 pt_below[512] PAGE_ALIGNED, pd_above[512] PAGE_ALIGNED, pt_above[512] PAGE_ALIGNED;
+
+#define FOUR_GIB 0x100000000ul
 
 /* All slots have the same tables below, so that places are pages of one table. */
 static word place_at(unsigned slot, unsigned page)
@@ -146,12 +151,13 @@ static word place_at(unsigned slot, unsigned page)
 
 static Place place(unsigned n)
 {
-    switch (n % 6) {
+    switch (n % 7) {
     case 0: return (Place){place_at(254, 0x30), false, false};
     case 1: return (Place){USER(prog), false, true};
     case 2: return (Place){place_at(1, 0x61), true, false};
     case 3: return (Place){place_at(UPPER, 0x30), false, false};
     case 4: return (Place){place_at(170, 0x61), true, false};
+    case 5: return (Place){FOUR_GIB - 0x1000, false, true}; /* where addresses cease to have 32 bits */
     default: return (Place){place_at(170, 0x1fc), false, false};
     }
 }
@@ -170,7 +176,7 @@ static void map_places(void)
     }
     pdpt[0] = (u64)pd | ALL;
     pd[0] = (u64)pt | ALL;
-    for (unsigned n = 0; n < 6; n++) {
+    for (unsigned n = 0; n < 7; n++) {
         Place at = place(n);
         unsigned page = at.base >> 12 & 511;
 
@@ -181,6 +187,13 @@ static void map_places(void)
             map_page(page + 3, prog_data);
         }
     }
+    boot_pd[4 * 512 - 1] = (u64)pt_below | ALL;
+    pt_below[511] = (u64)prog | ALL;
+    boot_pdpt[4] = (u64)pd_above | ALL;
+    pd_above[0] = (u64)pt_above | ALL;
+    pt_above[0] = (u64)prog_second | ALL;
+    pt_above[1] = (u64)prog_third | ALL;
+    pt_above[2] = (u64)prog_data | ALL;
     write_cr3(read_cr3());
 }
 
@@ -243,11 +256,13 @@ static void its_system_calls_return_to_where_it_is(void)
     wrmsr(MSR_LSTAR, (u64)system_target);
     wrmsr(MSR_FMASK, FLAG_IF | FLAG_DF);
     for (unsigned n = 0; n < 60; n++) {
-        Place p = place(n);
+        Place p = place(n), q = place(n + n / 7);
 
+        prog_store = q.base - p.base; /* to and fro between two places */
         EXPECT_EQ(TRY(enter_user(at_place(&p, calls_system), 30, FLAG_IF)), VECTOR_USER_EXIT);
         EXPECT_EQ(trap.frame.bx, 30);
-        EXPECT_EQ(trap.frame.r8, at_place(&p, after_system));
+        EXPECT_EQ(trap.frame.r8, at_place(&q, after_system));
+        EXPECT_EQ(trap.frame.cx, at_place(&p, after_system));
     }
     wrmsr(MSR_EFER, rdmsr(MSR_EFER) & ~(u64)EFER_SCE);
 }
@@ -293,7 +308,7 @@ static void what_is_written_is_executed_everywhere(void)
 
     EXPECT_EQ(number[0], 1);
     for (unsigned n = 0; n < 60; n++) {
-        Place p = place(n % 2 == 0 ? 0 : 5), q = place(3);
+        Place p = place(n % 2 == 0 ? 0 : 6), q = place(3);
 
         third_table = at_place(&p, third_call);
         *(volatile u8 *)number = 9;
