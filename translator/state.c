@@ -44,6 +44,7 @@ void system_from_host(TransCpu *tc)
         cpu->stats[STAT_SYSCALLS] += v->n_syscalls;
         v->n_syscalls = 0;
         v->crossed = CROSSED_NOT;
+        tc->keys_env = UINT32_MAX; /* jc_key is the other side's */
     } else if (unlikely(((was ^ cpu->rflags) & FLAG_AC) != 0)) {
         cpu_update_mode(cpu);
     }

@@ -100,6 +100,29 @@ static void sysret_single_steps(void)
     }
 }
 
+/*
+ * The kernel's code has just run, entered by SYSCALL and left by IRETQ; now user code jumps there: it must not get it, be it ever so
+ * well known.
+ */
+extern u8 iret_target[], user_jumps[];
+ASM_BLOCK("iret_target: incq %rbx; pushq %rsi; pushq %rbp; pushq %r11; pushq %rdx; pushq %rcx; iretq;"
+          "user_jumps: movq %rdi, %r12; xorl %ebx, %ebx; movq %rsp, %rbp;"
+          "movl %ss, %esi; movl %cs, %edx; movabsq $iret_target, %r15;"
+          "1: syscall; decq %r12; jnz 1b; jmp *%r15;");
+
+static void user_code_does_not_reach_the_kernels(void)
+{
+    syscall_setup(iret_target);
+    wrmsr(MSR_FMASK, FLAG_CF | FLAG_DF | FLAG_IF);
+    for (unsigned i = 0; i < 10; i++) {
+        EXPECT_EQ(TRY(enter_user(USER(user_jumps), HOT, 0)), VECTOR_PF);
+        EXPECT_EQ(trap.frame.ip, iret_target);
+        EXPECT_EQ(trap.cr2, iret_target);
+        EXPECT_EQ(trap.error & 5, 5);
+        EXPECT_EQ(trap.frame.bx, HOT);
+    }
+}
+
 /* LSTAR moves while its old place is known; and the page it is on is written. */
 static void syscall_follows_lstar(void)
 {
@@ -652,6 +675,7 @@ const GuestTest guest_tests[] = {
     {"syscalls_many_times", syscalls_many_times},
     {"sysret_single_steps", sysret_single_steps},
     {"syscall_follows_lstar", syscall_follows_lstar},
+    {"user_code_does_not_reach_the_kernels", user_code_does_not_reach_the_kernels},
     {"verw_many_times", verw_many_times},
     {"bases_many_times", bases_many_times},
     {"control_registers_many_times", control_registers_many_times},
