@@ -204,6 +204,10 @@ typedef struct {
     const struct ApicHome *apic_home;
 } CpuBus;
 
+/* How calls of a paravirtual ROM get out of an engine: inside this program a port's write is cheap; else each is an exit, by a port or by
+ * Intel's or AMD's hypercall instruction. */
+typedef enum { PV_CALLS_INSIDE, PV_CALLS_BY_PORT, PV_CALLS_BY_VMCALL, PV_CALLS_BY_VMMCALL } PvCallWay;
+
 /*
  * What pv/ does for a CPU; called in the CPU's own thread without the machine lock.  NULL members:
  * nobody offers it.
@@ -228,6 +232,8 @@ typedef struct {
     /* A write to PV_CALL_PORT in 32-bit code with this in EBX writes EDX to the register of the local APIC whose offset is in
      * EAX; 0: nobody offers it. */
     uint32_t call_apic_write;
+    /* An engine says, with the machine at rest and its lock held, how calls reach this program from now on.  NULL: there are none. */
+    void (*calls_by)(void *arg, PvCallWay way);
     /* The guest wrote its TSC, or it jumped (tsc_offset has changed by delta). */
     void (*tsc_moved)(void *arg, CpuState *cpu, uint64_t delta);
 } CpuPv;

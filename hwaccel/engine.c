@@ -392,6 +392,23 @@ static KvmWants wants_of(const CpuState *cpu)
     };
 }
 
+/* How a paravirtual ROM's calls come out; a KVM without hardware emulates port accesses rightly, and takes hypercalls for
+ * another vendor's. */
+static PvCallWay call_way(const KvmHost *h)
+{
+    if (!h->hypercall_exits || h->hardware == NULL) {
+        return PV_CALLS_BY_PORT;
+    }
+    return strcmp(h->hardware, "SVM") == 0 ? PV_CALLS_BY_VMMCALL : PV_CALLS_BY_VMCALL;
+}
+
+static void say_way(CpuState *cpu, PvCallWay way)
+{
+    if (cpu->index == 0 && cpu->pv.calls_by != NULL) {
+        cpu->pv.calls_by(cpu->pv.arg, way);
+    }
+}
+
 bool kvm_attach(CpuState *cpu, const KvmOps *ops, GError **error)
 {
     const KvmWants wants = wants_of(cpu);
@@ -424,6 +441,7 @@ bool kvm_attach(CpuState *cpu, const KvmOps *ops, GError **error)
     }
     cpu->engine_data = k;
     cpu->halts_inside = vm->apics;
+    say_way(cpu, call_way(vm->host));
     return true;
 }
 
@@ -436,6 +454,7 @@ void kvm_detach(CpuState *cpu)
         kvm_lazy_drain(k->vm);
         kvm_apics_bring(k);
         cpu->halts_inside = false;
+        say_way(cpu, PV_CALLS_INSIDE);
         cpu->engine_data = NULL;
         free_cpu(k);
         phys_mem_forget_code(cpu->mem);

@@ -55,7 +55,7 @@ static bool port_access(KvmCpu *k)
     }
     k->cpu->stats[STAT_PORT_IO] += run->io.count;
     k->unfinished = true;
-    return !all || kvm_push_registers(k);
+    return !all || (kvm_push_registers(k) && kvm_follow_pv(k));
 }
 
 static void memory_access(KvmCpu *k)
@@ -75,6 +75,24 @@ static void memory_access(KvmCpu *k)
         phys_copy_from(k->cpu->mem, run->mmio.data, addr, len);
     }
     k->unfinished = true;
+}
+
+/* A hypercall that KVM lets out.  RAX is the result, and the other registers may have changed. */
+static bool hypercall(KvmCpu *k)
+{
+    CpuState *cpu = k->cpu;
+
+    k->unfinished = true;
+    k->run->hypercall.ret = (uint64_t)-1000; /* KVM_ENOSYS */
+    if (cpu->pv.hypercall == NULL) {
+        return true;
+    }
+    if (!kvm_pull_registers(k)) {
+        return false;
+    }
+    cpu->pv.hypercall(cpu->pv.arg, cpu);
+    k->run->hypercall.ret = cpu->gpr[GPR_RAX];
+    return kvm_push_registers(k) && kvm_follow_pv(k);
 }
 
 /* -- MSRs --------------------------------------------------------------------------------------------- */
@@ -218,8 +236,9 @@ CpuExit kvm_handle_exit(KvmCpu *k, KvmExitRow row)
     case KVM_ROW_FAIL_ENTRY:
         return go_round(k, "cannot enter the guest");
     case KVM_ROW_HYPERCALL:
-        k->run->hypercall.ret = (uint64_t)-1000; /* KVM_ENOSYS */
-        k->unfinished = true;
+        if (!hypercall(k)) {
+            return CPU_EXIT_FAILED;
+        }
         break;
     case KVM_ROW_SIGNAL: case KVM_ROW_IRQ_WINDOW: case KVM_ROW_SET_TPR:
         break;                 /* seen before the next entry */

@@ -88,6 +88,8 @@ bool kvm_pull(KvmCpu *k);
 /* General, segment and control registers only, in the middle of an exit; then the general ones back. */
 bool kvm_pull_registers(KvmCpu *k);
 bool kvm_push_registers(KvmCpu *k);
+/* A call may have set a paravirtual MSR that KVM serves: it goes there. */
+bool kvm_follow_pv(KvmCpu *k);
 /* The segment and control registers, for the APIC base among them. */
 bool kvm_push_apic_base(KvmCpu *k);
 /* The TSC alone, after the guest wrote it. */

@@ -511,6 +511,11 @@ bool kvm_pull_registers(KvmCpu *k)
     return true;
 }
 
+bool kvm_follow_pv(KvmCpu *k)
+{
+    return push_pv(k);
+}
+
 bool kvm_push_registers(KvmCpu *k)
 {
     return push_regs(k);

@@ -9,6 +9,7 @@
 #include "hwaccel/routes.h"
 #include "softmmu/base/bits.h"
 
+#include <linux/kvm_para.h>
 #include <string.h>
 
 /* Three pages and one page that KVM needs on old VT-x, below the firmware. */
@@ -279,6 +280,14 @@ static bool take_emulation_failures(KvmVm *vm, GError **error)
     return !vm->host->emulation_exits || kvm_do(vm->ops, vm->fd, KVM_ENABLE_CAP, (uintptr_t)&c, error);
 }
 
+/* The one hypercall that KVM lets out: VMI's calls come by it (pv/vmi-rom.h). */
+static bool take_hypercalls(KvmVm *vm, GError **error)
+{
+    struct kvm_enable_cap c = {.cap = KVM_CAP_EXIT_HYPERCALL, .args = {1 << KVM_HC_MAP_GPA_RANGE}};
+
+    return !vm->host->hypercall_exits || kvm_do(vm->ops, vm->fd, KVM_ENABLE_CAP, (uintptr_t)&c, error);
+}
+
 static bool take_msrs(KvmVm *vm, GError **error)
 {
     struct kvm_enable_cap c = {
@@ -345,7 +354,7 @@ static bool build(KvmVm *vm, const KvmWants *wants, GError **error)
     if (wants->dirty_ring != 0) {
         kvm_dirty_init(vm, wants->dirty_ring);
     }
-    return set_addresses(vm, error) && take_msrs(vm, error) && take_emulation_failures(vm, error) &&
+    return set_addresses(vm, error) && take_msrs(vm, error) && take_emulation_failures(vm, error) && take_hypercalls(vm, error) &&
            follow_map(vm, error);
 }
 

@@ -3,6 +3,7 @@
 #include "cpu-x86/cpuid.h"
 #include "hw/apic-bus.h"
 #include "pv/pv-internal.h"
+#include "pv/vmi-rom.h"
 #include "softmmu/base/log.h"
 
 #include <sched.h>
@@ -127,14 +128,30 @@ static int64_t dispatch(Pv *pv, CpuState *cpu, uint64_t number, const uint64_t a
     return CALL_ENOSYS;
 }
 
+static bool is_vmis(Pv *pv, CpuState *cpu)
+{
+    bool done = false;
+
+    if (pv->vmi != NULL && cpu->cpl == 0 && (uint32_t)cpu->gpr[GPR_RAX] == VMI_VMCALL_NUMBER) {
+        lock_take(pv->cfg.machine_lock);
+        done = pv->vmi->hypercall(pv->vmi_arg, cpu);
+        lock_release(pv->cfg.machine_lock);
+    }
+    return done;
+}
+
 void pv_kvm_call(void *arg, CpuState *cpu)
 {
     bool wide = cpu_is_long64(cpu);
     uint64_t mask = wide ? UINT64_MAX : UINT32_MAX;
     const uint64_t a[4] = {cpu->gpr[GPR_RBX] & mask, cpu->gpr[GPR_RCX] & mask,
                            cpu->gpr[GPR_RDX] & mask, cpu->gpr[GPR_RSI] & mask};
-    int64_t result = dispatch(arg, cpu, cpu->gpr[GPR_RAX] & mask, a);
+    int64_t result;
 
+    if (!wide && is_vmis(arg, cpu)) {
+        return;
+    }
+    result = dispatch(arg, cpu, cpu->gpr[GPR_RAX] & mask, a);
     cpu->stats[STAT_HYPERCALLS]++;
     cpu->gpr[GPR_RAX] = (uint64_t)result & mask;
 }

@@ -15,10 +15,19 @@ typedef struct {
     uint64_t wall_ns, busy_ns; /* of the machine's clock and of the thread, when last looked */
 } PvCpu;
 
+/* What the VMI calls want of the rest.  Machine lock held. */
+typedef struct {
+    void (*tsc_moved)(void *arg);
+    void (*way_changed)(void *arg);
+    /* VMCALL with this number in EAX: was it a call of the ROM's?  Then it is done. */
+    bool (*hypercall)(void *arg, CpuState *cpu);
+} PvVmi;
+
 struct Pv {
     PvConfig cfg;
-    void (*vmi_tsc_moved)(void *arg); /* the VMI calls want to know, once they are there; or NULL */
+    const PvVmi *vmi;          /* the VMI calls, once they are there; or NULL           */
     void *vmi_arg;
+    PvCallWay call_way;        /* as the engine said last                               */
     PvCpu *cpu;                /* n_cpus of them                                        */
     bool clock_set;            /* the following two are known                           */
     uint64_t clock_tsc;        /* guest TSC (without the guest's own adjustments) at... */

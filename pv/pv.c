@@ -135,8 +135,8 @@ static void tsc_moved(void *arg, CpuState *cpu, uint64_t delta)
 
     lock_take(pv->cfg.machine_lock);
     pv_clock_tsc_moved(pv);
-    if (pv->vmi_tsc_moved != NULL) {
-        pv->vmi_tsc_moved(pv->vmi_arg);
+    if (pv->vmi != NULL) {
+        pv->vmi->tsc_moved(pv->vmi_arg);
     }
     lock_release(pv->cfg.machine_lock);
 }
@@ -149,6 +149,18 @@ static bool port_sees_registers(void *arg, uint16_t port)
 static bool port_sees_few(void *arg, uint16_t port, const uint64_t *gpr)
 {
     return port == VMI_PORT && vmi_call_is_apart((uint32_t)gpr[GPR_RBX]);
+}
+
+static void calls_by(void *arg, PvCallWay way)
+{
+    Pv *pv = arg;
+
+    if (pv->call_way != way) {
+        pv->call_way = way;
+        if (pv->vmi != NULL) {
+            pv->vmi->way_changed(pv->vmi_arg);
+        }
+    }
 }
 
 /* -- Life -------------------------------------------------------------------------------------------- */
@@ -172,7 +184,7 @@ Pv *pv_new(const PvConfig *config)
 
         cpu->pv = (CpuPv){.arg = pv, .msr_read = msr_read, .msr_write = msr_write, .msr_back = msr_back,
                           .hypercall = pv_kvm_call, .reset = cpu_was_reset, .tsc_moved = tsc_moved,
-                          .port_sees_registers = port_sees_registers, .port_sees_few = port_sees_few};
+                          .port_sees_registers = port_sees_registers, .port_sees_few = port_sees_few, .calls_by = calls_by};
         cpu_was_reset(pv, cpu);
     }
     return pv;

@@ -22,7 +22,9 @@ typedef struct {
 struct Vmi {
     Device dev;
     VmiConfig cfg;
-    uint8_t *rom;                      /* in guest memory */
+    uint8_t *rom;                      /* in guest memory, and the shared page behind it */
+    bool found;                        /* the guest has called init */
+    unsigned above;                    /* bytes on the stack above the call's return address */
     VmiAlarm (*alarms)[VMI_ALARM_COUNT]; /* of each CPU   */
     CpuStart *start;                   /* of each CPU     */
     bool *start_set;
@@ -46,8 +48,8 @@ static inline uint32_t vmi_ecx(const CpuState *cpu)
     return (uint32_t)cpu->gpr[GPR_RCX];
 }
 
-/* Argument n (0...) of those on the stack: above EBX and the return address. False: not mapped. */
-bool vmi_stack_arg(CpuState *cpu, unsigned n, uint32_t *val);
+/* Argument n (0...) of those on the stack: above what the ROM pushed and the return address. False: not mapped. */
+bool vmi_stack_arg(const Vmi *v, CpuState *cpu, unsigned n, uint32_t *val);
 
 static inline void vmi_return(CpuState *cpu, uint64_t val)
 {

@@ -58,16 +58,40 @@ maker:  .asciz "Metaphrase"
 product: .asciz "VMI"
 
         .macro HYPERCALL number
-        pushl %ebx
-        movl $(VMI_MAGIC | \number), %ebx
-        outb %al, $VMI_PORT
         .if \number == 36 || \number == 37       /* Reboot, Shutdown            */
+        call 8f
 9:      hlt
         jmp 9b
+8:
         .endif
+        pushl %ebx
+        movl $(VMI_MAGIC | \number), %ebx
+        jmp vmi_rom_enter
+        .endm
+
+/* One place for all calls, since it is changed with the engine (vmi-rom.h). */
+        .balign 16
+        .globl vmi_rom_enter, vmi_rom_enter_vmcall, vmi_rom_vmcall
+vmi_rom_enter:
+        outb %al, $VMI_PORT
         popl %ebx
         ret
-        .endm
+vmi_rom_enter_vmcall:
+        pushl %esi
+        pushl %edi
+        movl %eax, %esi
+        movl %ecx, %edi
+        movzbl %bl, %ebx
+        shll $12, %ebx
+        orl $VMI_VMCALL_MAGIC, %ebx
+        movl $VMI_VMCALL_NUMBER, %eax
+        movl $1, %ecx
+vmi_rom_vmcall:
+        vmcall
+        popl %edi
+        popl %esi
+        popl %ebx
+        ret
 
         .balign 16
 vmi_init:
@@ -444,14 +468,40 @@ vmi_rom_read_counter:
 vmi_rom_counter_call:
         HYPERCALL VMI_CALL_COUNTER
 
+/* -- The local APIC --------------------------------------------------------------------------------------- */
+
+/* Ends of interrupts, where calls are exits: the shared page may say that none is needed. */
+        .balign 16
+        .globl vmi_rom_eoi
+vmi_APICWrite:
+vmi_rom_eoi:
+        jmp 1f                                  /* or movl %eax, %ecx           */
+        andl $0xff0, %ecx
+        cmpl $0xb0, %ecx
+        jne 1f
+        call 2f
+2:      popl %ecx
+        lock btrl $0, (vmi_rom + VMI_ROM_LEN + VMI_SHARED_EOI - 2b)(%ecx)
+        jnc 1f
+        ret
+1:      HYPERCALL 63
+
 /* -- Hypercalls; offered but never called -------------------------------------------------------------- */
 
 #define KVM_CALL(number, name, need, function)
 #define VMI_ROM(number, name, type)
-#define VMI_HOST(number, name) .balign 16; vmi_##name: HYPERCALL number;
+#define VMI_HOST(number, name) .balign 16; vmi_call_##name: HYPERCALL number;
 #include "pv/hypercalls.def"
 #undef VMI_ROM
 #undef VMI_HOST
+        .set vmi_Reboot, vmi_call_Reboot
+        .set vmi_Shutdown, vmi_call_Shutdown
+        .set vmi_SetInitialAPState, vmi_call_SetInitialAPState
+        .set vmi_APICRead, vmi_call_APICRead
+        .set vmi_SetAlarm, vmi_call_SetAlarm
+        .set vmi_CancelAlarm, vmi_call_CancelAlarm
+        .set vmi_GetWallclockTime, vmi_call_GetWallclockTime
+        .set vmi_WallclockUpdated, vmi_call_WallclockUpdated
 
 vmi_UpdateKernelStack:
 vmi_UpdatePxE:

@@ -62,7 +62,7 @@ void vmi_SetAlarm(Vmi *v, CpuState *cpu)
 
     if ((flags & ALARM_COUNTER) >= VMI_ALARM_COUNT ||
         ((flags & ALARM_PERIODIC) != 0 &&
-         !(vmi_stack_arg(cpu, 0, &low) && vmi_stack_arg(cpu, 1, &high)))) {
+         !(vmi_stack_arg(v, cpu, 0, &low) && vmi_stack_arg(v, cpu, 1, &high)))) {
         return;
     }
     a = &v->alarms[cpu->index][flags & ALARM_COUNTER];

@@ -11,18 +11,31 @@ enum { APIC_REGISTERS = 0xff0 };
 
 _Static_assert(VMI_PORT == PV_CALL_PORT, "what the translator knows");
 
-bool vmi_stack_arg(CpuState *cpu, unsigned n, uint32_t *val)
+bool vmi_stack_arg(const Vmi *v, CpuState *cpu, unsigned n, uint32_t *val)
 {
     uint32_t esp = (uint32_t)(cpu->seg[SEG_SS].base + cpu->gpr[GPR_RSP]);
 
-    return cpu_debug_read(cpu, guest_lin((uint32_t)(esp + 8 + n * 4)), val, sizeof *val);
+    return cpu_debug_read(cpu, guest_lin((uint32_t)(esp + v->above + 4 + n * 4)), val, sizeof *val);
 }
 
 /* -- Calls --------------------------------------------------------------------------------------------- */
 
+/* Where calls are exits, most ends of interrupts go by the shared page, as KVM's guests have it.  The ROM cannot tell in a
+ * few cycles which CPU it is on, so only on machines with one. */
+static void share_eoi(Vmi *v)
+{
+    Pv *pv = v->cfg.pv;
+
+    if (v->found && pv->call_way != PV_CALLS_INSIDE && pv->cfg.n_cpus == 1 && (pv->cpu[0].pv_eoi & 1) == 0) {
+        pv_eoi_enable(pv, pv->cfg.cpus[0], (VMI_ROM_BASE + VMI_ROM_LEN + VMI_SHARED_EOI) | 1);
+    }
+}
+
 static void vmi_init_call(Vmi *v, CpuState *cpu)
 {
     log_item(CPU_RESET, "vmi: the guest has found the ROM");
+    v->found = true;
+    share_eoi(v);
     vmi_return(cpu, 0);
 }
 
@@ -125,19 +138,9 @@ bool vmi_call_is_apart(uint32_t ebx)
            ebx - (VMI_MAGIC | FIRST_OF_TIME) <= LAST_OF_TIME - FIRST_OF_TIME;
 }
 
-/* Only the ROM in a kernel's hands: what user code with access to ports writes there is dropped. */
-static void call_port_write(void *arg, uint64_t off, unsigned size, uint64_t val)
+static void perform(Vmi *v, CpuState *cpu, uint32_t number)
 {
-    Vmi *v = arg;
-    CpuState *cpu = v->cfg.current_cpu(v->cfg.arg);
-    uint32_t number;
-
-    if (cpu == NULL || cpu->cpl != 0 || (cpu->mode & (MODE_PE | MODE_LMA)) != MODE_PE ||
-        ((uint32_t)cpu->gpr[GPR_RBX] & 0xffffff00) != VMI_MAGIC) {
-        return;
-    }
     cpu->stats[STAT_HYPERCALLS]++;
-    number = (uint8_t)cpu->gpr[GPR_RBX];
     if (number == VMI_CALL_INIT) {
         vmi_init_call(v, cpu);
     } else if (number < VMI_CALL_COUNT && calls[number] != NULL) {
@@ -145,6 +148,35 @@ static void call_port_write(void *arg, uint64_t off, unsigned size, uint64_t val
     } else {
         log_guest_error("vmi: there is no call %u", number);
     }
+}
+
+/* Only the ROM in a kernel's hands: what user code with access to ports writes there is dropped. */
+static void call_port_write(void *arg, uint64_t off, unsigned size, uint64_t val)
+{
+    Vmi *v = arg;
+    CpuState *cpu = v->cfg.current_cpu(v->cfg.arg);
+
+    if (cpu == NULL || cpu->cpl != 0 || (cpu->mode & (MODE_PE | MODE_LMA)) != MODE_PE ||
+        ((uint32_t)cpu->gpr[GPR_RBX] & 0xffffff00) != VMI_MAGIC) {
+        return;
+    }
+    v->above = 4;              /* EBX */
+    perform(v, cpu, (uint8_t)cpu->gpr[GPR_RBX]);
+}
+
+static bool call_by_instruction(void *arg, CpuState *cpu)
+{
+    uint32_t ebx = (uint32_t)cpu->gpr[GPR_RBX];
+    Vmi *v = arg;
+
+    if ((ebx & 0xfff00fff) != VMI_VMCALL_MAGIC || (cpu->mode & (MODE_PE | MODE_LMA)) != MODE_PE) {
+        return false;
+    }
+    cpu->gpr[GPR_RAX] = (uint32_t)cpu->gpr[GPR_RSI];
+    cpu->gpr[GPR_RCX] = (uint32_t)cpu->gpr[GPR_RDI];
+    v->above = 12;             /* EBX, ESI, EDI */
+    perform(v, cpu, (uint8_t)(ebx >> 12));
+    return true;
 }
 
 static uint64_t call_port_read(void *arg, uint64_t off, unsigned size)
@@ -171,6 +203,40 @@ static void set_checksum(Vmi *v)
     v->rom[VMI_ROM_LEN - 1] = (uint8_t)-sum;
 }
 
+static void set_bytes(Vmi *v, const uint8_t *label, unsigned size, uint32_t val)
+{
+    uint8_t *p = place(v, label);
+
+    if (size == 2) {
+        __atomic_store_n((uint16_t *)p, (uint16_t)val, __ATOMIC_SEQ_CST);
+    } else {
+        store_le(p, size, val);
+    }
+}
+
+/* As calls go now; the machine is at rest, but a CPU may be anywhere in the ROM: both forms go on from there. */
+static void show_way(Vmi *v)
+{
+    enum { JMP = 0xeb, MOV_EAX_ECX = 0xc189, VMCALL = 0xc1010f, VMMCALL = 0xd9010f };
+    PvCallWay way = v->cfg.pv->call_way;
+    uint32_t to_vmcall = JMP | (uint32_t)(vmi_rom_enter_vmcall - vmi_rom_enter - 2) << 8;
+    bool by_insn = way == PV_CALLS_BY_VMCALL || way == PV_CALLS_BY_VMMCALL;
+
+    set_bytes(v, vmi_rom_vmcall, 3, way == PV_CALLS_BY_VMMCALL ? VMMCALL : VMCALL);
+    set_bytes(v, vmi_rom_enter, 2, by_insn ? to_vmcall : (uint32_t)load_le(vmi_rom_enter, 2));
+    set_bytes(v, vmi_rom_eoi, 2, way != PV_CALLS_INSIDE ? MOV_EAX_ECX : (uint32_t)load_le(vmi_rom_eoi, 2));
+    set_checksum(v);
+}
+
+static void way_changed(void *arg)
+{
+    Vmi *v = arg;
+
+    show_way(v);
+    phys_mem_written(v->cfg.pv->cfg.mem, (uint64_t)(v->rom - v->cfg.pv->cfg.mem->base), VMI_ROM_LEN);
+    share_eoi(v);
+}
+
 static void fill_rom(Vmi *v)
 {
     const PvConfig *pv = &v->cfg.pv->cfg;
@@ -178,8 +244,9 @@ static void fill_rom(Vmi *v)
     memcpy(v->rom, vmi_rom, VMI_ROM_LEN);
     store_le(place(v, vmi_rom_frequency_low), 4, pv->cpus[0]->tsc_hz);
     store_le(place(v, vmi_rom_frequency_high), 4, pv->cpus[0]->tsc_hz >> 32);
-    set_checksum(v);
-    phys_mem_written(pv->mem, (uint64_t)(v->rom - pv->mem->base), VMI_ROM_LEN);
+    memset(v->rom + VMI_ROM_LEN, 0, VMI_SHARED_LEN);
+    show_way(v);
+    phys_mem_written(pv->mem, (uint64_t)(v->rom - pv->mem->base), VMI_ROM_LEN + VMI_SHARED_LEN);
 }
 
 /* From now on rdtsc is not the counter: its place becomes a jump to the call. */
@@ -199,6 +266,7 @@ static void reset(Device *d)
 {
     Vmi *v = (Vmi *)d;
 
+    v->found = false;
     fill_rom(v);
     memset(v->start_set, 0, v->cfg.pv->cfg.n_cpus * sizeof *v->start_set);
     vmi_time_reset(v);
@@ -212,12 +280,14 @@ static void destroy(Device *d)
     for (unsigned i = 0; i < v->cfg.pv->cfg.n_cpus; i++) {
         v->cfg.pv->cfg.cpus[i]->pv.call_apic_write = 0;
     }
-    v->cfg.pv->vmi_tsc_moved = NULL;
+    v->cfg.pv->vmi = NULL;
     g_free(v->alarms);
     g_free(v->start);
     g_free(v->start_set);
     g_free(v);
 }
+
+static const PvVmi for_pv = {tsc_moved, way_changed, call_by_instruction};
 
 static const DeviceWindow windows[] = {
     {"vmi", WINDOW_PORT, 1, {call_port_read, call_port_write, 1}},
@@ -236,7 +306,7 @@ Device *vmi_new(const VmiConfig *cfg)
 {
     const PvConfig *pv = &cfg->pv->cfg;
     Vmi *v = g_new0(Vmi, 1);
-    uint64_t offset = phys_mem_alloc(pv->mem, VMI_ROM_LEN);
+    uint64_t offset = phys_mem_alloc(pv->mem, VMI_ROM_LEN + VMI_SHARED_LEN);
 
     v->dev.cls = &vmi_class;
     v->cfg = *cfg;
@@ -247,10 +317,11 @@ Device *vmi_new(const VmiConfig *cfg)
     vmi_time_init(v);
     reset(&v->dev);
     phys_region_rom(pv->mem, VMI_ROM_BASE, VMI_ROM_LEN, offset, VMI_ROM_PRIORITY, NULL, NULL, "vmi");
+    phys_region_ram(pv->mem, VMI_ROM_BASE + VMI_ROM_LEN, VMI_SHARED_LEN, offset + VMI_ROM_LEN, VMI_ROM_PRIORITY, "vmi-shared");
     for (unsigned i = 0; i < pv->n_cpus; i++) {
         pv->cpus[i]->pv.call_apic_write = VMI_MAGIC | 63;
     }
-    cfg->pv->vmi_tsc_moved = tsc_moved;
+    cfg->pv->vmi = &for_pv;
     cfg->pv->vmi_arg = v;
     return &v->dev;
 }

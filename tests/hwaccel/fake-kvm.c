@@ -2,6 +2,7 @@
 #include "tests/hwaccel/fake-kvm.h"
 
 #include <errno.h>
+#include <linux/kvm_para.h>
 #include <stdbool.h>
 #include <string.h>
 
@@ -30,6 +31,7 @@ static int extension(FakeKvm *f, long cap)
     return cap == f->absent            ? 0
            : cap == KVM_CAP_XSAVE2     ? (int)sizeof f->xsave
            : cap == KVM_CAP_COALESCED_MMIO ? 2
+           : cap == KVM_CAP_EXIT_HYPERCALL ? 1 << KVM_HC_MAP_GPA_RANGE
            : cap == KVM_CAP_DIRTY_LOG_RING ? 1024 * (int)sizeof(struct kvm_dirty_gfn)
                                        : 1;
 }
@@ -260,6 +262,9 @@ static int answer(FakeKvm *f, unsigned long request, uintptr_t arg)
     case KVM_ENABLE_CAP:
         if (f->no_dirty_ring && ((struct kvm_enable_cap *)arg)->cap == KVM_CAP_DIRTY_LOG_RING) {
             return -EINVAL;
+        }
+        if (((struct kvm_enable_cap *)arg)->cap == KVM_CAP_EXIT_HYPERCALL) {
+            f->hypercalls = ((struct kvm_enable_cap *)arg)->args[0];
         }
         f->split |= ((struct kvm_enable_cap *)arg)->cap == KVM_CAP_SPLIT_IRQCHIP;
         return 0;

@@ -59,6 +59,7 @@ struct FakeKvm {
     struct kvm_run *run;       /* of the CPU made last */
     struct kvm_dirty_gfn *dirty; /* its ring */
     bool no_dirty_ring;        /* it is refused */
+    uint64_t hypercalls;       /* that exit     */
     unsigned dirty_resets;
     struct kvm_coalesced_mmio_zone zone[16]; /* n_zones of them */
     unsigned n_zones;

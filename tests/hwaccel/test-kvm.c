@@ -466,6 +466,78 @@ START_TEST(a_triple_fault_is_a_shutdown)
 }
 END_TEST
 
+/* -- Hypercalls that KVM lets out, and how a ROM's calls come -- */
+
+typedef struct {
+    unsigned calls;
+    uint64_t rax, rdx;
+    PvCallWay way;
+} Rom;
+
+static void rom_hypercall(void *arg, CpuState *cpu)
+{
+    Rom *rom = arg;
+
+    rom->calls++;
+    rom->rax = cpu->gpr[GPR_RAX];
+    cpu->gpr[GPR_RAX] = 0x1234;
+    cpu->gpr[GPR_RDX] = 0x5678;
+}
+
+static void rom_calls_by(void *arg, PvCallWay way) { ((Rom *)arg)->way = way; }
+
+static int call_out(FakeKvm *f)
+{
+    f->regs.rax = 12;
+    f->run->exit_reason = f->entries == 1 ? KVM_EXIT_HYPERCALL : KVM_EXIT_HLT;
+    f->run->hypercall.nr = 12;
+    return 0;
+}
+
+/* 0: nobody offers calls; 1: KVM lets none out; 2: VT-x; 3: SVM; 4: a KVM without either. */
+START_TEST(hypercalls_come_out_where_kvm_lets_them)
+{
+    static const char *const hardware[] = {"SVM", "SVM", "VT-x", "SVM", NULL};
+    static const PvCallWay ways[] = {PV_CALLS_INSIDE, PV_CALLS_BY_PORT, PV_CALLS_BY_VMCALL, PV_CALLS_BY_VMMCALL,
+                                     PV_CALLS_BY_PORT};
+    Rom rom = {.calls = 0};
+    KvmVm *vm;
+    Bed b;
+
+    bed_init(&b, GUEST_PROT32);
+    b.f.absent = _i == 1 ? KVM_CAP_EXIT_HYPERCALL : -1;
+    b.f.guest = call_out;
+    if (_i != 0) {
+        b.g.cpu->pv = (CpuPv){.arg = &rom, .hypercall = rom_hypercall, .calls_by = rom_calls_by};
+    }
+    b.g.cpu->index = 1;                /* the VM is made, and nobody is told */
+    bed_attach(&b);
+    ck_assert_uint_eq(b.f.hypercalls, _i == 1 ? 0 : 1 << 12);
+    ck_assert_int_eq(rom.way, PV_CALLS_INSIDE);
+    vm = ((KvmCpu *)b.g.cpu->engine_data)->vm;
+    vm->refs++;                        /* so that it stays, with the hardware that it is to have */
+    kvm_detach(b.g.cpu);
+    vm->host->hardware = hardware[_i];
+    b.g.cpu->index = 0;
+    bed_attach(&b);
+    vm->refs--;
+    ck_assert_int_eq(rom.way, ways[_i]);
+    ck_assert_int_eq(bed_run(&b), CPU_EXIT_HALT);
+    if (_i == 0) {
+        ck_assert_uint_eq(b.f.run->hypercall.ret, (uint64_t)-1000);
+    } else {
+        ck_assert(rom.calls == 1 && rom.rax == 12);
+        ck_assert_uint_eq(b.f.run->hypercall.ret, 0x1234);
+        ck_assert_uint_eq(b.f.regs.rdx, 0x5678);
+    }
+    b.g.cpu->activity = CPU_RUNNING;
+    kvm_detach(b.g.cpu);
+    ck_assert_int_eq(rom.way, PV_CALLS_INSIDE);
+    b.g.cpu->pv = (CpuPv){0};
+    bed_clear(&b);
+}
+END_TEST
+
 /* MSRs: ours, one that nobody has, one that KVM refuses. */
 static int access_msrs(FakeKvm *f)
 {
@@ -773,6 +845,7 @@ Suite *test_suite(void)
     tcase_add_loop_test(c, the_interpreter_goes_on_where_kvm_gives_up, 0, 5 * (GUEST_LONG64 - GUEST_REAL16 + 1));
     tcase_add_test(c, what_the_guest_wrote_in_kvm_is_seen_by_the_interpreter);
     tcase_add_test(c, a_triple_fault_is_a_shutdown);
+    tcase_add_loop_test(c, hypercalls_come_out_where_kvm_lets_them, 0, 5);
     tcase_add_test(c, msrs_that_exit_are_ours_or_fault);
     tcase_add_test(c, an_interrupt_waits_for_its_window);
     tcase_add_test(c, a_kick_brings_it_back);

@@ -65,6 +65,10 @@ if has guests; then
         name=$name-phases
         mp -accel kvm,emulation-ns=100000000 -m 64 -smp 2 -kernel ${name%-phases}.elf -serial stdio -d stats $exit_device </dev/null
     done
+    for chips in off on; do            # with one CPU ends of interrupts go by VMI's shared page
+        name=vmitime-$chips
+        mp -accel kvm,kernel-irqchip=$chips -m 64 -kernel vmitime.elf -serial stdio -d stats $exit_device </dev/null
+    done
 fi
 # Conversations: `begin OPTIONS...`, `say TEXT`, `hear COUNT WORD` waits until it was said so often, `finish`.
 begin() {
@@ -333,6 +337,13 @@ def main(metaphrase, guests, *parts):
         turns = re.findall("interpreted in what KVM was emulating.*", section(text, f"{name}-phases"))
         check(turns, f"{name}-phases: nothing was interpreted")
         print(f"{name}-phases:", turns)
+    for chips in ("off", "on") if "guests" in parts else []:
+        judge_guest(text, f"vmitime-{chips}", {})
+        said = section(text, f"vmitime-{chips}")
+        check(re.search(r"exit: hypercall +[1-9]", said), f"vmitime-{chips}: no call came by VMMCALL")
+        if chips == "off":             # else KVM does not say
+            check(re.search(r"interrupts ended in memory +[1-9]", said), "vmitime-off: no interrupt ended in the shared page")
+        print(f"vmitime-{chips}:", re.findall(r"exit: (?:hypercall|port).*|.*ended in memory.*", said))
     if "switch" in parts:
         judge_switch(text)
     if "gdb" in parts:

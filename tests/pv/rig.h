@@ -121,7 +121,7 @@ static inline Rig *rig_new(const char *model)
     lock_init(&r->lock, LOCK_RANK_MACHINE);
     fake_clock_init(&r->clock);
     r->clock.ns = 1000;
-    r->mem = phys_mem_new(RIG_RAM + VMI_ROM_LEN, &r->lock, &error);
+    r->mem = phys_mem_new(RIG_RAM + VMI_ROM_LEN + VMI_SHARED_LEN, &r->lock, &error);
     g_assert_no_error(error);
     lock_take(&r->lock);
     phys_region_ram(r->mem, 0, RIG_RAM, phys_mem_alloc(r->mem, RIG_RAM), 0, "ram");

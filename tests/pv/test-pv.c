@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* pv/: the clock's function, steal time, EOI in memory, hypercalls, VMI's ROM and alarms, the back door. */
+#include "pv/pv-internal.h"
 #include "pv/vmi-rom.h"
 #include "tests/pv/rig.h"
 #include "tests/suite.h"
@@ -310,6 +311,94 @@ START_TEST(the_rom_is_one)
 }
 END_TEST
 
+/* As the ROM makes it (pv/vmi-rom.h). */
+static void call_by_instruction(Rig *r, unsigned number, uint32_t eax, uint32_t edx, uint32_t ecx)
+{
+    uint64_t *gpr = r->cpus[0]->gpr;
+
+    gpr[GPR_RSI] = eax;
+    gpr[GPR_RDI] = ecx;
+    call(r, VMI_VMCALL_NUMBER, VMI_VMCALL_MAGIC | number << 12, 1, edx, eax);
+}
+
+START_TEST(calls_come_by_an_instruction)
+{
+    Rig *r = rig_new("max");
+    CpuState *cpu = r->cpus[0];
+    uint64_t begin = r->clock.ns, at = VMI_ROM_BASE + (uint64_t)(vmi_rom_vmcall - vmi_rom);
+    uint64_t enter = VMI_ROM_BASE + (uint64_t)(vmi_rom_enter - vmi_rom);
+
+    ck_assert_uint_eq(rig_load(r, enter, 2), 0xe4e6);
+    lock_take(&r->lock);
+    cpu->pv.calls_by(cpu->pv.arg, PV_CALLS_BY_VMMCALL);
+    lock_release(&r->lock);
+    ck_assert_uint_eq(rig_load(r, enter, 1), 0xeb);
+    ck_assert_uint_eq(rig_load(r, at, 3), 0xd9010f);
+    call_by_instruction(r, 70, 0, 0, 0);                   /* real mode: an unknown hypercall */
+    ck_assert_int_eq((int32_t)cpu->gpr[GPR_RAX], -1000);
+    rig_protected(cpu);
+    cpu->cpl = 3;
+    call_by_instruction(r, 70, 0, 0, 0);
+    ck_assert_int_eq((int32_t)cpu->gpr[GPR_RAX], -1);
+    cpu->cpl = 0;
+    call_by_instruction(r, 70, 0, 0, 0);
+    ck_assert_uint_eq(vmi_result(r), 1000000000 * NS_PER_SEC + r->clock.ns);
+    ck_assert_int_eq(call(r, VMI_VMCALL_NUMBER, 0x1000, 1, 0, 0), -1000);  /* a modern guest's */
+    cpu->gpr[GPR_RSP] = 0x9000;
+    rig_store(r, 0x9010, 8, 2000000);                      /* above three words and the return address */
+    call_by_instruction(r, 68, 0x100, (uint32_t)(begin * 2), 0);
+    fake_clock_go(&r->clock, begin + NS_PER_MS * 10 + 5000);
+    ck_assert_uint_eq(r->irq0.rises, 11);
+    call_by_instruction(r, 69, 0x100, 0, 0);
+    ck_assert_uint_eq(vmi_result(r), 1);
+    lock_take(&r->lock);
+    device_reset(r->vmi);
+    lock_release(&r->lock);
+    ck_assert_uint_eq(rig_load(r, enter, 1), 0xeb);        /* it stays so */
+    lock_take(&r->lock);
+    cpu->pv.calls_by(cpu->pv.arg, PV_CALLS_INSIDE);
+    lock_release(&r->lock);
+    ck_assert_uint_eq(rig_load(r, enter, 2), 0xe4e6);
+    rig_free(r);
+}
+END_TEST
+
+/* 0: two CPUs; 1: one, the guest finds the ROM before the engine changes; 2: after. */
+START_TEST(ends_of_interrupts_go_by_the_shared_page)
+{
+    const uint64_t page = VMI_ROM_BASE + VMI_ROM_LEN + VMI_SHARED_EOI;
+    Rig *r = rig_new("max");
+    CpuState *cpu = r->cpus[0];
+    Device *apic = r->lapic[0];
+
+    r->pv->cfg.n_cpus = _i == 0 ? 2 : 1;
+    rig_protected(cpu);
+    if (_i == 1) {
+        vmi_call(r, VMI_CALL_INIT, 0, 0, 0);
+    }
+    lock_take(&r->lock);
+    cpu->pv.calls_by(cpu->pv.arg, PV_CALLS_BY_PORT);
+    lock_release(&r->lock);
+    if (_i != 1) {
+        vmi_call(r, VMI_CALL_INIT, 0, 0, 0);
+    }
+    lock_take(&r->lock);
+    lapic_mmio_write(apic, 0xf0, 4, 0x1ff);
+    lapic_mmio_write(apic, 0x300, 4, 0x44061);             /* to itself */
+    ck_assert_int_eq(lapic_ack(apic), 0x61);
+    lock_release(&r->lock);
+    ck_assert_uint_eq(rig_load(r, page, 4), _i != 0);
+    rig_store(r, page, 4, 0);                              /* the ROM ends it */
+    lock_take(&r->lock);
+    lapic_mmio_write(apic, 0x300, 4, 0x44051);             /* a lower one: comes if that has ended */
+    ck_assert_int_eq(lapic_ack(apic), _i != 0 ? 0x51 : -1);
+    lock_release(&r->lock);
+    ck_assert_uint_eq(cpu->stats[STAT_PV_EOIS], _i != 0);
+    r->pv->cfg.n_cpus = 2;
+    rig_free(r);
+}
+END_TEST
+
 START_TEST(alarms_keep_their_phase)
 {
     Rig *r = rig_new("max");
@@ -423,6 +512,8 @@ Suite *test_suite(void)
     tcase_add_test(t, nested_interrupts_are_not_offered);
     tcase_add_test(t, calls_need_their_feature_and_ring_0);
     tcase_add_test(t, the_rom_is_one);
+    tcase_add_test(t, calls_come_by_an_instruction);
+    tcase_add_loop_test(t, ends_of_interrupts_go_by_the_shared_page, 0, 3);
     tcase_add_test(t, alarms_keep_their_phase);
     tcase_add_test(t, the_port_is_the_kernels);
     tcase_add_test(t, the_counter_survives_tsc_writes);
