@@ -32,6 +32,8 @@ typedef struct {
     void (*routes_changed)(void *arg);
     /* A register of CPU n's local APIC, by its xAPIC offset. */
     uint32_t (*reg)(void *arg, unsigned cpu, unsigned off);
+    /* Write it; that CPU's own thread, with the CPU out of the guest.  False: no such register. */
+    bool (*set_reg)(void *arg, unsigned cpu, unsigned off, uint32_t val);
 } ApicHolder;
 
 /* The board's side. */

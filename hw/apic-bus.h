@@ -58,6 +58,7 @@ typedef struct {
     void (*message)(void *arg, uint64_t addr, uint32_t data); /* as apic_bus_msi()      */
     void (*routes_changed)(void *arg);                        /* ... of the I/O APIC's pins */
     uint32_t (*reg)(void *arg, unsigned apic_id, unsigned off);
+    bool (*set_reg)(void *arg, unsigned apic_id, unsigned off, uint32_t val); /* false: there is none */
 } LapicHolder;
 
 /* All messages go to `h` (borrowed) and nothing is asked of the local APICs; NULL: as ever. */

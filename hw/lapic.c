@@ -633,9 +633,8 @@ static void write_svr(Lapic *l, uint32_t val)
 /* False: no such register, or not writable. */
 static bool register_write(Lapic *l, unsigned off, uint32_t val)
 {
-    if (l->holder != NULL) {  /* an interpreted instruction; KVM executes those itself */
-        log_unimp("lapic: write to offset %#x while KVM has the local APICs", off);
-        return true;
+    if (l->holder != NULL) {  /* an interpreted instruction, or a call; what else there is KVM executes itself */
+        return l->holder->set_reg(l->holder->arg, l->cfg.id, off, val);
     }
     switch (off) {
     case REG_TPR:

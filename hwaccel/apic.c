@@ -8,7 +8,10 @@
 
 #include <string.h>
 
-enum { MSR_TSC_DEADLINE = 0x6e0, MSR_KVM_SYSTEM_TIME = 0x4b564d01, REG_TPR = 0x80 };
+enum { MSR_TSC_DEADLINE = 0x6e0, MSR_KVM_SYSTEM_TIME = 0x4b564d01 };
+enum { REG_TPR = 0x80, REG_EOI = 0xb0, REG_LDR = 0xd0, REG_DFR = 0xe0, REG_SVR = 0xf0, REG_ISR = 0x100, REG_TMR = 0x180,
+       REG_ICR = 0x300, REG_ICR_HIGH = 0x310, REG_LVT = 0x320, REG_LVT_LAST = 0x370, REG_INITIAL_COUNT = 0x380,
+       REG_CURRENT_COUNT = 0x390, REG_DIVIDE = 0x3e0 };
 
 static bool ask(KvmCpu *k, unsigned long request, const void *arg)
 {
@@ -51,6 +54,87 @@ static uint32_t read_register(void *arg, unsigned cpu, unsigned off)
         return 0;
     }
     return (uint32_t)load_le((uint8_t *)s.regs + off, 4);
+}
+
+static uint8_t *at(struct kvm_lapic_state *s, unsigned off)
+{
+    return (uint8_t *)s->regs + off;
+}
+
+/* The end of the interrupt in service: its vector if it came by level, else -1. */
+static int end_interrupt(struct kvm_lapic_state *s)
+{
+    for (unsigned v = 256; v-- > 0;) {
+        uint8_t *isr = at(s, REG_ISR + v / 32 * 16 + v / 8 % 4), bit = (uint8_t)(1 << v % 8);
+
+        if ((*isr & bit) != 0) {
+            *isr &= (uint8_t)~bit;
+            return (*at(s, REG_TMR + v / 32 * 16 + v / 8 % 4) & bit) != 0 ? (int)v : -1;
+        }
+    }
+    return -1;
+}
+
+/* As interrupt messages; a shorthand for others is one to each. */
+static void send(KvmVm *vm, unsigned self, struct kvm_lapic_state *s, uint32_t icr)
+{
+    enum { LOGICAL = 1 << 11, WHAT = 0xc7ff, SHORTHAND = 18, TO_SELF = 1, TO_ALL = 2 };
+    unsigned shorthand = icr >> SHORTHAND & 3;
+
+    if (shorthand == 0) {
+        kvm_message(vm, 0xfee00000u | (load_le(at(s, REG_ICR_HIGH), 4) >> 24) << 12 | ((icr & LOGICAL) != 0 ? 4 : 0), icr & WHAT);
+        return;
+    }
+    for (unsigned i = 0; i < vm->cpus->len; i++) {
+        if (shorthand == TO_SELF ? i == self : shorthand == TO_ALL || i != self) {
+            kvm_message(vm, 0xfee00000u | i << 12, icr & WHAT & ~(uint32_t)LOGICAL);
+        }
+    }
+}
+
+static bool is_plain(unsigned off)
+{
+    return off == REG_TPR || off == REG_LDR || off == REG_DFR || off == REG_SVR || off == REG_ICR_HIGH || off == REG_DIVIDE ||
+           (off >= REG_LVT && off <= REG_LVT_LAST && off % 16 == 0);
+}
+
+/* KVM lets the whole be set alone, and what comes in between reading and setting it would be lost: so with all CPUs out, and the machine
+ * lock keeps devices quiet.  (A tick of the kernel's PIT could be.) */
+static bool write_register(void *arg, unsigned cpu, unsigned off, uint32_t val)
+{
+    KvmVm *vm = arg;
+    struct kvm_lapic_state s = {{0}};
+    KvmCpu *k = cpu < vm->cpus->len ? g_ptr_array_index(vm->cpus, cpu) : NULL;
+    bool sets = is_plain(off) || off == REG_EOI || off == REG_INITIAL_COUNT;
+    int ended = -1;
+
+    if (k == NULL || (!sets && off != REG_ICR)) {
+        return k != NULL && off < sizeof s.regs;       /* nothing, or not to be written */
+    }
+    kvm_vm_stop_cpus(vm);
+    if (ask(k, KVM_GET_LAPIC, &s) && sets) {
+        if (off == REG_EOI) {
+            ended = end_interrupt(&s);
+        } else {
+            store_le(at(&s, off), 4, val);
+        }
+        if (off == REG_INITIAL_COUNT) {                /* it begins there */
+            store_le(at(&s, REG_CURRENT_COUNT), 4, val);
+        }
+        if (off == REG_TPR) {
+            k->cr8 = val >> 4 & 15;
+        }
+        ask(k, KVM_SET_LAPIC, &s);
+    }
+    kvm_vm_let_cpus_go(vm);
+    if (off == REG_ICR) {
+        send(vm, cpu, &s, val);
+    }
+    if (ended >= 0) {              /* the machine's I/O APIC may send it again; KVM's own is not told */
+        const ApicHome *home = k->cpu->bus.apic_home;
+        home->eoi(home->arg, (uint8_t)ended);
+    }
+    return true;
 }
 
 void kvm_apics_eoi(KvmCpu *k, uint8_t vector)
@@ -171,4 +255,4 @@ bool kvm_pull_activity(KvmCpu *k)
     return true;
 }
 
-const ApicHolder kvm_apic_holder = {.message = message, .routes_changed = routes_changed, .reg = read_register};
+const ApicHolder kvm_apic_holder = {.message = message, .routes_changed = routes_changed, .reg = read_register, .set_reg = write_register};

@@ -195,6 +195,13 @@ static uint32_t holders_register(void *arg, unsigned apic_id, unsigned off)
     return h->reg(h->arg, apic_id, off);
 }
 
+static bool set_holders_register(void *arg, unsigned apic_id, unsigned off, uint32_t val)
+{
+    const ApicHolder *h = ((Processors *)arg)->holder;
+
+    return h->set_reg(h->arg, apic_id, off, val);
+}
+
 static void home_hold(void *arg, const ApicHolder *h)
 {
     Processors *p = arg;
@@ -372,7 +379,7 @@ void processors_add_cpus(Processors *p, Device *pic, Device *fpu)
     p->home = (ApicHome){.arg = p, .hold = home_hold, .take = home_take, .bring = home_bring, .eoi = home_eoi,
                          .route = home_route, .take_chips = home_take_chips, .bring_chips = home_bring_chips};
     p->lapic_holder = (LapicHolder){.arg = p, .message = to_holder, .routes_changed = routes_changed,
-                                    .reg = holders_register};
+                                    .reg = holders_register, .set_reg = set_holders_register};
     m->cpus = g_new0(CpuState *, m->config->n_cpus);
     for (unsigned i = 0; i < m->config->n_cpus; i++) {
         Socket *s = &p->sockets[i];

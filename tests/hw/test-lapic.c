@@ -426,10 +426,35 @@ static uint32_t held_register(void *arg, unsigned apic_id, unsigned off)
     return apic_id << 16 | off;
 }
 
+static bool held_write(void *arg, unsigned apic_id, unsigned off, uint32_t val)
+{
+    *(Held *)arg = (Held){.addr = off, .data = val, .messages = apic_id};
+    return off != 0x40;
+}
+
+START_TEST(who_holds_them_gets_what_is_written)
+{
+    Held h = {0};
+    const LapicHolder holder = {&h, held_message, held_changes, held_register, held_write};
+    Rig r;
+
+    init(&r);
+    enable(&r);
+    apic_bus_hold(r.bus, &holder);
+    wr(&r, 1, 0x80, 0x30);
+    ck_assert(h.addr == 0x80 && h.data == 0x30 && h.messages == 1);
+    wr(&r, 1, 0x40, 1);
+    ck_assert_uint_eq(h.addr, 0x40);
+    apic_bus_hold(r.bus, NULL);
+    ck_assert_uint_eq(rd(&r, 1, 0x80), 0);            /* nothing of it is ours */
+    clear(&r);
+}
+END_TEST
+
 START_TEST(who_holds_them_gets_the_messages)
 {
     Held h = {0};
-    const LapicHolder holder = {&h, held_message, held_changes, held_register};
+    const LapicHolder holder = {&h, held_message, held_changes, held_register, held_write};
     uint64_t addr;
     uint32_t data;
     Rig r;
@@ -623,6 +648,7 @@ int main(void)
     tcase_add_test(t, software_disable_masks_and_holds);
     tcase_add_test(t, the_state_leaves_and_comes_back);
     tcase_add_test(t, who_holds_them_gets_the_messages);
+    tcase_add_test(t, who_holds_them_gets_what_is_written);
     tcase_add_test(t, msi_obeys_logical_destinations_without_the_redirection_hint);
     return run_suite(s);
 }

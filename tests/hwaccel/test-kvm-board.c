@@ -63,6 +63,44 @@ START_TEST(the_local_apics_may_be_the_kernels)
 }
 END_TEST
 
+/* By interpreted instructions, and by calls. */
+START_TEST(registers_of_apics_in_the_kernel_can_be_written)
+{
+    const ApicHolder *h;
+    Bed b;
+
+    bed_init_board(&b, &split);
+    memset(b.board.image.page + 0x100, 0, 0x180);
+    b.board.image.page[0x100 + 0x31 / 32 * 16 + 0x31 / 8 % 4] = 1 << 0x31 % 8;
+    b.board.image.page[0x100 + 0x52 / 32 * 16 + 0x52 / 8 % 4] = 1 << 0x52 % 8;
+    b.board.image.page[0x180 + 0x52 / 32 * 16 + 0x52 / 8 % 4] = 1 << 0x52 % 8;
+    bed_attach(&b);
+    kvm_engine.scatter(b.g.cpu);
+    h = b.board.holder;
+    lock_take(&b.g.lock);
+    ck_assert(h->set_reg(h->arg, 0, 0x80, 0x50) && h->reg(h->arg, 0, 0x80) == 0x50);
+    ck_assert_uint_eq(((KvmCpu *)b.g.cpu->engine_data)->cr8, 5);
+    ck_assert(h->set_reg(h->arg, 0, 0x320, 0x41) && h->reg(h->arg, 0, 0x320) == 0x41);
+    ck_assert(h->set_reg(h->arg, 0, 0x380, 777) && h->reg(h->arg, 0, 0x390) == 777);
+    ck_assert(h->set_reg(h->arg, 0, 0xb0, 0) && b.board.ended == 0x52);       /* by level */
+    ck_assert_uint_eq(h->reg(h->arg, 0, 0x120), 0);
+    b.board.ended = 0;
+    ck_assert(h->set_reg(h->arg, 0, 0xb0, 0) && b.board.ended == 0);          /* by an edge */
+    ck_assert_uint_eq(h->reg(h->arg, 0, 0x110), 0);
+    ck_assert(h->set_reg(h->arg, 0, 0x310, 3 << 24) && h->set_reg(h->arg, 0, 0x300, 0x4861));
+    ck_assert(b.f.last_msi.address_lo == 0xfee03004 && b.f.last_msi.data == 0x4061);
+    ck_assert(h->set_reg(h->arg, 0, 0x300, 0x44062));                         /* to itself */
+    ck_assert(b.f.last_msi.address_lo == 0xfee00000 && b.f.last_msi.data == 0x4062);
+    ck_assert_uint_eq(b.f.msis, 2);
+    ck_assert(h->set_reg(h->arg, 0, 0x300, 0xc4063));                         /* to the others: there are none */
+    ck_assert_uint_eq(b.f.msis, 2);
+    ck_assert(h->set_reg(h->arg, 0, 0x20, 7 << 24) && h->reg(h->arg, 0, 0x20) != 7 << 24);
+    ck_assert(!h->set_reg(h->arg, 1, 0x80, 0) && !h->set_reg(h->arg, 0, 0x400, 0));
+    lock_release(&b.g.lock);
+    bed_clear(&b);
+}
+END_TEST
+
 START_TEST(a_kvm_without_such_apics_leaves_them_to_the_machine)
 {
     static const long needed[] = {KVM_CAP_SPLIT_IRQCHIP, KVM_CAP_SIGNAL_MSI, KVM_CAP_IRQ_ROUTING, KVM_CAP_MP_STATE};
@@ -640,6 +678,7 @@ Suite *test_suite(void)
 
     tcase_set_timeout(c, 120);
     tcase_add_test(c, the_local_apics_may_be_the_kernels);
+    tcase_add_test(c, registers_of_apics_in_the_kernel_can_be_written);
     tcase_add_loop_test(c, a_kvm_without_such_apics_leaves_them_to_the_machine, 0, 4);
     tcase_add_test(c, all_controllers_may_be_the_kernels);
     tcase_add_test(c, paravirtual_msrs_go_with_the_local_apics);

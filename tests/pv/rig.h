@@ -113,7 +113,8 @@ static inline void rig_add_cpu(Rig *r, unsigned i)
         .sink = {&r->intr[i], rig_intr, rig_nothing, rig_nothing, rig_no_sipi, NULL}});
 }
 
-static inline Rig *rig_new(const char *model)
+/* Of the CPUs, the paravirtual interfaces know the first `known`. */
+static inline Rig *rig_new_of(const char *model, unsigned known)
 {
     Rig *r = g_new0(Rig, 1);
     GError *error = NULL;
@@ -133,7 +134,7 @@ static inline Rig *rig_new(const char *model)
         rig_add_cpu(r, i);
     }
     r->current = r->cpus[0];
-    r->pv = pv_new(&(PvConfig){.cpus = r->cpus, .n_cpus = RIG_CPUS, .mem = r->mem,
+    r->pv = pv_new(&(PvConfig){.cpus = r->cpus, .n_cpus = known, .mem = r->mem,
                                .clock = &r->clock.clock, .wall_base = 1000000000,
                                .machine_lock = &r->lock,
                                .apic_bus = r->bus, .arg = r, .lapic = rig_lapic});
@@ -146,6 +147,11 @@ static inline Rig *rig_new(const char *model)
     port_map(r->ports, VMPORT_PORT, 4, &r->vmport->cls->windows[0].ops, r->vmport, "vmport");
     lock_release(&r->lock);
     return r;
+}
+
+static inline Rig *rig_new(const char *model)
+{
+    return rig_new_of(model, RIG_CPUS);
 }
 
 static inline void rig_free(Rig *r)

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* pv/: the clock's function, steal time, EOI in memory, hypercalls, VMI's ROM and alarms, the back door. */
-#include "pv/pv-internal.h"
 #include "pv/vmi-rom.h"
 #include "tests/pv/rig.h"
 #include "tests/suite.h"
@@ -367,11 +366,10 @@ END_TEST
 START_TEST(ends_of_interrupts_go_by_the_shared_page)
 {
     const uint64_t page = VMI_ROM_BASE + VMI_ROM_LEN + VMI_SHARED_EOI;
-    Rig *r = rig_new("max");
+    Rig *r = rig_new_of("max", _i == 0 ? 2 : 1);
     CpuState *cpu = r->cpus[0];
     Device *apic = r->lapic[0];
 
-    r->pv->cfg.n_cpus = _i == 0 ? 2 : 1;
     rig_protected(cpu);
     if (_i == 1) {
         vmi_call(r, VMI_CALL_INIT, 0, 0, 0);
@@ -394,7 +392,6 @@ START_TEST(ends_of_interrupts_go_by_the_shared_page)
     ck_assert_int_eq(lapic_ack(apic), _i != 0 ? 0x51 : -1);
     lock_release(&r->lock);
     ck_assert_uint_eq(cpu->stats[STAT_PV_EOIS], _i != 0);
-    r->pv->cfg.n_cpus = 2;
     rig_free(r);
 }
 END_TEST
