@@ -318,7 +318,7 @@ def main(metaphrase, guests, *parts):
         with open(log, "wb") as said:
             subprocess.run(
                 [qemu, "-accel", "tcg", "-cpu", "EPYC,+svm,+npt", "-m", "1500", "-nographic", "-no-reboot", "-kernel",
-                 kernel, "-initrd", initrd, "-append", "console=ttyS0 quiet metaphrase.run=nested"],
+                 kernel, "-initrd", initrd, "-append", "console=ttyS0 quiet no_timer_check panic=-1 metaphrase.run=nested"],
                 stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.DEVNULL, timeout=TIMEOUT, check=False)
         with open(log, encoding="latin-1") as f:
             text = f.read().replace("\r", "")
