@@ -29,6 +29,8 @@ const DirectPolicy direct_policy = {
     .look_us = 1000,
     /* A world takes some 300 pages in before it runs freely: two milliseconds. */
     .promote_us = 10000,
+    /* The same where round trips, and pages with them, cost several times as much. */
+    .promote_trips = 1000,
     .burst_trips = 4,
     .long_trips = 100,
     .penalty_max = 7,
@@ -41,6 +43,8 @@ const DirectPolicy direct_policy = {
     /* Two switches between threads on one CPU, a signal and its return. */
     .trip_us = 9,
     .trips = 5,
+    /* Nobody has so fast a host; but clocks may stand still, and it is divided by. */
+    .trip_least_ns = 1000,
     .trips_us = 50000,
     /* Measured: 12 us, 4.2 us, 0.5 us, of a trip of 10; and 29, 7, 0.3 of one of 24. */
     .batch_cost = 310,
@@ -78,7 +82,7 @@ static int64_t trips_ns(const DirectCpu *dc, int64_t n)
 
 static uint64_t pace_ns(PolicyPace p)
 {
-    return p.ns / (p.entries + 1);
+    return MAX(p.ns / (p.entries + 1), 1);
 }
 
 static void pace_halve(PolicyPace *p)
@@ -232,7 +236,7 @@ bool policy_look_is_due(const DirectCpu *dc)
 /* What a promotion may lose, in round trips; 0: there shall be none. */
 static int64_t credit_for(const DirectCpu *dc, const Space *s)
 {
-    uint64_t wait_ns = direct_policy.promote_us * 1000 << s->penalty;
+    uint64_t wait_ns = MAX(direct_policy.promote_us * 1000, direct_policy.promote_trips * dc->trip_ns) << s->penalty;
     int64_t pace = (int64_t)pace_ns(s->translated);
 
     if (s->waited_ns < wait_ns || !seems_to_pay(s) || pace < trips_ns(dc, direct_policy.burst_trips)) {
@@ -296,19 +300,21 @@ bool policy_wants(DirectCpu *dc, Space *s)
  */
 bool policy_measure_trips(DirectCpu *dc, World *w)
 {
-    uint64_t least = UINT64_MAX, clocks = thread_cpu_ns();
+    uint64_t least = UINT64_MAX, clock = UINT64_MAX; /* what it takes to look at one of the clocks */
 
     dc->next_trips = __rdtsc() + cycles_of_us(direct_policy.trips_us);
-    clocks = thread_cpu_ns() - clocks; /* what it takes to look at one of the clocks */
     for (unsigned i = 0; i < direct_policy.trips; i++) {
-        uint64_t ns = thread_cpu_ns() + world_cpu_ns(w);
+        uint64_t before = thread_cpu_ns(), ns = thread_cpu_ns();
+
+        clock = MIN(clock, ns - before);
+        ns += world_cpu_ns(w);
 
         if (!state_to_world(dc, w) || !world_idle_trip(w, 0)) {
             return false;
         }
-        ns = thread_cpu_ns() + world_cpu_ns(w) - ns;
-        least = MIN(least, ns - MIN(ns, 2 * clocks));
+        least = MIN(least, thread_cpu_ns() + world_cpu_ns(w) - ns);
     }
+    least = MAX(least - MIN(2 * clock, least / 2), direct_policy.trip_least_ns);
     dc->trip_ns = dc->trips_measured ? (3 * dc->trip_ns + least) / 4 : least;
     dc->trips_measured = true;
     return true;

@@ -40,7 +40,7 @@ typedef struct {
     uint64_t free_trips;       /* ... unless the world has run for so long in between, in round trips */
     unsigned holdoff_looks;    /* ... with direct=auto a fraction of it, since those are a look apart */
     uint64_t look_us;          /* between looks                                          */
-    uint64_t promote_us;       /* user time in the translator before a promotion         */
+    uint64_t promote_us, promote_trips; /* user time in the translator before a promotion, the longer; the latter in round trips */
     int64_t burst_trips;       /* ... with entries so far apart, in round trips          */
     int64_t long_trips;        /* with entries so far apart, it is cheap, whatever the account says */
     unsigned penalty_max;      /* doublings of promote_us                                */
@@ -50,6 +50,7 @@ typedef struct {
     unsigned window_events;    /* a world's account is looked at after events that cost so many round trips... */
     uint64_t window_us;        /* ... or so much time                                    */
     uint64_t trip_us;          /* a round trip, before one was measured                  */
+    uint64_t trip_least_ns;    /* it takes so long, whatever is measured                 */
     unsigned trips;            /* empty ones to measure it...                            */
     uint64_t trips_us;         /* ... after so long at the earliest                      */
     /* What mapping costs, in parts of a round trip, 1 / MAPPING_UNIT: */
