@@ -135,9 +135,9 @@ struct Block {
     uint8_t vec;               /* VEC_HALF_* that its instructions want in the host              */
     const uint8_t *code;       /* executable view                                                */
     uint8_t *writable;
-    Mark *marks;               /* with insns and sites behind them                               */
+    Mark *marks;
     BlockInsn *insns;
-    Site *sites;
+    Site *sites;               /* with marks and insns behind them                              */
     X86Insn *exec;             /* for HELPER_EXEC, n_exec of them                                */
     Block *forward;            /* DEAD: the entry leads to this block                            */
     uint32_t dead_off;         /* host offset of the exit to itself                              */

@@ -543,9 +543,10 @@ static void finish_block(Gen *g, BlockCache *c)
     b->guest_len = (uint16_t)g->p->len;
     b->n_insns = (uint8_t)g->p->n;
     b->n_marks = (uint16_t)g->n_marks;
-    b->marks = cache_notes(c, g->n_sites * sizeof *g->sites + g->n_marks * sizeof *g->marks + g->p->n * sizeof *g->insns);
-    b->sites = (Site *)(void *)(b->marks + g->n_marks);
-    b->insns = (BlockInsn *)(void *)(b->sites + g->n_sites);
+    /* Sites first: they need the most alignment. */
+    b->sites = cache_notes(c, g->n_sites * sizeof *g->sites + g->n_marks * sizeof *g->marks + g->p->n * sizeof *g->insns);
+    b->marks = (Mark *)(void *)(b->sites + g->n_sites);
+    b->insns = (BlockInsn *)(void *)(b->marks + g->n_marks);
     memcpy(b->marks, g->marks, g->n_marks * sizeof *g->marks);
     memcpy(b->sites, g->sites, g->n_sites * sizeof *g->sites);
     memcpy(b->insns, g->insns, g->p->n * sizeof *g->insns);

@@ -81,7 +81,7 @@ struct TransCpu {
     uint8_t enter_bits;
     bool enter_shadow;         /* ... and CpuState.shadow                                */
     bool attention;            /* the border found a request; the CpuState is up to date */
-    bool plain_libc;           /* logging, tracing or stress is on: spill before all C   */
+    bool plain_libc;           /* logging, tracing, stress or a sanitizer: spill before all C */
     Block *dead_block;         /* left by its closed entry, which is to lead on               */
     Block *link_block;         /* exit that led to the dispatcher, to be linked          */
     unsigned link_exit;

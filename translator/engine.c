@@ -31,6 +31,13 @@
 #include <unistd.h>
 #include <x86intrin.h>
 
+/* Beside a sanitizer what the compiler would have made inline are calls, of functions that use vector registers. */
+#ifdef __SANITIZE_ADDRESS__
+enum { SANITIZED = true };
+#else
+enum { SANITIZED = false };
+#endif
+
 /* -- What the CPU wants ----------------------------------------------------------------------- */
 
 bool trans_wants_attention(const CpuState *cpu)
@@ -612,7 +619,7 @@ static CpuExit translate_run(CpuState *cpu, uint64_t budget)
     vcb.tc = tc;
     vcb.watch_user = tc->direct != NULL;
     quick_forget_cpuid(tc); /* a debugger may have been here */
-    tc->plain_libc = log_any_on();
+    tc->plain_libc = log_any_on() || SANITIZED;
     tlb_lend_near(&cpu->mmu.tlb, vcb.near);
     if (trans_dispatch(tc)) {
         trans_enter();

@@ -5,7 +5,8 @@
  * back.  Everything is compared with a model, by user code's eyes and by the kernel's (system calls that read and write
  * there), on as many threads as told.
  *
- *   storm ROUNDS THREADS      prints a sum for each part, the same on every kernel; lines with # are not compared
+ *   storm ROUNDS THREADS [PART]   prints a sum for each part, or that one (1 and on), the same on every kernel; lines with # are
+ *                                 not compared
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -452,6 +453,7 @@ static void counters(const char *when)
 int main(int argc, char **argv)
 {
     unsigned rounds = argc > 1 ? (unsigned)atoi(argv[1]) : 10, n = argc > 2 ? (unsigned)atoi(argv[2]) : 1;
+    unsigned only = argc > 3 ? (unsigned)atoi(argv[3]) : 0;
     struct rlimit files;
 
     REQUIRE(n >= 1 && n <= THREADS_MAX);
@@ -465,6 +467,9 @@ int main(int argc, char **argv)
         Job job[THREADS_MAX];
         uint64_t sum = 0;
 
+        if (only != 0 && only != part + 1) {
+            continue;
+        }
         pthread_barrier_init(&barrier, NULL, n);
         for (unsigned i = 0; i < n; i++) {
             job[i] = (Job){.seed = part * 16 + i + 1, .part = part, .rounds = rounds};
