@@ -49,9 +49,19 @@ static uint32_t read_register(void *arg, unsigned cpu, unsigned off)
     KvmVm *vm = arg;
     struct kvm_lapic_state s = {{0}};
     KvmCpu *k = cpu < vm->cpus->len ? g_ptr_array_index(vm->cpus, cpu) : NULL;
+    bool own;
 
-    if (k == NULL || off > sizeof s.regs - 4 || !ask(k, KVM_GET_LAPIC, &s)) {
+    if (k == NULL || off > sizeof s.regs - 4) {
         return 0;
+    }
+    /* KVM answers another thread when the CPU comes out, which it may never do by itself. */
+    own = k->thread_known && pthread_equal(k->thread, pthread_self());
+    if (!own) {
+        kvm_vm_stop_cpus(vm);
+    }
+    ask(k, KVM_GET_LAPIC, &s);
+    if (!own) {
+        kvm_vm_let_cpus_go(vm);
     }
     return (uint32_t)load_le((uint8_t *)s.regs + off, 4);
 }
