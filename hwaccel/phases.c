@@ -110,7 +110,8 @@ bool kvm_phases_look(KvmCpu *k)
 
 static bool is_emulated_real_mode(const KvmCpu *k)
 {
-    return k->phases.wanted && k->vm->host->emulates_real_mode && !k->vm->apics && (k->cpu->cr0 & CR0_PE) == 0;
+    return k->phases.wanted && k->vm->host->emulates_real_mode && !k->vm->apics && k->cpu->activity == CPU_RUNNING &&
+           (k->cpu->cr0 & CR0_PE) == 0;
 }
 
 CpuExit kvm_phases_run(KvmCpu *k)
@@ -119,6 +120,9 @@ CpuExit kvm_phases_run(KvmCpu *k)
     CpuExit exit = CPU_EXIT_BUDGET;
     bool any = false;
 
+    if (k->cpu->activity != CPU_RUNNING) {     /* it halted or was reset meanwhile, and waits inside KVM */
+        p->left = 0;
+    }
     while (exit == CPU_EXIT_BUDGET) {
         uint64_t n;
 

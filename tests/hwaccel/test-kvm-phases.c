@@ -80,6 +80,29 @@ START_TEST(failures_that_come_late_make_short_ones)
 }
 END_TEST
 
+/* With the local APICs in the kernel CPUs that wait come too: what was left of a phase is not for them. */
+START_TEST(who_waits_is_not_interpreted)
+{
+    static const KvmConfig with_apics = {.phases = true, .irqchip = KVM_IRQCHIP_SPLIT};
+    KvmCpu *k;
+    Bed b;
+
+    bed_init_board(&b, &with_apics);
+    memset(guest_ram(&b.g, GUEST_CODE), 0x90, 4096);
+    b.g.cpu->rip = GUEST_CODE;
+    k = bed_attach(&b);
+    kvm_engine.scatter(b.g.cpu);
+    k->phases.left = 7;
+    b.g.cpu->activity = CPU_WAIT_SIPI;
+    ck_assert_int_eq(bed_run(&b), CPU_EXIT_HALT);
+    ck_assert_uint_eq(b.f.entries, 1);
+    ck_assert_uint_eq(b.f.regs.rip, GUEST_CODE);
+    ck_assert_uint_eq(turns(&b, KVM_TURN_FAILED)->insns, 0);
+    kvm_engine.gather(b.g.cpu);
+    bed_clear(&b);
+}
+END_TEST
+
 /* -- Real mode ------------------------------------------------------------------------------------------- */
 
 /* mov $100,%cx; 1: loop 1b; mov %cr0,%eax; or $1,%al; mov %eax,%cr0; 2: inc %edx (%dx); jmp 2b */
@@ -223,6 +246,7 @@ Suite *test_suite(void)
     tcase_set_timeout(c, 60);
     tcase_add_loop_test(c, failures_that_come_soon_make_longer_turns, 0, 3);
     tcase_add_test(c, failures_that_come_late_make_short_ones);
+    tcase_add_test(c, who_waits_is_not_interpreted);
     tcase_add_loop_test(c, real_mode_that_kvm_emulates_is_interpreted, 0, 3);
     tcase_add_test(c, firmware_that_goes_to_and_fro_stays_longer);
     tcase_add_test(c, a_request_ends_a_turn_in_real_mode);
