@@ -130,10 +130,11 @@ const uint8_t *trans_code_at(TransCpu *tc, uint64_t rip)
  * locks.  Now it is in the jump cache. */
 static const uint8_t *find_far(TransCpu *tc, uint64_t rip, uint32_t env)
 {
-    const FarEntry *f = far_slot(tc, rip);
+    const uint8_t *p = trans_code_at(tc, rip);
+    const FarEntry *f = far_slot(tc, p);
 
-    if (f->rip != rip || f->env != env || f->epoch != tc->far_epoch ||
-        __atomic_load_n(&tc->shared->evicting, __ATOMIC_ACQUIRE) || trans_code_at(tc, rip) != f->guest) {
+    if (p == NULL || f->guest != p || f->rip != far_rip(tc, rip, env) || f->env != env || f->epoch != tc->far_epoch ||
+        __atomic_load_n(&tc->shared->evicting, __ATOMIC_ACQUIRE)) {
         return NULL;
     }
     tlb_note_code(&tc->cpu->mmu.tlb, tc->cpu->tlb_class, guest_lin(rip));
@@ -817,12 +818,30 @@ static bool arrive_kicked(TransCpu *tc)
     return false;
 }
 
-static bool arrive_other(TransCpu *tc, Block *b, unsigned number)
+/* From user code to another page.  All that is known of the block stays in memory that nobody needs. */
+static bool arrive_far(TransCpu *tc)
+{
+    uint32_t env = trans_env(tc->cpu);
+
+    tc->cpu->rip = tc->vcb->rip;
+    if (quick_way(tc, env)) {
+        return true;
+    }
+    state_from_host(tc, env_own_regs(env), 0);
+    tc->left_whole = true;
+    return false;
+}
+
+static bool arrive_other(TransCpu *tc, unsigned number, uint32_t id)
 {
     CpuState *cpu = tc->cpu;
+    Block *b;
 
     switch (number) {
+    case SITE_FAR:
+        return arrive_far(tc);
     case SITE_VEC:
+        b = g_ptr_array_index(tc->cache->blocks, id);
         cpu->rip = trans_lin(tc, b, b->lin);
         return go_on(tc, b->code + b->vec_off, env_own_regs(b->env) | 1u << GPR_RCX, 0, b->vec);
     case SITE_ARRIVED:
@@ -847,7 +866,7 @@ static bool arrive_other(TransCpu *tc, Block *b, unsigned number)
 static bool arrive(TransCpu *tc, uint32_t site)
 {
     CpuState *cpu = tc->cpu;
-    Block *b = g_ptr_array_index(tc->cache->blocks, site >> 10);
+    Block *b = (site & 3) <= SITE_EXIT ? g_ptr_array_index(tc->cache->blocks, site >> 10) : NULL;
     unsigned number = (site >> 2) & 0xff;
 
     switch (site & 3) {
@@ -856,7 +875,7 @@ static bool arrive(TransCpu *tc, uint32_t site)
     case SITE_EXIT:
         cpu->rip = trans_lin(tc, b, number < BLOCK_EXITS ? b->exit[number].target : b->lin);
         if (number == BLOCK_EXITS) { /* dead */
-            far_slot(tc, cpu->rip)->epoch = 0;
+            far_slot(tc, cpu->mem->base + b->offset)->epoch = 0;
             tc->dead_block = b;
             tc->link_evictions = tc->cache->evictions;
         } else if ((b->exit[number].rel32 == NULL || b->exit[number].refused) && quick_way(tc, b->env)) {
@@ -875,7 +894,7 @@ static bool arrive(TransCpu *tc, uint32_t site)
     case SITE_KICK:
         return arrive_kicked(tc);
     default:
-        return arrive_other(tc, b, number);
+        return arrive_other(tc, number, site >> 10);
     }
 }
 

@@ -169,7 +169,11 @@ void gen_exit(Gen *g, unsigned k, uint64_t target)
     }
     x->stub_off = emit_offset(e);
     gen_mark_as(g, k, MARK_EXIT);
-    gen_leave(g, k, SITE_EXIT);
+    if (!same && gen_says_where(g, target)) {
+        gen_leave(g, SITE_FAR, SITE_OTHER);
+    } else {
+        gen_leave(g, k, SITE_EXIT);
+    }
     g->borrowed = was;
 }
 

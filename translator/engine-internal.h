@@ -131,9 +131,16 @@ struct TransCpu {
     Plan plan;
 };
 
-static inline FarEntry *far_slot(TransCpu *tc, uint64_t rip)
+/* ... of guest code at `p`. */
+static inline FarEntry *far_slot(TransCpu *tc, const uint8_t *p)
 {
-    return &tc->far[rip * UINT64_C(0x9e3779b97f4a7c15) >> (64 - FAR_BITS)];
+    return &tc->far[(uint64_t)(uintptr_t)p * UINT64_C(0x9e3779b97f4a7c15) >> (64 - FAR_BITS)];
+}
+
+/* What its FarEntry.rip is for a block at rip. */
+static inline uint64_t far_rip(const TransCpu *tc, uint64_t rip, uint32_t env)
+{
+    return front_shares(tc->config, rip, env) ? UINT64_MAX : rip;
 }
 
 /* vcb.jc_mask: whole, or 0 while somebody asks for this CPU (signals.c). */

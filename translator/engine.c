@@ -329,11 +329,11 @@ void trans_jump_cache_add(TransCpu *tc, uint64_t rip, const uint8_t *code, const
 /* The caches keyed by rip learn of b, the block there. */
 static void remember_block(TransCpu *tc, const Block *b)
 {
-    const uint8_t *warm = b->code + b->usual_off;
+    const uint8_t *warm = b->code + b->usual_off, *guest = tc->cpu->mem->base + b->offset;
     uint64_t rip = tc->cpu->rip;
 
     trans_jump_cache_add(tc, rip, b->code, warm);
-    *far_slot(tc, rip) = (FarEntry){.rip = rip, .guest = tc->cpu->mem->base + b->offset, .code = b->code,
+    *far_slot(tc, guest) = (FarEntry){.rip = far_rip(tc, rip, b->env), .guest = guest, .code = b->code,
                                        .warm = warm, .epoch = tc->far_epoch, .env = b->env};
 }
 

@@ -185,6 +185,7 @@ enum { SITE_SLOW = 0, SITE_EXIT = 1, SITE_KICK = 2, SITE_OTHER = 3 };
 enum {
     SITE_ENTRY = 0,      /* a kick met us on the way in: vcb.resume was not reached            */
     SITE_VEC = 1,        /* a block's prologue wants vector state in the host; rcx borrowed    */
+    SITE_FAR = 3,        /* an exit to vcb.rip, which the jump cache does not know; nothing is borrowed */
     SITE_ARRIVED = 2,    /* a kick met us at the end of a transition; the guest is at vcb.rip  */
 };
 
