@@ -127,6 +127,7 @@ static bool holds(const Window *w, unsigned i, uint64_t lin)
 
 static void remove_run(Window *w, unsigned i)
 {
+    w->n_local -= !w->run[i].global;
     w->n_runs--;
     for (; i < w->n_runs; i++) {
         w->run[i] = w->run[i + 1];
@@ -140,6 +141,7 @@ static void insert_run(Window *w, unsigned at, const WindowRun *r)
     }
     w->run[at] = *r;
     w->n_runs++;
+    w->n_local += !r->global;
 }
 
 static bool continues(const WindowRun *a, const WindowRun *b)
@@ -286,6 +288,21 @@ bool window_next(Window *w, uint64_t lin, WindowRun *run)
     found = i < w->n_runs;
     if (found) {
         *run = w->run[i];
+    }
+    lock_release(&w->lock);
+    return found;
+}
+
+bool window_next_local(Window *w, uint64_t lin, WindowRun *run)
+{
+    bool found = false;
+
+    lock_take(&w->lock);
+    for (unsigned i = w->n_local != 0 ? run_at(w, lin) : w->n_runs; i < w->n_runs && !found; i++) {
+        found = !w->run[i].global;
+        if (found) {
+            *run = w->run[i];
+        }
     }
     lock_release(&w->lock);
     return found;

@@ -43,6 +43,7 @@ typedef struct Window {
     Lock lock;
     WindowRun run[WINDOW_RUNS];
     unsigned n_runs;
+    unsigned n_local;          /* of them not global                                             */
     unsigned n_pieces;         /* mappings of the host, at most (protected pages split them)        */
     unsigned pieces_max;       /* ... before all is unmapped; 2/5 of vm.max_map_count               */
     uint64_t n_maps, n_unmaps, n_revokes, n_refreshes, n_overflows; /* statistics                */
@@ -77,6 +78,9 @@ bool window_find(Window *w, uint64_t lin, WindowRun *run);
 
 /* The first run that ends behind `lin`, copied.  False: none does. */
 bool window_next(Window *w, uint64_t lin, WindowRun *run);
+
+/* ... of those that are not global.  CR3 loads ask for them, and mostly there are none among thousands. */
+bool window_next_local(Window *w, uint64_t lin, WindowRun *run);
 
 typedef enum {
     WINDOW_OK,

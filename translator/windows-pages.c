@@ -87,9 +87,9 @@ void windows_look_again(TransCpu *tc, bool all)
     Dead dead = {0};
     WindowRun run;
 
-    for (bool more = true; more && window_next(ws->window, lin, &run); more = lin != 0) {
+    for (bool more = true; more && (all ? window_next : window_next_local)(ws->window, lin, &run); more = lin != 0) {
         uint64_t end = run.lin + run.len;
-        for (lin = run.lin; lin != end && (all || !run.global);) {
+        for (lin = run.lin; lin != end;) {
             uint64_t good = windows_still_so(tc->cpu, &run, lin, 512);
             if (good == 0) {
                 uint64_t leaf = BIT64(run.leaf_shift), start = MAX(lin & ~(leaf - 1), run.lin);

@@ -149,6 +149,7 @@ static void map_pages(uint64_t lin, unsigned pages, uint64_t offset)
 static void check_runs(void)
 {
     uint64_t bytes = 0;
+    unsigned local = 0;
 
     for (unsigned i = 0; i < w->n_runs; i++) {
         const WindowRun *r = &w->run[i];
@@ -158,7 +159,9 @@ static void check_runs(void)
         ck_assert_int_ne(right_at(r->lin, r->offset), '-');
         ck_assert_int_ne(right_at(r->lin + r->len - PAGE, r->offset + r->len - PAGE), '-');
         bytes += r->len;
+        local += !r->global;
     }
+    ck_assert_uint_eq(w->n_local, local);
     ck_assert_uint_eq(mapped_bytes(), bytes);
 }
 
@@ -269,6 +272,28 @@ START_TEST(find_and_next_tell_runs)
     ck_assert(window_next(w, LIN + 2 * PAGE - 1, &r) && r.lin == LIN);
     ck_assert(window_next(w, LIN + 2 * PAGE, &r) && r.lin == LIN + 8 * PAGE);
     ck_assert(!window_next(w, LIN + 10 * PAGE, &r));
+}
+END_TEST
+
+START_TEST(those_that_are_not_global_are_found_among_the_others)
+{
+    WindowRun r, global = run_of(LIN, 2, 0);
+
+    global.global = true;
+    map_run(global);
+    ck_assert(!window_next_local(w, 0, &r));
+    map_pages(LIN + 2 * PAGE, 2, 2 * PAGE);     /* not merged */
+    map_pages(LIN + 8 * PAGE, 4, 8 * PAGE);
+    global.lin = LIN + 20 * PAGE;
+    map_run(global);
+    ck_assert(window_next_local(w, LIN, &r) && r.lin == LIN + 2 * PAGE);
+    ck_assert(window_next_local(w, LIN + 4 * PAGE, &r) && r.lin == LIN + 8 * PAGE);
+    ck_assert(!window_next_local(w, LIN + 12 * PAGE, &r));
+    window_unmap(w, LIN + 9 * PAGE, PAGE);      /* two of one */
+    ck_assert(window_next_local(w, LIN + 9 * PAGE, &r) && r.lin == LIN + 10 * PAGE);
+    window_unmap(w, LIN + 2 * PAGE, 10 * PAGE);
+    ck_assert(!window_next_local(w, 0, &r));
+    check_runs();
 }
 END_TEST
 
@@ -666,6 +691,7 @@ static void add_tests(TCase *t)
     tcase_add_test(t, own_memory_in_the_way_refuses_the_window);
     tcase_add_test(t, what_is_mapped_is_guest_memory);
     tcase_add_test(t, find_and_next_tell_runs);
+    tcase_add_test(t, those_that_are_not_global_are_found_among_the_others);
     tcase_add_test(t, runs_that_continue_each_other_merge);
     tcase_add_test(t, only_what_is_not_there_is_mapped);
     tcase_add_test(t, unmapping_splits);
