@@ -13,7 +13,8 @@
 #               kernel command line selects with `metaphrase.run=NAME`
 #
 # Init mounts proc, sysfs and devtmpfs, prints "metaphrase: init reached", runs the selected script
-# or an interactive shell on the console, and powers the machine off when that ends.
+# or an interactive shell on the console, and powers the machine off when that ends.  With
+# `metaphrase.disk=/dev/vda` it goes on as /sbin/init of the file system there.
 set -eu
 
 usage() {
@@ -103,9 +104,11 @@ mount -t tmpfs tmpfs /run
 echo "metaphrase: init reached"
 
 run=
+disk=
 for word in $(cat /proc/cmdline); do
     case $word in
     metaphrase.run=*) run=${word#metaphrase.run=} ;;
+    metaphrase.disk=*) disk=${word#metaphrase.disk=} ;;
     esac
 done
 
@@ -116,6 +119,20 @@ if [ -d "/lib/modules/$(uname -r)" ]; then
     # Virtio devices and disks have appeared by now.
     find /sys/devices -name modalias -exec cat {} + 2>/dev/null | grep -E '^(virtio|scsi)' | sort -u |
         while read -r alias; do modprobe -q "$alias" 2>/dev/null; done
+fi
+
+if [ -n "$disk" ]; then
+    i=0
+    while [ ! -b "$disk" ] && [ $i -lt 50 ]; do
+        sleep 0.1
+        i=$((i + 1))
+    done
+    if mount "$disk" /mnt; then
+        mount --move /dev /mnt/dev
+        umount /run /sys /proc
+        exec switch_root /mnt /sbin/init
+    fi
+    echo "metaphrase: no file system on $disk"
 fi
 
 cd /root
