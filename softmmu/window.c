@@ -82,6 +82,8 @@ Window *window_new(PhysMem *mem, const char **why)
     w->mem = mem;
     w->base = HOST_TOP - ((DISTANCE_MIN + random % (DISTANCE_MAX - DISTANCE_MIN)) & GUEST_PAGE_MASK);
     w->pieces_max = host_mappings() * 2 / 5;
+    w->revoke_pages = 1;
+    w->denied = g_new0(uint64_t, (mem->size >> GUEST_PAGE_SHIFT) / 64 + 1);
     w->program_lin = 0 - w->base;
     lock_init(&w->lock, LOCK_RANK_WORLD);
     return w;
@@ -93,6 +95,7 @@ void window_free(Window *w)
         window_unmap_all(w);
         munmap(claim_page(), GUEST_PAGE_SIZE);
         lock_clear(&w->lock);
+        g_free(w->denied);
         g_free(w);
     }
 }
@@ -218,11 +221,22 @@ static void overflow(Window *w)
 static bool take_store_right(Window *w, uint64_t offset)
 {
     const uint8_t want = PAGE_TLB_WRITABLE | PAGE_DIRTY_MIGRATION;
+    uint64_t page = offset >> GUEST_PAGE_SHIFT;
+    bool may;
 
     if ((page_flags_get(w->mem, offset) & want) != want) {
         page_flags_set(w->mem, offset, want);
     }
-    return !page_store_needs_marking(page_flags_get(w->mem, offset));
+    may = !page_store_needs_marking(page_flags_get(w->mem, offset));
+    if (may) {
+        w->denied[page / 64] &= ~BIT64(page % 64);
+    }
+    return may;
+}
+
+static bool is_denied(const Window *w, uint64_t offset)
+{
+    return (w->denied[(offset >> GUEST_PAGE_SHIFT) / 64] >> (offset >> GUEST_PAGE_SHIFT) % 64 & 1) != 0;
 }
 
 /* Pages from that at `offset` on, in steps of `step` bytes, at most max, until rights have changed PIECES times. */
@@ -385,22 +399,29 @@ void window_unmap_all(Window *w)
 
 void window_revoke_write(Window *w, uint64_t offset)
 {
-    uint64_t page = offset & GUEST_PAGE_MASK;
+    uint64_t size = (uint64_t)w->revoke_pages << GUEST_PAGE_SHIFT, from = offset & ~(size - 1);
+    uint64_t to = MIN(from + size, w->mem->size);
+    bool known;
 
     lock_take(&w->lock);
-    for (unsigned i = 0; i < w->n_runs; i++) {
+    known = is_denied(w, offset);
+    for (unsigned i = 0; i < w->n_runs && !known; i++) {
         const WindowRun *r = &w->run[i];
-        uint64_t at = page - r->offset;
+        uint64_t first = MAX(from, r->offset), end = MIN(to, r->offset + r->len);
 
-        if (!r->write || at >= r->len) {
+        if (!r->write || first >= end) {
             continue;
         }
         w->n_revokes++;
         w->n_pieces += 2; /* around it, at most */
-        if (mprotect(host_of(w, r->lin + at), GUEST_PAGE_SIZE, PROT_READ) != 0 || w->n_pieces > w->pieces_max) {
+        if (mprotect(host_of(w, r->lin + (first - r->offset)), end - first, PROT_READ) != 0 ||
+            w->n_pieces > w->pieces_max) {
             overflow(w);
             break;
         }
+    }
+    for (uint64_t page = from >> GUEST_PAGE_SHIFT; page < to >> GUEST_PAGE_SHIFT && !known; page++) {
+        w->denied[page / 64] |= BIT64(page % 64);
     }
     lock_release(&w->lock);
 }

@@ -44,6 +44,8 @@ typedef struct Window {
     WindowRun run[WINDOW_RUNS];
     unsigned n_runs;
     unsigned n_local;          /* of them not global                                             */
+    uint64_t *denied;          /* a bit for each page of memory: no run lets anybody store to it; 0: one may */
+    unsigned revoke_pages;     /* neighbours that lose the right to be stored to with a page, it included; a power of two */
     unsigned n_pieces;         /* mappings of the host, at most (protected pages split them)        */
     unsigned pieces_max;       /* ... before all is unmapped; 2/5 of vm.max_map_count               */
     uint64_t n_maps, n_unmaps, n_revokes, n_refreshes, n_overflows; /* statistics                */
@@ -99,7 +101,8 @@ void window_unmap(Window *w, uint64_t lin, uint64_t len);
 
 void window_unmap_all(Window *w);
 
-/* phys_mem_revoke_write(): the page at `offset` must not be written without marking. */
+/* phys_mem_revoke_write(): the page at `offset` must not be written without marking.  Its neighbours must ask again too
+ * (window_refresh_store()): code lies beside code, and each call of the host flushes TLBs. */
 void window_revoke_write(Window *w, uint64_t offset);
 
 #endif /* SOFTMMU_WINDOW_H */

@@ -28,6 +28,7 @@ const TransConfig trans_policy = {
     .window_faults = 4,
     /* Where one instruction is guilty its neighbours often are. */
     .window_cluster = 8,
+    .window_protect = 8,
     /* A stack of Linux is four; what is never used costs a mapping, a fault some ten. */
     .window_group = 4,
     /* Early boot goes through some sets of tables. */

@@ -23,6 +23,7 @@ typedef struct {
     unsigned window_overflows;    /* so many, and one in so many mappings made: off for good   */
     unsigned window_faults;       /* stores to pages of code that make an instruction guilty */
     unsigned window_group;        /* pages that come together where memory is scattered by pages */
+    unsigned window_protect;      /* pages that lose the right to be written together when one becomes code */
     unsigned window_cluster;      /* instructions interpreted on after such a fault        */
     unsigned window_changes;      /* root-table entries that change more often are not used   */
     unsigned window_drops;        /* pages of a table's worth of addresses unmapped: no longer used, for 32-bit kernels */

@@ -26,6 +26,7 @@ WindowShare *windows_new(PhysMem *mem, const TransConfig *config, const char **w
     ws->generation = 1;
     ws->paging = PAGING_NONE;
     w->pieces_max = config->window_mappings != 0 ? config->window_mappings : w->pieces_max;
+    w->revoke_pages = 1u << g_bit_nth_msf(config->window_protect, -1); /* a power of two, not above */
     lock_init(&ws->lock, LOCK_RANK_BACKEND);
     mem->window = w;
     return ws;
