@@ -98,6 +98,7 @@ static void grow_if_thrashing(Tlb *t, TlbClass c)
         }
     }
     *tt = bigger;
+    t->n_resizes++;
     lock_release(&t->resize_lock);
     if (tt == &t->table[TLB_KERNEL]) {
         find_locals(t);

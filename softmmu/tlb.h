@@ -123,6 +123,7 @@ typedef struct {
     uint64_t code_epoch, n_code_flushes;
     GuestLin code_flushed[TLB_CODE_FLUSHED];
     uint64_t code_seen[64];      /* Bloom bits of those pages                          */
+    uint64_t n_resizes;          /* of tables: their entries are elsewhere now              */
     uint64_t n_changes;          /* flushes and switches of all kinds                     */
     uint64_t n_fills, n_flushes, n_page_flushes, n_retags, n_revokes; /* statistics */
 

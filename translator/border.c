@@ -41,6 +41,9 @@ static bool go_on(TransCpu *tc, const uint8_t *resume, uint16_t borrowed, unsign
     if (unlikely(across_is_old(tc))) {
         across_update(tc);
     }
+    if (unlikely(tc->seen_resizes != cpu->mmu.tlb.n_resizes)) {
+        tlb_to_host(tc); /* to find the code's page, say, has made a table grow */
+    }
     tc->enter_rip = cpu->rip;
     tc->enter_shadow = cpu->shadow;
     tc->enter_borrowed = borrowed;

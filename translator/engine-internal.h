@@ -75,6 +75,7 @@ struct TransCpu {
     uint64_t seen_code_flushes; /* Tlb.n_code_flushes                                    */
     uint64_t seen_evictions;
     uint32_t seen_cpuid_changes; /* CpuState.cpuid_changes the vCPU block's answers are good for */
+    uint64_t seen_resizes;     /* Tlb.n_resizes when the vCPU block learnt where the tables are   */
     uint64_t seen_changes;     /* Tlb.n_changes when the CPU last entered translated code */
     uint64_t enter_rip;        /* guest rip at vcb.resume, for a kick on the way in      */
     uint16_t enter_borrowed;   /* ... and what Marks would say                           */

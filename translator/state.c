@@ -312,6 +312,7 @@ void tlb_to_host(TransCpu *tc)
         walk_ahead(tc);
     }
     tc->seen_changes = tlb->n_changes;
+    tc->seen_resizes = tlb->n_resizes;
     v->tlb_entry = (uint64_t)(uintptr_t)table->entry;
     v->tlb_mask = table->index_mask * sizeof(TlbEntry);
     v->tlb_space = tlb_space(tlb, tc->cpu->tlb_class);
