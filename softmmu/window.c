@@ -397,15 +397,13 @@ void window_unmap_all(Window *w)
     lock_release(&w->lock);
 }
 
-void window_revoke_write(Window *w, uint64_t offset)
+/* Nobody stores to the pages around `offset` any more (lock held). */
+static void revoke_group(Window *w, uint64_t offset)
 {
     uint64_t size = (uint64_t)w->revoke_pages << GUEST_PAGE_SHIFT, from = offset & ~(size - 1);
     uint64_t to = MIN(from + size, w->mem->size);
-    bool known;
 
-    lock_take(&w->lock);
-    known = is_denied(w, offset);
-    for (unsigned i = 0; i < w->n_runs && !known; i++) {
+    for (unsigned i = 0; i < w->n_runs; i++) {
         const WindowRun *r = &w->run[i];
         uint64_t first = MAX(from, r->offset), end = MIN(to, r->offset + r->len);
 
@@ -420,8 +418,16 @@ void window_revoke_write(Window *w, uint64_t offset)
             break;
         }
     }
-    for (uint64_t page = from >> GUEST_PAGE_SHIFT; page < to >> GUEST_PAGE_SHIFT && !known; page++) {
+    for (uint64_t page = from >> GUEST_PAGE_SHIFT; page < to >> GUEST_PAGE_SHIFT; page++) {
         w->denied[page / 64] |= BIT64(page % 64);
+    }
+}
+
+void window_revoke_write(Window *w, uint64_t offset)
+{
+    lock_take(&w->lock);
+    if (!is_denied(w, offset)) {
+        revoke_group(w, offset);
     }
     lock_release(&w->lock);
 }

@@ -454,7 +454,8 @@ static void give_up(BlockCache *c, Block *b)
 void cache_forward(BlockCache *c, Block *b, Block *to)
 {
     if (b->state == BLOCK_DEAD && to->state == BLOCK_LIVE && b->offset == to->offset && b->env == to->env &&
-        key_lin(c, b->lin, b->env) == key_lin(c, to->lin, to->env) && c->config->chain && c->config->verify == 0 && !dump_wants_exec()) {
+        key_lin(c, b->lin, b->env) == key_lin(c, to->lin, to->env) && c->config->chain && c->config->verify == 0 &&
+        !dump_wants_exec()) {
         put_jump(c, b->writable + b->dead_off, to->code);
         b->forward = to;
     }

@@ -29,6 +29,14 @@ static void set_rip(TransCpu *tc, const Block *b, const BlockInsn *in)
     tc->cpu->shadow |= in->after_sti;
 }
 
+/* Where the guest is behind instruction `in` of b, if that does not lead elsewhere. */
+static uint64_t rip_behind(const TransCpu *tc, const Block *b, const BlockInsn *in)
+{
+    uint64_t next = trans_lin(tc, b, b->lin) + in->guest_off + in->guest_len;
+
+    return (b->env & ENV_CODE32) != 0 ? (uint32_t)next : next;
+}
+
 /*
  * Go on at `resume` with the host's registers as they left and `borrowed` and `bits` as in a Mark; the
  * guest is at the rip that the CpuState says.  False: something wants attention, and the CpuState is
@@ -472,7 +480,7 @@ static bool string_insn(TransCpu *tc, Block *b, const Site *s)
         return false;
     }
     tlb_to_host(tc);
-    tc->cpu->rip = (trans_lin(tc, b, b->lin) + b->insns[s->insn].guest_off + b->insns[s->insn].guest_len) & mask;
+    tc->cpu->rip = rip_behind(tc, b, &b->insns[s->insn]);
     return go_on(tc, b->code + b->insns[s->insn].resume_off, s->borrowed, s->bits, b->vec);
 }
 
@@ -555,11 +563,8 @@ static bool find_target(TransCpu *tc, Block *b, const Site *s)
 static bool interpret_insn(TransCpu *tc, Block *b, const BlockInsn *in)
 {
     CpuState *cpu = tc->cpu;
-    uint64_t next = trans_lin(tc, b, b->lin) + in->guest_off + in->guest_len;
+    uint64_t next = rip_behind(tc, b, in), events;
     uint32_t env = b->env;
-    uint64_t events;
-
-    next = (env & ENV_CODE32) != 0 ? (uint32_t)next : next;
 
     trans_vec_spill();
     cpu->stats[STAT_TRANS_SLOW]++;
@@ -587,12 +592,12 @@ static bool interpret_insn(TransCpu *tc, Block *b, const BlockInsn *in)
 static bool go_behind(TransCpu *tc, Block *b, const BlockInsn *in)
 {
     CpuState *cpu = tc->cpu;
-    uint64_t next = trans_lin(tc, b, b->lin) + in->guest_off + in->guest_len;
+    uint64_t next = rip_behind(tc, b, in);
 
     if (!state_is_translated(tc)) {
         return false;
     }
-    if (cpu->rip != ((b->env & ENV_CODE32) != 0 ? (uint32_t)next : next) || tc->env != b->env ||
+    if (cpu->rip != next || tc->env != b->env ||
         __atomic_load_n(&b->state, __ATOMIC_ACQUIRE) != BLOCK_LIVE) {
         return !watched(tc) && quick_way(tc, tc->env);
     }
@@ -634,13 +639,12 @@ static bool system_insn(TransCpu *tc, Block *b, const Site *s)
 static bool go_on_past(TransCpu *tc, Block *b, const Site *s, bool same)
 {
     const BlockInsn *in = &b->insns[s->insn];
-    uint64_t next = trans_lin(tc, b, b->lin) + in->guest_off + in->guest_len;
     Vcb *v = tc->vcb;
 
     if ((s->bits & MARK_FLAGS_SLOT) != 0) {
         v->flags = v->flags_slot;
     }
-    tc->cpu->rip = (b->env & ENV_CODE32) != 0 ? (uint32_t)next : next;
+    tc->cpu->rip = rip_behind(tc, b, in);
     tc->cpu->shadow = false;
     tc->cpu->stats[STAT_TRANS_QUICK]++;
     if (unlikely(!same || __atomic_load_n(&b->state, __ATOMIC_ACQUIRE) != BLOCK_LIVE)) {
