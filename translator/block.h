@@ -47,6 +47,8 @@ enum {
     MARK_SWAPGS = 16,          /* swapgs is half done: vcb.swap_tmp goes to vcb.gs_base          */
     MARK_TRANSIT = 32,         /* privilege changes, without a way back or a fault: a kick waits at
                                   vcb.resume, where the guest is at vcb.rip and nothing is borrowed */
+    MARK_RDI_HOST = 64,        /* vcb.string[0] has been added to rdi                            */
+    MARK_RSI_HOST = 128,       /* ... [1] to rsi                                                 */
 };
 
 typedef struct {

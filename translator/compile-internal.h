@@ -180,6 +180,11 @@ void gen_push_mem(Gen *g);
 void gen_pop(Gen *g);
 void gen_leave_insn(Gen *g);
 
+/* -- compile-string.c ---------------------------------------------------------------------------------- */
+
+/* The current instruction is MOVS or STOS (HELPER_STRING). */
+void gen_string(Gen *g);
+
 /* -- compile-system.c ---------------------------------------------------------------------------------- */
 
 void gen_system(Gen *g);

@@ -660,17 +660,13 @@ void gen_helper(Gen *g)
         g->flags = FLAGS_IN_HOST;
         return;
     }
-    s = gen_slow_jmp(g, (TransHelper)g->in->helper);
+    if (g->in->helper == HELPER_STRING) {
+        gen_string(g);
+        return;
+    }
+    gen_slow_jmp(g, (TransHelper)g->in->helper);
     if (g->in->exec) {
         g->flags = FLAGS_IN_HOST; /* the border puts them there */
-    } else if (g->in->helper == HELPER_STRING) {
-        s->size = (uint8_t)(g->in->zi.operand_width / 8);
-        s->reg = (g->in->zi.attributes & (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE |
-                                          ZYDIS_ATTRIB_HAS_REPNE)) != 0;
-        s->write = g->in->zi.mnemonic == ZYDIS_MNEMONIC_STOSB ||
-                   g->in->zi.mnemonic == ZYDIS_MNEMONIC_STOSW ||
-                   g->in->zi.mnemonic == ZYDIS_MNEMONIC_STOSD ||
-                   g->in->zi.mnemonic == ZYDIS_MNEMONIC_STOSQ;
     }
 }
 

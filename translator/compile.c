@@ -83,6 +83,11 @@ static bool looks_up(const Plan *p)
             break;
         case PLAN_CALL_IND: case PLAN_JMP_IND: case PLAN_RET:
             return true;
+        case PLAN_HELPER:
+            if (p->insn[i].helper == HELPER_STRING) {
+                return true;
+            }
+            break;
         default:
             break;
         }

@@ -90,6 +90,8 @@ static void add_mark(GString *out, const Mark *m)
         g_string_append_printf(out, ", borrowed %04x", m->borrowed);
     }
     g_string_append(out, (m->bits & MARK_FLAGS_SLOT) != 0 ? ", flags aside" : "");
+    g_string_append(out, (m->bits & MARK_RSI_HOST) != 0 ? ", rsi in the host" : "");
+    g_string_append(out, (m->bits & MARK_RDI_HOST) != 0 ? ", rdi in the host" : "");
     g_string_append(out, (m->bits & MARK_POST) != 0 ? ", done" : "");
     g_string_append(out, (m->bits & MARK_TRANSIT) != 0 ? ", in transit" : "");
 }

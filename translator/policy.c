@@ -54,6 +54,7 @@ const TransConfig trans_policy = {
     .share = true,
     /* Programs that are always at one place are below, where an address is a constant of 32 bits. */
     .share_above = 4,
+    .strings = true,
     .near_stack = true,
     .warm = true,
     .exact_writes = true,

@@ -37,6 +37,7 @@ typedef struct {
     bool quiet;                   /* look-ups that leave live flags alone                  */
     bool share;                   /* blocks of user code serve all addresses of their page */
     unsigned share_above;         /* ... GiB, from this address on                         */
+    bool strings;                 /* MOVS and STOS within pages are sequences               */
     bool near_stack;              /* stack accesses try near pages (TlbNear) first         */
     bool warm;                    /* borrowed registers stay so over links                 */
     bool exact_writes;            /* PAGE_CHURN pages: writes kill what they change        */

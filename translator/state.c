@@ -101,6 +101,12 @@ void state_from_host(TransCpu *tc, uint16_t borrowed, unsigned bits)
     if ((bits & MARK_RAX_TMP) != 0) {
         cpu->gpr[GPR_RAX] = v->rax_tmp;
     }
+    if ((bits & MARK_RDI_HOST) != 0) {
+        cpu->gpr[GPR_RDI] -= v->string[0];
+    }
+    if ((bits & MARK_RSI_HOST) != 0) {
+        cpu->gpr[GPR_RSI] -= v->string[1];
+    }
     cpu->rflags = (cpu->rflags & ~(uint64_t)FLAGS_ARITH) |
                   flags_of((bits & MARK_FLAGS_SLOT) != 0 ? v->flags_slot : v->flags);
 }

@@ -54,6 +54,7 @@
 #define VCB_SPEC_CTRL_BAD 656
 #define VCB_NEAR 664 /* minus_page, addend; the one before; then the same for the kernel */
 #define VCB_NEAR_MASK 728
+#define VCB_STRING 784
 #define VCB_JC_NTAG 832
 #define VCB_JC_CODE (VCB_JC_NTAG + 8 * VCB_JC_SIZE)
 #define VCB_JC_WARM (VCB_JC_NTAG + 16 * VCB_JC_SIZE)

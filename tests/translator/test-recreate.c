@@ -92,11 +92,27 @@ static bool comes_to_the_same(const Regs *a, const Regs *b)
     return false;
 }
 
+/* Where the twin is before a string instruction with REP of which `is` has made some elements: make the twin do these.  The
+ * interpreter makes all at once. */
+static void follow_into_string(const Regs *is)
+{
+    CpuState *cpu = run.twin.cpu;
+    uint64_t ahead = cpu->gpr[GPR_RCX] - is->gpr[GPR_RCX];
+
+    if (cpu->rip == is->rip && ahead > 0 && ahead < cpu->gpr[GPR_RCX] && cpu->gpr[GPR_RDI] != is->gpr[GPR_RDI]) {
+        cpu->gpr[GPR_RCX] = ahead;
+        interp_engine.run(cpu, 1);
+        cpu->gpr[GPR_RCX] = is->gpr[GPR_RCX];
+        cpu->rip = is->rip;
+    }
+}
+
 static void check_state(void)
 {
     Regs is = regs_of(run.tc->cpu), twin = regs_of(run.twin.cpu), first = twin;
 
     for (unsigned i = 0; i < LOST && run.twin.cpu->activity == CPU_RUNNING; i++) {
+        follow_into_string(&is);
         twin = regs_of(run.twin.cpu);
         if (comes_to_the_same(&is, &twin)) {
             return;

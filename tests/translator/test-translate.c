@@ -74,11 +74,12 @@ static TransConfig config_number(unsigned i)
     case 9: c.quiet = false; break;
     case 10: c.window = false; break;
     case 11: c.exact_writes = c.revive = c.soft = c.near_stack = false; break;
+    case 12: c.strings = false; break;
     default: break;
     }
     return c;
 }
-enum { N_CONFIGS = 12 };
+enum { N_CONFIGS = 13 };
 
 static void compare_engines(unsigned number, uint64_t base)
 {
