@@ -19,11 +19,11 @@
  * when its thread has noticed. */
 enum { LOOKS = 16, DESERTED = 4 };
 
-void halt_pollers_init(HaltPollers *s, unsigned n_cpus, bool enabled)
+void halt_pollers_init(HaltPollers *s, CpuState *const *cpus, unsigned n_cpus, bool enabled)
 {
     cpu_set_t set;
 
-    *s = (HaltPollers){.enabled = enabled, .n_running = n_cpus, .host_cpus = 1};
+    *s = (HaltPollers){.enabled = enabled, .cpus = cpus, .n_cpus = n_cpus, .n_running = n_cpus, .host_cpus = 1};
     if (sched_getaffinity(0, sizeof set, &set) == 0) {
         s->host_cpus = (unsigned)CPU_COUNT(&set);
     }
@@ -34,9 +34,21 @@ uint64_t halt_poll_now(const CpuState *cpu)
     return muldiv64(__rdtsc(), NS_PER_SEC, cpu->tsc_hz);
 }
 
+/* CPUs that run, or will when the host has woken their threads, which may take as long as a halt that is watched: who went
+ * to sleep meanwhile would have to be woken too, and so each other by turns for ever. */
+static unsigned count_running(const HaltPollers *s)
+{
+    unsigned n = __atomic_load_n(&s->n_running, __ATOMIC_RELAXED);
+
+    for (unsigned i = 0; i < s->n_cpus && n == 0; i++) {
+        n += cpu_requests(s->cpus[i]) != 0;
+    }
+    return n;
+}
+
 static bool has_room(HaltPollers *s)
 {
-    unsigned running = __atomic_load_n(&s->n_running, __ATOMIC_RELAXED);
+    unsigned running = count_running(s);
 
     return running > 0 && running + __atomic_load_n(&s->n_watching, __ATOMIC_RELAXED) <= s->host_cpus;
 }

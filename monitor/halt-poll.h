@@ -6,7 +6,8 @@
  * the thread of a CPU that has halted looks for what ends the halt for a while, as KVM does for its guests
  * (halt_poll_ns): longer where halts were short, not at all where they were long.  It does so only while
  *
- *   - another CPU of the machine runs, who could end the halt: an idle guest keeps no CPU of the host busy;
+ *   - another CPU of the machine runs, or has been woken, who could end the halt: an idle guest keeps no CPU of the
+ *     host busy;
  *   - there are host CPUs for all that run or watch, and nobody else was seen to want ours;
  *   - the guest lets us (KVM's poll control).
  *
@@ -27,6 +28,8 @@ typedef struct {
 typedef struct {
     bool enabled;              /* set once                                               */
     unsigned host_cpus;        /* ... that this process may use                          */
+    CpuState *const *cpus;     /* borrowed                                               */
+    unsigned n_cpus;
     unsigned n_running;        /* CPUs that neither wait nor watch; atomic               */
     unsigned n_watching;       /* atomic                                                 */
 } HaltPollers;
@@ -38,8 +41,8 @@ typedef enum {
     HALT_HOST_BUSY,            /* somebody else ran on our CPU meanwhile                 */
 } HaltWatch;
 
-/* `n_cpus` of them, all running.  Any thread, before they are made. */
-void halt_pollers_init(HaltPollers *s, unsigned n_cpus, bool enabled);
+/* `n_cpus` of them, all running.  Any thread, before theirs are made. */
+void halt_pollers_init(HaltPollers *s, CpuState *const *cpus, unsigned n_cpus, bool enabled);
 
 /* Watch while it pays.  Own thread, which is not counted as running; no locks. */
 HaltWatch halt_poll(const HaltPoll *p, HaltPollers *s, const CpuState *cpu);

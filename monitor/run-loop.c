@@ -305,7 +305,7 @@ bool run_loop_start(Machine *m, GError **error)
     m->loop = r;
     r->threads = g_new0(CpuThread, m->n_cpus);
     m->busy_ns = g_new0(uint64_t, MAX(m->n_cpus, 1));
-    halt_pollers_init(&r->pollers, m->n_cpus, m->config->halt_poll);
+    halt_pollers_init(&r->pollers, m->cpus, m->n_cpus, m->config->halt_poll);
     pthread_cond_init(&r->parked_cond, NULL);
     pthread_cond_init(&r->resume_cond, NULL);
     r->pauses = 1;

@@ -96,7 +96,9 @@ BlockCache *cache_new(PhysMem *mem, const TransConfig *config, GError **error)
     c->far = g_hash_table_new(NULL, NULL);
     c->across = g_array_new(FALSE, FALSE, sizeof(AcrossLink));
     c->across_pages = g_hash_table_new(NULL, NULL);
-    c->call = g_new0(CallSite, CALL_SITES);
+    for (unsigned h = 0; h < HABITS; h++) {
+        c->habit[h] = g_new0(HabitSite, HABIT_SITES);
+    }
     c->guilty = g_hash_table_new_full(g_direct_hash, g_direct_equal, NULL, g_free);
     return c;
 }
@@ -138,7 +140,9 @@ void cache_free(BlockCache *c)
     g_hash_table_destroy(c->rewritten);
     g_hash_table_destroy(c->far);
     g_hash_table_destroy(c->guilty);
-    g_free(c->call);
+    for (unsigned h = 0; h < HABITS; h++) {
+        g_free(c->habit[h]);
+    }
     munmap(c->writable, c->size);
     munmap((void *)c->exec, c->size);
     munmap(c->notes, NOTES_PER_CODE * c->size);
@@ -691,51 +695,51 @@ bool cache_is_guilty(BlockCache *c, uint64_t at)
     return g != NULL && g->weight >= c->config->window_faults;
 }
 
-/* -- Class CALL ------------------------------------------------------------------------------- */
+/* -- Habits ------------------------------------------------------------------------------------ */
 
-static CallSite *call_site(const BlockCache *c, uint64_t at)
+static HabitSite *habit_site(const BlockCache *c, Habit h, uint64_t at)
 {
-    return &c->call[(at ^ at >> 12 ^ at >> 24) % CALL_SITES];
+    return &c->habit[h][(at ^ at >> 12 ^ at >> 24) % HABIT_SITES];
 }
 
-void cache_missed(BlockCache *c, Block *b, unsigned insn)
+void cache_note_habit(BlockCache *c, Habit h, Block *b, unsigned insn)
 {
+    const unsigned often[HABITS] = {[HABIT_CALL] = c->config->call_misses, [HABIT_TOUCH] = c->config->window_touch};
     uint64_t at = b->offset + b->insns[insn].guest_off;
-    CallSite *s = call_site(c, at);
+    HabitSite *s = habit_site(c, h, at);
 
     if (s->at != at) {
-        *s = (CallSite){.at = at};
+        *s = (HabitSite){.at = at};
     }
-    if (s->called || s->turns >= c->config->call_turns || ++s->misses < c->config->call_misses ||
-        b->state != BLOCK_LIVE) {
+    if (s->is || s->turns >= c->config->habit_turns || ++s->times < often[h] || b->state != BLOCK_LIVE) {
         return;
     }
-    s->called = true;
+    s->is = true;
     s->turns++;
-    c->n_calls++;
+    c->n_habits[h]++;
     cache_kill_block(c, b);
 }
 
-void cache_uncall(BlockCache *c, Block *b, unsigned insn)
+void cache_drop_habit(BlockCache *c, Habit h, Block *b, unsigned insn)
 {
     uint64_t at = b->offset + b->insns[insn].guest_off;
-    CallSite *s = call_site(c, at);
+    HabitSite *s = habit_site(c, h, at);
 
     if (s->at == at) {
-        s->called = false;
-        s->misses = 0;
+        s->is = false;
+        s->times = 0;
     }
     if (b->state == BLOCK_LIVE) {
-        c->n_uncalls++;
+        c->n_dropped[h]++;
         cache_kill_block(c, b);
     }
 }
 
-bool cache_is_called(const BlockCache *c, uint64_t at)
+bool cache_has_habit(const BlockCache *c, Habit h, uint64_t at)
 {
-    const CallSite *s = call_site(c, at);
+    const HabitSite *s = habit_site(c, h, at);
 
-    return s->at == at && s->called;
+    return s->at == at && s->is;
 }
 
 /* Blocks with the instruction at memfd offset `at` die. */

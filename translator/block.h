@@ -63,7 +63,7 @@ typedef struct {
     uint16_t resume_off;       /* host offset behind it; 0: it ends the block                    */
     uint8_t guest_off, guest_len;
     uint8_t imm_off, imm_len;  /* its immediate, from its first byte on, where that can be soft; else 0 */
-    uint8_t in_vain;           /* CALL class: it found memory so many times in a row (atomic)   */
+    uint8_t in_vain;           /* it did without its habit so many times in a row (atomic)      */
     bool after_sti;            /* interrupts are held off until it has executed                  */
 } BlockInsn;
 
@@ -176,14 +176,21 @@ typedef struct {
     uint8_t len, bytes[15];    /* the instruction                                                */
 } Guilt;
 
-/* An instruction that missed the software TLB for good lately; at a place in BlockCache.call that its own gives. */
-enum { CALL_SITES = 4096 };
+/* What an instruction does often enough to be translated otherwise. */
+typedef enum {
+    HABIT_CALL,                /* it misses the software TLB for good: class CALL                */
+    HABIT_TOUCH,               /* what it reaches is not in the window yet: HELPER_TOUCH first   */
+    HABITS,
+} Habit;
+
+/* An instruction that did so lately; at a place in BlockCache.habit that its own gives. */
+enum { HABIT_SITES = 4096 };
 typedef struct {
     uint64_t at;               /* memfd offset of the instruction                                */
-    uint8_t misses;            /* since it became TLB class                                      */
-    uint8_t turns;             /* times that it became CALL class                                */
-    bool called;               /* it is CALL class                                               */
-} CallSite;
+    uint8_t times;             /* that it did so, since it was last translated as usual          */
+    uint8_t turns;             /* times that it got the habit                                    */
+    bool is;                   /* it has the habit                                               */
+} HabitSite;
 
 typedef struct {
     Lock lock;                 /* rank TRANSLATE */
@@ -207,8 +214,8 @@ typedef struct {
     GHashTable *far;            /* memfd offset of an instruction -> cache_note_far()            */
     GHashTable *rewritten;      /* memfd offset of an instruction -> how often its immediate changed */
     GHashTable *guilty;         /* memfd offset of an instruction -> Guilt                        */
-    CallSite *call;             /* CALL_SITES of them                                             */
-    uint64_t n_calls, n_uncalls; /* instructions that became CALL class, and TLB class again        */
+    HabitSite *habit[HABITS];   /* HABIT_SITES of each                                            */
+    uint64_t n_habits[HABITS], n_dropped[HABITS]; /* instructions that got the habit, and lost it again  */
     uint64_t evictions;         /* of regions                                                    */
     struct PerfMap *perf_map;   /* or NULL */
     struct GdbJit *gdb_jit;     /* or NULL */
@@ -278,15 +285,14 @@ void cache_forward(BlockCache *c, Block *b, Block *to);
  * dies, to be translated anew. */
 void cache_accuse(BlockCache *c, Block *b, unsigned insn, unsigned weight);
 /*
- * Instruction number `insn` of b found no memory in the software TLB, but a device, a page whose stores are watched, or
- * two pages.  When that is frequent it becomes CALL class: b dies, to be translated anew with a call of HELPER_DEVICE
- * at its place.  A place has few turns: then it stays what it is.
+ * Instruction number `insn` of b did what `h` says.  When that is frequent it is its habit: b dies, to be translated anew.
+ * A place has few turns: then it stays what it is.
  */
-void cache_missed(BlockCache *c, Block *b, unsigned insn);
-/* It found memory there again and again: TLB class, likewise. */
-void cache_uncall(BlockCache *c, Block *b, unsigned insn);
-/* The instruction at memfd offset `at` is CALL class. */
-bool cache_is_called(const BlockCache *c, uint64_t at);
+void cache_note_habit(BlockCache *c, Habit h, Block *b, unsigned insn);
+/* It did not again and again: translated as usual, likewise. */
+void cache_drop_habit(BlockCache *c, Habit h, Block *b, unsigned insn);
+/* The instruction at memfd offset `at` has the habit. */
+bool cache_has_habit(const BlockCache *c, Habit h, uint64_t at);
 /* All who were not found guilty too often are innocent again, and their blocks die. */
 void cache_forgive(BlockCache *c);
 /* The instruction at memfd offset `at`. */

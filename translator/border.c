@@ -294,7 +294,7 @@ static bool deliver_fault(TransCpu *tc, Block *b, const Site *s)
 static bool missed(TransCpu *tc, Block *b, const Site *s)
 {
     trans_vec_spill();
-    trans_missed(tc, b, s->insn);
+    trans_note_habit(tc, HABIT_CALL, b, s->insn);
     return false;
 }
 
@@ -674,11 +674,26 @@ static bool device(TransCpu *tc, Block *b, const Site *s)
         }
         return go_on_past(tc, b, s, true);
     }
-    if (memory && __atomic_add_fetch(&in->in_vain, 1, __ATOMIC_RELAXED) >= tc->config->call_in_vain) {
+    if (memory && __atomic_add_fetch(&in->in_vain, 1, __ATOMIC_RELAXED) >= tc->config->habit_in_vain) {
         trans_vec_spill();
-        trans_uncall(tc, b, s->insn);
+        trans_drop_habit(tc, HABIT_CALL, b, s->insn);
     }
     return exec_insn(tc, b, s);
+}
+
+/* An instruction of class IDENT is about to access what is often not in the window yet. */
+static bool touch(TransCpu *tc, Block *b, const Site *s)
+{
+    BlockInsn *in = &b->insns[s->insn];
+
+    if (windows_touch(tc, tc->vcb->host[s->reg], s->write)) {
+        __atomic_store_n(&in->in_vain, 0, __ATOMIC_RELAXED);
+    } else if (__atomic_add_fetch(&in->in_vain, 1, __ATOMIC_RELAXED) >= tc->config->habit_in_vain) {
+        trans_vec_spill();
+        trans_drop_habit(tc, HABIT_TOUCH, b, s->insn);
+        return false;
+    }
+    return go_back(tc, b, s, s->hit_off);
 }
 
 /* The first `len` bytes are as they were, of which n lie at p and the rest at q. */
@@ -751,6 +766,7 @@ static bool help(TransCpu *tc, Block *b, const Site *s)
         return quick_invlpg(tc, tc->vcb->host[s->reg]) ? go_on_in_space(tc, b, s) : system_insn(tc, b, s);
     case HELPER_DEVICE: return device(tc, b, s);
     case HELPER_STRING: return string_insn(tc, b, s);
+    case HELPER_TOUCH: return touch(tc, b, s);
     case HELPER_CROSSING: return crossing(tc, b, s);
     case HELPER_SYSCALL: return transfer(tc, b, s, exec_syscall);
     case HELPER_SYSRET: return transfer(tc, b, s, exec_sysret);
@@ -792,6 +808,12 @@ static bool arrive_from_window(TransCpu *tc)
     trans_vec_spill();
     if (tc->fault_is_memory) {
         verdict = windows_fault(tc);
+    }
+    if (verdict == WINDOW_MAPPED) {
+        if ((m->bits & MARK_EXIT) == 0) {
+            trans_note_habit(tc, HABIT_TOUCH, b, m->insn);
+        }
+        verdict = WINDOW_RETRY;
     }
     if (verdict == WINDOW_RETRY && (m->bits & ~(MARK_FLAGS_SLOT | MARK_RAX_TMP)) == 0 &&
         !__atomic_load_n(&tc->shared->evicting, __ATOMIC_ACQUIRE)) {

@@ -596,6 +596,19 @@ static void gen_moffs_absolute(Gen *g)
     put_absolute(g, 0, (uint32_t)g->in->op[g->in->mem].mem.disp.value);
 }
 
+/* An operand that is in no segment with a base: see first that it is there. */
+static void gen_touch(Gen *g, const ZydisDecodedOperand *m)
+{
+    unsigned a = gen_scratch(g, 0);
+    Site *s;
+
+    emit_linear(g, a, a, m);
+    s = gen_slow_jmp(g, HELPER_TOUCH);
+    s->reg = (uint8_t)a;
+    s->write = g->in->mem_write;
+    s->hit_off = (uint16_t)emit_offset(g->e);
+}
+
 /* 32-bit code: an operand that is not in FS or GS. */
 static bool gen_mem_in_window32(Gen *g, const ZydisDecodedOperand *m)
 {
@@ -610,6 +623,9 @@ static bool gen_mem_in_window32(Gen *g, const ZydisDecodedOperand *m)
     } else if (zi->raw.modrm.mod == 0 && zi->raw.modrm.rm == 5) {
         gen_prefixed_absolute(g, (uint32_t)m->mem.disp.value); /* relative to RIP on the host */
     } else {
+        if (g->in->touch) {
+            gen_touch(g, m);
+        }
         gen_prefixed(g);
     }
     gen_flags_after_insn(g);
@@ -643,6 +659,9 @@ bool gen_mem_in_window(Gen *g)
         gen_flags_for_insn(g);
         gen_prefixed_absolute(g, address);
     } else {
+        if (g->in->touch) {
+            gen_touch(g, m);
+        }
         gen_flags_for_insn(g);
         gen_prefixed(g);
     }

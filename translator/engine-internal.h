@@ -179,9 +179,9 @@ bool trans_dispatch(TransCpu *tc);
 void trans_accuse(TransCpu *tc, Block *b, unsigned insn, unsigned weight);
 /* What front_plan() is told of environment env: with what the configuration leaves to the interpreter. */
 uint32_t trans_plan_env(const TransCpu *tc, uint32_t env);
-/* Instruction number `insn` of b missed the software TLB for good; or, CALL class, found memory again and again. */
-void trans_missed(TransCpu *tc, Block *b, unsigned insn);
-void trans_uncall(TransCpu *tc, Block *b, unsigned insn);
+/* cache_note_habit() and cache_drop_habit(), with the lock; vector state is spilled. */
+void trans_note_habit(TransCpu *tc, Habit h, Block *b, unsigned insn);
+void trans_drop_habit(TransCpu *tc, Habit h, Block *b, unsigned insn);
 
 /* -- border.c ---- */
 

@@ -181,9 +181,10 @@ static void find_habits(TransCpu *tc, uint64_t offset)
         in->guilty = cache_is_guilty(tc->cache, offset + in->off);
         in->far = cache_is_far(tc->cache, offset + in->off);
         in->soft = soft && in->imm_len != 0 && cache_is_rewritten(tc->cache, offset + in->off);
-        if (tc->lockstep == NULL && cache_is_called(tc->cache, offset + in->off)) {
+        if (tc->lockstep == NULL && cache_has_habit(tc->cache, HABIT_CALL, offset + in->off)) {
             front_call(in);
         }
+        in->touch = tc->lockstep == NULL && cache_has_habit(tc->cache, HABIT_TOUCH, offset + in->off);
     }
 }
 
@@ -245,19 +246,21 @@ static Block *make_block(TransCpu *tc, const uint8_t *code, uint64_t offset, uin
     return b;
 }
 
-void trans_missed(TransCpu *tc, Block *b, unsigned insn)
+void trans_note_habit(TransCpu *tc, Habit h, Block *b, unsigned insn)
 {
-    if (tc->config->call_misses != 0 && tc->lockstep == NULL) {
+    bool on = h == HABIT_CALL ? tc->config->call_misses != 0 : tc->config->window_touch != 0;
+
+    if (on && tc->lockstep == NULL) {
         lock_take(&tc->cache->lock);
-        cache_missed(tc->cache, b, insn);
+        cache_note_habit(tc->cache, h, b, insn);
         lock_release(&tc->cache->lock);
     }
 }
 
-void trans_uncall(TransCpu *tc, Block *b, unsigned insn)
+void trans_drop_habit(TransCpu *tc, Habit h, Block *b, unsigned insn)
 {
     lock_take(&tc->cache->lock);
-    cache_uncall(tc->cache, b, insn);
+    cache_drop_habit(tc->cache, h, b, insn);
     lock_release(&tc->cache->lock);
 }
 

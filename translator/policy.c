@@ -17,9 +17,9 @@ const TransConfig trans_policy = {
     .jump_cache = 16384,
     /* A miss for good costs 250 cycles more than a call, translating the block anew some 10,000. */
     .call_misses = 16,
-    .call_in_vain = 64,
+    .habit_in_vain = 64,
     /* One that goes to devices and to memory by turns is best off called. */
-    .call_turns = 3,
+    .habit_turns = 3,
     .window = true,
     /* Mapping all anew each few dozen faults would cost more than look-ups. */
     .window_overflows = 24,
@@ -28,6 +28,8 @@ const TransConfig trans_policy = {
     .window_faults = 4,
     /* Where one instruction is guilty its neighbours often are. */
     .window_cluster = 8,
+    /* Asking takes some 100 cycles, a fault that maps 5,000 to 50,000; less than one in 64 is left to faults. */
+    .window_touch = 8,
     .window_protect = 8,
     /* A stack of Linux is four; what is never used costs a mapping, a fault some ten. */
     .window_group = 4,

@@ -23,6 +23,7 @@ typedef struct {
     unsigned window_overflows;    /* so many, and one in so many mappings made: off for good   */
     unsigned window_faults;       /* stores to pages of code that make an instruction guilty */
     unsigned window_group;        /* pages that come together where memory is scattered by pages */
+    unsigned window_touch;        /* faults that map after which an instruction asks first; 0: never */
     unsigned window_protect;      /* pages that lose the right to be written together when one becomes code */
     unsigned window_cluster;      /* instructions interpreted on after such a fault        */
     unsigned window_changes;      /* root-table entries that change more often are not used   */
@@ -44,8 +45,8 @@ typedef struct {
     bool revive;                  /* blocks that died by a write, when it changed nothing  */
     bool soft;                    /* immediates read from the guest's code                 */
     unsigned call_misses;         /* misses for good after which an instruction becomes CALL class; 0: never */
-    unsigned call_in_vain;        /* accesses to memory in a row that make it TLB class again */
-    unsigned call_turns;          /* times that it may become CALL class                   */
+    unsigned habit_in_vain;       /* executions in a row without its habit that make an instruction lose it */
+    unsigned habit_turns;         /* times that it may get one                             */
     char *symbols;                /* file of the guest kernel's symbols, or NULL           */
     bool perf_map, gdb_jit;       /* tell perf, a debugger of the host about blocks       */
     bool one_insn;                /* blocks of one instruction                             */

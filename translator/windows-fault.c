@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "translator/windows-internal.h"
 
+#include "translator/glue.h"
+
 static void switch_off(WindowShare *ws, const char *why)
 {
     if (__atomic_exchange_n(&ws->off, why, __ATOMIC_SEQ_CST) == NULL) {
@@ -55,7 +57,7 @@ static WindowVerdict bring(TransCpu *tc, uint64_t lin, bool write, WindowRun *ru
         ws->window->n_overflows * tc->config->window_overflows > ws->n_mapped) {
         switch_off(ws, "the host allows too few mappings");
     }
-    return WINDOW_RETRY;
+    return WINDOW_MAPPED;
 }
 
 /* The guest touched what it has no business with. */
@@ -112,4 +114,21 @@ WindowVerdict windows_fault(TransCpu *tc)
         }
     }
     return bring(tc, lin, tc->fault_write, &run);
+}
+
+bool windows_touch(TransCpu *tc, uint64_t lin, bool write)
+{
+    WindowShare *ws = tc->windows;
+    WindowRun run;
+
+    if (__atomic_load_n(&ws->off, __ATOMIC_RELAXED) != NULL || !windows_reach(tc, lin) ||
+        window_find(ws->window, lin, &run)) {
+        return false;
+    }
+    trans_vec_spill();
+    if (!windows_find_run(tc->cpu, lin, 64, &run) || (write && !run.write) || bring(tc, lin, write, &run) != WINDOW_MAPPED) {
+        return false; /* a fault finds out what it is */
+    }
+    ws->n_touched++;
+    return true;
 }

@@ -57,7 +57,7 @@ struct WindowShare {
     uint64_t local_generation; /* PhysMem.generation                                                */
     uint64_t generation;       /* changes with the slots and paging (atomic); not 0                 */
     const char *off;           /* why it is off for good, or NULL (atomic)                         */
-    uint64_t n_faults, n_mapped, n_user, n_unmapped, n_device, n_probes, n_stores, n_refused, n_unserved, n_restless, n_brought;
+    uint64_t n_faults, n_mapped, n_user, n_unmapped, n_device, n_probes, n_stores, n_refused, n_unserved, n_restless, n_brought, n_touched;
 };
 
 static inline bool paging_is_pae(unsigned paging)

@@ -80,10 +80,10 @@ char *windows_report(const TransCpu *tc)
     out = g_string_new(NULL);
     g_string_append_printf(out, "  window: %s%s; %u runs, %" PRIu64 " mappings made, %" PRIu64 " unmapped, %" PRIu64
                            " pages protected, %" PRIu64 " made writable again, %" PRIu64 " overflows, %" PRIu64 " restless regions given up\n"
-                           "  its faults: %" PRIu64 ", of which %" PRIu64 " mapped something (and %" PRIu64 " pages beside it), %" PRIu64
+                           "  its faults: %" PRIu64 ", of which %" PRIu64 " mapped something (and %" PRIu64 " pages beside it; %" PRIu64 " more before a fault), %" PRIu64
                            " were of user addresses, %" PRIu64 " of devices, %" PRIu64 " of pages of code, %" PRIu64 " the guest's own, %" PRIu64 " refused\n",
                            ws->off != NULL ? "off, " : "on", ws->off != NULL ? ws->off : "", w->n_runs, w->n_maps, w->n_unmaps,
-                           w->n_revokes, w->n_refreshes, w->n_overflows, ws->n_restless, ws->n_faults, ws->n_mapped, ws->n_brought, ws->n_user,
+                           w->n_revokes, w->n_refreshes, w->n_overflows, ws->n_restless, ws->n_faults, ws->n_mapped - ws->n_touched, ws->n_brought, ws->n_touched, ws->n_user,
                            ws->n_device, ws->n_stores, ws->n_unmapped, ws->n_refused);
     report_guilty(tc, out);
     return g_string_free(out, FALSE);

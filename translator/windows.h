@@ -33,7 +33,8 @@ void windows_thread_init(const TransCpu *tc);
 bool windows_usable(TransCpu *tc);
 
 typedef enum {
-    WINDOW_RETRY,              /* mapped: the same host instruction again                          */
+    WINDOW_RETRY,              /* the same host instruction again                                  */
+    WINDOW_MAPPED,             /* that: something has been mapped for it                           */
     WINDOW_INTERPRET,          /* the interpreter is to execute the instruction                  */
     WINDOW_STORE,              /* that: it is a store to a page that must be marked                 */
     WINDOW_GUILTY,             /* that: it will never do                                          */
@@ -41,6 +42,10 @@ typedef enum {
 
 /* The host faulted in an instruction of class IDENT (TransCpu.fault_*); vector state is spilled. */
 WindowVerdict windows_fault(TransCpu *tc);
+
+/* The guest is about to access `lin` in class IDENT: map what a fault would map.  Whether something was; spills vector
+ * state then. */
+bool windows_touch(TransCpu *tc, uint64_t lin, bool write);
 
 /* For people; to be freed.  NULL without. */
 char *windows_report(const TransCpu *tc);

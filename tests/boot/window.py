@@ -156,9 +156,11 @@ def storm(cpus, append="", properties="", says=None, wanted=("on",), name="cloud
         state = window_of_text(stats)
         maps = int((re.search(r"of which (\d+) mapped something", stats) or [0, "0"])[1])
         many = int((re.search(r"(\d+) overflows", stats) or [0, "0"])[1])
-        print(f"window {state}, {maps} faults mapped something, {many} overflows")
+        asked = int((re.search(r"(\d+) more before a fault", stats) or [0, "0"])[1])
+        print(f"window {state}, {maps} faults mapped something, {asked} instructions asked before, {many} overflows")
         check(state in wanted, f"the window is {state}, expected {' or '.join(wanted)}")
         check(state == "none" or maps > 200, f"only {maps} faults mapped something")
+        check(state == "none" or asked > 20, f"only {asked} instructions asked before they faulted")
         check(many > 0 or not overflows, "64 mappings were enough")
     return run
 

@@ -64,9 +64,24 @@ START_TEST(an_idle_guest_is_not_watched_for)
 {
     HaltPollers s = {.enabled = true, .host_cpus = 8};
     HaltPoll p = {.ns = NS_PER_SEC * 3600};
-    CpuState *cpu = halted_cpu();
+    CpuState *cpu = halted_cpu(), *other = halted_cpu();
+    uint64_t begin = 0;
+    HaltWatch how = HALT_HOST_BUSY;
 
     ck_assert_int_eq(halt_poll(&p, &s, cpu), HALT_GOES_ON); /* and at once */
+    s.cpus = &other;
+    s.n_cpus = 1;
+    ck_assert_int_eq(halt_poll(&p, &s, cpu), HALT_GOES_ON);
+    p.ns = NS_PER_MS;
+    other->requests = CPU_REQ_INTR; /* it has been woken, but does not run yet: watched to the end */
+    for (unsigned i = 0; i < 10000 && how == HALT_HOST_BUSY; i++) {
+        begin = halt_poll_now(cpu);
+        how = halt_poll(&p, &s, cpu);
+    }
+    ck_assert_int_eq(how, HALT_GOES_ON);
+    ck_assert_uint_ge(halt_poll_now(cpu) - begin, NS_PER_MS);
+    s.n_cpus = 0;
+    p.ns = NS_PER_SEC * 3600;
     s.n_running = 8;
     ck_assert_int_eq(halt_poll(&p, &s, cpu), HALT_GOES_ON); /* no host CPU for it */
     s.n_running = 1;
@@ -82,6 +97,7 @@ START_TEST(an_idle_guest_is_not_watched_for)
     cpu->requests = CPU_REQ_INTR | CPU_REQ_NMI;
     ck_assert_int_eq(halt_poll(&p, &s, cpu), HALT_ENDED);
     ck_assert_uint_eq(s.n_watching, 0);
+    free(other);
     free(cpu);
 }
 END_TEST
