@@ -226,6 +226,13 @@ static uint64_t bring(uint64_t present, uint64_t end, uint64_t size)
     return end > present ? MIN((uint64_t)PRESENT_AT_ONCE, size - present) : 0;
 }
 
+void *cache_notes_at(const BlockCache *c, unsigned align)
+{
+    uint64_t used = (c->notes_used + align - 1) & ~(uint64_t)(align - 1);
+
+    return c->notes + c->region * NOTES_PER_CODE * c->region_size + used;
+}
+
 void *cache_notes(BlockCache *c, size_t n)
 {
     uint64_t size = NOTES_PER_CODE * c->region_size, at = (c->notes_used + 15) & ~UINT64_C(15);

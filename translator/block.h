@@ -67,25 +67,48 @@ typedef struct {
     bool after_sti;            /* interrupts are held off until it has executed                  */
 } BlockInsn;
 
-/* Where generated code left because an instruction could not go on by itself. */
+typedef struct Block Block;
+
+/*
+ * Where generated code left because an instruction could not go on by itself.  Who arrives from there has its place at
+ * once (site_make()), and all that usual ways back need in one line of the host's cache: kernels leave from
+ * so many places that each further line is a miss.
+ */
 typedef struct {
+    Block *block;
+    const uint8_t *code;       /* Block.code                                                     */
+    uint64_t rip;              /* of the instruction, as the block was made                      */
+    uint32_t env;              /* Block.env                                                      */
+    /* HELPER_LOOKUP: of [base + disp] in a near page, where `near` is set (gen_near()); hit_off alone is valid. */
+    int32_t disp;
     uint16_t borrowed;         /* as in Mark                                                     */
-    uint8_t bits, insn;
-    uint8_t helper;            /* TransHelper: what to try before the interpreter                */
+    uint16_t resume_off;       /* BlockInsn.resume_off                                           */
     /* HELPER_LOOKUP: the register that holds the linear address, bytes, for writing; host offsets
      * of the look-up and behind it, where the register holds the host address. */
+    uint16_t retry_off, hit_off;
     uint8_t reg, size;
     bool write;
-    uint16_t retry_off, hit_off;
     bool may_raise;            /* a page fault there is the instruction's first                  */
-    /* ... of [base + disp] in a near page (gen_near()); hit_off alone is valid. */
     bool near, quiet;          /* quiet: flags are live, rcx is borrowed                         */
     bool addend;               /* reg is to hold what is to be added to the linear address       */
     uint8_t base;
-    int32_t disp;
+    uint8_t bits, insn;        /* as in Mark                                                     */
+    uint8_t helper;            /* TransHelper: what to try before the interpreter                */
     uint8_t exec;              /* HELPER_EXEC: number in Block.exec                              */
+    uint8_t vec;               /* Block.vec                                                      */
+    uint8_t len;               /* of the instruction                                             */
+    bool shared;               /* Block.shared                                                   */
+    bool after_sti;            /* BlockInsn.after_sti                                            */
     /* HELPER_STRING: size of an element; reg: with rep; write: stos */
 } Site;
+enum { SITE_ALIGN = 64 };
+_Static_assert(sizeof(Site) <= SITE_ALIGN, "a Site is one line of the host's cache");
+
+/* So that an array of them is. */
+typedef union {
+    Site s;
+    uint8_t line[SITE_ALIGN];
+} SiteLine;
 
 /* What the border does about a Site (border.c). */
 typedef enum {
@@ -94,8 +117,6 @@ typedef enum {
 #undef HELPER
     HELPER_COUNT
 } TransHelper;
-
-typedef struct Block Block;
 
 /*
  * A linkable exit ends in a jump that is taken with nothing borrowed.  Before that, where the block's own
@@ -139,7 +160,7 @@ struct Block {
     uint8_t *writable;
     Mark *marks;
     BlockInsn *insns;
-    Site *sites;               /* with marks and insns behind them                              */
+    SiteLine *sites;           /* with marks and insns behind them                              */
     X86Insn *exec;             /* for HELPER_EXEC, n_exec of them                                */
     Block *forward;            /* DEAD: the entry leads to this block                            */
     uint32_t dead_off;         /* host offset of the exit to itself                              */
@@ -249,6 +270,17 @@ bool cache_room(BlockCache *c, Emit *e);
  * region is evicted. NOTES_ROOM in all for one block. */
 enum { NOTES_ROOM = 1 << 16 };
 void *cache_notes(BlockCache *c, size_t n);
+/* Where cache_notes() will give the next bytes, if `align`, a power of two, divides its address. */
+void *cache_notes_at(const BlockCache *c, unsigned align);
+/* How generated code names what is there (site_make()), and back. */
+static inline uint32_t cache_place(const BlockCache *c, const void *note)
+{
+    return (uint32_t)((uint64_t)((const uint8_t *)note - c->notes) / 16);
+}
+static inline void *cache_at_place(const BlockCache *c, uint32_t place)
+{
+    return c->notes + (uint64_t)place * 16;
+}
 /* Start filling the next region, which was killed; the caller has made sure since that no CPU is
  * inside its code and no jump cache points there (engine.c). */
 void cache_next_region(BlockCache *c);

@@ -37,6 +37,25 @@ static uint64_t rip_behind(const TransCpu *tc, const Block *b, const BlockInsn *
     return (b->env & ENV_CODE32) != 0 ? (uint32_t)next : next;
 }
 
+/* ... of Site s, which has left. */
+static uint64_t site_rip(const TransCpu *tc, const Site *s)
+{
+    return s->shared ? (tc->vcb->here & GUEST_PAGE_MASK) | (s->rip & GUEST_PAGE_OFFSET_MASK) : s->rip;
+}
+
+static void set_site_rip(TransCpu *tc, const Site *s)
+{
+    tc->cpu->rip = site_rip(tc, s);
+    tc->cpu->shadow |= s->after_sti;
+}
+
+static uint64_t rip_behind_site(const TransCpu *tc, const Site *s)
+{
+    uint64_t next = site_rip(tc, s) + s->len;
+
+    return (s->env & ENV_CODE32) != 0 ? (uint32_t)next : next;
+}
+
 /*
  * Go on at `resume` with the host's registers as they left and `borrowed` and `bits` as in a Mark; the
  * guest is at the rip that the CpuState says.  False: something wants attention, and the CpuState is
@@ -73,10 +92,10 @@ static bool go_on(TransCpu *tc, const uint8_t *resume, uint16_t borrowed, unsign
 }
 
 /* To a place within the block where it left, with the state it left with. */
-static bool go_back(TransCpu *tc, Block *b, const Site *s, unsigned host_off)
+static bool go_back(TransCpu *tc, const Site *s, unsigned host_off)
 {
-    set_rip(tc, b, &b->insns[s->insn]);
-    return go_on(tc, b->code + host_off, s->borrowed, s->bits, b->vec);
+    set_site_rip(tc, s);
+    return go_on(tc, s->code + host_off, s->borrowed, s->bits, s->vec);
 }
 
 /* -- Look-ups --------------------------------------------------------------------------------- */
@@ -230,9 +249,9 @@ static bool go_across(TransCpu *tc)
 }
 
 /* May events be delivered, and returned from, so? */
-static bool crosses_quickly(const TransCpu *tc, const Block *b)
+static bool crosses_quickly(const TransCpu *tc, const Site *s)
 {
-    return tc->config->quick && (b->env & ENV_CODE32) == 0 && tc->lockstep == NULL;
+    return tc->config->quick && (s->env & ENV_CODE32) == 0 && tc->lockstep == NULL;
 }
 
 /*
@@ -263,11 +282,11 @@ static bool perform(TransCpu *tc, X86Exec f, const X86Insn *in)
 }
 
 /* The CpuState is at `in`, which is about to be done by C. */
-static void begin_insn(TransCpu *tc, const Block *b, const Site *s, const BlockInsn *in)
+static void begin_insn(TransCpu *tc, const Site *s)
 {
     state_from_host(tc, s->borrowed, s->bits);
-    set_rip(tc, b, in);
-    tc->cpu->next_rip = tc->cpu->rip + in->guest_len;
+    set_site_rip(tc, s);
+    tc->cpu->next_rip = tc->cpu->rip + s->len;
 }
 
 /* Deliver the page fault that trans_fill() found, when it is what the instruction raises first. */
@@ -278,9 +297,9 @@ static bool deliver_fault(TransCpu *tc, Block *b, const Site *s)
     if (!s->may_raise) {
         return false;
     }
-    set_rip(tc, b, &b->insns[s->insn]);
+    set_site_rip(tc, s);
     cpu->shadow = false;
-    if (crosses_quickly(tc, b)) {
+    if (crosses_quickly(tc, s)) {
         state_return_borrowed(tc, s->borrowed, s->bits);
         cpu_deliver(cpu, cpu->exc.vector, DELIVER_FAULT, cpu->exc.has_code, cpu->exc.code);
         return go_across(tc);
@@ -314,7 +333,7 @@ static bool go_near(TransCpu *tc, Block *b, const Site *s, uint64_t lin, TlbAcce
         cache_note_far(tc->cache, b, s->insn);
         lock_release(&tc->cache->lock);
     }
-    return go_back(tc, b, s, s->hit_off);
+    return go_back(tc, s, s->hit_off);
 }
 
 static bool look_up(TransCpu *tc, Block *b, const Site *s)
@@ -323,7 +342,7 @@ static bool look_up(TransCpu *tc, Block *b, const Site *s)
     uint64_t last = lin + s->size - 1;
     TlbAccess a = s->write ? TLB_STORE : TLB_LOAD;
 
-    if (!is_canonical(lin) || !is_canonical(last) || ((b->env & ENV_CODE32) != 0 && last > UINT32_MAX)) {
+    if (!is_canonical(lin) || !is_canonical(last) || ((s->env & ENV_CODE32) != 0 && last > UINT32_MAX)) {
         return false;
     }
     if (!hits(tc, lin, s->size, a)) {
@@ -343,14 +362,14 @@ static bool look_up(TransCpu *tc, Block *b, const Site *s)
             }
             tc->vcb->host[s->reg] = host - (s->addend ? lin : 0);
             tlb_to_host(tc);
-            return go_back(tc, b, s, s->hit_off);
+            return go_back(tc, s, s->hit_off);
         }
         if (!hits(tc, lin, s->size, a)) {
             return missed(tc, b, s);
         }
         tlb_to_host(tc);
     }
-    return s->near ? go_near(tc, b, s, lin, a) : go_back(tc, b, s, s->retry_off);
+    return s->near ? go_near(tc, b, s, lin, a) : go_back(tc, s, s->retry_off);
 }
 
 /* -- String instructions ---------------------------------------------------------------------- */
@@ -444,7 +463,7 @@ static uint64_t plain_memory(TransCpu *tc, uint64_t lin, TlbAccess a, uint64_t *
  * the registers as far as we have come. */
 static bool string_insn(TransCpu *tc, Block *b, const Site *s)
 {
-    const uint64_t mask = (b->env & ENV_CODE32) != 0 ? UINT32_MAX : UINT64_MAX;
+    const uint64_t mask = (s->env & ENV_CODE32) != 0 ? UINT32_MAX : UINT64_MAX;
     uint64_t *r = tc->vcb->host, left = s->reg ? r[GPR_RCX] & mask : 1;
 
     if (((r[GPR_RDI] | r[GPR_RSI]) & ~mask) != 0) {
@@ -474,14 +493,14 @@ static bool string_insn(TransCpu *tc, Block *b, const Site *s)
         r[GPR_RCX] = s->reg ? left : r[GPR_RCX];
     }
     if (left > 0) {
-        set_rip(tc, b, &b->insns[s->insn]);
+        set_site_rip(tc, s);
         state_from_host(tc, s->borrowed, s->bits);
         tc->attention = true;
         return false;
     }
     tlb_to_host(tc);
-    tc->cpu->rip = rip_behind(tc, b, &b->insns[s->insn]);
-    return go_on(tc, b->code + b->insns[s->insn].resume_off, s->borrowed, s->bits, b->vec);
+    tc->cpu->rip = rip_behind_site(tc, s);
+    return go_on(tc, s->code + s->resume_off, s->borrowed, s->bits, s->vec);
 }
 
 /* -- System calls and returns ------------------------------------------------------------------- */
@@ -507,7 +526,7 @@ static bool quick_iret(TransCpu *tc, Block *b, const Site *s)
 {
     CpuState *cpu = tc->cpu;
 
-    if (!crosses_quickly(tc, b) || cpu->breakpoint_at != NULL || cpu_debug_exec_armed(cpu)) {
+    if (!crosses_quickly(tc, s) || cpu->breakpoint_at != NULL || cpu_debug_exec_armed(cpu)) {
         return false;
     }
     state_return_borrowed(tc, s->borrowed, s->bits);
@@ -528,7 +547,7 @@ static bool quick_sysenter(TransCpu *tc, Block *b, const Site *s, X86Exec f)
     CpuState *cpu = tc->cpu;
 
     if (!tc->config->quick || tc->lockstep != NULL || (cpu->efer & EFER_LMA) != 0 || (cpu->cr0 & CR0_PE) == 0 ||
-        (cpu->msr_sysenter_cs & 0xfffc) == 0 || (f == exec_sysexit && (b->env & ENV_CPL0) == 0)) {
+        (cpu->msr_sysenter_cs & 0xfffc) == 0 || (f == exec_sysexit && (s->env & ENV_CPL0) == 0)) {
         return false;
     }
     state_return_borrowed(tc, s->borrowed, s->bits);
@@ -543,7 +562,7 @@ static bool quick_sysenter(TransCpu *tc, Block *b, const Site *s, X86Exec f)
 
 static bool transfer(TransCpu *tc, Block *b, const Site *s, X86Exec f)
 {
-    begin_insn(tc, b, s, &b->insns[s->insn]);
+    begin_insn(tc, s);
     perform(tc, f, &(const X86Insn){.op_size = (b->env & ENV_CODE32) != 0 ? 4 : 8});
     walk_ahead_of_user(tc);
     return go_anywhere(tc);
@@ -554,7 +573,7 @@ static bool transfer(TransCpu *tc, Block *b, const Site *s, X86Exec f)
 static bool find_target(TransCpu *tc, Block *b, const Site *s)
 {
     trans_unmask(tc);
-    return find_far(tc, tc->vcb->host[s->reg], b->env) != NULL && go_back(tc, b, s, s->retry_off);
+    return find_far(tc, tc->vcb->host[s->reg], s->env) != NULL && go_back(tc, s, s->retry_off);
 }
 
 /* -- The interpreter -------------------------------------------------------------------------- */
@@ -609,7 +628,7 @@ static bool exec_insn(TransCpu *tc, Block *b, const Site *s)
     const BlockInsn *in = &b->insns[s->insn];
     CpuState *cpu = tc->cpu;
 
-    begin_insn(tc, b, s, in);
+    begin_insn(tc, s);
     if (!perform(tc, b->exec[s->exec].exec, &b->exec[s->exec]) || (b->env & ENV_CODE32) != 0 ||
         cpu->pending_dbg != 0) {
         return go_behind(tc, b, in);
@@ -627,7 +646,7 @@ static bool system_insn(TransCpu *tc, Block *b, const Site *s)
     const BlockInsn *in = &b->insns[s->insn];
 
     trans_vec_spill();
-    begin_insn(tc, b, s, in);
+    begin_insn(tc, s);
     perform(tc, b->exec[s->exec].exec, &b->exec[s->exec]);
     return go_behind(tc, b, in);
 }
@@ -638,27 +657,26 @@ static bool system_insn(TransCpu *tc, Block *b, const Site *s)
  */
 static bool go_on_past(TransCpu *tc, Block *b, const Site *s, bool same)
 {
-    const BlockInsn *in = &b->insns[s->insn];
     Vcb *v = tc->vcb;
 
     if ((s->bits & MARK_FLAGS_SLOT) != 0) {
         v->flags = v->flags_slot;
     }
-    tc->cpu->rip = rip_behind(tc, b, in);
+    tc->cpu->rip = rip_behind_site(tc, s);
     tc->cpu->shadow = false;
     tc->cpu->stats[STAT_TRANS_QUICK]++;
     if (unlikely(!same || __atomic_load_n(&b->state, __ATOMIC_ACQUIRE) != BLOCK_LIVE)) {
         state_from_host(tc, s->borrowed, s->bits);
         return go_anywhere(tc);
     }
-    return go_on(tc, b->code + in->resume_off, s->borrowed, s->bits, b->vec);
+    return go_on(tc, s->code + s->resume_off, s->borrowed, s->bits, s->vec);
 }
 
 /* ... and flushes or switches the TLB. */
 static bool go_on_in_space(TransCpu *tc, Block *b, const Site *s)
 {
     space_to_host(tc);
-    return go_on_past(tc, b, s, tc->env == b->env);
+    return go_on_past(tc, b, s, tc->env == s->env);
 }
 
 /* Class CALL. */
@@ -693,7 +711,7 @@ static bool touch(TransCpu *tc, Block *b, const Site *s)
         trans_drop_habit(tc, HABIT_TOUCH, b, s->insn);
         return false;
     }
-    return go_back(tc, b, s, s->hit_off);
+    return go_back(tc, s, s->hit_off);
 }
 
 /* The first `len` bytes are as they were, of which n lie at p and the rest at q. */
@@ -741,7 +759,7 @@ static bool crossing(TransCpu *tc, Block *b, const Site *s)
         return false; /* a vector instruction, whose stub the interpreter's cache owns */
     }
     state_from_host(tc, s->borrowed, s->bits);
-    set_rip(tc, b, &b->insns[s->insn]);
+    set_site_rip(tc, s);
     next = cpu->rip + c->insn.len;
     cpu->next_rip = (b->env & ENV_CODE32) != 0 ? (uint32_t)next : next;
     perform(tc, c->insn.exec, &c->insn);
@@ -791,7 +809,7 @@ static bool slow(TransCpu *tc, Block *b, const Site *s)
         return false;
     }
     state_from_host(tc, s->borrowed, s->bits);
-    set_rip(tc, b, &b->insns[s->insn]);
+    set_site_rip(tc, s);
     return interpret_insn(tc, b, &b->insns[s->insn]);
 }
 
@@ -861,16 +879,14 @@ static bool arrive_far(TransCpu *tc)
     return false;
 }
 
-static bool arrive_other(TransCpu *tc, unsigned number, uint32_t id)
+static bool arrive_other(TransCpu *tc, unsigned number, Block *b)
 {
     CpuState *cpu = tc->cpu;
-    Block *b;
 
     switch (number) {
     case SITE_FAR:
         return arrive_far(tc);
     case SITE_VEC:
-        b = g_ptr_array_index(tc->cache->blocks, id);
         cpu->rip = trans_lin(tc, b, b->lin);
         return go_on(tc, b->code + b->vec_off, env_own_regs(b->env) | 1u << GPR_RCX, 0, b->vec);
     case SITE_ARRIVED:
@@ -895,12 +911,13 @@ static bool arrive_other(TransCpu *tc, unsigned number, uint32_t id)
 static bool arrive(TransCpu *tc, uint32_t site)
 {
     CpuState *cpu = tc->cpu;
-    Block *b = (site & 3) <= SITE_EXIT ? g_ptr_array_index(tc->cache->blocks, site >> 10) : NULL;
-    unsigned number = (site >> 2) & 0xff;
+    void *place = cache_at_place(tc->cache, site >> 4); /* of nothing, for SITE_KICK and some of SITE_OTHER */
+    unsigned number = site >> 2 & 3;
+    Block *b = place;
 
     switch (site & 3) {
     case SITE_SLOW:
-        return slow(tc, b, &b->sites[number]);
+        return slow(tc, ((Site *)place)->block, place);
     case SITE_EXIT:
         cpu->rip = trans_lin(tc, b, number < BLOCK_EXITS ? b->exit[number].target : b->lin);
         if (number == BLOCK_EXITS) { /* dead */
@@ -923,7 +940,7 @@ static bool arrive(TransCpu *tc, uint32_t site)
     case SITE_KICK:
         return arrive_kicked(tc);
     default:
-        return arrive_other(tc, number, site >> 10);
+        return arrive_other(tc, number, b);
     }
 }
 

@@ -36,6 +36,7 @@ typedef struct {
     Site sites[SLOW_MAX], spare; /* spare: for those that do not fit */
     uint8_t *slow[SLOW_MAX];   /* rel32 of the jump to each site's stub */
     unsigned n_sites;
+    uint32_t place, sites_place; /* cache_place() of the block and its first Site */
     uint8_t exec;              /* number of the current instruction in Block.exec */
 } Gen;
 

@@ -245,10 +245,15 @@ Site *gen_slow_jmp(Gen *g, TransHelper helper)
     return note_site(g, emit_jmp(g->e, emit_here(g->e)), helper);
 }
 
+static void leave_as(Gen *g, uint32_t site)
+{
+    emit_fs_store_imm32(g->e, gen_field(g, VCB_SITE), site);
+    emit_fs_jmp(g->e, gen_field(g, VCB_THUNK));
+}
+
 void gen_leave(Gen *g, unsigned number, unsigned kind)
 {
-    emit_fs_store_imm32(g->e, gen_field(g, VCB_SITE), site_make(g->b->id, number, kind));
-    emit_fs_jmp(g->e, gen_field(g, VCB_THUNK));
+    leave_as(g, site_make(g->place, number, kind));
 }
 
 static void gen_site_stubs(Gen *g)
@@ -260,7 +265,7 @@ static void gen_site_stubs(Gen *g)
         if (g->sites[i].near) {
             gen_near_stub(g, &g->sites[i]);
         }
-        gen_leave(g, i, SITE_SLOW);
+        leave_as(g, site_make(g->sites_place + i * (SITE_ALIGN / 16), 0, SITE_SLOW));
     }
 }
 
@@ -539,21 +544,43 @@ static void gen_dead_stubs(Gen *g)
     gen_leave(g, BLOCK_EXITS, SITE_EXIT);
 }
 
+/* What a Site repeats of its block and instruction. */
+static void complete_site(const Gen *g, Site *s)
+{
+    const BlockInsn *in = &g->insns[MIN(s->insn, g->p->n - 1)];
+
+    s->block = g->b;
+    s->code = g->b->code;
+    s->rip = g->p->lin + in->guest_off;
+    s->env = g->b->env;
+    s->resume_off = in->resume_off;
+    s->vec = g->b->vec;
+    s->len = in->guest_len;
+    s->shared = g->p->shared;
+    s->after_sti = in->after_sti;
+}
+
 /* Copy what was found out into the block. */
 static void finish_block(Gen *g, BlockCache *c)
 {
     Block *b = g->b;
+    uint8_t *notes = cache_notes_at(c, 16);
+    size_t gap = (size_t)((uint8_t *)cache_at_place(c, g->sites_place) - notes);
 
     b->host_len = (uint16_t)emit_offset(g->e);
     b->guest_len = (uint16_t)g->p->len;
     b->n_insns = (uint8_t)g->p->n;
     b->n_marks = (uint16_t)g->n_marks;
-    /* Sites first: they need the most alignment. */
-    b->sites = cache_notes(c, g->n_sites * sizeof *g->sites + g->n_marks * sizeof *g->marks + g->p->n * sizeof *g->insns);
+    /* Sites first: generated code says where they are. */
+    b->sites = (SiteLine *)(void *)((uint8_t *)cache_notes(c, gap + g->n_sites * sizeof *b->sites + g->n_marks * sizeof *g->marks +
+                                                           g->p->n * sizeof *g->insns) + gap);
     b->marks = (Mark *)(void *)(b->sites + g->n_sites);
     b->insns = (BlockInsn *)(void *)(b->marks + g->n_marks);
     memcpy(b->marks, g->marks, g->n_marks * sizeof *g->marks);
-    memcpy(b->sites, g->sites, g->n_sites * sizeof *g->sites);
+    for (unsigned i = 0; i < g->n_sites; i++) {
+        complete_site(g, &g->sites[i]);
+        b->sites[i].s = g->sites[i];
+    }
     memcpy(b->insns, g->insns, g->p->n * sizeof *g->insns);
 }
 
@@ -571,6 +598,8 @@ bool compile_block(Block *b, BlockCache *c, const Plan *p, Emit *e)
     g->bits = 0;
     g->n_scratch = g->n_marks = g->n_sites = 0;
     g->warm = 0;
+    g->place = cache_place(c, b);
+    g->sites_place = cache_place(c, cache_notes_at(c, SITE_ALIGN));
     b->writable = e->start;
     b->code = e->start + e->exec_delta;
     b->vec = p->vec;

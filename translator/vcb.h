@@ -177,7 +177,7 @@ VCB_ASSERT(page_mask, VCB_PAGE_MASK);
 VCB_ASSERT(x87_area, VCB_X87_AREA);
 
 /*
- * How generated code names itself when it leaves: block id, number of a Site or an exit, kind.
+ * How generated code names itself when it leaves: the place of its Site, or of its Block and the number of an exit; kind.
  *   SLOW   a Site: an instruction that cannot go on by itself
  *   EXIT   one of the block's exits
  *   KICK   from the signal handler
@@ -194,9 +194,11 @@ enum {
 /* Vcb.crossed: CS and SS are the CpuState's; or as the last syscall or sysret left them. */
 enum { CROSSED_NOT, CROSSED_SYSCALL, CROSSED_SYSRET };
 
-static inline uint32_t site_make(uint32_t block_id, unsigned index, unsigned kind)
+/* place: cache_place() of the Site, SITE_SLOW, or of the Block.  Code memory is at most 1 GiB (tb-size), what is known of it
+ * 3 GiB: 28 bits. */
+static inline uint32_t site_make(uint32_t place, unsigned index, unsigned kind)
 {
-    return block_id << 10 | index << 2 | kind;
+    return place << 4 | index << 2 | kind;
 }
 
 /* Its index: the sum of leaf, leaf >> 28 and subleaf. */
