@@ -83,7 +83,6 @@ static void finish(const CpuState *cpu, Walk *w, uint64_t lin, uint64_t entry, u
 /* 32-bit paging, SDM 3A 4.3. */
 static WalkResult walk_2level(CpuState *cpu, uint64_t lin, Walk *w)
 {
-    unsigned bits = MIN(cpu_model_phys_bits(cpu->model), 40);
     uint64_t e;
 
     if (!take(cpu, w, (cpu->cr3 & 0xfffff000) | (lin >> 22 & 0x3ff) << 2, 4, &e)) {
@@ -91,6 +90,7 @@ static WalkResult walk_2level(CpuState *cpu, uint64_t lin, Walk *w)
     }
     if ((e & PTE_PS) != 0 && (cpu->cr4 & CR4_PSE) != 0) {
         /* PSE-36: bits 13.. of the entry are bits 32.. of the address */
+        unsigned bits = MIN(cpu_model_phys_bits(cpu->model), 40);
         uint64_t reserved = BIT(21) | (0x1fe000 & ~((BIT64(bits - 32 + 13) - 1)));
 
         if ((e & reserved) != 0) {
@@ -140,7 +140,10 @@ static WalkResult walk(CpuState *cpu, uint64_t lin, Walk *w)
 {
     uint64_t reserved;
 
-    *w = (Walk){.user = true, .write = true, .exec = true, .paged = true};
+    w->n_steps = 0; /* field by field: clearing the whole takes longer than the walk */
+    w->user = w->write = w->exec = w->paged = true;
+    w->global = w->pkeys = false;
+    w->pkey = 0;
     if ((cpu->cr0 & CR0_PG) == 0) {
         w->paged = false;
         w->phys = (uint32_t)lin;
