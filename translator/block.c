@@ -922,6 +922,25 @@ void cache_check_across(BlockCache *c, bool (*still)(void *arg, uint64_t lin, ui
     }
 }
 
+static unsigned across_bit(uint64_t lin)
+{
+    return (unsigned)((lin >> GUEST_PAGE_SHIFT) * UINT64_C(0x9e3779b97f4a7c15) >> 32) % ACROSS_SEEN;
+}
+
+void cache_expect_across(BlockCache *c, uint64_t lin)
+{
+    unsigned bit = across_bit(lin);
+
+    __atomic_fetch_or(&c->across_seen[bit / 64], BIT64(bit % 64), __ATOMIC_SEQ_CST);
+}
+
+bool cache_expects_across(const BlockCache *c, uint64_t lin)
+{
+    unsigned bit = across_bit(lin);
+
+    return (__atomic_load_n(&c->across_seen[bit / 64], __ATOMIC_RELAXED) >> (bit % 64) & 1) != 0;
+}
+
 void cache_unlink_across(BlockCache *c, uint64_t lin)
 {
     if (g_hash_table_remove(c->across_pages, page_number(lin))) {

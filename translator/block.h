@@ -213,6 +213,8 @@ typedef struct {
     bool is;                   /* it has the habit                                               */
 } HabitSite;
 
+enum { ACROSS_SEEN = 1 << 14 };
+
 typedef struct {
     Lock lock;                 /* rank TRANSLATE */
     PhysMem *mem;
@@ -244,6 +246,7 @@ typedef struct {
     uint64_t n_convictions, n_pardons, n_replaced;
     GArray *across;             /* AcrossLink: links between pages, and some that are no more */
     GHashTable *across_pages;   /* the pages of those: number of the linear one -> of the memfd's */
+    uint64_t across_seen[ACROSS_SEEN / 64]; /* bits of linear pages that were ever to be among them (atomic) */
     uint64_t n_blocks, n_dead, n_links, n_insns, n_host_bytes;
     uint64_t n_soft;            /* instructions translated with soft immediates                  */
     uint64_t n_kept;            /* blocks that a write to their bytes left alive                 */
@@ -254,6 +257,7 @@ typedef struct {
     Block *b;
     unsigned exit;
 } AcrossLink;
+
 
 /* One cache for a machine's memory.  NULL with `error` when the host refuses the mapping. */
 BlockCache *cache_new(PhysMem *mem, const TransConfig *config, GError **error);
@@ -344,6 +348,11 @@ void cache_link(BlockCache *c, Block *b, unsigned k, Block *to, bool may);
 void cache_check_across(BlockCache *c, bool (*still)(void *arg, uint64_t lin, uint64_t offset), void *arg);
 /* ... the page at lin. */
 void cache_unlink_across(BlockCache *c, uint64_t lin);
+/* Before the tables are asked whether there may be a link to or from the page at lin. */
+void cache_expect_across(BlockCache *c, uint64_t lin);
+/* May there be one?  No lock is needed: no, after a fence behind a change of the tables, says that whoever is about to make one finds the
+ * change. */
+bool cache_expects_across(const BlockCache *c, uint64_t lin);
 
 /* The block whose code holds a host address, or NULL.  Any thread, async-signal-safe. */
 Block *cache_find_host(BlockCache *c, const uint8_t *pc);

@@ -679,6 +679,21 @@ static bool go_on_in_space(TransCpu *tc, Block *b, const Site *s)
     return go_on_past(tc, b, s, tc->env == s->env);
 }
 
+/* INVLPG of a page of data changes nothing that the vCPU block or the jump cache has of the TLB. */
+static bool go_on_without_page(TransCpu *tc, Block *b, const Site *s)
+{
+    const Tlb *tlb = &tc->cpu->mmu.tlb;
+
+    if (tc->seen_epoch != tlb->code_epoch || tc->seen_code_flushes != tlb->n_code_flushes || !windows_are_as_seen(tc)) {
+        return go_on_in_space(tc, b, s);
+    }
+    if (tc->vcb->n_announced != tc->vcb->n_taken) {
+        walk_ahead(tc); /* VMI's InvalPage has announced it */
+    }
+    tc->seen_changes = tlb->n_changes;
+    return go_on_past(tc, b, s, true);
+}
+
 /* Class CALL. */
 static bool device(TransCpu *tc, Block *b, const Site *s)
 {
@@ -781,7 +796,7 @@ static bool help(TransCpu *tc, Block *b, const Site *s)
         return quick_cr(tc, &b->exec[s->exec]) ? go_on_in_space(tc, b, s) : system_insn(tc, b, s);
     case HELPER_CPUID: return quick_cpuid(tc) ? go_on_past(tc, b, s, true) : system_insn(tc, b, s);
     case HELPER_INVLPG:
-        return quick_invlpg(tc, tc->vcb->host[s->reg]) ? go_on_in_space(tc, b, s) : system_insn(tc, b, s);
+        return quick_invlpg(tc, tc->vcb->host[s->reg]) ? go_on_without_page(tc, b, s) : system_insn(tc, b, s);
     case HELPER_DEVICE: return device(tc, b, s);
     case HELPER_STRING: return string_insn(tc, b, s);
     case HELPER_TOUCH: return touch(tc, b, s);

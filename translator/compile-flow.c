@@ -9,11 +9,11 @@ static bool same_page(const Gen *g, uint64_t target)
     return ((g->p->lin ^ target) & GUEST_PAGE_MASK) == 0;
 }
 
-/* 64-bit code of a kernel, which may be on pages that are mapped for good. */
+/* Code of a kernel, which may be on pages that are mapped for good. */
 static bool links_across(const Gen *g, uint64_t target)
 {
-    return g->p->config->chain_pages && (g->p->env & (ENV_CPL0 | ENV_CODE32)) == ENV_CPL0 &&
-           (int64_t)g->p->lin < 0 && (int64_t)target < 0;
+    return g->p->config->chain_pages && (g->p->env & ENV_CPL0) != 0 &&
+           (g->p->code32 || ((int64_t)g->p->lin < 0 && (int64_t)target < 0));
 }
 
 bool gen_exits_by_cache(const Gen *g)
@@ -178,20 +178,47 @@ void gen_exit(Gen *g, unsigned k, uint64_t target)
 }
 
 /*
- * Leave for the guest rip in register `target` (scratch 0), popping `pop` bytes off the stack.  A
- * miss in the jump cache leaves before anything has changed.
+ * t = [ntag + 8*at], which is for the guest rip in `target` or a miss: out, before anything has changed.  Flags are left alone
+ * where they are in the host:
  *
- *   pext t, target, [mask]; mov t, [ntag + 8*t]; rcx = t + key + target; jrcxz 1f; jmp miss
- *   1: mov [rip], target; pext t, target, [whole]; mov t, [code + 8*t]; add rsp, pop; ...
+ *   mov rcx, [key]; lea rcx, [rcx + target]; lea rcx, [rcx + t]; jrcxz 1f; jmp miss; 1:     or add t, [key]; add t, target; jne miss
+ */
+static Site *emit_tag_check(Gen *g, unsigned target, unsigned t, unsigned at)
+{
+    Emit *e = g->e;
+    uint8_t *hit;
+    Site *s;
+
+    emit_fs_load_indexed(e, t, gen_field(g, VCB_JC_NTAG), at);
+    if (g->flags != FLAGS_IN_HOST) {
+        emit_fs_op(e, 0x03, t, gen_field(g, VCB_JC_KEY));
+        emit_add_rr(e, t, target);
+        return gen_slow_jcc(g, CC_NE, HELPER_INDIRECT);
+    }
+    emit_fs_load(e, GPR_RCX, gen_field(g, VCB_JC_KEY));
+    emit_lea_sum(e, GPR_RCX, GPR_RCX, target);
+    emit_lea_sum(e, GPR_RCX, GPR_RCX, t);
+    hit = emit_jrcxz(e);
+    s = gen_slow_jmp(g, HELPER_INDIRECT);
+    emit_patch8(e, hit);
+    return s;
+}
+
+/*
+ * Leave for the guest rip in register `target` (scratch 0 or 4), popping `pop` bytes off the stack.
+ *
+ *   pext t, target, [mask]; check the tag
+ *   mov [rip], target; pext t, target, [whole]; mov t, [code + 8*t]; add rsp, pop; ...
  * and, the usual registers staying borrowed, jmp t; else, t in [resume] before ..., jmp [resume].  The guest's rcx
- * waits in u besides its slot, so that whoever needs it next need not wait for a load.
+ * waits in u besides its slot, so that whoever needs it next need not wait for a load.  32-bit code has a register more
+ * to keep the index in, and none to give back.
  */
 static void emit_exit_indirect(Gen *g, unsigned target, int32_t pop)
 {
     Emit *e = g->e;
-    unsigned t = gen_scratch(g, 1), u = gen_scratch(g, 2), retry;
-    bool usual = g->warm == BLOCK_WARM_USUAL, lent = (g->borrowed & 1u << GPR_RCX) == 0;
-    uint8_t *hit;
+    unsigned t = gen_scratch(g, 1), u = gen_scratch(g, 2), at = g->own != 0 ? g->scratch[3] : t, retry;
+    bool usual = g->warm == BLOCK_WARM_USUAL, in_t = usual || g->own != 0;
+    bool quiet = g->flags == FLAGS_IN_HOST, lent = quiet && (g->borrowed & 1u << GPR_RCX) == 0;
     Site *s;
 
     if (lent) {
@@ -199,20 +226,16 @@ static void emit_exit_indirect(Gen *g, unsigned target, int32_t pop)
         emit_mov_rr(e, u, GPR_RCX);
     }
     retry = emit_offset(e);
-    emit_fs_pext(e, t, target, gen_field(g, VCB_JC_MASK));
-    emit_fs_load_indexed(e, t, gen_field(g, VCB_JC_NTAG), t);
-    emit_fs_load(e, GPR_RCX, gen_field(g, VCB_JC_KEY));
-    emit_lea_sum(e, GPR_RCX, GPR_RCX, target);
-    emit_lea_sum(e, GPR_RCX, GPR_RCX, t);
-    hit = emit_jrcxz(e);
-    s = gen_slow_jmp(g, HELPER_INDIRECT);
+    emit_fs_pext(e, at, target, gen_field(g, VCB_JC_MASK));
+    s = emit_tag_check(g, target, t, at);
     s->reg = (uint8_t)target;
     s->retry_off = (uint16_t)retry;
-    emit_patch8(e, hit);
     emit_fs_store(e, gen_field(g, VCB_RIP), target);
-    emit_fs_pext(e, t, target, gen_field(g, VCB_JC_WHOLE)); /* jc_mask may have become 0 since */
-    emit_fs_load_indexed(e, t, gen_field(g, usual ? VCB_JC_WARM : VCB_JC_CODE), t);
-    if (!usual) {
+    if (at == t) {
+        emit_fs_pext(e, t, target, gen_field(g, VCB_JC_WHOLE)); /* jc_mask may have become 0 since */
+    }
+    emit_fs_load_indexed(e, t, gen_field(g, usual ? VCB_JC_WARM : VCB_JC_CODE), at);
+    if (!in_t) {
         emit_fs_store(e, gen_field(g, VCB_RESUME), t);
     }
     if (lent) {
@@ -228,7 +251,7 @@ static void emit_exit_indirect(Gen *g, unsigned target, int32_t pop)
     if (gen_says_where(g, UINT64_MAX)) {
         emit_fs_store(e, gen_field(g, VCB_HERE), target);
     }
-    if (usual) {
+    if (in_t) {
         gen_come_home_warm(g);
         gen_mark(g);
         emit_jmp_reg(e, t);
@@ -317,9 +340,15 @@ void gen_call_ind(Gen *g)
     unsigned a;
 
     a = emit_indirect_target(g);
-    emit_fs_store(g->e, gen_field(g, VCB_RIP), a);
-    emit_push_return(g);
-    emit_fs_load(g->e, a, gen_field(g, VCB_RIP));
+    if (g->own != 0) {
+        emit_mov_rr(g->e, g->scratch[4], a);
+        a = g->scratch[4];
+        emit_push_return(g);
+    } else {
+        emit_fs_store(g->e, gen_field(g, VCB_RIP), a);
+        emit_push_return(g);
+        emit_fs_load(g->e, a, gen_field(g, VCB_RIP));
+    }
     emit_exit_indirect(g, a, -(int32_t)gen_word(g));
 }
 

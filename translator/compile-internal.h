@@ -68,6 +68,9 @@ unsigned gen_scratch(Gen *g, unsigned n);
 /* The host's flags are about to be clobbered before the current instruction executes. */
 void gen_free_flags(Gen *g);
 void gen_flags_to_host(Gen *g);
+/* Around the use of rax by lahf and sahf; the guest's waits in scratch 2 where that is borrowed. */
+void gen_take_rax(Gen *g);
+void gen_return_rax(Gen *g);
 /* The current instruction is about to execute on the host: give it the flags it needs; afterwards,
  * say where they are. */
 void gen_flags_for_insn(Gen *g);

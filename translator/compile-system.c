@@ -17,12 +17,39 @@ static void out_if_pending(Gen *g, unsigned t, TransHelper helper)
     gen_slow_jcc(g, CC_NE, helper);
 }
 
+/* Likewise, without touching flags: rcx serves. */
+static void out_if_pending_quietly(Gen *g, unsigned t, TransHelper helper)
+{
+    bool lent = (g->borrowed & 1u << GPR_RCX) == 0 && (g->p->regs & 1u << GPR_RCX) != 0;
+    unsigned keeper = lent ? gen_scratch(g, 1) : GPR_RCX; /* of the guest's rcx */
+    uint8_t *none;
+
+    gen_borrow(g, GPR_RCX);
+    if (lent) {
+        emit_mov_rr(g->e, keeper, GPR_RCX);
+    }
+    emit_fs_load(g->e, t, gen_field(g, VCB_REQUESTS));
+    emit_load32(g->e, GPR_RCX, t, 0);
+    none = emit_jrcxz(g->e);
+    gen_slow_jmp(g, helper);
+    emit_patch8(g->e, none);
+    if (lent) {
+        emit_mov_rr(g->e, GPR_RCX, keeper);
+        g->borrowed &= (uint16_t)~(1u << GPR_RCX);
+        gen_mark(g);
+    }
+}
+
 static void gen_sti(Gen *g)
 {
     unsigned t = gen_scratch(g, 0);
 
-    gen_free_flags(g);
-    out_if_pending(g, t, HELPER_INTERP);
+    if (gen_flags_matter(g)) {
+        out_if_pending_quietly(g, t, HELPER_INTERP);
+    } else {
+        gen_free_flags(g);
+        out_if_pending(g, t, HELPER_INTERP);
+    }
     emit_fs_store_imm8(g->e, gen_field(g, VCB_VIF), FLAG_IF >> 8);
 }
 
@@ -80,12 +107,48 @@ static void gen_rflags(Gen *g, unsigned t, unsigned u)
     emit_fs_op(g->e, 0x0b, t, gen_field(g, VCB_SYS_FLAGS));
 }
 
+/* t += the byte at `field`, shifted. */
+static void add_flag(Gen *g, unsigned t, unsigned u, int field, unsigned shift)
+{
+    emit_fs_load8(g->e, u, gen_field(g, field));
+    emit_rorx(g->e, u, u, 64 - shift);
+    emit_lea_sum(g->e, t, t, u);
+}
+
+/* In the window, where nothing is looked up, the flags stay in the host. */
+static void gen_pushf_quietly(Gen *g)
+{
+    unsigned a = gen_scratch(g, 0), t = gen_scratch(g, 1), u = gen_scratch(g, 2);
+    int32_t word = (int32_t)gen_word(g);
+    Emit *e = g->e;
+
+    gen_take_rax(g);
+    emit_bytes(e, "\x9f\x0f\x90\xc0", 4); /* lahf; seto al */
+    emit_movzx8(e, a, GPR_RAX);
+    emit_rorx(e, a, a, 64 - 11);
+    emit_rorx(e, t, GPR_RAX, 8);
+    gen_return_rax(g);
+    emit_movzx8(e, t, t);
+    emit_lea_sum(e, t, t, a);
+    add_flag(g, t, u, VCB_VIF, 8);
+    add_flag(g, t, u, VCB_VAC, 16);
+    emit_fs_load(e, u, gen_field(g, VCB_SYS_FLAGS));
+    emit_lea_full(e, t, t, u, 0, -FLAG_FIXED); /* which is in both */
+    gen_word_lea(g, a, GPR_RSP, -word);
+    gen_word_store(g, a, t);
+    gen_word_lea(g, GPR_RSP, GPR_RSP, -word);
+}
+
 /* a = host address of the slot, t = RFLAGS */
 static void gen_pushf(Gen *g)
 {
     int32_t word = (int32_t)gen_word(g);
     unsigned a, t, u;
 
+    if (gen_in_window(g) && g->flags == FLAGS_IN_HOST) {
+        gen_pushf_quietly(g);
+        return;
+    }
     gen_free_flags(g);
     a = gen_stack(g, GPR_RSP, -word, true);
     t = gen_scratch(g, 1);

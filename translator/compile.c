@@ -133,9 +133,8 @@ static unsigned keeper_of_rax(const Gen *g)
     return (g->borrowed & 1u << g->scratch[2]) != 0 ? g->scratch[2] : GPR_RAX;
 }
 
-/* Around the use of rax by lahf and sahf.  Its value in memory is for marks: to load it from there would
- * make whoever needs rax next wait for the store. */
-static void take_rax(Gen *g)
+/* Its value in memory is for marks: to load it from there would make whoever needs rax next wait for the store. */
+void gen_take_rax(Gen *g)
 {
     if ((g->p->regs & 1u << GPR_RAX) == 0) {
         gen_borrow(g, GPR_RAX);
@@ -150,7 +149,7 @@ static void take_rax(Gen *g)
     }
 }
 
-static void return_rax(Gen *g)
+void gen_return_rax(Gen *g)
 {
     if ((g->bits & MARK_RAX_TMP) != 0) {
         unsigned keeper = keeper_of_rax(g);
@@ -166,10 +165,10 @@ static void return_rax(Gen *g)
 /* lahf; seto al; mov slot, eax */
 static void flags_to_slot(Gen *g)
 {
-    take_rax(g);
+    gen_take_rax(g);
     emit_bytes(g->e, "\x9f\x0f\x90\xc0", 4);
     emit_fs_store32(g->e, gen_field(g, VCB_FLAGS_SLOT), GPR_RAX);
-    return_rax(g);
+    gen_return_rax(g);
     g->flags = FLAGS_IN_SLOT;
     gen_mark(g);
 }
@@ -180,10 +179,10 @@ void gen_flags_to_host(Gen *g)
     if (g->flags != FLAGS_IN_SLOT) {
         return;
     }
-    take_rax(g);
+    gen_take_rax(g);
     emit_fs_load32(g->e, GPR_RAX, gen_field(g, VCB_FLAGS_SLOT));
     emit_flags_from_rax(g->e);
-    return_rax(g);
+    gen_return_rax(g);
     g->flags = FLAGS_IN_HOST;
     gen_mark(g);
 }

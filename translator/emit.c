@@ -379,6 +379,14 @@ void emit_rorx(Emit *e, unsigned dst, unsigned src, unsigned count)
     emit8(e, (uint8_t)count);
 }
 
+void emit_movzx8(Emit *e, unsigned dst, unsigned src)
+{
+    emit8(e, (uint8_t)(0x40 | (dst & 8) >> 1 | (src & 8) >> 3)); /* else 4 to 7 are ah to bh */
+    emit8(e, 0x0f);
+    emit8(e, 0xb6);
+    emit8(e, (uint8_t)(0xc0 | (dst & 7) << 3 | (src & 7)));
+}
+
 void emit_not(Emit *e, unsigned reg)
 {
     put_rex(e, REX_W, 0, 0, reg);

@@ -109,6 +109,7 @@ void emit_fs_pext(Emit *e, unsigned dst, unsigned src, int32_t off);/* pext dst,
 void emit_fs_pdep(Emit *e, unsigned dst, unsigned src, int32_t off);/* pdep dst, src, fs:[off] */
 void emit_rorx(Emit *e, unsigned dst, unsigned src, unsigned count);/* rorx dst, src, count    */
 void emit_not(Emit *e, unsigned reg);                               /* not reg                 */
+void emit_movzx8(Emit *e, unsigned dst, unsigned src);              /* movzx dst32, src8       */
 void emit_jmp_reg(Emit *e, unsigned reg);                           /* jmp reg                 */
 
 /* -- Arithmetic; these write flags --------------------------------------------------------------- */

@@ -53,6 +53,7 @@ static WindowVerdict bring(TransCpu *tc, uint64_t lin, bool write, WindowRun *ru
     if (run->leaf_shift == GUEST_PAGE_SHIFT && run->len < (uint64_t)tc->config->window_group * GUEST_PAGE_SIZE) {
         bring_group(tc, lin);
     }
+    windows_unmap_banned(tc, run);
     if (ws->window->n_overflows > tc->config->window_overflows &&
         ws->window->n_overflows * tc->config->window_overflows > ws->n_mapped) {
         switch_off(ws, "the host allows too few mappings");

@@ -86,6 +86,12 @@ static inline bool slot_is_used(const WindowShare *ws, unsigned slot)
     return (__atomic_load_n(&ws->slots[slot / 64], __ATOMIC_RELAXED) >> (slot % 64) & 1) != 0;
 }
 
+/* Never to be used again. */
+static inline bool slot_is_banned(const WindowShare *ws, unsigned slot)
+{
+    return (__atomic_load_n(&ws->banned[slot / 64], __ATOMIC_RELAXED) >> (slot % 64) & 1) != 0;
+}
+
 /* -- windows-slots.c ---- */
 
 /* How this CPU reads its tables now. */
@@ -99,8 +105,10 @@ uint64_t windows_slot_entry(Paging p, const CpuState *cpu, unsigned slot);
  * looked at `paging` before it changes has said so by window_ok, or finds a new generation.
  */
 bool windows_take_paging(TransCpu *tc, unsigned paging);
-/* Not to be used again (lock held). */
-void windows_ban_slot(WindowShare *ws, unsigned slot);
+/* Nothing there any more, and never again (lock held). */
+void windows_ban_slot(TransCpu *tc, unsigned slot);
+/* `run` has just been mapped: perhaps that has happened to a slot of it since it was taken, by another CPU, which did not find it. */
+void windows_unmap_banned(TransCpu *tc, const WindowRun *run);
 /* This CPU's tables say `e` in a slot in use, which is something else: start it over. */
 void windows_resettle(TransCpu *tc, unsigned slot, uint64_t e);
 /* This CPU's page directories agreed at that generation. */

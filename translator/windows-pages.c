@@ -121,8 +121,7 @@ static void note_drop(TransCpu *tc, uint64_t lin)
         return;
     }
     lock_take(&ws->lock);
-    windows_ban_slot(ws, slot_of(p, lin));
-    window_unmap(ws->window, slot_start(p, slot_of(p, lin)), slot_size(p));
+    windows_ban_slot(tc, slot_of(p, lin));
     lock_release(&ws->lock);
     ws->n_restless++;
 }
@@ -131,9 +130,13 @@ static void flushed_page(TransCpu *tc, uint64_t lin)
 {
     WindowShare *ws = tc->windows;
     Paging p = tc->window_paging;
+    bool mine = tc->window_ok && windows_paging_of(tc->cpu) == p && windows_reach(tc, lin);
     WindowRun run;
 
-    if (tc->window_ok && windows_paging_of(tc->cpu) == p && windows_reach(tc, lin) && slot_is_used(ws, slot_of(p, lin)) &&
+    if (mine && slot_is_banned(ws, slot_of(p, lin))) {
+        return; /* it has nothing, and never will (bring()) */
+    }
+    if (mine && slot_is_used(ws, slot_of(p, lin)) &&
         windows_slot_entry(p, tc->cpu, slot_of(p, lin)) != ws->entry[slot_of(p, lin)]) {
         if (vcb.tc != NULL) {
             trans_vec_spill();

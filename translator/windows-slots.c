@@ -116,10 +116,13 @@ static void use_slot(WindowShare *ws, unsigned slot, bool use)
     __atomic_store_n(&ws->slots[slot / 64], use ? now | bit : now & ~bit, __ATOMIC_SEQ_CST);
 }
 
-void windows_ban_slot(WindowShare *ws, unsigned slot)
+void windows_ban_slot(TransCpu *tc, unsigned slot)
 {
-    ws->banned[slot / 64] |= BIT64(slot % 64);
+    WindowShare *ws = tc->windows;
+
+    __atomic_fetch_or(&ws->banned[slot / 64], BIT64(slot % 64), __ATOMIC_SEQ_CST);
     use_slot(ws, slot, false);
+    window_unmap(ws->window, slot_start(tc->window_paging, slot), slot_size(tc->window_paging));
 }
 
 static void forget_directories(WindowShare *ws)
@@ -153,7 +156,7 @@ static void resettle_locked(TransCpu *tc, unsigned slot, uint64_t e)
     ws->entry[slot] = e;
     forget_directories(ws);
     if (!others_say(tc, slot, e) || ++ws->changes[slot] > tc->config->window_changes) {
-        windows_ban_slot(ws, slot);
+        windows_ban_slot(tc, slot);
     } else if (e == 0) {
         use_slot(ws, slot, false);
     }
@@ -241,7 +244,7 @@ static bool take_slot(TransCpu *tc, unsigned slot)
 {
     WindowShare *ws = tc->windows;
     Paging p = tc->window_paging;
-    bool ok = (ws->banned[slot / 64] >> (slot % 64) & 1) == 0;
+    bool ok = !slot_is_banned(ws, slot);
     uint64_t e = windows_slot_entry(p, tc->cpu, slot);
 
     if (ok && slot_is_used(ws, slot) && __atomic_load_n(&ws->entry[slot], __ATOMIC_RELAXED) == e) {
@@ -265,6 +268,18 @@ static bool take_slot(TransCpu *tc, unsigned slot)
     }
     lock_release(&ws->lock);
     return ok;
+}
+
+void windows_unmap_banned(TransCpu *tc, const WindowRun *run)
+{
+    Paging p = tc->window_paging;
+    unsigned last = slot_of(p, run->lin + (run->len - 1));
+
+    for (unsigned slot = slot_of(p, run->lin); slot <= last; slot++) {
+        if (slot_is_banned(tc->windows, slot)) {
+            window_unmap(tc->windows->window, slot_start(p, slot), slot_size(p));
+        }
+    }
 }
 
 bool windows_take_slots(TransCpu *tc, uint64_t lin, WindowRun *run)

@@ -134,6 +134,14 @@ static void do_without(TransCpu *tc)
     tc->window_generation = 0;
 }
 
+bool windows_are_as_seen(const TransCpu *tc)
+{
+    const WindowShare *ws = tc->windows;
+
+    return ws == NULL || tc->window_generation == 0 ||
+           tc->window_generation == __atomic_load_n(&ws->generation, __ATOMIC_RELAXED);
+}
+
 bool windows_usable(TransCpu *tc)
 {
     const CpuState *cpu = tc->cpu;

@@ -31,6 +31,9 @@ void windows_thread_init(const TransCpu *tc);
 
 /* May this CPU's kernel code use the window now? */
 bool windows_usable(TransCpu *tc);
+/* Since this CPU found that out nothing has happened to the windows that may have changed it, other than what flushes of more than one page and
+ * loads of control registers do. */
+bool windows_are_as_seen(const TransCpu *tc);
 
 typedef enum {
     WINDOW_RETRY,              /* the same host instruction again                                  */

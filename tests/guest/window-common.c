@@ -344,6 +344,31 @@ SHARED_TEST(repeated_moves_stop_where_the_page_ends)
     }
 }
 
+/* PUSHF, STI and CLI leave the arithmetic flags and all registers alone, also where a block begins with them. */
+SHARED_TEST(flags_are_pushed_and_kept)
+{
+    enum { ARITHMETIC = 0x8d5 };       /* CF PF AF ZF SF OF */
+
+    pic_init(0xffff);
+    for (unsigned i = 0; i < 40 * TURNS; i++) {
+        word set = 0, first, on, off, rax = 0x12345678 + i, rcx = ~(word)i;
+
+        for (unsigned bit = 0, from = 0; bit < 12; bit++) {
+            set |= (ARITHMETIC >> bit & 1) != 0 ? (i >> from++ & 1) << bit : 0;
+        }
+        __asm__ volatile("push %[set]; popf; jmp 1f; 1: pushf; jmp 2f; 2: sti; mov %[rcx], %[rcx]; jmp 3f;"
+                         "3: pushf; cli; pushf;"
+                         "pop %[off]; pop %[on]; pop %[first]"
+                         : [first] "=&r"(first), [on] "=&r"(on), [off] "=&r"(off), "+a"(rax), [rcx] "+c"(rcx)
+                         : [set] "r"(set | 2) : "memory", "cc");
+        EXPECT_EQ(first, set | 2);
+        EXPECT_EQ(on, set | 2 | FLAG_IF);
+        EXPECT_EQ(off, set | 2);
+        EXPECT_EQ(rax, 0x12345678 + i);
+        EXPECT_EQ(rcx, ~(word)i);
+    }
+}
+
 SHARED_TEST(data_breakpoints_stop_stores)
 {
     const word len = sizeof(word) == 8 ? 2 : 3;

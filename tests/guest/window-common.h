@@ -142,6 +142,7 @@ extern volatile word ap_wrong, ap_ready, ap_go;
     T(code_that_moves_runs_from_its_new_place)                                                     \
     T(code_that_was_guilty_is_rewritten)                                                           \
     T(repeated_moves_stop_where_the_page_ends)                                                     \
+    T(flags_are_pushed_and_kept)                                                                   \
     T(data_breakpoints_stop_stores)
 #define WINDOW_SMP_TESTS(T)                                                                        \
     T(no_store_comes_after_a_shoot_down)                                                           \

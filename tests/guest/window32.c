@@ -444,6 +444,116 @@ OWN_TEST(runs_end_with_their_part_of_the_directory)
     differ_no_more();
 }
 
+/* -- Code that calls code on another page ----------------------------------------------------------------------- */
+
+static u8 caller[PAGE] PAGE_ALIGNED, callee[2][PAGE] PAGE_ALIGNED;
+
+static void write_callers(void)
+{
+    static const u8 call_next_page[] = {0x90, 0xe8, 0xfa, 0x0f, 0, 0, 0xc3}; /* nop; call to the next page; ret */
+    static const u8 jump_back[] = {0xb8, 1, 0, 0, 0, 0xe9, 0xf6, 0xef, 0xff, 0xff, 0xc3}; /* mov $1, %eax; jmp to page 0, byte 0 */
+
+    memcpy(caller, "\xc3", 1);
+    memcpy(caller + 0x100, call_next_page, sizeof call_next_page);
+    for (u32 i = 0; i < 2; i++) {
+        memcpy(callee[i] + 0x100, jump_back, sizeof jump_back);
+        callee[i][0x101] = (u8)(i + 1);
+        *(u32 *)(callee[i] + 0x106) = (u32)-(PAGE + 0x10a);
+    }
+}
+
+/* Often enough that a translator has done with it what it does with code that is hot; how often it was not `want`. */
+static u32 wrong_calls(u32 at, u32 want, u32 n)
+{
+    u32 wrong = 0;
+
+    for (u32 i = 0; i < n; i++) {
+        wrong += ((u32(*)(void))(at + 0x100))() != want;
+    }
+    return wrong;
+}
+
+OWN_TEST(calls_over_a_page_end_follow_the_tables)
+{
+    write_callers();
+    set_page(0, (u32)caller | KERNEL);
+    invlpg(TEST);
+    for (u32 i = 0; i < TURNS; i++) {
+        set_page(1, (u32)callee[i & 1] | KERNEL);
+        invlpg(TEST + PAGE);
+        EXPECT_EQ(wrong_calls(TEST, (i & 1) + 1, 40), 0);
+        set_page(1, (u32)callee[~i & 1] | KERNEL);
+        toggle_pge();
+        EXPECT_EQ(wrong_calls(TEST, (~i & 1) + 1, 40), 0);
+        callee[~i & 1][0x101] = 7;                          /* its bytes change */
+        EXPECT_EQ(wrong_calls(TEST, 7, 40), 0);
+        callee[~i & 1][0x101] = (u8)((~i & 1) + 1);
+    }
+    for (u32 i = 0; i < FAULT_TURNS; i++) {
+        set_page(1, 0);
+        invlpg(TEST + PAGE);
+        EXPECT_TRAP(TRY(wrong_calls(TEST, 0, 1)), VECTOR_PF, 0);
+        EXPECT_EQ(trap.cr2, TEST + PAGE + 0x100);
+        set_page(1, (u32)callee[0] | P | W);                /* not global: it goes with CR3 */
+        EXPECT_EQ(wrong_calls(TEST, 1, 40), 0);
+        set_page(1, (u32)callee[1] | P | W);
+        write_cr3(read_cr3());
+        EXPECT_EQ(wrong_calls(TEST, 2, 40), 0);
+        set_page(1, (u32)callee[0] | KERNEL);
+        for (u32 k = 2; k < 100; k++) {                     /* more pages than anybody remembers */
+            invlpg(TEST + k * PAGE);
+        }
+        invlpg(TEST + PAGE);
+        EXPECT_EQ(wrong_calls(TEST, 1, 40), 0);
+    }
+    set_page(1, 0);
+    invlpg(TEST + PAGE);
+}
+
+static volatile word ap_calls, boot_cr0, boot_cr4;
+
+static void job_calls(void)
+{
+    enter_space(&ap_space);
+    write_cr0(boot_cr0);                                    /* as the first CPU in all else */
+    write_cr4(boot_cr4);
+    ap_ready = 1;
+    while (!ap_go) {
+        cpu_relax();
+    }
+    ap_calls = wrong_calls(MORE, 2, 5000);
+    enter_space(&boot_space);
+}
+
+/* What one CPU has learnt of its tables is not what the other's say. */
+OWN_TEST(each_cpu_calls_what_its_own_tables_say)
+{
+    NEED_AP();
+    prepare_apart();
+    write_callers();
+    boot_cr0 = read_cr0();
+    boot_cr4 = read_cr4();
+    for (u32 i = 0; i < 2; i++) {
+        set_entry(i == 0 ? &more_table : &ap_table, 0, (u32)caller | KERNEL);
+        set_entry(i == 0 ? &more_table : &ap_table, 1, (u32)callee[i] | KERNEL);
+    }
+    toggle_pge();
+    for (u32 i = 0; i < 5; i++) {
+        EXPECT_EQ(wrong_calls(MORE, 1, 40), 0);
+        ap_ready = ap_go = 0;
+        ap_calls = ~(word)0;
+        ap_run(job_calls);
+        EXPECT(wait_for(&ap_ready, 1));
+        EXPECT_EQ(wrong_calls(MORE, 1, 40), 0);
+        ap_go = 1;
+        EXPECT_EQ(wrong_calls(MORE, 1, 5000), 0);
+        EXPECT(ap_wait());
+        EXPECT_EQ(ap_calls, 0);
+    }
+    set_entry(&more_table, 1, 0);
+    differ_no_more();
+}
+
 /* -- Probes ---------------------------------------------------------------------------------------------- */
 
 /* Nothing but the guest's own is where 32-bit addresses lead, so probes are no reason to do without the window. */
@@ -485,6 +595,8 @@ OWN_TEST(probes_of_what_is_not_mapped_fault_always)
     T(each_cpu_sees_its_own_directory)                                                             \
     T(each_cpu_reads_tables_in_its_own_way)                                                        \
     T(runs_end_with_their_part_of_the_directory)                                                   \
+    T(calls_over_a_page_end_follow_the_tables)                                                     \
+    T(each_cpu_calls_what_its_own_tables_say)                                                      \
     T(probes_of_what_is_not_mapped_fault_always)
 #define PLAIN(name) {"plain_" #name, name},
 #define PAE(name) {"pae_" #name, name},
