@@ -11,11 +11,14 @@ static const char *found(void) { return "32-bit mode only"; }
 static u64 none(u32 n) { return 0; }
 #define open_window found
 #define found_and_open found
+#define open_user_window found
+#define found_and_open_user found
 #define nothing none
 #define native_set_pxe none
 #define vmi_set_pxe none
 #define native_batches none
 #define vmi_batches none
+#define read_only none
 #define native_mixed none
 #define vmi_mixed none
 #define disable_enable none
@@ -33,7 +36,7 @@ static u64 none(u32 n) { return 0; }
 #include "tests/guest/vmi-client.h"
 
 enum { WINDOW = 0x3f400000, PAGES = 512, PAGE = 4096, BATCH = 32, FLUSHED = 16 };
-enum { PTE_PLAIN = 0x63 /* accessed and dirty, as Linux writes them */, PXE_PT = 1, PXE_CURRENT_AS = 0x10 };
+enum { PTE_PLAIN = 0x163 /* global, accessed and dirty, as Linux writes them */, PTE_USER = 0x67, PXE_PT = 1, PXE_CURRENT_AS = 0x10 };
 enum { REAL = 0 };
 
 extern u32 boot_pd[1024];
@@ -146,9 +149,9 @@ static u64 vmi_eoi(u32 n) { return interrupts(n, on_vmi_end, true); }
 
 /* -- Page tables -------------------------------------------------------------------------------------------- */
 
-enum { PTE_PS = 0x80, PTE_G = 0x100 };
+enum { PTE_PS = 0x80, PTE_G = 0x100, SHORT_LIVED = 1500 };
 
-/* As kernels do: what is theirs is global, and outlives the loads of CR3.  The TLB is flushed, so that what ran
+/* As kernels do: what is theirs is global, and outlives the loads of CR3; CR0.WP is set.  The TLB is flushed, so that what ran
  * before does not matter. */
 static void make_kernel_global(void)
 {
@@ -157,25 +160,63 @@ static void make_kernel_global(void)
             boot_pd[i] |= PTE_G;
         }
     }
+    write_cr0(read_cr0() | CR0_WP);
     write_cr4(read_cr4() & ~(word)CR4_PGE);
     write_cr4(read_cr4() | CR4_PGE);
 }
 
+/* The two frames that pages change between, and what the next change is of; so each change is one. */
+static u32 turn;
+
+static u32 next_frame(u32 plain, u32 *which)
+{
+    *which = turn++ / PAGES & 1;
+    frames[0][0] = 1;
+    frames[1][0] = 2;
+    return (u32)frames[*which] | plain;
+}
+
+/* WINDOW's pages are the kernel's, like those for short-lived mappings (kmap); a translator may learn that they do not last. */
+static void open_pages(u32 plain)
+{
+    boot_pd[WINDOW >> 22] = (u32)pt | PTE_USER;
+    for (u32 i = 0; i < PAGES; i++) {
+        pt[i] = (u32)frames[1] | plain;
+    }
+    turn = 0;
+    make_kernel_global();
+}
+
 static const char *open_window(void)
 {
-    if (boot_pd[WINDOW >> 22] != ((u32)pt | PTE_PLAIN)) {
-        boot_pd[WINDOW >> 22] = (u32)pt | PTE_PLAIN;
-        for (u32 i = 0; i < PAGES; i++) {
-            pt[i] = (u32)frames[0] | PTE_PLAIN;
-        }
+    open_pages(PTE_PLAIN);
+    for (u32 i = 0; i < SHORT_LIVED; i++) {
+        u32 which, v = next_frame(PTE_PLAIN, &which);
+
+        *(volatile u32 *)&pt[i % PAGES] = v;
+        invlpg(WINDOW + i % PAGES * PAGE);
+        (void)*(volatile u8 *)(WINDOW + i % PAGES * PAGE);
     }
-    make_kernel_global();
+    turn = 0;
+    return NULL;
+}
+
+/* ... or user code's. */
+static const char *open_user_window(void)
+{
+    open_pages(PTE_USER);
     return NULL;
 }
 
 static const char *found_and_open(void)
 {
     open_window();
+    return found();
+}
+
+static const char *found_and_open_user(void)
+{
+    open_user_window();
     return found();
 }
 
@@ -209,36 +250,43 @@ static u64 set_entries(u32 n, bool by_vmi)
 static u64 native_set_pxe(u32 n) { return set_entries(n, false); }
 static u64 vmi_set_pxe(u32 n) { return set_entries(n, true); }
 
-/* n entries changed, FLUSHED at a time, the TLB flushed and all the pages read; as mprotect() and what follows it.
- * The result is checked. */
+/* The sum of the first bytes of FLUSHED pages from EDI on. */
+extern const u8 nano_user_reads[];
+__asm__(".pushsection .text; nano_user_reads: mov $16, %ecx; xor %eax, %eax\n"
+        "1: movzbl (%edi), %edx; add %edx, %eax; add $4096, %edi; dec %ecx; jnz 1b; int $0x80; .popsection");
+
+static bool user_reads(u32 first, u32 which)
+{
+    return TRY(enter_user(USER(nano_user_reads), WINDOW + first * PAGE, 0)) == VECTOR_USER_EXIT &&
+           trap.frame.ax == FLUSHED * (which + 1);
+}
+
+/*
+ * n entries changed, FLUSHED at a time, the TLB flushed and all the pages read by user code; as mprotect() and what follows it.
+ * The result is checked.  Reading alone is the base.
+ */
 static u64 batches(u32 n, bool by_vmi)
 {
-    u64 begin;
+    u64 begin = rdtsc();
     bool good = true;
 
-    frames[0][0] = 1;
-    frames[1][0] = 2;
-    begin = rdtsc();
     for (u32 done = 0; done < n; done += FLUSHED) {
-        u32 first = done % PAGES, which = (done / PAGES + 1) & 1, v = (u32)frames[which] | PTE_PLAIN;
-        u32 end = first + (n - done < FLUSHED ? n - done : FLUSHED);
+        u32 first = turn % PAGES, which = 0;
 
         if (by_vmi) {
             ops.set_lazy_mode(1);
-            for (u32 k = first; k < end; k++) {
-                ops.set_pxe(v, &pt[k], PXE_PT | PXE_CURRENT_AS | (WINDOW + k * PAGE));
+            for (u32 k = first; k < first + FLUSHED; k++) {
+                ops.set_pxe(next_frame(PTE_USER, &which), &pt[k], PXE_PT | PXE_CURRENT_AS | (WINDOW + k * PAGE));
             }
             ops.set_lazy_mode(0);
             ops.flush_tlb(1);
         } else {
-            for (u32 k = first; k < end; k++) {
-                *(volatile u32 *)&pt[k] = v;
+            for (u32 k = first; k < first + FLUSHED; k++) {
+                *(volatile u32 *)&pt[k] = next_frame(PTE_USER, &which);
             }
             write_cr3(read_cr3());
         }
-        for (u32 k = first; k < end; k++) {
-            good &= *(volatile u8 *)(WINDOW + k * PAGE) == which + 1;
-        }
+        good &= user_reads(first, which);
     }
     return good ? rdtsc() - begin : NANO_BAD;
 }
@@ -246,21 +294,28 @@ static u64 batches(u32 n, bool by_vmi)
 static u64 native_batches(u32 n) { return batches(n, false); }
 static u64 vmi_batches(u32 n) { return batches(n, true); }
 
+static u64 read_only(u32 n)
+{
+    u64 begin = rdtsc();
+
+    for (u32 done = 0; done < n; done += FLUSHED) {
+        user_reads(0, 0);
+    }
+    return rdtsc() - begin;
+}
+
 /*
  * A kernel's mixture per page: interrupts off and on around it, an entry changed to another frame, its translation
  * dropped, the page touched, every 16th time a whole flush.  The result is checked.
  */
 static u64 mixed(u32 n, bool by_vmi)
 {
-    u64 begin, took;
+    u64 begin = rdtsc(), took;
     bool good = true;
 
-    frames[0][0] = 1;
-    frames[1][0] = 2;
-    begin = rdtsc();
     for (u32 i = 0; i < n; i++) {
-        u32 page = i % PAGES, va = WINDOW + page * PAGE, which = (i / PAGES + 1) & 1;
-        u32 v = (u32)frames[which] | PTE_PLAIN, flags;
+        u32 page = turn % PAGES, va = WINDOW + page * PAGE, which, flags;
+        u32 v = next_frame(PTE_PLAIN, &which);
 
         if (by_vmi) {
             flags = f_get_mask();
@@ -296,18 +351,18 @@ static u64 vmi_mixed(u32 n) { return mixed(n, true); }
 const NanoOp nano_vmi[] = {
     {"native_setpxe", native_set_pxe, NULL, open_window, 0},
     {"vmi_setpxe", vmi_set_pxe, NULL, found_and_open, 0},
-    {"native_ptbatch", native_batches, NULL, open_window, 0},
-    {"vmi_ptbatch", vmi_batches, NULL, found_and_open, 0},
+    {"native_ptbatch", native_batches, read_only, open_user_window, 0},
+    {"vmi_ptbatch", vmi_batches, read_only, found_and_open_user, 0},
     {"native_ptmix", native_mixed, NULL, open_window, 0},
     {"vmi_ptmix", vmi_mixed, NULL, found_and_open, 0},
-    {"vmi_clisti", disable_enable, nothing, found, 0},
-    {"vmi_getmask", get_mask, nothing, found, 0},
-    {"vmi_saverestore", save_restore, nothing, found, 0},
-    {"vmi_getcr0", get_cr0, nothing, found, 0},
+    {"vmi_clisti", disable_enable, nothing, found_and_open, 0},
+    {"vmi_getmask", get_mask, nothing, found_and_open, 0},
+    {"vmi_saverestore", save_restore, nothing, found_and_open, 0},
+    {"vmi_getcr0", get_cr0, nothing, found_and_open, 0},
     {"vmi_invalpage", inval, nothing, found_and_open, 0},
-    {"vmi_counter", counter, nothing, found, 0},
+    {"vmi_counter", counter, nothing, found_and_open, 0},
     {"native_eoi", native_eoi, no_eoi, open_window, 0},
-    {"vmi_eoi", vmi_eoi, no_eoi, found, 0},
-    {"vmi_setalarm", alarm, nothing, found, 0},
+    {"vmi_eoi", vmi_eoi, no_eoi, found_and_open, 0},
+    {"vmi_setalarm", alarm, nothing, found_and_open, 0},
     {NULL, NULL, NULL, NULL, 0},
 };
