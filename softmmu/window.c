@@ -14,6 +14,7 @@
 
 #define TIB (UINT64_C(1) << 40)
 enum { PIECES = 8 };             /* mappings on each side of a fault, at most */
+enum { SHORT_RUN = 64 << 10 };   /* bytes */
 #define HOST_TOP (UINT64_C(1) << 47)
 #define DISTANCE_MIN (4 * TIB)
 #define DISTANCE_MAX (7 * TIB + TIB / 2)
@@ -173,23 +174,45 @@ static void drop(Window *w, uint64_t lin, uint64_t len)
     w->n_unmaps++;
 }
 
-/* Runs that lie side by side go by one call of the host; between others may be something of ours. */
+/* Runs that are to go, by few calls of the host. */
+typedef struct {
+    uint64_t lin, len;
+} Going;
+
+static void go_now(Window *w, Going *g)
+{
+    if (g->len != 0) {
+        drop(w, g->lin, g->len);
+        g->len = 0;
+    }
+}
+
+/* [lin, lin+len), which lies above those before. */
+static void go_too(Window *w, Going *g, uint64_t lin, uint64_t len)
+{
+    uint64_t end = g->lin + g->len;
+
+    if (g->len != 0 && end != lin && !window_gap_is_free(w, end, lin)) {
+        go_now(w, g);
+    }
+    if (g->len == 0) {
+        g->lin = lin;
+    }
+    g->len = lin + len - g->lin;
+}
+
 static void unmap_locked(Window *w, uint64_t lin, uint64_t last)
 {
-    uint64_t begin = 0, len = 0;
+    Going going = {0};
 
     for (unsigned i = run_at(w, lin); i < w->n_runs && w->run[i].lin <= last;) {
         WindowRun r = w->run[i];
         uint64_t r_last = r.lin + (r.len - 1), from = MAX(lin, r.lin), to = MIN(last, r_last);
 
-        if (len == 0 || begin + len != from) {
-            if (len != 0) {
-                drop(w, begin, len);
-            }
-            begin = from;
-            len = 0;
+        if (from > r.lin) {
+            go_now(w, &going); /* what stays of r is between */
         }
-        len += to - from + 1;
+        go_too(w, &going, from, to - from + 1);
         remove_run(w, i);
         if (from > r.lin) {
             insert_run(w, i, &(WindowRun){r.lin, from - r.lin, r.offset, r.leaf_shift, r.write, r.global});
@@ -201,17 +224,42 @@ static void unmap_locked(Window *w, uint64_t lin, uint64_t last)
             i++;
         }
     }
-    if (len != 0) {
-        drop(w, begin, len);
-    }
+    go_now(w, &going);
 }
 
-/* The host is short of mappings, or we of runs: begin again. */
+/* Short runs of small pages, which come and go (Linux's vmalloc), are unmapped. */
+static void unmap_short(Window *w)
+{
+    Going going = {0};
+    unsigned kept = 0, n = w->n_runs;
+
+    w->n_runs = w->n_local = 0;
+    for (unsigned i = 0; i < n; i++) {
+        const WindowRun r = w->run[i];
+        if (r.leaf_shift == GUEST_PAGE_SHIFT && r.len <= SHORT_RUN) {
+            go_too(w, &going, r.lin, r.len);
+        } else {
+            go_now(w, &going);
+            w->run[kept++] = r;
+            w->n_local += !r.global;
+        }
+    }
+    go_now(w, &going);
+    w->n_runs = kept;
+    w->n_pieces -= MIN(w->n_pieces, n - kept); /* or more: it is the most that there may be */
+}
+
+/* The host is short of mappings, or we of runs: what is short goes, or, where that is not half of all, all. */
 static void overflow(Window *w)
 {
-    unmap_locked(w, 0, UINT64_MAX);
+    unsigned runs = w->n_runs, pieces = w->n_pieces;
+
+    unmap_short(w);
+    if (w->n_runs > runs / 2 || w->n_pieces > pieces / 2) {
+        unmap_locked(w, 0, UINT64_MAX);
+        w->n_pieces = 0;
+    }
     w->n_overflows++;
-    w->n_pieces = 0;
 }
 
 /* -- Rights of pages ------------------------------------------------------------------------------ */
@@ -383,10 +431,9 @@ void window_unmap(Window *w, uint64_t lin, uint64_t len)
 {
     lock_take(&w->lock);
     if (w->n_runs + 2 >= WINDOW_RUNS) { /* splitting may need one more */
-        unmap_locked(w, 0, UINT64_MAX);
-    } else {
-        unmap_locked(w, lin, lin + (len - 1));
+        overflow(w);
     }
+    unmap_locked(w, lin, lin + (len - 1));
     lock_release(&w->lock);
 }
 

@@ -26,7 +26,7 @@
 
 #include "softmmu/phys-mem.h"
 
-enum { WINDOW_RUNS = 4096 };
+enum { WINDOW_RUNS = 4096, WINDOW_GAP = 64 << 10 };
 
 typedef struct {
     uint64_t lin, len;         /* bytes, whole pages                                             */
@@ -67,6 +67,13 @@ static inline bool window_is_ours(const Window *w, uint64_t lin)
 static inline bool window_reaches(const Window *w, uint64_t lin)
 {
     return (int64_t)lin < 0 && lin + w->base >= WINDOW_PROGRAM && lin + w->base < w->base;
+}
+
+/* May what lies between two mappings, at `end` and at `next` above it, be unmapped with them?  Nothing of ours is among an upper
+ * half's pages, and stacks of kernels have a page between them. */
+static inline bool window_gap_is_free(const Window *w, uint64_t end, uint64_t next)
+{
+    return next - end <= WINDOW_GAP && window_reaches(w, end) && window_reaches(w, next);
 }
 
 /* ... by 32-bit code. */

@@ -85,6 +85,7 @@ void windows_look_again(TransCpu *tc, bool all)
     WindowShare *ws = tc->windows;
     uint64_t lin = 0;
     Dead dead = {0};
+    bool alive = false;        /* something behind `dead` is */
     WindowRun run;
 
     for (bool more = true; more && (all ? window_next : window_next_local)(ws->window, lin, &run); more = lin != 0) {
@@ -95,11 +96,15 @@ void windows_look_again(TransCpu *tc, bool all)
                 uint64_t leaf = BIT64(run.leaf_shift), start = MAX(lin & ~(leaf - 1), run.lin);
 
                 good = MIN((lin | (leaf - 1)) + 1 - lin, end - lin);
-                if (dead.lin + dead.len != start) {
+                if (dead.len != 0 && dead.lin + dead.len != start &&
+                    (alive || !all || !window_gap_is_free(ws->window, dead.lin + dead.len, start))) {
                     bury(ws, &dead);
-                    dead.lin = start;
                 }
-                dead.len += lin + good - start;
+                dead.lin = dead.len != 0 ? dead.lin : start;
+                dead.len = lin + good - dead.lin;
+                alive = false;
+            } else {
+                alive = true;
             }
             lin += good;
         }

@@ -441,6 +441,41 @@ START_TEST(too_many_runs_begin_anew)
 }
 END_TEST
 
+START_TEST(long_runs_stay_when_short_ones_go)
+{
+    const uint64_t low = LIN - (uint64_t)MIB, far = LIN + 8 * WINDOW_RUNS * (uint64_t)PAGE;
+
+    map_pages(low, 64, 0);
+    fill(WINDOW_RUNS - 3);
+    map_pages(far, 64, 64 * PAGE);
+    map_pages(far + MIB, 1, 5 * PAGE);
+    ck_assert_uint_eq(w->n_overflows, 1);
+    ck_assert_uint_eq(w->n_runs, 3);
+    expect_run(0, low, 64, 0);
+    expect_run(1, far, 64, 64 * PAGE);
+    expect_run(2, far + MIB, 1, 5 * PAGE);
+    check_runs();
+}
+END_TEST
+
+START_TEST(scattered_pages_go_by_one_call)
+{
+    const uint64_t unmaps = w->n_unmaps;
+
+    map_pages(LIN, 2, 0);
+    map_pages(LIN + 4 * PAGE, 2, 8 * PAGE);
+    map_pages(LIN + 6 * PAGE, 1, 0);                       /* side by side, but elsewhere in memory */
+    map_pages(LIN + 6 * PAGE + WINDOW_GAP, 1, 0);
+    map_pages(LIN + 9 * PAGE + 2 * WINDOW_GAP, 4, 20 * PAGE); /* too far away */
+    window_unmap(w, LIN + PAGE, 10 * PAGE + 2 * WINDOW_GAP);
+    ck_assert_uint_eq(w->n_unmaps - unmaps, 2);
+    ck_assert_uint_eq(w->n_runs, 2);
+    expect_run(0, LIN, 1, 0);
+    expect_run(1, LIN + 11 * PAGE + 2 * WINDOW_GAP, 2, 22 * PAGE);
+    check_runs();
+}
+END_TEST
+
 START_TEST(too_many_protected_pages_begin_anew)
 {
     w->pieces_max = 16;
@@ -699,6 +734,8 @@ static void add_tests(TCase *t)
     tcase_add_test(t, the_last_page_of_all_comes_and_goes);
     tcase_add_test(t, a_run_up_to_the_end_fills_the_hole_before_what_is_there);
     tcase_add_test(t, too_many_runs_begin_anew);
+    tcase_add_test(t, long_runs_stay_when_short_ones_go);
+    tcase_add_test(t, scattered_pages_go_by_one_call);
     tcase_add_test(t, too_many_protected_pages_begin_anew);
     tcase_add_test(t, a_split_that_finds_no_place_unmaps_all);
     tcase_add_test(t, what_lies_in_the_way_is_not_replaced);
