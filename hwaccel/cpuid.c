@@ -39,7 +39,7 @@ static bool offers_paravirtual(const KvmHost *h, bool apics, CpuFeature f)
     }
 }
 
-bool kvm_offers(const KvmHost *h, bool apics, CpuFeature f)
+bool kvm_offers(KvmHost *h, bool apics, CpuFeature f)
 {
     CpuFeaturePlace p = cpu_feature_place(f);
 
@@ -54,7 +54,7 @@ bool kvm_offers(const KvmHost *h, bool apics, CpuFeature f)
     case FEAT_TSC_DEADLINE:
         return h->msr_filter;
     case FEAT_XSAVE: case FEAT_XSAVEOPT: case FEAT_XSAVEC: case FEAT_XSAVES: case FEAT_XGETBV1:
-        return lists(h, f);
+        return lists(h, f) && kvm_host_learns_of_xsetbv(h);
     default:                   /* instructions that need nothing but the processor run anyway */
         return p.host_executes || lists(h, f);
     }

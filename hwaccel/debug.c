@@ -40,10 +40,10 @@ static bool set_points(KvmCpu *k, const uint64_t *lin, unsigned n)
 /* Tried once: a point that is passed without a word would be worse than slow. */
 static bool points_work(KvmHost *h)
 {
-    if (h->points == POINTS_UNKNOWN) {
-        h->points = h->hardware != NULL && h->guest_debug && kvm_trial_point(h) ? POINTS_WORK : POINTS_FAIL;
+    if (h->points == KVM_UNTRIED) {
+        h->points = h->hardware != NULL && h->guest_debug && kvm_trial_point(h) ? KVM_WORKS : KVM_FAILS;
     }
-    return h->points == POINTS_WORK;
+    return h->points == KVM_WORKS;
 }
 
 bool kvm_watch_for_debugger(KvmCpu *k)

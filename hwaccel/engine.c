@@ -578,6 +578,9 @@ static void engine_stats(const CpuState *cpu, GString *out)
     g_string_append_printf(out, "  KVM: %.3f s inside, %u memory slots\n", (double)k->guest_ticks * us / 1e6,
                            k->vm->slots->len);
     kvm_phases_print(k, out);
+    if (k->vm->host->xsetbv == KVM_FAILS) {
+        g_string_append(out, "  XSAVE: left out, since this KVM does not learn of the guest's XSETBV\n");
+    }
     g_string_append_printf(out, "  local APICs: %s%s%s\n", k->vm->apics ? "the kernel's" : "the machine's",
                            k->vm->no_apics != NULL ? ", since " : "", k->vm->no_apics != NULL ? k->vm->no_apics : "");
     engine_chip_stats(k->vm, out);

@@ -150,6 +150,13 @@ static const char *find_hardware(void)
     return NULL;
 }
 
+static bool find_hypervisor(void)
+{
+    unsigned a, b, c, d;
+
+    return __get_cpuid(1, &a, &b, &c, &d) && (c & 1u << 31) != 0;
+}
+
 static bool find_nested_paging(void)
 {
     static const char *const switches[] = {"/sys/module/kvm_intel/parameters/ept",
@@ -182,6 +189,7 @@ KvmHost *kvm_host_open(const KvmOps *ops, GError **error)
     h->fd = -1;
     h->hardware = find_hardware();
     h->nested_paging = find_nested_paging();
+    h->nested = find_hypervisor();
     h->emulates_real_mode = find_emulated_real_mode(h->hardware);
     if (!ask(h, error)) {
         kvm_host_close(h);
@@ -213,6 +221,15 @@ bool kvm_host_has_cpuid(const KvmHost *h, uint32_t leaf, uint32_t subleaf, unsig
         }
     }
     return false;
+}
+
+bool kvm_host_learns_of_xsetbv(KvmHost *h)
+{
+    if (h->xsetbv == KVM_UNTRIED) {
+        bool asked = h->nested && kvm_host_has_cpuid(h, 1, 0, 2, 26); /* XSAVE */
+        h->xsetbv = asked && kvm_trial_loses_xcr0(h) ? KVM_FAILS : KVM_WORKS;
+    }
+    return h->xsetbv == KVM_WORKS;
 }
 
 /* -- Does it truly work? ------------------------------------------------------------------------------ */

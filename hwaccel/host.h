@@ -15,16 +15,19 @@
 
 #include <linux/kvm.h>
 
+typedef enum { KVM_UNTRIED, KVM_WORKS, KVM_FAILS } KvmTried;
+
 typedef struct {
     const KvmOps *ops;         /* borrowed */
     int fd;                    /* /dev/kvm */
-    enum { POINTS_UNKNOWN, POINTS_WORK, POINTS_FAIL } points; /* breakpoints: tried at the first need */
+    KvmTried points, xsetbv;   /* breakpoints; does KVM learn of XSETBV?  Tried at the first need (trial.h) */
     size_t run_size;           /* bytes of a CPU's shared page                      */
     struct kvm_cpuid2 *cpuid;  /* what KVM supports; owned                          */
     uint32_t *msrs;            /* what KVM saves and restores; owned                */
     unsigned n_msrs;
     size_t xsave_size;         /* of KVM_GET_XSAVE2; 0: 4096 bytes by KVM_GET_XSAVE */
     const char *hardware;      /* "VT-x", "SVM"; NULL: the processor shows neither  */
+    bool nested;               /* the host is itself a guest                        */
     bool emulates_real_mode;   /* instruction by instruction: the processor cannot run it as a guest */
     bool nested_paging;        /* it walks the guest's page tables (EPT, NPT); else KVM shadows them */
     unsigned lazy_page;        /* of a CPU's shared pages: the ring of writes that wait; 0: none */
@@ -40,6 +43,12 @@ void kvm_host_close(KvmHost *h);
 
 /* Does KVM support this bit of CPUID?  reg: 0 EAX ... 3 EDX. */
 bool kvm_host_has_cpuid(const KvmHost *h, uint32_t leaf, uint32_t subleaf, unsigned reg, unsigned bit);
+
+/*
+ * Does KVM learn of the guest's XSETBV?  Else it goes on with the XCR0 of before, and sets that again behind each exit: a guest
+ * must not use XSAVE then.  Any processor's own VT-x or SVM stops there; so only nested hosts are tried, once.
+ */
+bool kvm_host_learns_of_xsetbv(KvmHost *h);
 
 /* Why a guest should rather not be run here although it can be; NULL: all is well.  Free it. */
 char *kvm_host_drawback(KvmHost *h);

@@ -72,7 +72,7 @@ void kvm_cpu_kick(KvmCpu *k);
 /* -- cpuid.c ---- */
 
 /* May a guest use this feature here, with the local APICs in the kernel or not? */
-bool kvm_offers(const KvmHost *h, bool apics, CpuFeature f);
+bool kvm_offers(KvmHost *h, bool apics, CpuFeature f);
 /* KVM's paravirtual MSRs that it serves itself when it has the local APICs; the others exit, and pv/ serves them. */
 extern const uint32_t kvm_pv_msr[KVM_PV_MSRS];
 bool kvm_serves_pv_msr(const KvmHost *h, unsigned i);

@@ -239,15 +239,11 @@ static bool pull_xsave(KvmCpu *k)
 static const struct {
     uint32_t msr;
     size_t field;
-    bool always;
+    enum { LISTED, ALWAYS, UNFILTERED } when;
 } msr_rows[] = {
-#define LISTED false
-#define ALWAYS true
 #define KVM_MSR(msr, member, when) {msr, offsetof(CpuState, member), when},
 #include "hwaccel/kvm-msrs.def"
 #undef KVM_MSR
-#undef LISTED
-#undef ALWAYS
 };
 
 typedef struct {
@@ -588,7 +584,8 @@ void kvm_sync_prepare(KvmCpu *k)
 
     memset(k->pv, 0xff, sizeof k->pv);     /* nothing that it could be: all is set the first time */
     for (size_t i = 0; i < G_N_ELEMENTS(msr_rows); i++) {
-        if (msr_rows[i].always || listed(h, msr_rows[i].msr)) {
+        bool here = msr_rows[i].when == UNFILTERED && h->msr_filter;
+        if (msr_rows[i].when == ALWAYS || (listed(h, msr_rows[i].msr) && !here)) {
             g_array_append_val(k->msrs, msr_rows[i].msr);
         }
     }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "hwaccel/trial.h"
 
+#include "cpu-x86/state.h"
 #include "hwaccel/kvm-stats.h"
 #include "softmmu/base/bits.h"
 
@@ -18,8 +19,20 @@ enum {
 };
 
 /* xor %eax,%eax; mov $ROUNDS,%ecx; 1: add %ecx,%eax; dec %ecx; jnz 1b; mov %rax,DATA; hlt */
-static const uint8_t code[] = {0x31, 0xc0, 0xb9, ROUNDS & 0xff, ROUNDS >> 8, 0, 0, 0x01, 0xc8, 0xff, 0xc9, 0x75,
-                               0xfa, 0x48, 0x89, 0x04, 0x25, DATA & 0xff, DATA >> 8, 0, 0, 0xf4};
+static const uint8_t count_code[] = {0x31, 0xc0, 0xb9, ROUNDS & 0xff, ROUNDS >> 8, 0, 0, 0x01, 0xc8, 0xff, 0xc9, 0x75,
+                                     0xfa, 0x48, 0x89, 0x04, 0x25, DATA & 0xff, DATA >> 8, 0, 0, 0xf4};
+
+/* xor %ecx,%ecx; xor %edx,%edx; mov $3,%eax; xsetbv; hlt: XCR0 is 1 before */
+static const uint8_t xsetbv_code[] = {0x31, 0xc9, 0x31, 0xd2, 0xb8, 3, 0, 0, 0, 0x0f, 0x01, 0xd1, 0xf4};
+
+typedef struct {
+    const uint8_t *code;
+    size_t len;
+    uint64_t cr4;
+} TrialGuest;
+
+static const TrialGuest counting = {count_code, sizeof count_code, CR4_PAE};
+static const TrialGuest setting_xcr0 = {xsetbv_code, sizeof xsetbv_code, CR4_PAE | CR4_OSXSAVE};
 
 typedef struct {
     KvmHost *h;
@@ -28,7 +41,7 @@ typedef struct {
     struct kvm_run *run;
 } Trial;
 
-static void lay_out(uint8_t *memory)
+static void lay_out(uint8_t *memory, const TrialGuest *guest)
 {
     uint64_t *gdt = (uint64_t *)(memory + GDT);
 
@@ -37,10 +50,10 @@ static void lay_out(uint8_t *memory)
     *(uint64_t *)(memory + PML4) = PDPT | 3;
     *(uint64_t *)(memory + PDPT) = PD | 3;
     *(uint64_t *)(memory + PD) = 0x83;
-    memcpy(memory + CODE, code, sizeof code);
+    memcpy(memory + CODE, guest->code, guest->len);
 }
 
-static bool set_registers(Trial *t, GError **error)
+static bool set_registers(Trial *t, uint64_t cr4, GError **error)
 {
     const KvmOps *ops = t->h->ops;
     struct kvm_regs regs = {.rip = CODE, .rsp = DATA, .rflags = 2};
@@ -58,14 +71,14 @@ static bool set_registers(Trial *t, GError **error)
     s.gdt.limit = 23;
     s.cr0 = 0x80000031;
     s.cr3 = PML4;
-    s.cr4 = 0x20;
+    s.cr4 = cr4;
     s.efer = 0x500;
     return kvm_do(ops, t->cpu, KVM_SET_CPUID2, (uintptr_t)t->h->cpuid, error) &&
            kvm_do(ops, t->cpu, KVM_SET_SREGS, (uintptr_t)&s, error) &&
            kvm_do(ops, t->cpu, KVM_SET_REGS, (uintptr_t)&regs, error);
 }
 
-static bool build(Trial *t, GError **error)
+static bool build(Trial *t, const TrialGuest *guest, GError **error)
 {
     const KvmOps *ops = t->h->ops;
     struct kvm_userspace_memory_region r = {.memory_size = MEMORY};
@@ -82,7 +95,7 @@ static bool build(Trial *t, GError **error)
         t->memory = NULL;
         return kvm_fail(error, KVM_SET_USER_MEMORY_REGION, -ENOMEM);
     }
-    lay_out(t->memory);
+    lay_out(t->memory, guest);
     r.userspace_addr = (uintptr_t)t->memory;
     if (!kvm_do(ops, t->vm, KVM_SET_USER_MEMORY_REGION, (uintptr_t)&r, error)) {
         return false;
@@ -95,7 +108,7 @@ static bool build(Trial *t, GError **error)
     if (t->run == NULL) {
         return kvm_fail(error, KVM_CREATE_VCPU, -errno);
     }
-    return set_registers(t, error);
+    return set_registers(t, guest->cr4, error);
 }
 
 /* -- Running, with an end ----------------------------------------------------------------------------- */
@@ -187,7 +200,7 @@ bool kvm_trial_point(KvmHost *h)
     Trial t = {.h = h, .vm = -1, .cpu = -1};
     struct kvm_guest_debug d = {.control = KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_HW_BP,
                                 .arch.debugreg = {[0] = CODE + POINT, [7] = 0x402}};
-    bool stops = build(&t, NULL) && kvm_do(h->ops, t.cpu, KVM_SET_GUEST_DEBUG, (uintptr_t)&d, NULL) &&
+    bool stops = build(&t, &counting, NULL) && kvm_do(h->ops, t.cpu, KVM_SET_GUEST_DEBUG, (uintptr_t)&d, NULL) &&
                  run_limited(&t) >= 0 && t.run->exit_reason == KVM_EXIT_DEBUG &&
                  t.run->debug.arch.pc == CODE + POINT;
 
@@ -195,10 +208,21 @@ bool kvm_trial_point(KvmHost *h)
     return stops;
 }
 
+bool kvm_trial_loses_xcr0(KvmHost *h)
+{
+    Trial t = {.h = h, .vm = -1, .cpu = -1};
+    struct kvm_xcrs x = {.nr_xcrs = 0};
+    bool lost = build(&t, &setting_xcr0, NULL) && run_limited(&t) >= 0 && t.run->exit_reason == KVM_EXIT_HLT &&
+                kvm_do(h->ops, t.cpu, KVM_GET_XCRS, (uintptr_t)&x, NULL) && x.nr_xcrs == 1 && x.xcrs[0].value != 3;
+
+    clear(&t);
+    return lost;
+}
+
 bool kvm_trial(KvmHost *h, TrialResult *result, GError **error)
 {
     Trial t = {.h = h, .vm = -1, .cpu = -1};
-    bool ok = build(&t, error);
+    bool ok = build(&t, &counting, error);
     uint64_t n = 0;
     int r;
 

@@ -20,4 +20,8 @@ bool kvm_trial(KvmHost *h, TrialResult *result, GError **error);
 /* Does KVM stop a guest at a breakpoint of KVM_SET_GUEST_DEBUG?  (On an emulated SVM it may not.) */
 bool kvm_trial_point(KvmHost *h);
 
+/* Did KVM run a guest through XSETBV and not learn of the new XCR0?  (So on an SVM emulated by QEMU's TCG.)  False also where
+ * it gives the instruction up, and where the trial cannot be made. */
+bool kvm_trial_loses_xcr0(KvmHost *h);
+
 #endif /* HWACCEL_TRIAL_H */

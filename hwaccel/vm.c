@@ -243,8 +243,8 @@ static void dirty_wanted(void *arg)
 /* -- Life ------------------------------------------------------------------------------------------------------ */
 
 /*
- * MSRs that this program keeps itself under every engine: time and its adjustment when written, the
- * local APIC's, KVM's paravirtual ones (pv/), but for those that go with KVM's local APICs.  Denied ranges exit.
+ * MSRs that this program keeps itself under every engine: time when written, its adjustment, machine checks (KVM's banks
+ * are others), the local APIC's, KVM's paravirtual ones (pv/), but for those that go with KVM's local APICs.  Denied ranges exit.
  */
 static bool filter_msrs(KvmVm *vm, GError **error)
 {
@@ -257,7 +257,9 @@ static bool filter_msrs(KvmVm *vm, GError **error)
         .ranges = {
             {.flags = w, .base = 0x10, .nmsrs = 1, .bitmap = none},
             {.flags = r | w, .base = 0x11, .nmsrs = 2, .bitmap = none},
-            {.flags = w, .base = 0x3b, .nmsrs = 1, .bitmap = none},
+            {.flags = r | w, .base = 0x3b, .nmsrs = 1, .bitmap = none},
+            {.flags = r | w, .base = 0x179, .nmsrs = 3, .bitmap = none},
+            {.flags = r | w, .base = 0x400, .nmsrs = 128, .bitmap = none},
             {.flags = r | w, .base = PV_MSRS, .nmsrs = 16, .bitmap = pv},
             {.flags = apic, .base = 0x1b, .nmsrs = apic != 0, .bitmap = none},
             {.flags = apic, .base = 0x6e0, .nmsrs = apic != 0, .bitmap = none},
@@ -402,6 +404,7 @@ KvmVm *kvm_vm_get(const KvmOps *ops, PhysMem *mem, const KvmWants *wants, GError
     if (host == NULL) {
         return NULL;
     }
+    kvm_host_learns_of_xsetbv(host); /* also where the guest has no XSAVE: the statistics tell why */
     vm = g_new0(KvmVm, 1);
     vm->ops = ops;
     vm->host = host;

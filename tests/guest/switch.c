@@ -16,6 +16,8 @@ enum { COM1 = 0x3f8, MSR_LSTAR = 0xc0000082, MSR_KERNEL_GS = 0xc0000102, MSR_FS_
 static volatile word ticks;
 static u64 last_tsc;
 static u8 pattern[4096];
+static bool has_avx;
+static u64 ymm_value[4] = {0x1111111122222222ull, 0x3333333344444444ull, 0x5555555566666666ull, 0x7777777788888888ull};
 
 static bool on_tick(Frame *f)
 {
@@ -45,6 +47,47 @@ static void check_integers(void)
         expected = got;
     }
     EXPECT(got == expected);
+}
+
+static u32 xgetbv(void)
+{
+    u32 low, high;
+
+    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    return low;
+}
+
+/* Where there is AVX: XCR0, what CPUID says of it, and all of a register. */
+static void check_vectors(void)
+{
+    u64 got[4];
+    u32 r[4];
+
+    if (!has_avx) {
+        return;
+    }
+    EXPECT_EQ(xgetbv(), 7);
+    cpuid(0xd, 0, r);
+    EXPECT_EQ(r[1], 0x340);
+    __asm__ volatile("vmovdqu %%ymm6, %0" : "=m"(got));
+    for (unsigned i = 0; i < 4; i++) {
+        EXPECT(got[i] == ymm_value[i]);
+    }
+}
+
+static void use_avx(void)
+{
+    const u32 wanted = 1u << 26 | 1u << 28;
+    u32 r[4];
+
+    cpuid(1, 0, r);
+    has_avx = (r[2] & wanted) == wanted;
+    if (has_avx) {
+        write_cr4(read_cr4() | CR4_OSXSAVE);
+        __asm__ volatile("xsetbv" : : "c"(0), "a"(7), "d"(0));
+        __asm__ volatile("vmovdqu %0, %%ymm6" : : "m"(ymm_value));
+    }
+    print("AVX: %d\n", has_avx);
 }
 
 /* FS.base is set anew each round: going to ring 3 and back loads the segments. */
@@ -110,6 +153,7 @@ static void prepare(void)
     }
     write_cr4(read_cr4() | CR4_OSFXSR);
     __asm__ volatile("movq %0, %%xmm7" : : "r"(XMM_VALUE));
+    use_avx();
     wrmsr(MSR_LSTAR, LSTAR_VALUE);
     wrmsr(MSR_KERNEL_GS, KERNEL_GS_VALUE);
     wrmsr(MSR_FS_BASE, FS_VALUE);
@@ -133,6 +177,7 @@ static void rounds(void)
     print("ready\n");
     do {
         check_registers(round);
+        check_vectors();
         check_memory(round);
         check_code(round);
         check_traps();

@@ -87,6 +87,8 @@ def running(metaphrase, guest, engines, *options):
     """The guest under the first of `engines` (each with its properties) as a process, with its monitor and its
     serial line."""
     accels = [w for e in engines for w in ("-accel", e)]
+    if engines[0].partition(",")[0] == "kvm":      # in a list it would come only where it runs well
+        accels = ["-accel", engines[0]]
     with tempfile.TemporaryDirectory(prefix="metaphrase-switch-") as scratch:
         path = os.path.join(scratch, "qmp")
         process = subprocess.Popen(

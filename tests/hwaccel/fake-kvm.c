@@ -21,7 +21,8 @@ static FakeKvm *fake(const KvmOps *ops)
 
 static int new_fd(FakeKvm *f)
 {
-    return FIRST_FD + (int)f->n_open++;
+    f->n_open++;
+    return FIRST_FD + f->next_fd++;
 }
 
 /* -- Answers -------------------------------------------------------------------------------------- */
@@ -101,11 +102,33 @@ static int set_slot(FakeKvm *f, const struct kvm_userspace_memory_region *r)
     return 0;
 }
 
+/* The one instruction that the fake knows, in the code of hwaccel/trial.c. */
+static bool is_at_xsetbv(const FakeKvm *f)
+{
+    static const uint8_t code[] = {0x31, 0xc9, 0x31, 0xd2, 0xb8, 3, 0, 0, 0, 0x0f, 0x01, 0xd1};
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(f->slot); i++) {
+        const struct kvm_userspace_memory_region *s = &f->slot[i];
+        uint64_t at = f->regs.rip - s->guest_phys_addr;
+
+        if (at < s->memory_size && s->memory_size - at >= sizeof code) {
+            return memcmp((const uint8_t *)(uintptr_t)s->userspace_addr + at, code, sizeof code) == 0;
+        }
+    }
+    return false;
+}
+
 static int run(FakeKvm *f)
 {
     if (f->run->immediate_exit) {
         f->run->exit_reason = KVM_EXIT_INTR;
         return -EINTR;
+    }
+    if (is_at_xsetbv(f)) {
+        f->xcrs.nr_xcrs = 1;
+        f->xcrs.xcrs[0].value = f->loses_xcr0 ? 1 : 3;
+        f->run->exit_reason = KVM_EXIT_HLT;
+        return 0;
     }
     f->entries++;
     if (f->guest != NULL) {
@@ -257,7 +280,10 @@ static int answer(FakeKvm *f, unsigned long request, uintptr_t arg)
     case KVM_GET_VCPU_MMAP_SIZE: return (int)f->run_size;
     case KVM_GET_SUPPORTED_CPUID: return supported_cpuid((struct kvm_cpuid2 *)arg);
     case KVM_GET_MSR_INDEX_LIST: return msr_list((struct kvm_msr_list *)arg);
-    case KVM_CREATE_VM: case KVM_CREATE_VCPU: case KVM_GET_STATS_FD: return new_fd(f);
+    case KVM_CREATE_VM:
+        f->vm_fd = f->vm_fd == 0 ? FIRST_FD + f->next_fd : f->vm_fd;
+        return new_fd(f);
+    case KVM_CREATE_VCPU: case KVM_GET_STATS_FD: return new_fd(f);
     case KVM_SET_USER_MEMORY_REGION: return set_slot(f, (struct kvm_userspace_memory_region *)arg);
     case KVM_ENABLE_CAP:
         if (f->no_dirty_ring && ((struct kvm_enable_cap *)arg)->cap == KVM_CAP_DIRTY_LOG_RING) {
@@ -306,8 +332,14 @@ static int fake_open(const KvmOps *ops)
 
 static void fake_close(const KvmOps *ops, int fd)
 {
-    g_assert(fd >= FIRST_FD && fake(ops)->n_open > 0);
-    fake(ops)->n_open--;
+    FakeKvm *f = fake(ops);
+
+    g_assert(fd >= FIRST_FD && f->n_open > 0);
+    f->n_open--;
+    if (fd == f->vm_fd) {
+        memset(f->slot, 0, sizeof f->slot);
+        f->vm_fd = 0;
+    }
 }
 
 static int fake_request(const KvmOps *ops, int fd, unsigned long request, uintptr_t arg)

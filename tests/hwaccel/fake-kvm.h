@@ -26,6 +26,7 @@ struct FakeKvm {
 
     /* What is open */
     unsigned n_open, n_maps;
+    int next_fd, vm_fd;        /* the first VM, whose the slots are; 0: none */
 
     /* The guest's CPU: as last set */
     struct kvm_regs regs;
@@ -59,6 +60,7 @@ struct FakeKvm {
     struct kvm_run *run;       /* of the CPU made last */
     struct kvm_dirty_gfn *dirty; /* its ring */
     bool no_dirty_ring;        /* it is refused */
+    bool loses_xcr0;           /* a guest's XSETBV sets what nobody learns of */
     uint64_t hypercalls;       /* that exit     */
     unsigned dirty_resets;
     struct kvm_coalesced_mmio_zone zone[16]; /* n_zones of them */
@@ -67,7 +69,7 @@ struct FakeKvm {
     uint64_t emulated;         /* its counter `insn_emulation` */
     bool no_counter;           /* it has none of that name     */
 
-    /* KVM_RUN: fill in run->exit_reason and the rest; the result of the request.  NULL: HLT. */
+    /* KVM_RUN (a guest that begins with XSETBV has executed that): fill in run->exit_reason and the rest; the result of the request.  NULL: HLT. */
     int (*guest)(FakeKvm *f);
     unsigned entries;
     void *arg;

@@ -194,6 +194,58 @@ START_TEST(the_trial_fails_cleanly)
 }
 END_TEST
 
+/* On a host that is a guest itself KVM may not learn of XSETBV: 0: it does; 1: it does not; 2: no nested host. */
+START_TEST(a_guest_whose_xcr0_would_be_lost_has_no_xsave)
+{
+    unsigned before;
+    KvmHost *h;
+    Bed b;
+
+    bed_init(&b, GUEST_LONG64);
+    b.f.loses_xcr0 = _i == 1;
+    h = kvm_host_open(&b.f.ops, NULL);
+    ck_assert_ptr_nonnull(h);
+    h->nested = _i != 2;
+    before = b.f.n_requests;
+    for (CpuFeature f = 0; f < FEAT_COUNT; f++) {
+        bool of_xsave = f == FEAT_XSAVE || f == FEAT_XSAVEOPT || f == FEAT_XSAVEC || f == FEAT_XSAVES || f == FEAT_XGETBV1;
+        ck_assert(!of_xsave || kvm_offers(h, false, f) == (_i != 1));
+    }
+    ck_assert_int_eq(b.f.n_requests > before, _i != 2);
+    before = b.f.n_requests;
+    kvm_offers(h, true, FEAT_XSAVE);
+    ck_assert_uint_eq(b.f.n_requests, before);     /* tried once */
+    kvm_host_close(h);
+    bed_clear(&b);
+}
+END_TEST
+
+START_TEST(the_trial_of_xsetbv_fails_cleanly)
+{
+    unsigned n = 0;
+    bool failed;
+
+    do {
+        FakeKvm f;
+        KvmHost *h;
+
+        fake_kvm_init(&f);
+        f.loses_xcr0 = true;
+        h = kvm_host_open(&f.ops, NULL);
+        h->nested = true;
+        f.fail_at = f.n_requests + ++n;
+        f.fail_with = -EIO;
+        ck_assert(kvm_host_learns_of_xsetbv(h) == (f.failed != 0)); /* what could not be tried is trusted */
+        failed = f.failed != 0;
+        kvm_host_close(h);
+        ck_assert_uint_eq(f.n_open, 0);
+        ck_assert_uint_eq(f.n_maps, 0);
+        fake_kvm_clear(&f);
+    } while (failed);
+    ck_assert_uint_gt(n, 8);
+}
+END_TEST
+
 /* -- There and back ------------------------------------------------------------------------------------- */
 
 START_TEST(the_state_goes_there_and_comes_back)
@@ -218,6 +270,73 @@ START_TEST(the_state_goes_there_and_comes_back)
         free(before);
         bed_clear(&b);
     }
+}
+END_TEST
+
+/* Each alone, and whole: KVM holds one value, the CpuState another. */
+START_TEST(each_field_goes_there_and_comes_back)
+{
+    CpuState *before = aligned_alloc(64, sizeof *before);
+    StateField f;
+    unsigned i = 0;
+    KvmCpu *k;
+    Bed b;
+
+    bed_init(&b, (GuestMode)_i);
+    k = bed_attach(&b);
+    for (; state_field(&b.g, k->xfeatures, i, &f); i++) {
+        for (unsigned turn = 0; turn < 2; turn++) {    /* there, and back to what it was */
+            g_autofree char *differs = NULL;
+            uint64_t old = state_field_get(b.g.cpu, &f), val;
+
+            ck_assert(state_field(&b.g, k->xfeatures, i, &f));
+            val = f.other;
+            ck_assert_msg(val != old || f.msr == 0xda0 || f.off == offsetof(CpuState, vec.xcr0), "%s", f.name);
+            state_field_set(b.g.cpu, &f, val);
+            *before = *b.g.cpu;
+            ck_assert(kvm_push(k));
+            if (f.msr != 0x3b && f.msr != 0x17a) {     /* which stay here, since they can be filtered */
+                state_field_set(b.g.cpu, &f, old);
+            }
+            ck_assert(kvm_pull(k));
+            ck_assert_msg(state_field_get(b.g.cpu, &f) == val, "%s is %#llx, not %#llx", f.name,
+                          (unsigned long long)state_field_get(b.g.cpu, &f), (unsigned long long)val);
+            before->mode = b.g.cpu->mode;              /* follows */
+            before->cpl = b.g.cpu->cpl;
+            differs = compare_states(before, b.g.cpu, k->xfeatures);
+            ck_assert_msg(differs[0] == '\0', "%s: %s", f.name, differs);
+        }
+    }
+    ck_assert_uint_gt(i, 200);
+    free(before);
+    bed_clear(&b);
+}
+END_TEST
+
+/* 0: KVM tells the PDPTEs; 1: they are read from memory again. */
+START_TEST(pdptes_go_there_and_come_back)
+{
+    static const uint64_t in_memory[4] = {0x1001, 0x2001, 0, 0x4001};
+    Bed b;
+    KvmCpu *k;
+
+    bed_init(&b, GUEST_PROT32);
+    b.f.absent = _i == 1 ? KVM_CAP_SREGS2 : -1;
+    k = bed_attach(&b);
+    b.g.cpu->cr3 = 0x5020;
+    b.g.cpu->cr4 |= CR4_PAE;
+    b.g.cpu->cr0 |= CR0_PG;
+    for (unsigned i = 0; i < 4; i++) {
+        b.g.cpu->pdpte[i] = 0x10001 + i * 0x1000;
+        guest_write(&b.g, 0x5020 + i * 8, &in_memory[i], 8);
+    }
+    ck_assert(kvm_push(k));
+    memset(b.g.cpu->pdpte, 0xff, sizeof b.g.cpu->pdpte);
+    ck_assert(kvm_pull(k));
+    for (unsigned i = 0; i < 4; i++) {
+        ck_assert_uint_eq(b.g.cpu->pdpte[i], _i == 1 ? in_memory[i] : 0x10001 + i * 0x1000);
+    }
+    bed_clear(&b);
 }
 END_TEST
 
@@ -574,6 +693,7 @@ START_TEST(msrs_that_exit_are_ours_or_fault)
     b.f.guest = access_msrs;
     bed_attach(&b);
     ck_assert_int_eq(bed_run(&b), CPU_EXIT_HALT);
+    kvm_engine.sync(b.g.cpu);
     ck_assert_uint_eq(b.g.cpu->msr_tsc_adjust, 0x1000);
     ck_assert_int_eq(b.f.tsc_offset, b.g.cpu->tsc_offset);
     ck_assert_int_eq(b.g.cpu->tsc_offset, 0x1000);
@@ -693,7 +813,7 @@ START_TEST(a_debuggers_points_are_the_processors_where_they_fit)
     bed_init(&b, GUEST_LONG64);
     guest_code(&b.g, (const uint8_t *)"\x48\xff\xc0\x48\xff\xc0\xf4", 7);   /* inc %rax twice; hlt */
     k = bed_attach(&b);
-    k->vm->host->points = POINTS_WORK;
+    k->vm->host->points = KVM_WORKS;
     points = (Points){.lin = {GUEST_CODE + (_i == 1 ? 0x100 : 3), 0x1000, 0x2000, 0x3000, 0x4000},
                       .n = _i == 2 ? 5 : 2};
     b.g.cpu->breakpoint_at = is_point;
@@ -743,7 +863,7 @@ START_TEST(points_that_do_not_work_are_interpreted)
     b.g.cpu->breakpoints = list_points;
     ck_assert_int_eq(bed_run(&b), CPU_EXIT_DEBUG);
     ck_assert_uint_eq(b.g.cpu->gpr[GPR_RAX], 1);
-    ck_assert_int_eq(k->vm->host->points, POINTS_FAIL);
+    ck_assert_int_eq(k->vm->host->points, KVM_FAILS);
     b.g.cpu->breakpoint_at = NULL;
     b.g.cpu->breakpoints = NULL;
     bed_clear(&b);
@@ -837,8 +957,14 @@ Suite *test_suite(void)
     tcase_add_test(c, a_model_that_does_not_fit_is_refused_by_feature);
     tcase_add_test(c, a_refused_msr_stays_ours);
     tcase_add_test(c, the_trial_fails_cleanly);
+    tcase_add_loop_test(c, a_guest_whose_xcr0_would_be_lost_has_no_xsave, 0, 3);
+    tcase_add_test(c, the_trial_of_xsetbv_fails_cleanly);
     tcase_add_loop_test(c, the_state_goes_there_and_comes_back, GUEST_REAL16, GUEST_LONG64 + 1);
+    for (GuestMode *m = (GuestMode[]){GUEST_REAL16, GUEST_PROT32, GUEST_LONG64, GUEST_PROT16}; *m != GUEST_PROT16; m++) {
+        tcase_add_loop_test(c, each_field_goes_there_and_comes_back, *m, *m + 1);
+    }
     tcase_add_test(c, a_comparison_sees_every_spoilt_field);
+    tcase_add_loop_test(c, pdptes_go_there_and_come_back, 0, 2);
     tcase_add_loop_test(c, an_interrupt_half_delivered_is_delivered_at_the_pull, 0, 3);
     tcase_add_loop_test(c, string_port_accesses_move_all_their_pieces, 0, 2);
     tcase_add_test(c, device_memory_is_reached);
