@@ -166,6 +166,7 @@ X86Exec select_ret(const X86Insn *in)
 
 void exec_iret(CpuState *cpu, const X86Insn *in)
 {
+    phys_mem_serialize(cpu->mem);
     cpu_iret(cpu, in->mnemonic == ZYDIS_MNEMONIC_IRETQ   ? 8
                   : in->mnemonic == ZYDIS_MNEMONIC_IRETD ? 4
                                                          : 2);

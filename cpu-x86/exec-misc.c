@@ -62,6 +62,11 @@ void exec_nop(CpuState *cpu, const X86Insn *in)
 {
 }
 
+void exec_serialize(CpuState *cpu, const X86Insn *in)
+{
+    phys_mem_serialize(cpu->mem);
+}
+
 void exec_pause(CpuState *cpu, const X86Insn *in)
 {
     __builtin_ia32_pause();
@@ -96,6 +101,7 @@ void exec_cpuid(CpuState *cpu, const X86Insn *in)
 {
     uint32_t regs[4];
 
+    phys_mem_serialize(cpu->mem);
     cpu_cpuid(cpu, (uint32_t)cpu->gpr[GPR_RAX], (uint32_t)cpu->gpr[GPR_RCX], regs);
     cpu->gpr[GPR_RAX] = regs[0];
     cpu->gpr[GPR_RBX] = regs[1];

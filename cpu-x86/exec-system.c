@@ -103,6 +103,7 @@ void exec_mov_crdr(CpuState *cpu, const X86Insn *in)
     if (to) {
         uint64_t val = gpr_get(cpu, gpr->reg, size);
 
+        phys_mem_serialize(cpu->mem);
         if (is_cr) {
             write_cr(cpu, special->reg, val);
         } else {
@@ -180,11 +181,13 @@ void exec_sidt(CpuState *cpu, const X86Insn *in)
 
 void exec_lgdt(CpuState *cpu, const X86Insn *in)
 {
+    phys_mem_serialize(cpu->mem);
     load_table(cpu, in, &cpu->gdtr);
 }
 
 void exec_lidt(CpuState *cpu, const X86Insn *in)
 {
+    phys_mem_serialize(cpu->mem);
     load_table(cpu, in, &cpu->idtr);
 }
 
@@ -227,6 +230,7 @@ void exec_lldt(CpuState *cpu, const X86Insn *in)
 
     require_protected(cpu);
     require_cpl0(cpu);
+    phys_mem_serialize(cpu->mem);
     selector = (uint16_t)op_read_sized(cpu, in, 0, 2);
     if (selector_is_null(selector)) {
         cpu->seg[SEG_LDTR] = (Segment){.selector = selector, .attr = SEG_NULL};
@@ -245,6 +249,7 @@ void exec_ltr(CpuState *cpu, const X86Insn *in)
 
     require_protected(cpu);
     require_cpl0(cpu);
+    phys_mem_serialize(cpu->mem);
     selector = (uint16_t)op_read_sized(cpu, in, 0, 2);
     if (selector_is_null(selector)) {
         cpu_raise_gp(cpu, 0);
@@ -350,6 +355,7 @@ void exec_invlpg(CpuState *cpu, const X86Insn *in)
     uint64_t lin = insn_ea(cpu, in) + (base ? cpu->seg[in->mem.seg].base : 0);
 
     require_cpl0(cpu);
+    phys_mem_serialize(cpu->mem);
     if (!cpu_is_long64(cpu)) {
         lin = (uint32_t)lin;
     }
@@ -489,6 +495,7 @@ void exec_rdmsr(CpuState *cpu, const X86Insn *in)
 void exec_wrmsr(CpuState *cpu, const X86Insn *in)
 {
     require_cpl0(cpu);
+    phys_mem_serialize(cpu->mem);
     if (!cpu_msr_write(cpu, (uint32_t)cpu->gpr[GPR_RCX], get_pair(cpu))) {
         cpu_raise_gp(cpu, 0);
     }

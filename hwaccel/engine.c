@@ -76,7 +76,15 @@ static bool ask(KvmCpu *k, unsigned long request, void *arg)
     return r >= 0 || kvm_cpu_failed(k, request, r);
 }
 
-/* External interrupts; true unless it failed. */
+static bool can_interrupt(const KvmCpu *k)
+{
+    return (cpu_requests(k->cpu) & CPU_REQ_INTR) != 0 && k->run->if_flag && k->run->ready_for_interrupt_injection;
+}
+
+/*
+ * External interrupts; true unless it failed.  The instruction that led out comes to its end first: if that is an exception
+ * (an MSR that nobody has), KVM would deliver it and forget an interrupt that was given to it before.
+ */
 static bool inject_interrupt(KvmCpu *k)
 {
     CpuState *cpu = k->cpu;
@@ -85,7 +93,10 @@ static bool inject_interrupt(KvmCpu *k)
     if (k->vm->chips != 0) {       /* its PIC is KVM's too */
         return true;
     }
-    if ((cpu_requests(cpu) & CPU_REQ_INTR) != 0 && run->if_flag && run->ready_for_interrupt_injection) {
+    if (can_interrupt(k) && k->unfinished && !kvm_finish_exit(k)) {
+        return false;
+    }
+    if (can_interrupt(k)) {
         int vector = cpu->bus.irq_ack(cpu->bus.arg);
         if (vector >= 0) {
             struct kvm_interrupt irq = {.irq = (uint32_t)vector};
@@ -436,6 +447,7 @@ bool kvm_attach(CpuState *cpu, const KvmOps *ops, GError **error)
     kvm_sync_prepare(k);
     kvm_phases_init(k, config != NULL && config->phases, config != NULL ? config->emulation_ns : 0);
     g_ptr_array_add(vm->cpus, k);
+    cpu->mem->writes_unseen = vm->cpus->len > 1;
     if (vm->refs == 1 && wants.lazy) {
         kvm_lazy_init(vm);
     }

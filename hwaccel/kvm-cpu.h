@@ -92,6 +92,8 @@ bool kvm_push_registers(KvmCpu *k);
 bool kvm_follow_pv(KvmCpu *k);
 /* The segment and control registers, for the APIC base among them. */
 bool kvm_push_apic_base(KvmCpu *k);
+/* The last exit's instruction is carried to its end, and no further. */
+bool kvm_finish_exit(KvmCpu *k);
 /* The TSC alone, after the guest wrote it. */
 bool kvm_push_tsc(KvmCpu *k);
 /* Note why it failed (the first reason counts); returns false. */

@@ -517,8 +517,8 @@ bool kvm_push_registers(KvmCpu *k)
     return push_regs(k);
 }
 
-/* The last exit's instruction is carried to its end: KVM takes what we answered, and stops at once. */
-static bool finish_exit(KvmCpu *k)
+/* KVM takes what we answered, and stops at once. */
+bool kvm_finish_exit(KvmCpu *k)
 {
     while (k->unfinished) {
         int r;
@@ -549,7 +549,7 @@ bool kvm_pull(KvmCpu *k)
     if (!k->loaded) {
         return true;
     }
-    if (!finish_exit(k) || !pull_regs(k) || !pull_sregs(k) || !pull_xsave(k) || !pull_msrs(k) || !pull_pv(k) ||
+    if (!kvm_finish_exit(k) || !pull_regs(k) || !pull_sregs(k) || !pull_xsave(k) || !pull_msrs(k) || !pull_pv(k) ||
         !pull_debug(k) || !pull_events(k, &events) || !kvm_pull_activity(k)) {
         return false;
     }

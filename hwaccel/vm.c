@@ -437,6 +437,7 @@ void kvm_vm_put(KvmVm *vm)
     kvm_dirty_collect(vm);
     phys_mem_unlisten(vm->mem, map_changed, vm);
     vm->mem->vm = NULL;
+    vm->mem->writes_unseen = false;
     vm->mem->dirty_wanted = NULL;
     free_vm(vm);
 }

@@ -119,6 +119,7 @@ struct PhysMem {
     void (*dirty_wanted)(void *arg); /* hwaccel: bring the PAGE_DIRTY_* flags up to date, and carry out writes to
                                         devices that waited (BusOps.lazy_writes); may be NULL */
     void *vm;                 /* hwaccel's, which maps this memory; NULL: none          */
+    bool writes_unseen;       /* ...and several CPUs run there, of which some may be interpreted for a while */
     const PhysMirror *mirror; /* borrowed, may be NULL; set while no CPU runs      */
     struct Window *window;    /* its owner's, may be NULL; set while no CPU runs   */
 };
@@ -247,6 +248,14 @@ static inline bool page_store_needs_marking(uint8_t flags)
 /* Guest memory may have been written by a way that does not tell (a guest under hwaccel): whatever was
  * decoded or translated from any page is to be compared again. */
 void phys_mem_forget_code(PhysMem *pm);
+
+/* A CPU's serializing instruction: it executes what other CPUs have written to its code, told or not. */
+static inline void phys_mem_serialize(PhysMem *pm)
+{
+    if (pm->writes_unseen) {
+        phys_mem_forget_code(pm);
+    }
+}
 
 /* Before looking at dirty flags, or at a device that takes lazy writes: collect what the hardware has kept.  Machine lock
  * held. */

@@ -120,7 +120,10 @@ static bool is_at_xsetbv(const FakeKvm *f)
 
 static int run(FakeKvm *f)
 {
-    if (f->run->immediate_exit) {
+    if (f->run->immediate_exit) {  /* an instruction ends; if by an exception, no interrupt may come before that */
+        bool faults = f->run->exit_reason == KVM_EXIT_X86_RDMSR && f->run->msr.error != 0;
+
+        f->run->ready_for_interrupt_injection = f->run->ready_for_interrupt_injection && !faults;
         f->run->exit_reason = KVM_EXIT_INTR;
         return -EINTR;
     }

@@ -401,6 +401,50 @@ START_TEST(written_pages_are_known)
 }
 END_TEST
 
+/* The engine asks for the APIC base first, then the guest. */
+static bool msr_and_interrupt(void *arg, uint32_t msr, uint64_t *val)
+{
+    GuestCpu *g = arg;
+    const KvmCpu *k = g->cpu->engine_data;
+
+    *val = UINT64_C(0xfee00900);
+    if (k == NULL || !k->loaded || g->irq >= 0) {
+        return true;
+    }
+    g->irq = 0x41;
+    cpu_request(g->cpu, CPU_REQ_INTR);
+    return false;
+}
+
+static int take_vector(void *arg)
+{
+    cpu_unrequest(((GuestCpu *)arg)->cpu, CPU_REQ_INTR);
+    return ((GuestCpu *)arg)->irq;
+}
+
+/* An MSR whose reading is an exception, when an interrupt comes: neither is lost. */
+START_TEST(an_interrupt_waits_for_an_exception)
+{
+    GuestCpu g;
+
+    init(&g, GUEST_LONG64);
+    g.cpu->bus.apic_msr_read = msr_and_interrupt;
+    g.cpu->bus.irq_ack = take_vector;
+    guest_code(&g, (const uint8_t *)"\xfb\xb9\x1b\x00\x00\x00\x0f\x32\xf4", 9);                /* sti; mov $0x1b,%ecx; rdmsr; hlt */
+    guest_write(&g, GUEST_HANDLERS + EXC_GP * 16, "\xff\xc3\xfb\x90\xf4", 5);                    /* inc %ebx; sti; nop; hlt */
+    guest_write(&g, GUEST_HANDLERS + 0x41 * 16, "\xff\xc6\xf4", 3);                               /* inc %esi; hlt */
+    attach(&g);
+    do {                                           /* (a KVM without hardware may halt before it sees that it can be interrupted) */
+        g.cpu->activity = CPU_RUNNING;
+        ck_assert_int_eq(run_to_the_end(&g), CPU_EXIT_HALT);
+    } while ((cpu_requests(g.cpu) & CPU_REQ_INTR) != 0);
+    ck_assert_int_eq(g.irq, 0x41);
+    ck_assert_uint_eq(g.cpu->gpr[GPR_RBX], 1);
+    ck_assert_uint_eq(g.cpu->gpr[GPR_RSI], 1);
+    detach(&g);
+}
+END_TEST
+
 START_TEST(single_steps_are_single)
 {
     GuestCpu g;
@@ -429,6 +473,7 @@ static Suite *make_suite(void)
     tcase_add_test(c, code_outside_ram_is_interpreted);
     tcase_add_loop_test(c, writes_to_devices_may_wait, 0, 2);
     tcase_add_loop_test(c, written_pages_are_known, 0, 2);
+    tcase_add_test(c, an_interrupt_waits_for_an_exception);
     tcase_add_test(c, single_steps_are_single);
     suite_add_tcase(s, c);
     return s;

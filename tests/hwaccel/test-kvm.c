@@ -733,6 +733,42 @@ START_TEST(an_interrupt_waits_for_its_window)
 }
 END_TEST
 
+/* An MSR that nobody has, and an interrupt at the same time: the exception first. */
+static int read_nothing_and_interrupt(FakeKvm *f)
+{
+    Bed *b = f->arg;
+
+    f->run->if_flag = f->run->ready_for_interrupt_injection = 1;
+    if (f->entries == 1) {
+        b->g.irq = 0x55;
+        cpu_request(b->g.cpu, CPU_REQ_INTR);
+        f->run->exit_reason = KVM_EXIT_X86_RDMSR;
+        f->run->msr.reason = KVM_MSR_EXIT_REASON_UNKNOWN;
+        f->run->msr.index = 0x12345678;
+    } else if (f->entries == 2) {
+        ck_assert_uint_eq(f->interrupts, 0);
+        ck_assert(f->run->request_interrupt_window);
+        f->run->exit_reason = KVM_EXIT_IRQ_WINDOW_OPEN;
+    } else {
+        ck_assert_uint_eq(f->interrupts, 1);
+        f->run->exit_reason = KVM_EXIT_HLT;
+    }
+    return 0;
+}
+
+START_TEST(an_interrupt_waits_for_an_exception)
+{
+    Bed b;
+
+    bed_init(&b, GUEST_LONG64);
+    b.f.guest = read_nothing_and_interrupt;
+    bed_attach(&b);
+    ck_assert_int_eq(bed_run(&b), CPU_EXIT_HALT);
+    ck_assert_uint_eq(b.f.interrupts, 1);
+    bed_clear(&b);
+}
+END_TEST
+
 static int spin(FakeKvm *f)
 {
     while (!__atomic_load_n(&f->run->immediate_exit, __ATOMIC_SEQ_CST)) {
@@ -974,6 +1010,7 @@ Suite *test_suite(void)
     tcase_add_loop_test(c, hypercalls_come_out_where_kvm_lets_them, 0, 5);
     tcase_add_test(c, msrs_that_exit_are_ours_or_fault);
     tcase_add_test(c, an_interrupt_waits_for_its_window);
+    tcase_add_test(c, an_interrupt_waits_for_an_exception);
     tcase_add_test(c, a_kick_brings_it_back);
     tcase_add_loop_test(c, a_debuggers_points_are_the_processors_where_they_fit, 0, 4);
     tcase_add_test(c, points_that_do_not_work_are_interpreted);
