@@ -50,6 +50,7 @@ PARTIAL_KVM = {
     ("quick64", "nested_interrupts_end_in_order"): "sees late that interrupts may come",
     ("paging32", None): "paging of 32 bits ends in a triple fault",
     ("protect32", None): "paging of 32 bits ends in a triple fault",
+    ("interrupts", "sti_delays_interrupts_by_one_instruction"): "sees late that interrupts may come",
     ("interrupts-chips", "sti_delays_interrupts_by_one_instruction"): "sees late that interrupts may come",
     ("interrupts-chips", "sysret_lets_a_pending_interrupt_in"): "SYSCALL of ring 3 ends in a page fault",
     ("kvmpv-chips", None): "what needs its hypercalls does not come to an end",
