@@ -733,6 +733,35 @@ void gen_helper(Gen *g)
     }
 }
 
+/*
+ * PAUSE: who waits in a loop, perhaps without indirect branches, looks whether somebody asks for this CPU
+ * (signals_request()), which saves both a signal.  Flags are left alone:
+ *
+ *   pause; mov [saved rcx], rcx; mov rcx, [jc_mask]; jrcxz 1f; mov rcx, [saved rcx]; jmp 2f; 1: jmp slow; 2:
+ */
+static void gen_pause(Gen *g)
+{
+    const uint16_t was = g->borrowed;
+    uint8_t *asked, *over;
+
+    emit_bytes(g->e, "\xf3\x90", 2);
+    if (g->p->config->ask_ns == 0) {
+        return;
+    }
+    gen_borrow(g, GPR_RCX);
+    emit_fs_load(g->e, GPR_RCX, gen_field(g, VCB_JC_MASK));
+    asked = emit_jrcxz(g->e);
+    if (was != g->borrowed) {
+        emit_fs_load(g->e, GPR_RCX, gen_saved_slot(g, GPR_RCX));
+    }
+    over = emit_jmp(g->e, emit_here(g->e));
+    emit_patch8(g->e, asked);
+    gen_slow_jmp(g, HELPER_INTERP);
+    emit_patch32(g->e, over);
+    g->borrowed = was;
+    gen_mark(g);
+}
+
 void gen_system(Gen *g)
 {
     bool general = g->in->op[0].type == ZYDIS_OPERAND_TYPE_REGISTER &&
@@ -749,6 +778,7 @@ void gen_system(Gen *g)
     case ZYDIS_MNEMONIC_PUSHFQ: case ZYDIS_MNEMONIC_PUSHFD: gen_pushf(g); break;
     case ZYDIS_MNEMONIC_POPFQ: case ZYDIS_MNEMONIC_POPFD: gen_popf(g); break;
     case ZYDIS_MNEMONIC_CLD: break;
+    case ZYDIS_MNEMONIC_PAUSE: gen_pause(g); break;
     case ZYDIS_MNEMONIC_PREFETCHWT1: gen_announce(g); break;
     case ZYDIS_MNEMONIC_OUT: gen_pv_call(g); break;
     case ZYDIS_MNEMONIC_SWAPGS: gen_swapgs(g); break;

@@ -214,7 +214,7 @@ static bool is_nothing(const PlanInsn *in)
 {
     switch (in->zi.mnemonic) {
     case ZYDIS_MNEMONIC_NOP: case ZYDIS_MNEMONIC_ENDBR64: case ZYDIS_MNEMONIC_ENDBR32:
-    case ZYDIS_MNEMONIC_PAUSE: case ZYDIS_MNEMONIC_PREFETCHT0: case ZYDIS_MNEMONIC_PREFETCHT1:
+    case ZYDIS_MNEMONIC_PREFETCHT0: case ZYDIS_MNEMONIC_PREFETCHT1:
     case ZYDIS_MNEMONIC_PREFETCHT2: case ZYDIS_MNEMONIC_PREFETCHNTA: case ZYDIS_MNEMONIC_PREFETCHW:
         return true;
     default:
@@ -647,6 +647,8 @@ static PlanClass class_of(PlanInsn *in, const uint8_t *bytes, uint32_t env)
         return PLAN_NOTHING;
     }
     switch (zi->mnemonic) {
+    case ZYDIS_MNEMONIC_PAUSE:
+        return (env & (ENV_PLAIN | ENV_NO_SYSTEM)) != 0 ? PLAN_NOTHING : PLAN_SYSTEM;
     case ZYDIS_MNEMONIC_PREFETCHWT1:
         return class_of_announcement(in, env);
     case ZYDIS_MNEMONIC_PUSH:
@@ -835,6 +837,7 @@ static bool is_understood(const ZydisDecodedInstruction *zi)
     switch (zi->mnemonic) {
     case ZYDIS_MNEMONIC_PUSH: case ZYDIS_MNEMONIC_POP: case ZYDIS_MNEMONIC_LEAVE:
     case ZYDIS_MNEMONIC_NOP: case ZYDIS_MNEMONIC_ENDBR64: case ZYDIS_MNEMONIC_ENDBR32:
+    case ZYDIS_MNEMONIC_PAUSE:
         return true;
     case ZYDIS_MNEMONIC_MOV:
         return zi->opcode_map == ZYDIS_OPCODE_MAP_DEFAULT; /* else a control or debug register */
