@@ -404,6 +404,21 @@ static bool find_way(TransCpu *tc)
     return b != NULL;
 }
 
+/* Between instructions, where an external interrupt waits and nothing else is pending: deliver it here, since the interpreter
+ * would execute an instruction too.  False: not the case. */
+static bool take_interrupt(TransCpu *tc)
+{
+    CpuState *cpu = tc->cpu;
+    int vector;
+
+    if (cpu_requests(cpu) != CPU_REQ_INTR || (cpu->rflags & FLAG_IF) == 0 || trans_needs_single_steps(cpu) ||
+        !tc->config->system || tc->lockstep != NULL) {
+        return false;
+    }
+    vector = cpu->bus.irq_ack(cpu->bus.arg);
+    return vector >= 0 && cpu_deliver(cpu, (unsigned)vector, DELIVER_EXTERNAL, false, 0);
+}
+
 bool trans_dispatch(TransCpu *tc)
 {
     CpuState *cpu = tc->cpu;
@@ -415,6 +430,9 @@ bool trans_dispatch(TransCpu *tc)
     for (;;) {
         uint64_t budget = 1;
         cpu->stats[STAT_TRANS_DISPATCHES]++;
+        if (unlikely(cpu_requests(cpu) != 0) && take_interrupt(tc)) {
+            tc->link_block = tc->dead_block = NULL;
+        }
         if (tc->direct != NULL && cpu->cpl == 3) {
             direct_look(tc->direct);
         }
