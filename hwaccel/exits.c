@@ -194,6 +194,9 @@ static CpuExit halt(KvmCpu *k)
 
 static CpuExit shutdown(KvmCpu *k)
 {
+    if (k->vm->host->hardware == NULL) {   /* it may be KVM that cannot; else the interpreter ends so too */
+        return go_round(k, "says triple fault");
+    }
     if (!kvm_pull(k)) {
         return CPU_EXIT_FAILED;
     }

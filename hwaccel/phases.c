@@ -27,6 +27,7 @@ static const struct {
 } rows[KVM_TURN_COUNT] = {
     [KVM_TURN_FAILED] = {"where KVM gave up", 1},
     [KVM_TURN_REAL_MODE] = {"in real mode, which KVM emulates", 4096},
+    [KVM_TURN_PAGING32] = {"with paging that KVM does not do", 4096},
     [KVM_TURN_EMULATION] = {"in what KVM was emulating", 65536},
     [KVM_TURN_DEBUG] = {"for debuggers and traps", 1},
 };
@@ -108,10 +109,20 @@ bool kvm_phases_look(KvmCpu *k)
     return true;
 }
 
-static bool is_emulated_real_mode(const KvmCpu *k)
+/* A mode that KVM had better not be given; KVM_TURN_COUNT: it is not in one.  (KVM without hardware ends in triple faults, and worse,
+ * where paging is not that of long mode.) */
+static KvmTurn bad_mode(const KvmCpu *k)
 {
-    return k->phases.wanted && k->vm->host->emulates_real_mode && !k->vm->apics && k->cpu->activity == CPU_RUNNING &&
-           (k->cpu->cr0 & CR0_PE) == 0;
+    const CpuState *cpu = k->cpu;
+
+    if (!k->phases.wanted || !k->vm->host->emulates_real_mode || k->vm->apics || cpu->activity != CPU_RUNNING) {
+        return KVM_TURN_COUNT;
+    }
+    if ((cpu->cr0 & CR0_PE) == 0) {
+        return KVM_TURN_REAL_MODE;
+    }
+    return k->vm->host->hardware == NULL && (cpu->cr0 & CR0_PG) != 0 && (cpu->efer & EFER_LMA) == 0 ? KVM_TURN_PAGING32
+                                                                                                     : KVM_TURN_COUNT;
 }
 
 CpuExit kvm_phases_run(KvmCpu *k)
@@ -124,11 +135,12 @@ CpuExit kvm_phases_run(KvmCpu *k)
         p->left = 0;
     }
     while (exit == CPU_EXIT_BUDGET) {
+        KvmTurn mode = bad_mode(k);
         uint64_t n;
 
-        if (is_emulated_real_mode(k)) {
+        if (mode != KVM_TURN_COUNT) {
             if (p->left == 0) {
-                begin(k, KVM_TURN_REAL_MODE, p->entries < SOON);
+                begin(k, mode, p->entries < SOON);
             }
             p->left = MAX(p->left, p->len);
         }

@@ -8,6 +8,7 @@
  *   gave up      KVM failed again within a few entries: twice as many instructions each time;
  *   real mode    on hosts whose KVM emulates real mode (VT-x without unrestricted guests, no hardware at all):
  *                as long as the CPU is in it, and some way beyond, since firmware goes to and fro;
+ *   paging       of 32 bits, where there is no hardware: such a KVM does not do it;
  *   emulation    KVM's own counter says that nearly all it did was emulating instructions.
  *
  * Phases that come back soon get longer, up to a bound; one that does not come back makes the next one short.
@@ -21,7 +22,7 @@
 
 typedef struct KvmCpu KvmCpu;
 
-typedef enum { KVM_TURN_FAILED, KVM_TURN_REAL_MODE, KVM_TURN_EMULATION, KVM_TURN_DEBUG, KVM_TURN_COUNT } KvmTurn;
+typedef enum { KVM_TURN_FAILED, KVM_TURN_REAL_MODE, KVM_TURN_PAGING32, KVM_TURN_EMULATION, KVM_TURN_DEBUG, KVM_TURN_COUNT } KvmTurn;
 
 typedef struct {
     uint64_t n, insns, ticks;  /* ticks of the host's TSC */

@@ -48,8 +48,6 @@ PARTIAL_KVM = {
     ("paging64", "rights_of_2m_pages"): "INT n of ring 3 is #UD",
     ("quick64", "the_task_priority_is_one_register"): "MOV to CR8 of the value it has leaves the low bits of the TPR",
     ("quick64", "nested_interrupts_end_in_order"): "sees late that interrupts may come",
-    ("paging32", None): "paging of 32 bits ends in a triple fault",
-    ("protect32", None): "paging of 32 bits ends in a triple fault",
     ("interrupts", "sti_delays_interrupts_by_one_instruction"): "sees late that interrupts may come",
     ("interrupts-chips", "sti_delays_interrupts_by_one_instruction"): "sees late that interrupts may come",
     ("interrupts-chips", "sysret_lets_a_pending_interrupt_in"): "SYSCALL of ring 3 ends in a page fault",

@@ -103,6 +103,12 @@ START_TEST(who_waits_is_not_interpreted)
 }
 END_TEST
 
+static int triple_fault_once(FakeKvm *f)
+{
+    f->run->exit_reason = f->entries == 1 ? KVM_EXIT_SHUTDOWN : KVM_EXIT_HLT;
+    return 0;
+}
+
 /* -- Real mode ------------------------------------------------------------------------------------------- */
 
 /* mov $100,%cx; 1: loop 1b; mov %cr0,%eax; or $1,%al; mov %eax,%cr0; 2: inc %edx (%dx); jmp 2b */
@@ -148,6 +154,50 @@ START_TEST(real_mode_that_kvm_emulates_is_interpreted)
         ck_assert_uint_eq(first_cr0 & 1, 0);
         ck_assert_uint_eq(first_rip, GUEST_CODE);
     }
+    bed_clear(&b);
+}
+END_TEST
+
+/* 0: on hardware; 1: without, the policy is off; 2: on. */
+START_TEST(paging_that_kvm_does_not_do_is_interpreted)
+{
+    Bed b;
+    KvmCpu *k;
+
+    bed_init(&b, GUEST_PROT32);
+    b.g.cpu->engine_config = _i == 1 ? &not_phased : &phased;
+    guest_code(&b.g, (const uint8_t *)"\x40\xe2\xfd\xf4", 4);  /* 1: inc %eax; loop 1b; hlt */
+    b.g.cpu->gpr[GPR_RCX] = 5000;
+    for (unsigned i = 0; i < 4; i++) {                         /* all of it in pages of 4 MiB */
+        store_le(guest_ram(&b.g, GUEST_TABLES + i * 4), 4, i << 22 | 0x83);
+    }
+    b.g.cpu->cr4 |= CR4_PSE;
+    b.g.cpu->cr0 |= CR0_PG;
+    cpu_update_mode(b.g.cpu);
+    k = bed_attach(&b);
+    k->vm->host->hardware = _i == 0 ? "VT-x" : NULL;
+    k->vm->host->emulates_real_mode = true;
+    ck_assert_int_eq(bed_run(&b), CPU_EXIT_HALT);
+    ck_assert_uint_eq(b.f.entries, _i != 2);
+    ck_assert_uint_eq(b.g.cpu->gpr[GPR_RAX], _i == 2 ? 5000 : 0);
+    ck_assert_uint_eq(turns(&b, KVM_TURN_PAGING32)->insns, _i == 2 ? 10001 : 0);
+    bed_clear(&b);
+}
+END_TEST
+
+/* A KVM without hardware says triple fault: the interpreter looks, and goes on.  0: on hardware. */
+START_TEST(triple_faults_of_a_kvm_without_hardware_are_looked_at)
+{
+    Bed b;
+    KvmCpu *k;
+
+    bed_init(&b, GUEST_LONG64);
+    guest_code(&b.g, (const uint8_t *)"\x48\xff\xc0\xf4", 4);  /* inc %rax; hlt */
+    b.f.guest = triple_fault_once;
+    k = bed_attach(&b);
+    k->vm->host->hardware = _i == 0 ? "SVM" : NULL;
+    ck_assert_int_eq(bed_run(&b), _i == 0 ? CPU_EXIT_SHUTDOWN : CPU_EXIT_HALT);
+    ck_assert_uint_eq(_i == 0 ? b.g.cpu->gpr[GPR_RAX] : b.f.regs.rax, _i);
     bed_clear(&b);
 }
 END_TEST
@@ -250,6 +300,8 @@ Suite *test_suite(void)
     tcase_add_loop_test(c, real_mode_that_kvm_emulates_is_interpreted, 0, 3);
     tcase_add_test(c, firmware_that_goes_to_and_fro_stays_longer);
     tcase_add_test(c, a_request_ends_a_turn_in_real_mode);
+    tcase_add_loop_test(c, paging_that_kvm_does_not_do_is_interpreted, 0, 3);
+    tcase_add_loop_test(c, triple_faults_of_a_kvm_without_hardware_are_looked_at, 0, 2);
     tcase_add_loop_test(c, what_kvm_emulates_is_interpreted, 0, 5);
     suite_add_tcase(s, c);
     return s;

@@ -578,7 +578,7 @@ START_TEST(a_triple_fault_is_a_shutdown)
 
     bed_init(&b, GUEST_LONG64);
     b.f.guest = triple_fault;
-    bed_attach(&b);
+    bed_attach(&b)->vm->host->hardware = "SVM";
     ck_assert_int_eq(bed_run(&b), CPU_EXIT_SHUTDOWN);
     ck_assert_int_eq(b.g.cpu->activity, CPU_SHUTDOWN);
     bed_clear(&b);
