@@ -158,6 +158,20 @@ def spin():
     same(without(lines(text, False), lacks), native(cases=cases), "awake and natively")
 
 
+def refused():
+    """A host that refuses every other world is asked again, and meanwhile there are the others, or the translator."""
+    machine = boot("on", "--stress", "direct_refuse=2")
+    machine.shell()
+    text = machine.run("user syscalls vectors processes", 2 * g.STEP)
+    said = machine.monitor("info direct")
+    for what in "entries into worlds", "worlds started", "... that the host refused":
+        check(int(re.search(rf"(\d+)  {re.escape(what)}", said).group(1)) > 0, f"{what}: {said}")
+    machine.poweroff()
+    lacks = host_lacks()
+    cases = [c for c in ("syscalls", "vectors", "processes") if c not in lacks]
+    same(without(lines(text, False), lacks), native(cases=cases), "with refusals and natively")
+
+
 COMPILE = "ld.so --library-path {0}/lib {0}/cc1 -quiet -fpreprocessed -O2 {0}/job.i -o {1}"
 
 
@@ -245,4 +259,4 @@ def hostile():
 
 
 if __name__ == "__main__":
-    sys.exit(g.main({"user": user, "user32": user32("cloud-amd64"), "user32-pae": user32("686-pae"), "smp": smp, "spin": spin, "kill": kill, "compiles": compiles, "hostile": hostile}))
+    sys.exit(g.main({"user": user, "user32": user32("cloud-amd64"), "user32-pae": user32("686-pae"), "smp": smp, "spin": spin, "kill": kill, "compiles": compiles, "hostile": hostile, "refused": refused}))

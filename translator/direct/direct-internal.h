@@ -7,7 +7,7 @@
 #include "translator/direct/space.h"
 #include "translator/direct/spin.h"
 
-enum { DIRECT_SPACES = 64, DIRECT_WORLDS = 12 };
+enum { DIRECT_SPACES = 64, DIRECT_WORLDS = 12, POLICY_PROGRAMS = 32, POLICY_STAGES = 12 };
 
 /* Verdict on a page: code version, flags, what was found (SCAN_*), the rules. */
 #define VERDICT_KNOWN BIT64(32)
@@ -27,6 +27,23 @@ typedef struct {
     uint16_t *churn;           /* code changes lately: seconds << 8 | count           */
 } DirectShared;
 
+/* What is known of a program: of all its processes so far. */
+typedef struct {
+    uint64_t key;              /* Space.program; 0: nothing yet                       */
+    uint64_t last_use;         /* DirectCpu.clock                                     */
+    PolicyPaces stage[POLICY_STAGES]; /* of a process's life, by its entries into the kernel */
+    uint64_t waited_ns;        /* with the translator, since the last decision        */
+    unsigned penalty;          /* demotions lately                                    */
+    unsigned wins;             /* ... outweighed by windows that paid                 */
+} PolicyProgram;
+
+/* What a while in a world came to, in ns of CPU time. */
+typedef struct {
+    int64_t useful, lost;      /* user code; round trips and mappings                 */
+    uint64_t total, entries;   /* of all, the guest's kernel included; into that      */
+    bool alone;                /* no other address space in between                   */
+} PolicyResult;
+
 /* Where the components lie in a standard XSAVE image: the host's business. */
 typedef struct {
     uint32_t ymm, opmask, zmm_hi, hi16;
@@ -43,12 +60,14 @@ struct DirectCpu {
     uint64_t clock;            /* counts entries                                      */
     SpinControl spin;          /* hand-overs awake or asleep                           */
     uint64_t useful_cycles;    /* from orders to events, while awake                   */
-    bool is_out_of_worlds;     /* the host refused one                                */
+    uint64_t next_world;       /* TSC: the host refused one, and is asked again then   */
+    unsigned refusals;         /* in a row                                            */
     /* direct-policy.c */
     uint64_t next_look;        /* TSC                                                  */
     uint64_t n_changes;        /* calls of the TLB's before_change                     */
     uint64_t tables, n_moves;  /* the address space at the last of them; how often it was another */
     unsigned n_chosen;         /* spaces that are                                      */
+    PolicyProgram program[POLICY_PROGRAMS];
     PolicyLook look;           /* the last one in the translator                       */
     int64_t account_ns;        /* what worlds may yet lose                             */
     uint64_t trip_ns;          /* CPU time into a world and out, as measured lately    */
@@ -69,6 +88,9 @@ static inline DirectShared *direct_shared(const PhysMem *mem)
 {
     return mem->mirror != NULL ? mem->mirror->arg : NULL;
 }
+
+/* The guest's memory at a guest-physical page; NULL where there is none. */
+const uint8_t *direct_memory(const DirectCpu *dc, GuestPhys phys);
 
 /* -- state.c ---- */
 
@@ -93,6 +115,8 @@ void policy_init(DirectCpu *dc);
 bool policy_is_forced(const DirectCpu *dc);
 /* Some empty round trips through a world whose registers are in the CpuState.  False: it broke. */
 bool policy_measure_trips(DirectCpu *dc, World *w);
+/* The least of them took so long, by a clock that takes so long to be looked at: sets trip_ns. */
+void policy_reckon_trip(DirectCpu *dc, uint64_t least, uint64_t clock);
 /* Is it time for policy_look()?  Cheap; any code may ask. */
 bool policy_look_is_due(const DirectCpu *dc);
 /* `s` is in user code, translated.  True: its user code shall run in a world from now on. */
@@ -101,6 +125,10 @@ bool policy_look(DirectCpu *dc, Space *s);
 bool policy_wants(DirectCpu *dc, Space *s);
 /* A world's event has been dealt with. */
 void policy_world_event(DirectCpu *dc, Space *s);
+/* User code of `s`, translated, has had `ns` with `entries` into the kernel.  Returns as policy_look(). */
+bool policy_judge_translated(DirectCpu *dc, Space *s, uint64_t ns, uint64_t entries);
+/* It has run in its world: may demote it or begin a probe. */
+void policy_judge_world(DirectCpu *dc, Space *s, const PolicyResult *r);
 /* The space is forgotten. */
 void policy_forget(DirectCpu *dc, Space *s);
 

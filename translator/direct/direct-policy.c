@@ -5,6 +5,7 @@
 #include "softmmu/base/log.h"
 #include "softmmu/base/stress.h"
 #include "translator/direct/direct-internal.h"
+#include "translator/direct/identity.h"
 
 #include <inttypes.h>
 #include <time.h>
@@ -15,6 +16,8 @@ const DirectPolicy direct_policy = {
     .around_max = 512,
     /* vm.max_map_count is 65530 by default; holes count as well. */
     .pages_max = 24000,
+    .refused_ms = 100,
+    .refused_max_ms = 60000,
     .churn_max = 16,
     .holdoff_min = 16,
     .holdoff_max = 512, /* another process may get the page tables' page */
@@ -34,6 +37,9 @@ const DirectPolicy direct_policy = {
     .burst_trips = 4,
     .long_trips = 100,
     .penalty_max = 7,
+    /* A process whose program gains loses little before this: the first pages are new to everybody. */
+    .known_us = 1500,
+    .stage_entries = 64,
     .regret_permille = 20,
     .trial_trips = 200,
     .credit_trips = 300,
@@ -85,6 +91,42 @@ static uint64_t pace_ns(PolicyPace p)
     return MAX(p.ns / (p.entries + 1), 1);
 }
 
+static int64_t capped(const DirectCpu *dc, int64_t ns)
+{
+    return MIN(ns, trips_ns(dc, direct_policy.account_trips));
+}
+
+/* -- Programs ---------------------------------------------------------------------------------------- */
+
+/* What is known of the space's program: nothing, if it was forgotten for others. */
+static PolicyProgram *program_of(DirectCpu *dc, const Space *s)
+{
+    PolicyProgram *oldest = &dc->program[0];
+
+    for (unsigned i = 0; i < POLICY_PROGRAMS; i++) {
+        PolicyProgram *p = &dc->program[i];
+
+        if (p->key == s->program) {
+            p->last_use = dc->clock;
+            return p;
+        }
+        oldest = p->last_use < oldest->last_use ? p : oldest;
+    }
+    *oldest = (PolicyProgram){.key = s->program, .last_use = dc->clock};
+    return oldest;
+}
+
+/* How far a process has come: its entries, in powers of two. */
+static PolicyPaces *stage_of(DirectCpu *dc, const Space *s)
+{
+    unsigned stage = 0;
+
+    while (stage < POLICY_STAGES - 1 && s->entries >= (uint64_t)direct_policy.stage_entries << stage) {
+        stage++;
+    }
+    return &program_of(dc, s)->stage[stage];
+}
+
 static void pace_halve(PolicyPace *p)
 {
     p->ns /= 2;
@@ -92,37 +134,69 @@ static void pace_halve(PolicyPace *p)
 }
 
 /* The present counts, not the past; and what was compared with it ages with it. */
-static void pace_add(Space *s, PolicyPace *p, uint64_t ns, uint64_t entries)
+static void pace_add(PolicyPaces *of, PolicyPace *p, uint64_t ns, uint64_t entries)
 {
     p->ns += ns;
     p->entries += entries;
     if (p->ns >= direct_policy.pace_ms * NS_PER_MS) {
-        pace_halve(&s->translated);
-        pace_halve(&s->direct);
+        pace_halve(&of->translated);
+        pace_halve(&of->direct);
     }
 }
 
-static bool paces_are_known(const Space *s)
+static bool can_be_compared(const PolicyPaces *p)
 {
-    return s->translated.entries >= direct_policy.pace_entries && s->direct.entries >= direct_policy.pace_entries;
+    return p->translated.entries >= direct_policy.pace_entries && p->direct.entries >= direct_policy.pace_entries;
 }
 
-/* The world is faster, as far as is known. */
-static bool seems_to_pay(const Space *s)
+/*
+ * The two paces, of this stage of the process's life, or where it is not known of all that are: then, how long what was done
+ * directly would have taken the translator.  False: not enough is known.
+ */
+static bool compare_paces(DirectCpu *dc, const Space *s, PolicyPaces *p)
 {
-    return !paces_are_known(s) || pace_ns(s->translated) > pace_ns(s->direct) + pace_ns(s->direct) / 16;
+    const PolicyProgram *program = program_of(dc, s);
+
+    *p = *stage_of(dc, s);
+    if (can_be_compared(p)) {
+        return true;
+    }
+    *p = (PolicyPaces){0};
+    for (unsigned i = 0; i < POLICY_STAGES; i++) {
+        const PolicyPaces *stage = &program->stage[i];
+
+        if (can_be_compared(stage)) {
+            p->direct.ns += stage->direct.ns;
+            p->direct.entries += stage->direct.entries;
+            p->translated.ns += stage->direct.entries * pace_ns(stage->translated);
+            p->translated.entries += stage->direct.entries;
+        }
+    }
+    return can_be_compared(p);
 }
 
-static void trace_decision(const DirectCpu *dc, const Space *s, const char *what)
+typedef enum { PAYS_UNKNOWN, PAYS, PAYS_NOT } Pays;
+
+/* Is the world faster, as far as is known? */
+static Pays does_it_pay(DirectCpu *dc, const Space *s)
 {
-    trace(direct_policy, "cpu %u cr3 %012" PRIx64 ": %s; %" PRIu64 " ns from entry to entry translated, %" PRIu64
-          " directly; account %" PRId64 " us, penalty %u", dc->cpu->index, s->cr3, what,
-          pace_ns(s->translated), pace_ns(s->direct), dc->account_ns / 1000, s->penalty);
+    PolicyPaces p;
+
+    if (!compare_paces(dc, s, &p)) {
+        return PAYS_UNKNOWN;
+    }
+    return pace_ns(p.translated) > pace_ns(p.direct) + pace_ns(p.direct) / 16 ? PAYS : PAYS_NOT;
 }
 
-static int64_t capped(const DirectCpu *dc, int64_t ns)
+static void trace_decision(DirectCpu *dc, const Space *s, const char *what)
 {
-    return MIN(ns, trips_ns(dc, direct_policy.account_trips));
+    PolicyPaces p;
+    bool known = compare_paces(dc, s, &p);
+
+    trace(direct_policy, "cpu %u cr3 %012" PRIx64 ", program %012" PRIx64 ", entry %" PRIu64 ": %s; %" PRIu64
+          " ns from entry to entry translated, %" PRIu64 " directly; account %" PRId64 " us, penalty %u", dc->cpu->index, s->cr3,
+          s->program, s->entries, what, known ? pace_ns(p.translated) : 0, known ? pace_ns(p.direct) : 0,
+          dc->account_ns / 1000, program_of(dc, s)->penalty);
 }
 
 /* -- Clocks ------------------------------------------------------------------------------------------ */
@@ -175,28 +249,46 @@ void policy_forget(DirectCpu *dc, Space *s)
     s->chosen = s->probing = false;
 }
 
-/* Another process has the page tables' page: what was learnt is about its predecessor. */
+/* Round trips and mappings since the window began, in ns. */
+static int64_t lost_since(const DirectCpu *dc, const PolicyWindow *w, uint64_t mapping, int64_t trips)
+{
+    return trips + (int64_t)((mapping - w->mapping) * dc->trip_ns / MAPPING_UNIT);
+}
+
+/* The process in its world has ended: what it cost since the last judgement has to be paid all the same. */
+static void pay_the_rest(DirectCpu *dc, Space *s)
+{
+    if (s->chosen && s->window.began != 0) {
+        dc->account_ns -= lost_since(dc, &s->window, s->mapping, trips_ns(dc, (int64_t)s->window.events));
+        s->window = (PolicyWindow){0};
+    }
+}
+
+/* Another process has the page tables' page.  Its program may be known. */
 static bool is_another(DirectCpu *dc, Space *s)
 {
-    uint64_t identity = space_identity(dc);
+    uint64_t process = identity_of_process(dc), program = identity_of_program(dc);
 
-    if (s->identity == identity) {
+    s->program = program != 0 ? program : s->cr3 | 1;
+    if (s->process == process) {
         return false;
     }
+    pay_the_rest(dc, s);
     policy_forget(dc, s);
-    s->identity = identity;
-    s->translated = s->direct = (PolicyPace){0};
+    s->process = process;
+    s->entries = 0;
     s->waited_ns = 0;
-    s->penalty = s->wins = 0;
     return true;
 }
 
 static void demote(DirectCpu *dc, Space *s, const char *why)
 {
+    PolicyProgram *p = program_of(dc, s);
+
     trace_decision(dc, s, why);
     policy_forget(dc, s);
-    s->waited_ns = 0;
-    s->penalty += s->penalty < direct_policy.penalty_max;
+    s->waited_ns = p->waited_ns = 0;
+    p->penalty += p->penalty < direct_policy.penalty_max;
     dc->stats.demoted++;
 }
 
@@ -213,10 +305,8 @@ static void begin_probe(DirectCpu *dc, Space *s)
 /* True: back into the world. */
 static bool end_probe(DirectCpu *dc, Space *s)
 {
-    bool pays = seems_to_pay(s);
-
     s->probing = false;
-    if (!pays) {
+    if (does_it_pay(dc, s) == PAYS_NOT) {
         demote(dc, s, "demoted by a probe");
         return false;
     }
@@ -233,34 +323,73 @@ bool policy_look_is_due(const DirectCpu *dc)
     return __rdtsc() >= dc->next_look;
 }
 
-/* What a promotion may lose, in round trips; 0: there shall be none. */
-static int64_t credit_for(const DirectCpu *dc, const Space *s)
+static uint64_t promote_ns(const DirectCpu *dc)
 {
-    uint64_t wait_ns = MAX(direct_policy.promote_us * 1000, direct_policy.promote_trips * dc->trip_ns) << s->penalty;
-    int64_t pace = (int64_t)pace_ns(s->translated);
+    return MAX(direct_policy.promote_us * 1000, direct_policy.promote_trips * dc->trip_ns);
+}
 
-    if (s->waited_ns < wait_ns || !seems_to_pay(s) || pace < trips_ns(dc, direct_policy.burst_trips)) {
+/* A program that lost is tried again when it has been with the translator for long: what is known is old then. */
+static bool forget_loss(const DirectCpu *dc, PolicyProgram *p)
+{
+    if (p->waited_ns < promote_ns(dc) << p->penalty) {
+        return false;
+    }
+    for (unsigned i = 0; i < POLICY_STAGES; i++) {
+        p->stage[i].direct = (PolicyPace){0};
+    }
+    return true;
+}
+
+/* What a promotion of a process may lose whose program is known to gain, in round trips; 0: there shall be none. */
+static int64_t credit_for_known(const DirectCpu *dc, const Space *s)
+{
+    return s->waited_ns >= direct_policy.known_us * 1000 && dc->account_ns >= trips_ns(dc, direct_policy.trial_trips)
+               ? MAX(direct_policy.credit_trips, dc->account_ns / (int64_t)dc->trip_ns / 2) : 0;
+}
+
+/* The same of any other. */
+static int64_t credit_for_unknown(DirectCpu *dc, Space *s)
+{
+    const PolicyProgram *p = program_of(dc, s);
+    uint64_t wait_ns = promote_ns(dc);
+    int64_t pace = (int64_t)pace_ns(stage_of(dc, s)->translated);
+
+    if (s->waited_ns < wait_ns || p->waited_ns < wait_ns << p->penalty || pace < trips_ns(dc, direct_policy.burst_trips)) {
         return 0;
     }
     if (dc->account_ns >= trips_ns(dc, direct_policy.trial_trips)) {
-        return MAX(direct_policy.credit_trips, dc->account_ns / (int64_t)dc->trip_ns / 4);
+        return direct_policy.credit_trips;
     }
     /* Round trips will hardly matter.  What it costs to begin is little against twice the time. */
-    return s->waited_ns >= 2 * wait_ns && pace >= trips_ns(dc, direct_policy.long_trips)
-               ? direct_policy.long_trips : 0;
+    return s->waited_ns >= 2 * wait_ns && pace >= trips_ns(dc, direct_policy.long_trips) ? direct_policy.long_trips : 0;
 }
 
-/* User code of `s` has had `ns` with `entries` into the kernel. */
-static bool judge_translated(DirectCpu *dc, Space *s, uint64_t ns, uint64_t entries)
+static int64_t credit_for(DirectCpu *dc, Space *s)
 {
+    switch (does_it_pay(dc, s)) {
+    case PAYS:
+        return credit_for_known(dc, s);
+    case PAYS_NOT:
+        return forget_loss(dc, program_of(dc, s)) ? credit_for_unknown(dc, s) : 0;
+    default:
+        return credit_for_unknown(dc, s);
+    }
+}
+
+bool policy_judge_translated(DirectCpu *dc, Space *s, uint64_t ns, uint64_t entries)
+{
+    PolicyPaces *stage = stage_of(dc, s);
+
     dc->account_ns = capped(dc, dc->account_ns + (int64_t)(ns * direct_policy.regret_permille / 1000));
-    pace_add(s, &s->translated, ns, entries);
+    pace_add(stage, &stage->translated, ns, entries);
+    s->entries += entries;
     s->waited_ns += ns;
     s->probe_entries += entries;
     if (s->probing) {
         return (s->waited_ns >= direct_policy.probe_us * 1000 ||
                 s->probe_entries >= direct_policy.probe_entries) && end_probe(dc, s);
     }
+    program_of(dc, s)->waited_ns += ns;
     if (!s->chosen) {
         int64_t credit = credit_for(dc, s);
 
@@ -284,7 +413,7 @@ bool policy_look(DirectCpu *dc, Space *s)
     if (is_another(dc, s) || old.space != s || old.switches != now.switches || (s->chosen && !s->probing)) {
         return s->chosen && !s->probing;
     }
-    return judge_translated(dc, s, now.cpu_ns - old.cpu_ns, now.entries - old.entries);
+    return policy_judge_translated(dc, s, now.cpu_ns - old.cpu_ns, now.entries - old.entries);
 }
 
 bool policy_wants(DirectCpu *dc, Space *s)
@@ -293,6 +422,13 @@ bool policy_wants(DirectCpu *dc, Space *s)
 }
 
 /* -- In the world ------------------------------------------------------------------------------------ */
+
+void policy_reckon_trip(DirectCpu *dc, uint64_t least, uint64_t clock)
+{
+    least = MAX(least - MIN(2 * clock, least / 2), direct_policy.trip_least_ns);
+    dc->trip_ns = dc->trips_measured ? (3 * dc->trip_ns + least) / 4 : least;
+    dc->trips_measured = true;
+}
 
 /*
  * The least counts: what the host's other work does to one of them (its caches are cold, its CPU was away) is not what
@@ -314,9 +450,7 @@ bool policy_measure_trips(DirectCpu *dc, World *w)
         }
         least = MIN(least, thread_cpu_ns() + world_cpu_ns(w) - ns);
     }
-    least = MAX(least - MIN(2 * clock, least / 2), direct_policy.trip_least_ns);
-    dc->trip_ns = dc->trips_measured ? (3 * dc->trip_ns + least) / 4 : least;
-    dc->trips_measured = true;
+    policy_reckon_trip(dc, least, clock);
     return true;
 }
 
@@ -327,13 +461,18 @@ void policy_init(DirectCpu *dc)
 }
 
 /* What the world saves of the translator's time while its user code runs for `useful` and `lost` is spent on it;
- * negative: it costs.  By the paces, as long as they can be trusted. */
-static int64_t saving(const Space *s, int64_t useful, int64_t lost)
+ * negative: it costs.  By the paces, where they are known. */
+static int64_t saving(DirectCpu *dc, const Space *s, int64_t useful, int64_t lost)
 {
-    int64_t here = (int64_t)pace_ns(s->direct), there = (int64_t)pace_ns(s->translated);
+    PolicyPaces p;
+    int64_t here, there;
 
-    return paces_are_known(s) ? MIN((useful + lost) * (there - here) / here, useful * direct_policy.gain_max)
-                              : useful * direct_policy.gain_percent / 100 - lost;
+    if (!compare_paces(dc, s, &p)) {
+        return useful * direct_policy.gain_percent / 100 - lost;
+    }
+    here = (int64_t)pace_ns(p.direct);
+    there = (int64_t)pace_ns(p.translated);
+    return MIN((useful + lost) * (there - here) / here, useful * direct_policy.gain_max);
 }
 
 static int64_t ns_between(uint64_t from, uint64_t to)
@@ -341,36 +480,51 @@ static int64_t ns_between(uint64_t from, uint64_t to)
     return (int64_t)((to - from) * 1000 / (clock_host_tsc_hz() / 1000000));
 }
 
-/* Judge the window that ends now. */
-static void judge(DirectCpu *dc, Space *s, const PolicyWindow *now)
+/* What the window that ends now came to. */
+static PolicyResult result_of(const DirectCpu *dc, const PolicyWindow *w, const PolicyWindow *now)
 {
-    const PolicyWindow *w = &s->window;
     bool awake = w->awake && now->awake; /* the clocks of both threads run all the time then */
     int64_t trips = (int64_t)w->events * (int64_t)(awake ? dc->spin.spin_ns : dc->trip_ns);
-    int64_t lost = trips + (int64_t)((now->mapping - w->mapping) * dc->trip_ns / MAPPING_UNIT);
     int64_t ran = awake ? ns_between(w->useful, now->useful) : (int64_t)(now->world_ns - w->world_ns);
-    int64_t useful = MAX(ran - trips * 2 / 3, 0); /* signals are the guest thread's time, too */
-    uint64_t total = awake ? (uint64_t)ns_between(w->began, now->began) : now->engine_ns - w->engine_ns + (uint64_t)ran;
-    uint64_t entries = now->entries - w->entries;
-    bool contested = lost > (useful + lost) * direct_policy.regret_permille / 1000;
-    bool other_phase = false;
+
+    return (PolicyResult){
+        .lost = lost_since(dc, w, now->mapping, trips),
+        .useful = MAX(ran - trips * 2 / 3, 0), /* signals are the guest thread's time, too */
+        .total = awake ? (uint64_t)ns_between(w->began, now->began) : now->engine_ns - w->engine_ns + (uint64_t)ran,
+        .entries = now->entries - w->entries,
+        .alone = w->switches == now->switches,
+    };
+}
+
+/* The process goes on as `stage` says that it does not. */
+static bool is_other_phase(const PolicyPaces *stage, const PolicyResult *r)
+{
+    return r->alone && r->entries >= direct_policy.pace_entries && can_be_compared(stage) &&
+           r->total / r->entries < pace_ns(stage->direct) / direct_policy.phase;
+}
+
+void policy_judge_world(DirectCpu *dc, Space *s, const PolicyResult *r)
+{
+    PolicyProgram *p = program_of(dc, s);
+    PolicyPaces *stage = stage_of(dc, s);
+    int64_t all = r->useful + r->lost, regret = all * direct_policy.regret_permille / 1000;
+    bool contested = r->lost > regret, other_phase = is_other_phase(stage, r);
     int64_t gain;
 
-    if (w->switches == now->switches) {
-        other_phase = entries >= direct_policy.pace_entries && paces_are_known(s) &&
-                      total / entries < pace_ns(s->direct) / direct_policy.phase;
-        pace_add(s, &s->direct, total, entries);
+    if (r->alone) {
+        pace_add(stage, &stage->direct, r->total, r->entries);
+        s->entries += r->entries;
     }
-    gain = (useful + lost) * direct_policy.regret_permille / 1000 + (contested ? saving(s, useful, lost) : -lost);
+    gain = regret + (contested ? saving(dc, s, r->useful, r->lost) : -r->lost);
     dc->account_ns = capped(dc, dc->account_ns + gain);
     s->credit_ns = capped(dc, s->credit_ns + gain);
-    s->trust_ns -= (int64_t)total;
+    s->trust_ns -= (int64_t)r->total;
     if (s->credit_ns < 0) {
         demote(dc, s, "demoted");
-    } else if (contested && s->direct.entries >= direct_policy.pace_entries && (other_phase || s->trust_ns <= 0)) {
+    } else if (contested && stage->direct.entries >= direct_policy.pace_entries && (other_phase || s->trust_ns <= 0)) {
         begin_probe(dc, s);
     } else {
-        s->penalty -= s->penalty > 0 && ++s->wins % 64 == 0;
+        p->penalty -= p->penalty > 0 && ++p->wins % 64 == 0;
     }
 }
 
@@ -393,7 +547,9 @@ void policy_world_event(DirectCpu *dc, Space *s)
         };
 
         if (w->began != 0 && !is_another(dc, s)) {
-            judge(dc, s, &next);
+            PolicyResult r = result_of(dc, w, &next);
+
+            policy_judge_world(dc, s, &r);
         }
         s->window = next;
         dc->measure_trips |= crowded && now >= dc->next_trips;

@@ -30,6 +30,7 @@ enum { MAPPING_UNIT = 256 };
 typedef struct {
     unsigned around, around_max; /* pages looked at around one that faulted: powers of two, at most 512 */
     unsigned pages_max;        /* of one world: each may be a mapping of its own; those of large pages count an eighth */
+    uint64_t refused_ms, refused_max_ms; /* the host has refused a world: wait so long, doubling */
     unsigned churn_max;        /* changes of a code page within a second or two          */
     unsigned visit_trips, insn_ns; /* code that a world may not execute is interpreted for so many round trips' time;
                                   an instruction takes so long                           */
@@ -41,6 +42,8 @@ typedef struct {
     unsigned holdoff_looks;    /* ... with direct=auto a fraction of it, since those are a look apart */
     uint64_t look_us;          /* between looks                                          */
     uint64_t promote_us, promote_trips; /* user time in the translator before a promotion, the longer; the latter in round trips */
+    uint64_t known_us;         /* ... where the program is known to gain by it           */
+    unsigned stage_entries;    /* into the kernel, in the first stage of a process's life; twice as many in the next */
     int64_t burst_trips;       /* ... with entries so far apart, in round trips          */
     int64_t long_trips;        /* with entries so far apart, it is cheap, whatever the account says */
     unsigned penalty_max;      /* doublings of promote_us                                */

@@ -4,6 +4,7 @@
 #include "cpu-x86/debug.h"
 #include "cpu-x86/insns.h"
 #include "cpu-x86/walk.h"
+#include "softmmu/base/clock.h"
 #include "softmmu/base/log.h"
 #include "softmmu/base/stress.h"
 #include "translator/direct/direct-internal.h"
@@ -248,28 +249,46 @@ static World *steal_world(DirectCpu *dc)
     return w;
 }
 
-static bool have_world(DirectCpu *dc, Space *s)
+/* The host has none to give, and was asked lately. */
+static bool is_refused(const DirectCpu *dc)
+{
+    return dc->refusals != 0 && __rdtsc() < dc->next_world;
+}
+
+static World *make_world(DirectCpu *dc)
 {
     GError *error = NULL;
+    World *w = world_new(&dc->shared->image, &error);
+
+    if (w == NULL) {
+        uint64_t ms = MIN(direct_policy.refused_ms << MIN(dc->refusals, 16), direct_policy.refused_max_ms);
+
+        dc->refusals++;
+        dc->stats.refused++;
+        dc->next_world = __rdtsc() + ms * (clock_host_tsc_hz() / 1000);
+        log_item(UNIMP, "CPU %u: no direct execution for %" PRIu64 " ms: %s", dc->cpu->index, ms, error->message);
+        g_error_free(error);
+        return NULL;
+    }
+    dc->refusals = 0;
+    dc->n_worlds++;
+    dc->stats.spawned++;
+    dc->measure_trips = true;
+    return w;
+}
+
+static bool have_world(DirectCpu *dc, Space *s)
+{
     World *w = NULL;
 
     if (s->world != NULL) {
         return true;
     }
-    if (dc->n_worlds >= DIRECT_WORLDS) {
+    if (dc->n_worlds >= DIRECT_WORLDS || is_refused(dc)) {
         w = steal_world(dc);
     }
-    if (w == NULL && !dc->is_out_of_worlds) {
-        w = world_new(&dc->shared->image, &error);
-        if (w == NULL) {
-            dc->is_out_of_worlds = true;
-            log_item(UNIMP, "direct execution is given up: %s", error->message);
-            g_error_free(error);
-        } else {
-            dc->n_worlds++;
-            dc->stats.spawned++;
-            dc->measure_trips = true;
-        }
+    if (w == NULL && !is_refused(dc)) {
+        w = make_world(dc);
     }
     if (w != NULL) {
         adopt(dc, s, w);
@@ -290,7 +309,7 @@ static bool fits(const DirectCpu *dc)
 
 void direct_look(DirectCpu *dc)
 {
-    if (policy_look_is_due(dc) && !dc->is_out_of_worlds && fits(dc) &&
+    if (policy_look_is_due(dc) && !is_refused(dc) && fits(dc) &&
         policy_look(dc, current_space(dc))) {
         vcb.watch_user = 1;
     }
@@ -304,7 +323,7 @@ bool direct_wants(DirectCpu *dc)
         return false;
     }
     vcb.watch_user = policy_is_forced(dc);
-    if (dc->is_out_of_worlds || !fits(dc)) {
+    if (!fits(dc)) {
         return false;
     }
     s = current_space(dc);
@@ -699,7 +718,7 @@ CpuExit direct_run(DirectCpu *dc)
     RunResult r;
 
     if (!have_world(dc, s)) {
-        s->holdoff = UINT32_MAX;
+        s->holdoff = direct_policy.holdoff_max;
         return CPU_EXIT_BUDGET;
     }
     if (s->n_moves != dc->n_moves) {

@@ -107,39 +107,58 @@ static bool loads_fs_gs(const uint8_t *code, size_t at, size_t left)
 
 enum { LOOK_BACK = 192, STARTS = 15 };
 
+/* Where the way from an offset on leads: not known yet, to the find or past it. */
+enum { WAY_NEW, WAY_ARRIVES, WAY_MISSES };
+
+/* One step of a way that has not reached `at` yet: WAY_NEW, with *i further on, or how it ends. */
+static uint8_t step(const ZydisDecoder *decoder, const uint8_t *code, size_t *i, size_t at, size_t len)
+{
+    ZydisDecodedInstruction zi;
+    ZyanStatus status = ZydisDecoderDecodeInstruction(decoder, NULL, code + *i, len - *i, &zi);
+
+    if (!ZYAN_SUCCESS(status)) {
+        if (*i == at) {
+            return WAY_ARRIVES; /* cut off by the end: may be one */
+        }
+        if (status == ZYDIS_STATUS_NO_MORE_DATA) {
+            return WAY_MISSES; /* scan_border() knows the rest */
+        }
+        zi.length = 1;
+        zi.raw.prefix_count = 0;
+    } else if (*i + zi.raw.prefix_count >= at) {
+        return WAY_ARRIVES;
+    }
+    *i += zi.length;
+    return *i <= at ? WAY_NEW : WAY_MISSES;
+}
+
 /*
- * Decoding from 15 neighbouring offsets some way before: the paths meet within a few instructions, nearly
- * always on the true one.  Is there an instruction at `at` (or prefixes, with the opcode there) for most of
- * them?
+ * Decoding from 15 neighbouring offsets some way before: the ways meet within a few instructions, nearly
+ * always on the true one, and none is gone twice.  Is there an instruction at `at` (or prefixes, with the opcode there)
+ * for most of them?
  */
 static bool is_instruction(const ZydisDecoder *decoder, const uint8_t *code, size_t at, size_t len)
 {
     size_t first = at > LOOK_BACK ? at - LOOK_BACK : 0;
+    uint8_t ways[LOOK_BACK + 1] = {WAY_NEW}; /* from each offset behind `first` */
     unsigned yes = 0, no = 0;
 
     for (size_t start = first; start < first + STARTS && start <= at; start++) {
+        uint8_t passed[LOOK_BACK + 1], way;
+        unsigned n = 0;
         size_t i = start;
-        ZydisDecodedInstruction zi;
 
-        while (i <= at) {
-            ZyanStatus status = ZydisDecoderDecodeInstruction(decoder, NULL, code + i, len - i, &zi);
-
-            if (!ZYAN_SUCCESS(status)) {
-                if (i == at) {
-                    break; /* cut off by the end: may be one */
-                }
-                if (status == ZYDIS_STATUS_NO_MORE_DATA) {
-                    i = len; /* scan_border() knows the rest */
-                    break;
-                }
-                zi.length = 1;
-                zi.raw.prefix_count = 0;
-            } else if (i + zi.raw.prefix_count >= at) {
+        while ((way = ways[i - first]) == WAY_NEW) {
+            passed[n++] = (uint8_t)(i - first);
+            way = step(decoder, code, &i, at, len);
+            if (way != WAY_NEW) {
                 break;
             }
-            i += zi.length;
         }
-        *(i <= at ? &yes : &no) += 1;
+        while (n > 0) {
+            ways[passed[--n]] = way;
+        }
+        *(way == WAY_ARRIVES ? &yes : &no) += 1;
     }
     return yes >= no;
 }

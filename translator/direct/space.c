@@ -44,7 +44,6 @@ static void remove_page(DirectCpu *dc, Space *s, uint32_t i)
     world_unmap(s->world, p->lin, GUEST_PAGE_SIZE);
     pages_remove(&s->pages, i);
     dc->stats.unmapped++;
-    s->mapping += direct_policy.run_cost;
 }
 
 static void forget_pages(DirectCpu *dc, Space *s)
@@ -59,7 +58,7 @@ static bool sync_world(DirectCpu *dc, Space *s)
 {
     if (s->world->n_requests != 0) {
         dc->stats.batches++;
-        s->mapping += direct_policy.batch_cost;
+        s->mapping += direct_policy.batch_cost + s->world->n_requests * direct_policy.run_cost;
     }
     return world_sync(s->world);
 }
@@ -128,34 +127,12 @@ static uint64_t memory_at(PhysMem *mem, GuestPhys phys, bool *rom)
     return r.offset + (page - r.base);
 }
 
-uint64_t space_identity(const DirectCpu *dc)
+const uint8_t *direct_memory(const DirectCpu *dc, GuestPhys phys)
 {
-    enum { LEVELS = 4, ENTRIES = 512, USER_ENTRIES = 256, BITS = 9 };
-    const uint64_t address = 0x000ffffffffff000, user = BIT64(0) | BIT64(2), page_size = BIT64(7);
-    uint64_t table = dc->cpu->cr3, top = 0;
+    bool rom;
+    uint64_t offset = memory_at(dc->cpu->mem, phys, &rom);
 
-    if ((dc->cpu->mode & MODE_LMA) == 0) {
-        return 0; /* not known */
-    }
-    for (unsigned level = LEVELS; level > 0; level--) {
-        unsigned shift = GUEST_PAGE_SHIFT + BITS * (level - 1), i = level == LEVELS ? USER_ENTRIES : ENTRIES;
-        bool rom;
-        uint64_t offset = memory_at(dc->cpu->mem, guest_phys(table & address), &rom), entry = 0;
-        const uint64_t *entries = (const uint64_t *)(dc->cpu->mem->base + offset);
-
-        if (offset == TLB_NO_OFFSET) {
-            break;
-        }
-        while (i > 0 && (entry & user) != user) {
-            entry = __atomic_load_n(&entries[--i], __ATOMIC_RELAXED);
-        }
-        top |= (uint64_t)i << shift;
-        if ((entry & user) != user || (level < LEVELS && (entry & page_size) != 0)) {
-            break;
-        }
-        table = entry;
-    }
-    return top;
+    return offset != TLB_NO_OFFSET ? dc->cpu->mem->base + offset : NULL;
 }
 
 /* The rights that the page tables give to the page now; 0: it is not there as it was. */
@@ -170,27 +147,19 @@ static unsigned rights_now(const DirectCpu *dc, const WorldPage *p)
            (shift > GUEST_PAGE_SHIFT) == p->large ? rights : 0;
 }
 
-/* Compare page `i` with the page tables; false: it had to go. */
-static bool check_page(DirectCpu *dc, Space *s, uint32_t i)
+/* What the page tables leave of a page's rights; 0: it has to go. */
+static int prot_now(const DirectCpu *dc, const WorldPage *p)
 {
-    WorldPage *p = &s->pages.at[i];
     unsigned rights = rights_now(dc, p);
     int prot = p->prot;
 
-    dc->stats.checked++;
-    s->mapping += direct_policy.check_cost;
-    if (rights == 0) {
-        remove_page(dc, s, i);
-        return false;
-    }
     if ((rights & TLB_R_WRITE) == 0) {
         prot &= ~PROT_WRITE;
     }
     if ((rights & TLB_R_EXEC) == 0) {
         prot &= ~PROT_EXEC;
     }
-    set_prot(dc, s, i, prot);
-    return true;
+    return rights == 0 ? 0 : prot;
 }
 
 /* After an exec, or in a new process's tables, next to nothing is: to unmap all in two calls is cheaper then. */
@@ -208,18 +177,55 @@ static bool most_are_gone(DirectCpu *dc, Space *s)
     return gone > n / 2;
 }
 
+typedef struct {
+    uint64_t lin;
+    int prot;                  /* 0: gone */
+} Change;
+
+static int by_place(const void *a, const void *b)
+{
+    uint64_t x = ((const Change *)a)->lin, y = ((const Change *)b)->lin;
+
+    return x < y ? -1 : x > y;
+}
+
+/* In order of place, so that neighbours go in one call: after a fork all that was writable loses that right. */
+static void compare_all(DirectCpu *dc, Space *s)
+{
+    g_autofree Change *change = g_new(Change, MAX(s->pages.n, 1));
+    unsigned n = 0;
+
+    for (uint32_t i = 0; i < s->pages.n; i++) {
+        const WorldPage *p = &s->pages.at[i];
+        int prot = prot_now(dc, p);
+
+        if (prot != p->prot) {
+            change[n++] = (Change){p->lin, prot};
+        }
+    }
+    dc->stats.checked += s->pages.n;
+    s->mapping += s->pages.n * direct_policy.check_cost;
+    qsort(change, n, sizeof *change, by_place);
+    for (unsigned i = 0; i < n; i++) {
+        uint32_t at = pages_find(&s->pages, change[i].lin);
+
+        if (change[i].prot == 0) {
+            remove_page(dc, s, at);
+        } else {
+            set_prot(dc, s, at, change[i].prot);
+        }
+    }
+}
+
 static void check_all(DirectCpu *dc, Space *s)
 {
     if (most_are_gone(dc, s)) {
         dc->stats.unmapped += s->pages.n;
-        s->mapping += direct_policy.run_cost;
         forget_pages(dc, s);
         world_unmap_all(s->world);
         return;
     }
-    for (uint32_t i = 0; i < s->pages.n;) {
-        i += check_page(dc, s, i);
-    }
+    compare_all(dc, s);
 }
 
 static void flush_page(DirectCpu *dc, Space *s, uint64_t lin)
@@ -452,7 +458,6 @@ static void map_all(DirectCpu *dc, Space *s, const Wanted *w, unsigned n)
                w[k].offset == w[k - 1].offset + GUEST_PAGE_SIZE) {
             k++;
         }
-        s->mapping += direct_policy.run_cost;
         world_map(s->world, w[i].lin, (k - i) * (uint64_t)GUEST_PAGE_SIZE, w[i].prot, w[i].offset, true);
         i = k;
     }

@@ -47,6 +47,11 @@ typedef struct {
     uint64_t ns, entries;      /* decaying                                           */
 } PolicyPace;
 
+/* The two to be compared. */
+typedef struct {
+    PolicyPace translated, direct;
+} PolicyPaces;
+
 struct Space {
     uint64_t cr3;              /* which address space: the base of its tables        */
     World *world;              /* NULL: none                                         */
@@ -62,12 +67,10 @@ struct Space {
     uint64_t n_moves;          /* DirectCpu.n_moves when its world ran last          */
     /* policy.c */
     uint64_t last_use;         /* DirectCpu.clock                                    */
-    uint64_t identity;         /* space_identity() when it was last looked at        */
+    uint64_t process, program; /* identity.h, when it was last looked at             */
+    uint64_t entries;          /* of this process into the kernel, as far as was seen */
     bool chosen;               /* its user code is to run in the world               */
     bool probing;              /* ... but for a moment not, to compare               */
-    unsigned penalty;          /* demotions lately                                   */
-    unsigned wins;             /* ... outweighed by windows that paid                */
-    PolicyPace translated, direct; /* lately                                         */
     uint64_t waited_ns;        /* with the translator, since the last decision       */
     uint64_t probe_entries;    /* ... entries meanwhile                              */
     int64_t credit_ns;         /* what it may yet lose                               */
@@ -90,10 +93,6 @@ typedef enum {
     FAULT_INTERPRET,           /* a world cannot do this access                      */
     FAULT_BROKEN,              /* the world is                                       */
 } FaultResult;
-
-/* What tells one process from the next with the same page tables' page: the highest user page there is, which
- * is a stack's as a rule, at a random place. */
-uint64_t space_identity(const DirectCpu *dc);
 
 /* Its world sleeps for certain afterwards, or is gone.  Before TLB flushes and switches. */
 void space_hold(DirectCpu *dc, Space *s);

@@ -423,7 +423,8 @@ World *world_new(WorldImage *image, GError **error)
     w->fp_len = FX_MIN_LEN;
     w->running = true;
     w->bases_by_calls = image->bases_by_calls;
-    ok = shared >= 0 && ftruncate(shared, W_SHARED_LEN) == 0;
+    errno = EAGAIN;
+    ok = !stress_hit(STRESS_direct_refuse) && shared >= 0 && ftruncate(shared, W_SHARED_LEN) == 0;
     w->shared = ok ? mmap(NULL, W_SHARED_LEN, PROT_READ | PROT_WRITE, MAP_SHARED, shared, 0)
                    : MAP_FAILED;
     ok = w->shared != MAP_FAILED;

@@ -360,6 +360,27 @@ static bool request(World *w, long nr, uint64_t a, uint64_t b, uint64_t c, uint6
     return true;
 }
 
+/* The last request, if it is of this kind: words of a system call. */
+static uint64_t *last_request(const World *w, long nr)
+{
+    uint64_t *r = w->n_requests == 0 ? NULL : ctl64(w, CTL_REQUESTS + (w->n_requests - 1) * CTL_REQUEST_LEN);
+
+    return r != NULL && r[0] == (uint64_t)nr ? r : NULL;
+}
+
+/* Unmap or protect beside what the last request does the same to: it does both. */
+static bool join_request(World *w, long nr, uint64_t lin, uint64_t len, int prot)
+{
+    uint64_t *r = last_request(w, nr);
+
+    if (r == NULL || r[3] != (uint64_t)prot || (r[1] + r[2] != lin && lin + len != r[1])) {
+        return false;
+    }
+    r[1] = MIN(r[1], lin);
+    r[2] += len;
+    return true;
+}
+
 bool world_map(World *w, uint64_t lin, uint64_t len, int prot, uint64_t offset, bool populate)
 {
     g_assert(lin + len <= w->base || lin >= w->base + W_LEN);
@@ -370,13 +391,13 @@ bool world_map(World *w, uint64_t lin, uint64_t len, int prot, uint64_t offset, 
 bool world_unmap(World *w, uint64_t lin, uint64_t len)
 {
     g_assert(lin + len <= w->base || lin >= w->base + W_LEN);
-    return request(w, SYS_munmap, lin, len, 0, 0, 0, 0);
+    return join_request(w, SYS_munmap, lin, len, 0) || request(w, SYS_munmap, lin, len, 0, 0, 0, 0);
 }
 
 bool world_protect(World *w, uint64_t lin, uint64_t len, int prot)
 {
     g_assert(lin + len <= w->base || lin >= w->base + W_LEN);
-    return request(w, SYS_mprotect, lin, len, (uint64_t)prot, 0, 0, 0);
+    return join_request(w, SYS_mprotect, lin, len, prot) || request(w, SYS_mprotect, lin, len, (uint64_t)prot, 0, 0, 0);
 }
 
 bool world_unmap_all(World *w)

@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* When user code goes to worlds: the policy with times made up, and how it tells processes and programs. */
+#include "tests/cpu-x86/system-cpu.h"
+#include "tests/suite.h"
+#include "translator/direct/direct-internal.h"
+#include "translator/direct/direct-policy.h"
+#include "translator/direct/identity.h"
+
+static SystemCpu *machine;
+static DirectShared shared;
+static DirectCpu *dc;
+static Space *s;
+static int64_t lost_ns;        /* where worlds were slower than the translator */
+
+static void set_up(void)
+{
+    machine = system_cpu_new("max", 1, 0);
+    shared = (DirectShared){.mem = machine->cpu->mem};
+    dc = g_new0(DirectCpu, 1);
+    dc->cpu = machine->cpu;
+    dc->shared = &shared;
+    dc->mode = DIRECT_AUTO;
+    policy_init(dc);
+    s = &dc->space[0];
+    lost_ns = 0;
+}
+
+static void tear_down(void)
+{
+    g_free(dc);
+    system_cpu_free(machine);
+}
+
+/* -- Programs, made up --------------------------------------------------------------------------- */
+
+/* Between two entries into the kernel: translated, directly, and what its world takes beside. */
+typedef struct {
+    uint64_t key;
+    int64_t translated_ns, useful_ns, lost_ns;
+} Program;
+
+static void begin_process(const Program *p)
+{
+    policy_forget(dc, s);
+    *s = (Space){.program = p->key};
+    dc->clock++;
+}
+
+/* One look, or one window. */
+static void some_time(const Program *p)
+{
+    if (policy_wants(dc, s)) {
+        enum { N = 128 };
+        PolicyResult r = {.useful = N * p->useful_ns, .lost = N * p->lost_ns,
+                          .total = (uint64_t)(N * (p->useful_ns + p->lost_ns)), .entries = N, .alone = true};
+
+        lost_ns += MAX((int64_t)r.total - N * p->translated_ns, 0);
+        policy_judge_world(dc, s, &r);
+    } else {
+        uint64_t n = (uint64_t)(1000000 / p->translated_ns) + 1;
+
+        policy_judge_translated(dc, s, n * (uint64_t)p->translated_ns, n);
+    }
+}
+
+/* Processes of so many entries; returns how many were in their world at the end. */
+static unsigned processes(const Program *p, unsigned n, uint64_t entries)
+{
+    unsigned direct = 0;
+
+    for (unsigned i = 0; i < n; i++) {
+        begin_process(p);
+        while (s->entries < entries) {
+            some_time(p);
+        }
+        direct += policy_wants(dc, s);
+    }
+    return direct;
+}
+
+static const Program computes = {0x1000, 3000000, 500000, 10000}, gains = {0x2000, 200000, 30000, 25000},
+                     loses = {0x3000, 40000, 15000, 60000};
+
+START_TEST(who_computes_is_in_a_world_soon)
+{
+    ck_assert_uint_eq(processes(&computes, 1, 50), 1);
+}
+END_TEST
+
+START_TEST(a_program_that_gains_is_known_the_next_time)
+{
+    processes(&gains, 3, 4000);
+    begin_process(&gains);
+    for (unsigned i = 0; i < 3; i++) {
+        some_time(&gains);
+    }
+    ck_assert(policy_wants(dc, s));
+}
+END_TEST
+
+/* What one process has cost is known of the next. */
+START_TEST(a_program_that_loses_does_so_a_few_times)
+{
+    uint64_t demoted;
+
+    ck_assert_uint_eq(processes(&loses, 40, 2000), 0);
+    demoted = dc->stats.demoted;
+    ck_assert_uint_ge(demoted, 1);
+    ck_assert_uint_le(demoted, 8);
+    ck_assert_int_lt(lost_ns * 100, INT64_C(40) * 2000 * loses.translated_ns * 3);
+}
+END_TEST
+
+START_TEST(winnings_are_not_spent_by_others)
+{
+    processes(&gains, 10, 4000); /* the account is full */
+    for (unsigned i = 0; i < 10; i++) {
+        processes(&loses, 10, 500);
+        processes(&gains, 1, 4000);
+    }
+    ck_assert_int_lt(lost_ns * 100, INT64_C(100) * 500 * loses.translated_ns * 3);
+}
+END_TEST
+
+START_TEST(a_program_that_has_changed_is_tried_again)
+{
+    Program changed = loses;
+
+    processes(&loses, 20, 2000);
+    changed.translated_ns = 400000;
+    ck_assert_uint_eq(processes(&changed, 1, 20000), 1);
+}
+END_TEST
+
+START_TEST(little_known_programs_make_room)
+{
+    Program p = computes;
+
+    for (unsigned i = 0; i < 3 * POLICY_PROGRAMS; i++) {
+        p.key += 0x1000;
+        ck_assert_uint_eq(processes(&p, 1, 50), 1);
+    }
+}
+END_TEST
+
+/* The clocks of some hosts stand still for so long: it was nothing once, and a division ended the process. */
+START_TEST(a_round_trip_is_never_nothing)
+{
+    policy_reckon_trip(dc, 0, 0);
+    ck_assert_uint_gt(dc->trip_ns, 0);
+    for (unsigned i = 0; i < 100; i++) {
+        policy_reckon_trip(dc, i % 3, 5);
+        ck_assert_uint_ge(dc->trip_ns, direct_policy.trip_least_ns);
+    }
+    ck_assert_uint_eq(processes(&computes, 1, 50), 1);
+    processes(&gains, 3, 4000);
+    processes(&loses, 3, 4000);
+}
+END_TEST
+
+/* -- Who it is ----------------------------------------------------------------------------------- */
+
+enum { TOP = 0x100000, UPPER = 0x101000, MIDDLE = 0x102000, BOTTOM = 0x103000, EMPTY = 0x104000, P = 1, US = 4, PS = 0x80 };
+
+static void none_is_known(void)
+{
+    ck_assert_uint_eq(identity_of_process(dc), 0);
+    ck_assert_uint_eq(identity_of_program(dc), 0);
+}
+
+START_TEST(the_ends_of_a_64_bit_space)
+{
+    CpuState *cpu = machine->cpu;
+
+    none_is_known(); /* no paging */
+    cpu->cr0 = CR0_PE | CR0_PG;
+    cpu->cr4 = CR4_PAE;
+    cpu->efer = EFER_LME | EFER_LMA;
+    cpu->mode |= MODE_LMA;
+    cpu->cr3 = TOP;
+    none_is_known();
+    poke(machine, TOP + 511 * 8, 8, UPPER | P | US); /* the kernel's half */
+    none_is_known();
+    poke(machine, TOP + 0 * 8, 8, UPPER | P | US);
+    poke(machine, UPPER + 3 * 8, 8, MIDDLE | P | US);
+    poke(machine, MIDDLE + 4 * 8, 8, EMPTY | P | US);
+    poke(machine, MIDDLE + 5 * 8, 8, BOTTOM | P | US);
+    poke(machine, MIDDLE + 9 * 8, 8, EMPTY | P | US);
+    poke(machine, BOTTOM + 1 * 8, 8, 0x500000 | P); /* the kernel's */
+    poke(machine, BOTTOM + 2 * 8, 8, 0x600000 | P | US);
+    poke(machine, BOTTOM + 7 * 8, 8, 0x700000 | P | US);
+    ck_assert_uint_eq(identity_of_process(dc), (UINT64_C(3) << 30) + (5 << 21) + (7 << 12));
+    ck_assert_uint_eq(identity_of_program(dc), 0x600000);
+    poke(machine, MIDDLE + 2 * 8, 8, 0x800000 | P | US | PS);
+    ck_assert_uint_eq(identity_of_program(dc), 0x800000);
+    poke(machine, UPPER + 3 * 8, 8, UINT64_C(0x7f0000000000) | P | US); /* tables where no memory is */
+    none_is_known();
+}
+END_TEST
+
+START_TEST(the_ends_of_32_bit_spaces)
+{
+    CpuState *cpu = machine->cpu;
+
+    cpu->cr0 = CR0_PE | CR0_PG;
+    cpu->mode &= ~MODE_LMA;
+    cpu->cr4 = CR4_PAE;
+    cpu->cr3 = TOP + 0x40;
+    poke(machine, TOP + 0x40 + 2 * 8, 8, MIDDLE | P);
+    poke(machine, MIDDLE + 5 * 8, 8, BOTTOM | P | US);
+    poke(machine, BOTTOM + 2 * 8, 8, 0x600000 | P | US);
+    poke(machine, BOTTOM + 7 * 8, 8, 0x700000 | P | US);
+    ck_assert_uint_eq(identity_of_process(dc), (UINT64_C(2) << 30) + (5 << 21) + (7 << 12));
+    ck_assert_uint_eq(identity_of_program(dc), 0x600000);
+    cpu->cr4 = CR4_PSE;
+    cpu->cr3 = UPPER;
+    poke(machine, UPPER + 700 * 4, 4, EMPTY | P | US);
+    poke(machine, EMPTY + 3 * 4, 4, 0x900000 | P | US);
+    poke(machine, EMPTY + 1000 * 4, 4, 0xa00000 | P | US);
+    ck_assert_uint_eq(identity_of_process(dc), (UINT64_C(700) << 22) + (1000 << 12));
+    ck_assert_uint_eq(identity_of_program(dc), 0x900000);
+}
+END_TEST
+
+Suite *test_suite(void)
+{
+    Suite *suite = suite_create("direct-policy");
+    TCase *t = tcase_create("all");
+
+    tcase_add_checked_fixture(t, set_up, tear_down);
+    tcase_add_test(t, who_computes_is_in_a_world_soon);
+    tcase_add_test(t, a_program_that_gains_is_known_the_next_time);
+    tcase_add_test(t, a_program_that_loses_does_so_a_few_times);
+    tcase_add_test(t, winnings_are_not_spent_by_others);
+    tcase_add_test(t, a_program_that_has_changed_is_tried_again);
+    tcase_add_test(t, little_known_programs_make_room);
+    tcase_add_test(t, a_round_trip_is_never_nothing);
+    tcase_add_test(t, the_ends_of_a_64_bit_space);
+    tcase_add_test(t, the_ends_of_32_bit_spaces);
+    suite_add_tcase(suite, t);
+    return suite;
+}
