@@ -30,7 +30,7 @@ static int new_fd(FakeKvm *f)
 static int extension(FakeKvm *f, long cap)
 {
     return cap == f->absent            ? 0
-           : cap == KVM_CAP_XSAVE2     ? (int)sizeof f->xsave
+           : cap == KVM_CAP_XSAVE2     ? (f->big_xsave ? (int)sizeof f->xsave : 4096)
            : cap == KVM_CAP_COALESCED_MMIO ? 2
            : cap == KVM_CAP_EXIT_HYPERCALL ? 1 << KVM_HC_MAP_GPA_RANGE
            : cap == KVM_CAP_DIRTY_LOG_RING ? 1024 * (int)sizeof(struct kvm_dirty_gfn)
@@ -260,8 +260,9 @@ static int answer_cpu(FakeKvm *f, unsigned long request, uintptr_t arg)
         return 0;
     case KVM_GET_XCRS: return COPY_OUT(xcrs);
     case KVM_SET_XCRS: return COPY_IN(xcrs);
-    case KVM_GET_XSAVE: case KVM_GET_XSAVE2: return COPY_OUT(xsave);
-    case KVM_SET_XSAVE: return COPY_IN(xsave);
+    case KVM_GET_XSAVE2: return COPY_OUT(xsave);
+    case KVM_GET_XSAVE: memcpy((void *)arg, f->xsave, 4096); return 0;
+    case KVM_SET_XSAVE: memcpy(f->xsave, (void *)arg, 4096); return 0;
     case KVM_GET_MSRS: return transfer_msrs(f, (struct kvm_msrs *)arg, false);
     case KVM_SET_MSRS: return transfer_msrs(f, (struct kvm_msrs *)arg, true);
     case KVM_GET_DEVICE_ATTR: return device_attr(f, (struct kvm_device_attr *)arg, false);
@@ -360,8 +361,13 @@ static int fake_request(const KvmOps *ops, int fd, unsigned long request, uintpt
 static void *fake_map(const KvmOps *ops, int fd, size_t len, uint64_t offset)
 {
     FakeKvm *f = fake(ops);
-    void *p = g_malloc0(len);
+    void *p;
 
+    if (++f->n_mapped == f->fail_map_at) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    p = g_malloc0(len);
     f->n_maps++;
     if (offset == 0) {
         f->run = p;

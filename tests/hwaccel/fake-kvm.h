@@ -20,6 +20,8 @@ struct FakeKvm {
     unsigned fail_at;          /* the n-th request (from 1) fails...                     */
     int fail_with;             /* ...with this -errno                                    */
     unsigned long failed;      /* which that was; 0: none was                            */
+    unsigned fail_map_at;      /* the n-th mapping (from 1) fails                        */
+    unsigned n_mapped;
     long absent;               /* this extension is not there (-1: all are)              */
     uint32_t refused_msr;      /* 0: none                                                */
     unsigned n_requests;
@@ -34,7 +36,8 @@ struct FakeKvm {
     struct kvm_debugregs debug;
     struct kvm_vcpu_events events;
     struct kvm_xcrs xcrs;
-    uint8_t xsave[4096];
+    uint8_t xsave[8192];
+    bool big_xsave;            /* ...of which all are used, not 4096 */
     GHashTable *msrs;          /* number -> value */
     int64_t tsc_offset;
     struct kvm_userspace_memory_region slot[64];

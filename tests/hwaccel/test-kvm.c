@@ -7,7 +7,11 @@
 #include <errno.h>
 
 static const KvmConfig split = {.irqchip = KVM_IRQCHIP_SPLIT}, all_chips = {.irqchip = KVM_IRQCHIP_ON, .irqfd = true, .coalesced = true, .dirty_ring = 1024};
-static const KvmConfig phased = {.phases = true};
+static const KvmConfig phased = {.phases = true, .ioeventfd = true};
+
+static uint64_t quiet_read(void *arg, uint64_t off, unsigned size) { return 0; }
+static void quiet_write(void *arg, uint64_t off, unsigned size, uint64_t val) { }
+static const BusOps quiet_ops = {quiet_read, quiet_write, 8, .bells = {.off = 0x1000, .step = 4, .count = 2}, .lazy_writes = 0x1000};
 
 /* -- Failures ----------------------------------------------------------------------------------------- */
 
@@ -32,32 +36,77 @@ static void ck_one_line(const char *text, unsigned n)
     ck_assert_msg(text != NULL && text[0] != '\0' && strchr(text, '\n') == NULL, "request %u: no clear line", n);
 }
 
-/* A life with the n-th request failing; false when there are fewer requests. */
-static bool live_with_failure(unsigned n, int err, const KvmConfig *config)
+/* What devices ask of controllers in the kernel, and a change of the map. */
+static void live_with_devices(Bed *b)
 {
-    Bed b;
+    const ApicHolder *h = b->board.holder;
+    const IrqChipHolder *c = b->board.chip_holder;
+    PhysRegion *r;
+    IrqChips chips;
+
+    lock_take(&b->g.lock);
+    if (h != NULL) {
+        h->message(h->arg, 0xfee01000, 0x4041);
+        h->set_reg(h->arg, 0, 0x80, 0x50);
+        h->reg(h->arg, 0, 0x80);
+    }
+    if (c != NULL) {
+        c->line(c->arg, 2, 1);
+        c->fetch(c->arg, IRQ_CHIP_PIT, &chips);
+        c->store(c->arg, IRQ_CHIP_PIT, &chips);
+    }
+    if (b->f.dirty != NULL) {
+        b->f.dirty[0].flags = KVM_DIRTY_GFN_F_DIRTY;
+    }
+    r = phys_region_mmio(b->g.mem, 0xa0000, 0x20000, &quiet_ops, NULL, 1, "quiet");
+    phys_mem_collect_dirty(b->g.mem);
+    phys_region_enable(b->g.mem, r, false);
+    lock_release(&b->g.lock);
+}
+
+static bool is_point_nowhere(void *arg, uint64_t rip) { return false; }
+static unsigned list_point_nowhere(void *arg, uint64_t *lin, unsigned max) { lin[0] = 0x1234; return 1; }
+
+/* A life with the n-th request failing, which goes to `which`; false when there are fewer requests.  map: the n-th mapping instead. */
+static bool live_with_failure(unsigned n, int err, const KvmConfig *config, bool map, unsigned long *which)
+{
+    g_autoptr(GMainContext) context = g_main_context_new();
+    KvmConfig own = config != NULL ? *config : (KvmConfig){.phases = false};
+    Bed b = {.f = {.fail_at = 0}};
     GError *error = NULL;
     bool failed;
 
     bed_init(&b, GUEST_LONG64);
     if (config != NULL) {
-        bed_add_board(&b, config);
+        own.context = context;
+        bed_add_board(&b, &own);
     }
+    page_flags_set(b.g.mem, 0, PAGE_LOG_DISPLAY);
+    b.f.big_xsave = config == &phased;
     b.f.guest = guest_of_two_exits;
-    b.f.fail_at = n;
+    b.f.fail_at = map ? 0 : n;
+    b.f.fail_map_at = map ? n : 0;
     b.f.fail_with = err;
     b.g.irq = 0x30;
     cpu_request(b.g.cpu, CPU_REQ_INTR | CPU_REQ_NMI);
     b.g.cpu->rflags |= FLAG_IF;
     if (kvm_attach(b.g.cpu, &b.f.ops, &error)) {
+        KvmCpu *k = b.g.cpu->engine_data;
+        k->vm->host->points = KVM_WORKS;
+        b.g.cpu->breakpoint_at = is_point_nowhere;
+        b.g.cpu->breakpoints = list_point_nowhere;
+        b.g.cpu->breakpoint_epoch = 1;
         kvm_engine.scatter(b.g.cpu);
+        live_with_devices(&b);
         CpuExit exit = bed_run(&b);
+        b.g.cpu->breakpoint_at = NULL;
+        b.g.cpu->breakpoints = NULL;
         if (exit == CPU_EXIT_FAILED) {
             ck_one_line(kvm_engine.why(b.g.cpu), n);
             ck_assert_ptr_nonnull(strstr(kvm_engine.why(b.g.cpu), kvm_request_name(b.f.failed)));
             ck_assert_int_eq(bed_run(&b), CPU_EXIT_FAILED); /* it stays lost */
         } else {
-            ck_assert_int_eq(exit, CPU_EXIT_HALT);
+            ck_assert(exit == CPU_EXIT_HALT || b.f.failed == KVM_SET_GUEST_DEBUG);   /* that is interpreted then */
         }
         kvm_engine.sync(b.g.cpu);
         kvm_engine.gather(b.g.cpu);
@@ -65,20 +114,64 @@ static bool live_with_failure(unsigned n, int err, const KvmConfig *config)
         ck_one_line(error->message, n);
         g_error_free(error);
     }
-    failed = b.f.failed != 0;
+    failed = map ? b.f.n_mapped >= n : b.f.failed != 0;
+    if (which != NULL) {
+        *which = b.f.failed;
+    }
     bed_clear(&b);
     return failed;
 }
+
+static const KvmConfig *const lives[] = {NULL, &split, &all_chips, &phased};
 
 START_TEST(each_request_may_fail)
 {
     static const int errors[] = {-EIO, -ENOMEM, -EINVAL};
     unsigned n = 1;
 
-    while (live_with_failure(n, errors[_i % 3], _i < 3 ? NULL : _i < 6 ? &split : _i < 9 ? &all_chips : &phased)) {
+    while (live_with_failure(n, errors[_i % 3], lives[_i / 3], false, NULL)) {
         n++;
     }
     ck_assert_uint_gt(n, 50);
+}
+END_TEST
+
+START_TEST(each_mapping_may_fail)
+{
+    unsigned n = 1;
+
+    while (live_with_failure(n, 0, lives[_i], true, NULL)) {
+        n++;
+    }
+    ck_assert_uint_gt(n, _i == 2 ? 2 : 1);         /* with rings of written pages there are two */
+}
+END_TEST
+
+/* No request of this folder is left out above. */
+START_TEST(every_request_has_failed)
+{
+    static const unsigned long requests[] = {
+#define KVM_REQUEST(request, what) request,
+#include "hwaccel/kvm-requests.def"
+#undef KVM_REQUEST
+    };
+    g_autoptr(GString) never = g_string_new(NULL);
+    bool seen[G_N_ELEMENTS(requests)] = {false};
+
+    for (unsigned life = 0; life < G_N_ELEMENTS(lives); life++) {
+        unsigned long which = 0;
+        for (unsigned n = 1; live_with_failure(n, -EIO, lives[life], false, &which); n++) {
+            for (size_t i = 0; i < G_N_ELEMENTS(requests); i++) {
+                seen[i] |= requests[i] == which;
+            }
+        }
+    }
+    for (size_t i = 0; i < G_N_ELEMENTS(requests); i++) {
+        if (!seen[i]) {
+            g_string_append_printf(never, " %s", kvm_request_name(requests[i]));
+        }
+    }
+    ck_assert_str_eq(never->str, "");
 }
 END_TEST
 
@@ -987,6 +1080,8 @@ Suite *test_suite(void)
 
     tcase_set_timeout(c, 120);
     tcase_add_loop_test(c, each_request_may_fail, 0, 12);
+    tcase_add_loop_test(c, each_mapping_may_fail, 0, 4);
+    tcase_add_test(c, every_request_has_failed);
     tcase_add_loop_test(c, opening_explains_what_to_do, 0, 5);
     tcase_add_test(c, an_old_kvm_is_refused_by_name);
     tcase_add_loop_test(c, it_lives_without_extensions, 0, 9);
