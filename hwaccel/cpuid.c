@@ -73,6 +73,9 @@ static void add(KvmCpu *k, struct kvm_cpuid2 *c, uint32_t leaf, uint32_t subleaf
         return;
     }
     cpu_cpuid(k->cpu, leaf, subleaf, r);
+    if (leaf == 0x80000008 && !cpu_model_has(k->cpu->model, FEAT_LM)) {
+        r[0] &= ~0xff00u;      /* linear addresses of 32 bits: KVM takes 48, 57 or no word about them */
+    }
     *e = (struct kvm_cpuid_entry2){.function = leaf, .index = subleaf,
                                    .flags = indexed ? KVM_CPUID_FLAG_SIGNIFCANT_INDEX : 0,
                                    .eax = r[0], .ebx = r[1], .ecx = r[2], .edx = r[3]};

@@ -445,6 +445,21 @@ START_TEST(an_interrupt_waits_for_an_exception)
 }
 END_TEST
 
+/* (KVM knows linear addresses of 48 and 57 bits.) */
+START_TEST(a_model_of_32_bits_is_taken)
+{
+    GuestCpu g;
+
+    init_model(&g, GUEST_PROT32, "qemu32,kvm=off,-x2apic,-tsc-deadline");
+    ck_assert(!cpu_model_has(g.model, FEAT_LM));
+    guest_code(&g, (const uint8_t *)"\x40\xf4", 2);     /* inc %eax; hlt */
+    attach(&g);
+    ck_assert_int_eq(run_to_the_end(&g), CPU_EXIT_HALT);
+    ck_assert_uint_eq(g.cpu->gpr[GPR_RAX], 1);
+    detach(&g);
+}
+END_TEST
+
 START_TEST(single_steps_are_single)
 {
     GuestCpu g;
@@ -474,6 +489,7 @@ static Suite *make_suite(void)
     tcase_add_loop_test(c, writes_to_devices_may_wait, 0, 2);
     tcase_add_loop_test(c, written_pages_are_known, 0, 2);
     tcase_add_test(c, an_interrupt_waits_for_an_exception);
+    tcase_add_test(c, a_model_of_32_bits_is_taken);
     tcase_add_test(c, single_steps_are_single);
     suite_add_tcase(s, c);
     return s;
