@@ -11,6 +11,7 @@ enum { CALL_KICK = 5, CALL_PAIRING = 9, CALL_IPI = 10, CALL_YIELD = 11 };
 enum { VEC_A = 0x71, VEC_B = 0x61 };
 
 static u32 features, tsc_khz;
+static bool named;               /* the leaves name KVM */
 
 static bool has(unsigned bit)
 {
@@ -58,6 +59,7 @@ static void leaves_name_kvm_or_nobody(void)
         EXPECT_EQ(r[0], 0);
         return;
     }
+    named = true;
     if (r[0] >= 0x40000010) {
         cpuid(0x40000010, 0, r);
         tsc_khz = r[0];
@@ -65,6 +67,31 @@ static void leaves_name_kvm_or_nobody(void)
     cpuid(0x40000001, 0, r);
     features = r[0];
     EXPECT_EQ(has(F_CLOCK), r[0] & 1);
+}
+
+/* What the leaf does not show is not there.  Option "host-calls": hypercalls are answered by the host's kernel, whatever we show. */
+static void what_is_not_offered_is_not_there(void)
+{
+    static const struct {
+        u32 bit, msr;
+    } msrs[] = {{F_CLOCK, MSR_TIME}, {F_CLOCK, MSR_WALL}, {F_CLOCK, 0x11}, {F_CLOCK, 0x12}, {F_STEAL, MSR_STEAL}, {F_EOI, MSR_EOI},
+                {F_POLL, MSR_POLL}};
+    static const struct {
+        u32 bit, number;
+    } calls[] = {{F_UNHALT, CALL_KICK}, {F_CLOCK, CALL_PAIRING}, {F_IPI, CALL_IPI}, {F_YIELD, CALL_YIELD}};
+
+    for (u32 i = 0; named && i < ARRAY_LEN(msrs); i++) {
+        if (!has(msrs[i].bit)) {
+            EXPECT_TRAP(TRY(rdmsr(msrs[i].msr)), VECTOR_GP, 0);
+            EXPECT_TRAP(TRY(wrmsr(msrs[i].msr, 0)), VECTOR_GP, 0);
+        }
+    }
+    for (u32 i = 0; named && !cmdline_says("host-calls") && i < ARRAY_LEN(calls); i++) {
+        if (!has(calls[i].bit)) {
+            EXPECT_EQ(call(calls[i].number, 0, 0, 0, 0), -1000);
+            EXPECT_EQ(amd_call(calls[i].number, 0, 0, 0, 0), -1000);
+        }
+    }
 }
 
 /* -- Hypercalls -------------------------------------------------------------------------------------------- */
@@ -544,6 +571,7 @@ static void the_back_door(void)
 
 const GuestTest guest_tests[] = {
     {"leaves_name_kvm_or_nobody", leaves_name_kvm_or_nobody},
+    {"what_is_not_offered_is_not_there", what_is_not_offered_is_not_there},
     {"calls_answer", calls_answer},
     {"the_clock_keeps_the_tscs_time", the_clock_keeps_the_tscs_time},
     {"the_wall_clock_is_this_century", the_wall_clock_is_this_century},

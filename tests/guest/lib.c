@@ -314,6 +314,20 @@ const char *guest_cmdline(void)
     return cmdline;
 }
 
+bool cmdline_says(const char *word)
+{
+    for (const char *at = guest_cmdline(); *at != 0; at++) {
+        unsigned n = 0;
+        while (word[n] != 0 && at[n] == word[n]) {
+            n++;
+        }
+        if (word[n] == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Where the loader put it may be overwritten later, by the second CPU's trampoline for one. */
 static void save_cmdline(void)
 {

@@ -170,6 +170,7 @@ extern const GuestTest guest_tests[];
 void print(const char *fmt, ...); /* %s %c %d %u %x, each takes a word; %% */
 void guest_exit(u8 code) __attribute__((noreturn));
 const char *guest_cmdline(void); /* what follows -append (and perhaps the file's name before it); "" */
+bool cmdline_says(const char *word); /* ... has this in it */
 
 /* The running test has failed (the first time counts) or cannot run here. */
 void test_failed(const char *file, int line, const char *what, word got, word want);

@@ -82,6 +82,7 @@ static void native_set_pxe_long(u64 v, u64 *p, u32 flags)
 }
 
 static void native_update_pxe(u32 *p, u32 flags) { }
+static void native_update_pxe_long(u64 *p, u32 flags) { }
 static void native_allocate_page(u32 pfn, u32 flags, u32 from, u32 first, u32 count) { }
 static void native_release_page(u32 pfn, u32 flags) { }
 static void native_inval_page(word va) { invlpg(va); }

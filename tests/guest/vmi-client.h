@@ -74,6 +74,7 @@ typedef struct {
     OP(38, set_pxe, void, (u32, u32 *, u32))                                                       \
     OP(39, set_pxe_long, void, (u64, u64 *, u32))                                                  \
     OP(40, update_pxe, void, (u32 *, u32))                                                         \
+    OP(41, update_pxe_long, void, (u64 *, u32))                                                    \
     OP(44, allocate_page, void, (u32, u32, u32, u32, u32))                                         \
     OP(45, release_page, void, (u32, u32))                                                         \
     OP(46, inval_page, void, (word))                                                               \

@@ -602,6 +602,9 @@ static void long_entries(void)
             entry = values[i];
             ops.set_pxe_long(values[j], &entry, PXE_PT);
             EXPECT(entry == values[j]);
+            entry = values[i];            /* the kernel's own write, announced */
+            ops.update_pxe_long(&entry, PXE_PT);
+            EXPECT(entry == values[i]);
         }
     }
 }

@@ -442,20 +442,6 @@ HIGH_TEST(root_tables_part_while_they_are_loaded)
 
 /* -- Probes, last: behind them the window is not used any more ------------------------------------------------- */
 
-static bool cmdline_says(const char *word)
-{
-    for (const char *at = guest_cmdline(); *at != 0; at++) {
-        unsigned n = 0;
-        while (word[n] != 0 && at[n] == word[n]) {
-            n++;
-        }
-        if (word[n] == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /* Users' addresses lead where libraries and large mappings of the monitor are, for the first access of each
  * instruction: so it is another one each time.  They are not mapped here, and nothing but faults comes. */
 HIGH_TEST(a_scan_of_the_users_half_finds_nothing)
