@@ -267,17 +267,31 @@ void tlb_refresh_store(Tlb *t, TlbClass c, GuestLin lin)
 
 /* -- Near pages ------------------------------------------------------------------------------- */
 
+static void forget_spots(TlbLent *lent)
+{
+    for (unsigned i = 0; i < TLB_NEAR_CLASSES * TLB_SPOTS; i++) {
+        __atomic_store_n(&lent->spot[i / TLB_SPOTS][i % TLB_SPOTS].minus_page, TLB_NEAR_NONE, __ATOMIC_RELAXED);
+    }
+    lent->spots_used = 0;
+}
+
 static void forget_near(Tlb *t)
 {
-    for (unsigned i = 0; t->near != NULL && i < 2 * TLB_NEAR_CLASSES; i++) {
-        __atomic_store_n(&t->near[i / 2][i % 2].minus_page, TLB_NEAR_NONE, __ATOMIC_RELAXED);
+    for (unsigned i = 0; t->lent != NULL && i < 2 * TLB_NEAR_CLASSES; i++) {
+        __atomic_store_n(&t->lent->near[i / 2][i % 2].minus_page, TLB_NEAR_NONE, __ATOMIC_RELAXED);
+    }
+    if (t->lent != NULL && t->lent->spots_used != 0) {
+        forget_spots(t->lent);
     }
 }
 
-void tlb_lend_near(Tlb *t, TlbNear (*near)[2])
+void tlb_lend(Tlb *t, TlbLent *lent)
 {
     lock_take(&t->resize_lock);
-    t->near = near;
+    if (lent != NULL) {
+        lent->spots_used = 1;
+    }
+    t->lent = lent;
     forget_near(t);
     lock_release(&t->resize_lock);
 }
@@ -316,10 +330,10 @@ void tlb_come_near(Tlb *t, TlbClass c, uint64_t lin)
     const uint8_t *host = tlb_hit(t, c, page, TLB_STORE);
     TlbNear *n;
 
-    if (t->near == NULL || host == NULL || c == TLB_KERNEL_AC) {
+    if (t->lent == NULL || host == NULL || c == TLB_KERNEL_AC) {
         return;
     }
-    n = t->near[c == TLB_USER ? TLB_NEAR_USER : TLB_NEAR_KERNEL];
+    n = t->lent->near[c == TLB_USER ? TLB_NEAR_USER : TLB_NEAR_KERNEL];
     last = __atomic_load_n(&n[0].minus_page, __ATOMIC_RELAXED);
     if (last == 0 - page) {
         return;
@@ -332,12 +346,25 @@ void tlb_come_near(Tlb *t, TlbClass c, uint64_t lin)
 
 static void revoke_near(Tlb *t, uintptr_t host)
 {
-    for (unsigned i = 0; t->near != NULL && i < 2 * TLB_NEAR_CLASSES; i++) {
-        TlbNear *n = &t->near[i / 2][i % 2];
+    for (unsigned i = 0; t->lent != NULL && i < 2 * TLB_NEAR_CLASSES; i++) {
+        TlbNear *n = &t->lent->near[i / 2][i % 2];
         uint64_t minus_page = __atomic_load_n(&n->minus_page, __ATOMIC_SEQ_CST);
 
         if (minus_page != TLB_NEAR_NONE && near_host(n, minus_page) == host) {
             __atomic_store_n(&n->minus_page, TLB_NEAR_NONE, __ATOMIC_SEQ_CST);
+        }
+    }
+}
+
+/* After the tags were taken: generated code publishes a spot first, then looks at the tag that it came from again. */
+static void revoke_spots(Tlb *t, uintptr_t host)
+{
+    for (unsigned i = 0; t->lent != NULL && i < TLB_NEAR_CLASSES * TLB_SPOTS; i++) {
+        TlbSpot *s = &t->lent->spot[i / TLB_SPOTS][i % TLB_SPOTS];
+        uint64_t minus_page = __atomic_load_n(&s->minus_page, __ATOMIC_SEQ_CST);
+
+        if (__atomic_load_n(&s->addend, __ATOMIC_ACQUIRE) - minus_page == host) {
+            __atomic_store_n(&s->minus_page, TLB_NEAR_NONE, __ATOMIC_SEQ_CST);
         }
     }
 }
@@ -527,5 +554,6 @@ void tlb_revoke_write(Tlb *t, uint64_t offset)
             }
         }
     }
+    revoke_spots(t, host);
     lock_release(&t->resize_lock);
 }

@@ -81,6 +81,26 @@ enum { TLB_NEAR_USER, TLB_NEAR_KERNEL, TLB_NEAR_CLASSES };
 /* What lies there is not canonical, wherever it is in the host. */
 #define TLB_NEAR_NONE (UINT64_C(1) << 63)
 
+/*
+ * The page that one instruction used last, likewise.  Generated code writes it, of an entry that answered what the
+ * instruction does; and counts in `left` how often that was another page, not beside the last.
+ */
+typedef struct {
+    uint64_t minus_page;         /* as in TlbNear                                      */
+    uintptr_t addend;
+    int32_t left;                /* down; below 0 it asks its owner                    */
+    uint64_t since;              /* the owner's: cycles of the TSC when it was last asked */
+} TlbSpot;
+
+enum { TLB_SPOTS = 128 };
+
+/* What near pages and spots are lent as. */
+typedef struct {
+    TlbNear near[TLB_NEAR_CLASSES][2]; /* the last one first                           */
+    TlbSpot spot[TLB_NEAR_CLASSES][TLB_SPOTS];
+    uint64_t spots_used;         /* not 0: some spot holds a page                      */
+} TlbLent;
+
 #define TLB_TAG_NONE UINT64_MAX
 #define TLB_NO_OFFSET UINT64_MAX
 enum { TLB_FLUSHED = 64, TLB_CODE_FLUSHED = 16 };
@@ -99,8 +119,8 @@ typedef struct {
 typedef struct {
     PhysMem *mem;                /* borrowed                                           */
     TlbTable table[TLB_CLASS_COUNT];
-    Lock resize_lock;            /* owner while it replaces a table or `near`; tlb_revoke_write */
-    TlbNear (*near)[2];          /* of TLB_NEAR_CLASSES, the last one first, borrowed; or NULL */
+    Lock resize_lock;            /* owner while it replaces a table or `lent`; tlb_revoke_write */
+    TlbLent *lent;               /* borrowed, or NULL                                  */
 
     uint32_t space;              /* the current space tag, below TLB_SPACES            */
     /* TLB_KERNEL has its own while all but a few of its entries are global and outlive every switch: the
@@ -216,8 +236,8 @@ void tlb_flush_page(Tlb *t, GuestLin lin);         /* INVLPG: all tags of the pa
  * after the marking). */
 void tlb_refresh_store(Tlb *t, TlbClass c, GuestLin lin);
 
-/* Lend the TLB memory for near pages, all TLB_NEAR_NONE; NULL: take it back.  Owner only. */
-void tlb_lend_near(Tlb *t, TlbNear (*near)[2]);
+/* Lend the TLB memory for near pages and spots, which are all TLB_NEAR_NONE then; NULL: take it back.  Owner only. */
+void tlb_lend(Tlb *t, TlbLent *lent);
 /* The page of `lin` is used: it is near from now on when it hits for stores. */
 void tlb_come_near(Tlb *t, TlbClass c, uint64_t lin);
 

@@ -94,6 +94,7 @@ BlockCache *cache_new(PhysMem *mem, const TransConfig *config, GError **error)
     c->dead = g_new0(PageBlocks *, mem->size >> GUEST_PAGE_SHIFT);
     c->rewritten = g_hash_table_new(NULL, NULL);
     c->far = g_hash_table_new(NULL, NULL);
+    c->hot = g_hash_table_new(NULL, NULL);
     c->across = g_array_new(FALSE, FALSE, sizeof(AcrossLink));
     c->across_pages = g_hash_table_new(NULL, NULL);
     for (unsigned h = 0; h < HABITS; h++) {
@@ -139,6 +140,7 @@ void cache_free(BlockCache *c)
     g_free(c->dead);
     g_hash_table_destroy(c->rewritten);
     g_hash_table_destroy(c->far);
+    g_hash_table_destroy(c->hot);
     g_hash_table_destroy(c->guilty);
     for (unsigned h = 0; h < HABITS; h++) {
         g_free(c->habit[h]);
@@ -511,6 +513,25 @@ void cache_note_far(BlockCache *c, Block *b, unsigned insn)
 bool cache_is_far(const BlockCache *c, uint64_t at)
 {
     return count_at(c->far, at) >= FAR_OFTEN;
+}
+
+/* -- Hot pages -------------------------------------------------------------------------------- */
+
+bool cache_is_hot(const BlockCache *c, uint64_t at)
+{
+    return c->config->hot_samples == 0 || count_at(c->hot, at >> GUEST_PAGE_SHIFT) != 0;
+}
+
+void cache_heat_page(BlockCache *c, uint64_t at)
+{
+    PageBlocks *p = c->page[at >> GUEST_PAGE_SHIFT];
+
+    if (!cache_is_hot(c, at)) {
+        count_up(c->hot, at >> GUEST_PAGE_SHIFT);
+        while (p != NULL && p->n > 0) {
+            kill_entry(c, p, p->n - 1);
+        }
+    }
 }
 
 /* -- Written bytes ---------------------------------------------------------------------------- */

@@ -90,8 +90,9 @@ typedef struct {
     bool write;
     bool may_raise;            /* a page fault there is the instruction's first                  */
     bool near, quiet;          /* quiet: flags are live, rcx is borrowed                         */
+    bool spot;                 /* by spot number `base` of the CPU first (gen_spot())             */
     bool addend;               /* reg is to hold what is to be added to the linear address       */
-    uint8_t base;
+    uint8_t base;              /* register, or number of the spot                                */
     uint8_t bits, insn;        /* as in Mark                                                     */
     uint8_t helper;            /* TransHelper: what to try before the interpreter                */
     uint8_t exec;              /* HELPER_EXEC: number in Block.exec                              */
@@ -152,8 +153,10 @@ struct Block {
     uint16_t warm_off;         /* entry for those who have borrowed the registers `warm`, or 0   */
     uint16_t warm;
     uint16_t usual_off;        /* entry for those who have borrowed BLOCK_WARM_USUAL             */
+    uint16_t aside_off;        /* ... and have the guest's flags in vcb.flags_slot               */
     uint8_t n_insns, n_exits, state, region;
     uint8_t n_exec;
+    bool looks_up;             /* some instruction would have a spot, were the page hot          */
     bool shared;               /* `lin` is where it was made, and targets of exits go with that  */
     uint8_t vec;               /* VEC_HALF_* that its instructions want in the host              */
     const uint8_t *code;       /* executable view                                                */
@@ -234,7 +237,9 @@ typedef struct {
     uint64_t hash_mask;
     PageBlocks **page;          /* by memfd page, live ones; NULL: none so far                   */
     PageBlocks **dead;          /* ... that died by a write, and may come back                   */
+    unsigned spots;             /* given to instructions so far, modulo 2^32                     */
     GHashTable *far;            /* memfd offset of an instruction -> cache_note_far()            */
+    GHashTable *hot;            /* numbers of pages: cache_heat_page()                            */
     GHashTable *rewritten;      /* memfd offset of an instruction -> how often its immediate changed */
     GHashTable *guilty;         /* memfd offset of an instruction -> Guilt                        */
     HabitSite *habit[HABITS];   /* HABIT_SITES of each                                            */
@@ -339,6 +344,10 @@ bool cache_is_guilty(BlockCache *c, uint64_t at);
 void cache_note_far(BlockCache *c, Block *b, unsigned insn);
 /* The instruction at memfd offset `at`. */
 bool cache_is_far(const BlockCache *c, uint64_t at);
+
+/* A CPU spends much of its time on the page of code at memfd offset `at`: its blocks die, to be translated anew with spots. */
+void cache_heat_page(BlockCache *c, uint64_t at);
+bool cache_is_hot(const BlockCache *c, uint64_t at);
 
 /* Make exit k of b jump straight to `to`; both LIVE.  Where that is on another page, `may` says whether both
  * pages are mapped for good, and cache_check_across() is called when any CPU finds out otherwise. */

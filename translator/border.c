@@ -20,6 +20,8 @@
 #include "translator/verify.h"
 #include "translator/windows.h"
 
+#include <x86intrin.h>
+
 /* -- Going back ------------------------------------------------------------------------------- */
 
 /* At guest instruction `in` of b, which has not been executed. */
@@ -168,7 +170,7 @@ static const uint8_t *find_far(TransCpu *tc, uint64_t rip, uint32_t env)
         return NULL;
     }
     tlb_note_code(&tc->cpu->mmu.tlb, tc->cpu->tlb_class, guest_lin(rip));
-    trans_jump_cache_add(tc, rip, f->code, f->warm);
+    trans_jump_cache_add(tc, rip, f);
     return f->code;
 }
 
@@ -336,12 +338,39 @@ static bool go_near(TransCpu *tc, Block *b, const Site *s, uint64_t lin, TlbAcce
     return go_back(tc, s, s->hit_off);
 }
 
+/* An instruction that met other pages than its own so often within so many cycles is better off with the TLB. */
+enum { SPOT_MISSES = 64, SPOT_CYCLES = SPOT_MISSES * 2000 };
+
+static TlbSpot *spot_of(const TransCpu *tc, const Site *s)
+{
+    return &tc->vcb->lent.spot[s->base / TLB_SPOTS][s->base % TLB_SPOTS];
+}
+
+/* Its spot asks whether it is. */
+static void judge_spot(TransCpu *tc, Block *b, const Site *s)
+{
+    TlbSpot *spot = spot_of(tc, s);
+    uint64_t now = __rdtsc();
+
+    if (now - spot->since < SPOT_CYCLES) {
+        trans_vec_spill();
+        lock_take(&tc->cache->lock);
+        cache_note_far(tc->cache, b, s->insn);
+        lock_release(&tc->cache->lock);
+    }
+    spot->since = now;
+    spot->left = SPOT_MISSES;
+}
+
 static bool look_up(TransCpu *tc, Block *b, const Site *s)
 {
     uint64_t lin = s->near ? tc->vcb->host[s->base] + (uint64_t)(int64_t)s->disp : tc->vcb->host[s->reg];
     uint64_t last = lin + s->size - 1;
     TlbAccess a = s->write ? TLB_STORE : TLB_LOAD;
 
+    if (s->spot && spot_of(tc, s)->left < 0) {
+        judge_spot(tc, b, s);
+    }
     if (!is_canonical(lin) || !is_canonical(last) || ((s->env & ENV_CODE32) != 0 && last > UINT32_MAX)) {
         return false;
     }
@@ -570,8 +599,29 @@ static bool transfer(TransCpu *tc, Block *b, const Site *s, X86Exec f)
 
 /* -- Indirect branches ------------------------------------------------------------------------ */
 
+/* The CPU is interrupted in b: a sample of where it spends its time. */
+static void sample(TransCpu *tc, const Block *b)
+{
+    uint64_t page = b->offset & GUEST_PAGE_MASK;
+    unsigned n = 0;
+
+    tc->sample[tc->n_samples++ % TRANS_SAMPLES] = page;
+    for (unsigned i = 0; b->looks_up && i < TRANS_SAMPLES; i++) {
+        n += tc->sample[i] == page;
+    }
+    if (n > 0 && n >= tc->config->hot_samples) {
+        trans_vec_spill();
+        lock_take(&tc->cache->lock);
+        cache_heat_page(tc->cache, page);
+        lock_release(&tc->cache->lock);
+    }
+}
+
 static bool find_target(TransCpu *tc, Block *b, const Site *s)
 {
+    if (cpu_requests(tc->cpu) != 0) {
+        sample(tc, b);
+    }
     trans_unmask(tc);
     return find_far(tc, tc->vcb->host[s->reg], s->env) != NULL && go_back(tc, s, s->retry_off);
 }
@@ -872,6 +922,9 @@ static bool arrive_kicked(TransCpu *tc)
     }
     state_at_mark(tc, tc->kick_block, tc->kick_mark);
     cpu->stats[STAT_TRANS_KICKS]++;
+    if (!tc->kick_fault) {
+        sample(tc, tc->kick_block);
+    }
     if (tc->kick_fault) {
         tc->kick_fault = false;
         trans_vec_spill();

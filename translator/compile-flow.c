@@ -178,47 +178,65 @@ void gen_exit(Gen *g, unsigned k, uint64_t target)
 }
 
 /*
- * t = [ntag + 8*at], which is for the guest rip in `target` or a miss: out, before anything has changed.  Flags are left alone
+ * tag = [ntag + 8*at], which is for the guest rip in `target` or a miss: out, before anything has changed.  Flags are left alone
  * where they are in the host:
  *
- *   mov rcx, [key]; lea rcx, [rcx + target]; lea rcx, [rcx + t]; jrcxz 1f; jmp miss; 1:     or add t, [key]; add t, target; jne miss
+ *   mov rcx, [key]; lea rcx, [rcx + target]; lea rcx, [rcx + tag]; jrcxz 1f; jmp miss; 1:
+ *   or add tag, [key]; add tag, target; jne miss
  */
-static Site *emit_tag_check(Gen *g, unsigned target, unsigned t, unsigned at)
+static Site *emit_tag_check(Gen *g, unsigned target, unsigned tag, unsigned at)
 {
     Emit *e = g->e;
     uint8_t *hit;
     Site *s;
 
-    emit_fs_load_indexed(e, t, gen_field(g, VCB_JC_NTAG), at);
+    emit_fs_load_indexed(e, tag, gen_field(g, VCB_JC_NTAG), at);
     if (g->flags != FLAGS_IN_HOST) {
-        emit_fs_op(e, 0x03, t, gen_field(g, VCB_JC_KEY));
-        emit_add_rr(e, t, target);
+        emit_fs_op(e, 0x03, tag, gen_field(g, VCB_JC_KEY));
+        emit_add_rr(e, tag, target);
         return gen_slow_jcc(g, CC_NE, HELPER_INDIRECT);
     }
     emit_fs_load(e, GPR_RCX, gen_field(g, VCB_JC_KEY));
     emit_lea_sum(e, GPR_RCX, GPR_RCX, target);
-    emit_lea_sum(e, GPR_RCX, GPR_RCX, t);
+    emit_lea_sum(e, GPR_RCX, GPR_RCX, tag);
     hit = emit_jrcxz(e);
     s = gen_slow_jmp(g, HELPER_INDIRECT);
     emit_patch8(e, hit);
     return s;
 }
 
+/* Behind the last instruction, before the jump to an entry of the jump cache's: what the guest has elsewhere comes home.  Who
+ * goes to a block's entry for it (jc_aside) leaves flags aside. */
+static void come_home_indirect(Gen *g, bool usual)
+{
+    if (usual && g->flags != FLAGS_IN_HOST) {
+        gen_give_back_but(g, g->warm);
+        g->borrowed = g->warm;
+    } else if (usual || g->own != 0) {
+        gen_come_home_warm(g);
+    } else {
+        gen_come_home(g);
+    }
+    gen_mark(g);
+}
+
 /*
  * Leave for the guest rip in register `target` (scratch 0 or 4), popping `pop` bytes off the stack.
  *
- *   pext t, target, [mask]; check the tag
- *   mov [rip], target; pext t, target, [whole]; mov t, [code + 8*t]; add rsp, pop; ...
+ *   pext at, target, [mask]; check the tag
+ *   mov [rip], target; mov t, [code + 8*at]; add rsp, pop; ...
  * and, the usual registers staying borrowed, jmp t; else, t in [resume] before ..., jmp [resume].  The guest's rcx
- * waits in u besides its slot, so that whoever needs it next need not wait for a load.  32-bit code has a register more
- * to keep the index in, and none to give back.
+ * waits in u besides its slot, so that whoever needs it next need not wait for a load.  Where flags are not in the host, u is free
+ * for the tag; 32-bit code has a register more to keep the index in, and none to give back; else it is made twice.
  */
 static void emit_exit_indirect(Gen *g, unsigned target, int32_t pop)
 {
     Emit *e = g->e;
-    unsigned t = gen_scratch(g, 1), u = gen_scratch(g, 2), at = g->own != 0 ? g->scratch[3] : t, retry;
+    unsigned t = gen_scratch(g, 1), u = gen_scratch(g, 2), retry;
     bool usual = g->warm == BLOCK_WARM_USUAL, in_t = usual || g->own != 0;
     bool quiet = g->flags == FLAGS_IN_HOST, lent = quiet && (g->borrowed & 1u << GPR_RCX) == 0;
+    unsigned at = quiet && g->own != 0 ? g->scratch[3] : t, tag = quiet ? t : u;
+    int entry = !usual ? VCB_JC_CODE : quiet ? VCB_JC_WARM : VCB_JC_ASIDE;
     Site *s;
 
     if (lent) {
@@ -227,14 +245,14 @@ static void emit_exit_indirect(Gen *g, unsigned target, int32_t pop)
     }
     retry = emit_offset(e);
     emit_fs_pext(e, at, target, gen_field(g, VCB_JC_MASK));
-    s = emit_tag_check(g, target, t, at);
+    s = emit_tag_check(g, target, tag, at);
     s->reg = (uint8_t)target;
     s->retry_off = (uint16_t)retry;
     emit_fs_store(e, gen_field(g, VCB_RIP), target);
-    if (at == t) {
-        emit_fs_pext(e, t, target, gen_field(g, VCB_JC_WHOLE)); /* jc_mask may have become 0 since */
+    if (at == tag) {
+        emit_fs_pext(e, at, target, gen_field(g, VCB_JC_WHOLE)); /* jc_mask may have become 0 since */
     }
-    emit_fs_load_indexed(e, t, gen_field(g, usual ? VCB_JC_WARM : VCB_JC_CODE), at);
+    emit_fs_load_indexed(e, t, gen_field(g, entry), at);
     if (!in_t) {
         emit_fs_store(e, gen_field(g, VCB_RESUME), t);
     }
@@ -251,13 +269,10 @@ static void emit_exit_indirect(Gen *g, unsigned target, int32_t pop)
     if (gen_says_where(g, UINT64_MAX)) {
         emit_fs_store(e, gen_field(g, VCB_HERE), target);
     }
+    come_home_indirect(g, usual);
     if (in_t) {
-        gen_come_home_warm(g);
-        gen_mark(g);
         emit_jmp_reg(e, t);
     } else {
-        gen_come_home(g);
-        gen_mark(g);
         emit_fs_jmp(e, gen_field(g, VCB_RESUME));
     }
     g->bits &= (uint8_t)~MARK_POST;

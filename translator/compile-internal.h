@@ -18,6 +18,7 @@ typedef enum { FLAGS_IN_HOST, FLAGS_IN_SLOT, FLAGS_DEAD } FlagsAt;
 typedef struct {
     Emit *e;
     Block *b;
+    BlockCache *cache;
     const Plan *p;
     const PlanInsn *in;        /* being compiled           */
     unsigned insn;             /* its number               */
@@ -175,8 +176,9 @@ void gen_device(Gen *g);
 /* The current instruction has a memory operand that the window can serve: emit it so.  False: it has not. */
 bool gen_mem_in_window(Gen *g);
 
-/* Where a Site of gen_near() goes first; falls through to who leaves. */
+/* Where a Site of gen_near() or gen_spot() goes first; falls through to who leaves. */
 void gen_near_stub(Gen *g, const Site *s);
+void gen_spot_stub(Gen *g, Site *s);
 
 void gen_mem(Gen *g);
 void gen_push(Gen *g);

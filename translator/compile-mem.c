@@ -84,6 +84,11 @@ static void describe_look_up(const Gen *g, Site *s, unsigned a, unsigned size, b
     s->hit_off = (uint16_t)emit_offset(g->e);
 }
 
+static int32_t tag_field(bool write)
+{
+    return write ? (int32_t)offsetof(TlbEntry, store) : (int32_t)offsetof(TlbEntry, load);
+}
+
 /*
  * a = host address of the guest-linear address in a, for an access of `size` bytes; t and u are
  * clobbered, and so are the host's flags.  Leaves by the slow stub on anything but a hit:
@@ -93,14 +98,8 @@ static void describe_look_up(const Gen *g, Site *s, unsigned a, unsigned size, b
  *   cmp u, [t + load or store]; jne slow
  *   add a, [t + addend]
  */
-void gen_tlb(Gen *g, unsigned a, unsigned t, unsigned u, unsigned size, bool write)
+static void emit_tlb(Gen *g, unsigned a, unsigned t, unsigned u, unsigned size, bool write)
 {
-    Site *s;
-    unsigned retry = emit_offset(g->e);
-
-    if (stress_hit(STRESS_slow_path)) {
-        gen_slow_jmp(g, HELPER_INTERP);
-    }
     emit_mov_rr(g->e, t, a);
     emit_shr_ri(g->e, t, GUEST_PAGE_SHIFT - 5);
     emit_fs_op(g->e, 0x23, t, gen_field(g, VCB_TLB_MASK));
@@ -108,8 +107,18 @@ void gen_tlb(Gen *g, unsigned a, unsigned t, unsigned u, unsigned size, bool wri
     emit_lea(g->e, u, a, (int32_t)size - 1);
     emit_and_ri(g->e, u, -GUEST_PAGE_SIZE);
     emit_fs_op(g->e, 0x0b, u, gen_field(g, VCB_TLB_SPACE));
-    emit_op_load(g->e, 0x3b, u, t,
-                 write ? (int)offsetof(TlbEntry, store) : (int)offsetof(TlbEntry, load));
+    emit_op_load(g->e, 0x3b, u, t, tag_field(write));
+}
+
+void gen_tlb(Gen *g, unsigned a, unsigned t, unsigned u, unsigned size, bool write)
+{
+    unsigned retry = emit_offset(g->e);
+    Site *s;
+
+    if (stress_hit(STRESS_slow_path)) {
+        gen_slow_jmp(g, HELPER_INTERP);
+    }
+    emit_tlb(g, a, t, u, size, write);
     s = gen_slow_jcc(g, CC_NE, HELPER_LOOKUP);
     emit_op_load(g->e, 0x03, a, t, (int)offsetof(TlbEntry, addend));
     describe_look_up(g, s, a, size, write, retry);
@@ -143,7 +152,7 @@ static void emit_tlb_quiet(Gen *g, unsigned a, unsigned t, unsigned u, unsigned 
     emit_fs_pdep(e, GPR_RCX, GPR_RCX, gen_field(g, VCB_PAGE_MASK));
     emit_fs_load(e, u, gen_field(g, VCB_TLB_SPACE));
     emit_lea_sum(e, GPR_RCX, GPR_RCX, u);
-    emit_load(e, u, t, write ? (int)offsetof(TlbEntry, store) : (int)offsetof(TlbEntry, load));
+    emit_load(e, u, t, tag_field(write));
     emit_not(e, u);
     emit_lea_full(e, GPR_RCX, GPR_RCX, u, 0, 1);
     hit = emit_jrcxz(e);
@@ -260,6 +269,120 @@ void gen_near_stub(Gen *g, const Site *s)
     near_address(g, 1, s);
     emit_jmp(e, g->b->code + s->hit_off);
     emit_patch32(e, miss);
+}
+
+/* -- Spots -------------------------------------------------------------------------------------- */
+
+/* A spot that changes waits for stores, and for those that are combined it is long. */
+static bool is_non_temporal(const PlanInsn *in)
+{
+    switch (in->zi.mnemonic) {
+    case ZYDIS_MNEMONIC_MOVNTI: case ZYDIS_MNEMONIC_MOVNTQ: case ZYDIS_MNEMONIC_MOVNTDQ: case ZYDIS_MNEMONIC_MOVNTPS:
+    case ZYDIS_MNEMONIC_MOVNTPD: case ZYDIS_MNEMONIC_VMOVNTDQ: case ZYDIS_MNEMONIC_VMOVNTPS: case ZYDIS_MNEMONIC_VMOVNTPD:
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* Code of a page that is hot, of the two privileges that have spots and whose TLB class never changes. */
+static bool has_spot(const Gen *g)
+{
+    bool one_class = (g->p->env & ENV_CPL3) != 0 || (g->p->env & (ENV_CPL0 | ENV_SMAP)) == ENV_CPL0;
+    bool may = g->p->config->near_data && one_class && !g->in->far && !is_non_temporal(g->in);
+
+    g->b->looks_up |= may && !g->p->hot;
+    return may && g->p->hot;
+}
+
+static int32_t spot_field(const Gen *g, unsigned n, size_t field)
+{
+    return gen_field(g, VCB_SPOT + (int)(n * sizeof(TlbSpot) + field));
+}
+
+/*
+ * As gen_tlb(), but the page that this instruction used last comes first, and the look-up is out of line:
+ *
+ *   mov t, a; add t, [minus_page]; cmp t, 4096 - size; ja stub; add a, [addend]
+ */
+static void gen_spot(Gen *g, unsigned a, unsigned t, unsigned size, bool write)
+{
+    unsigned n = g->cache->spots++ % TLB_SPOTS + ((g->p->env & ENV_CPL3) != 0 ? 0 : TLB_SPOTS);
+    Site *s;
+
+    if (stress_hit(STRESS_slow_path)) {
+        gen_slow_jmp(g, HELPER_INTERP);
+    }
+    emit_mov_rr(g->e, t, a);
+    emit_fs_op(g->e, 0x03, t, spot_field(g, n, offsetof(TlbSpot, minus_page)));
+    emit_cmp64_ri(g->e, t, GUEST_PAGE_SIZE - (int32_t)size);
+    s = gen_slow_jcc(g, CC_A, HELPER_LOOKUP);
+    emit_fs_op(g->e, 0x03, a, spot_field(g, n, offsetof(TlbSpot, addend)));
+    describe_look_up(g, s, a, size, write, 0);
+    s->spot = true;
+    s->base = (uint8_t)n;
+}
+
+/* Farther from the last page than this, in pages, it is no walk through memory. */
+enum { SPOT_BESIDE = 2 };
+
+/*
+ * The page of `a` becomes the spot's, of whose entry t is the address.  The addend first, under a page that is none.  Whoever
+ * revokes the right to store, in another thread, takes it from the TLB, then looks at spots: so we do the reverse.
+ *
+ *   mov u, none; mov [minus_page], u; mov u, [t + addend]; mov [addend], u; mov u, a; and u, -4096; neg u
+ *   load: mov [minus_page], u
+ *   store: xchg [minus_page], u; mov u, a; and u, -4096; or u, [space]; cmp u, [t + store]; jne out
+ */
+static uint8_t *emit_fill_spot(Gen *g, const Site *s, unsigned t, unsigned u)
+{
+    int32_t minus_page = spot_field(g, s->base, offsetof(TlbSpot, minus_page));
+    Emit *e = g->e;
+
+    emit_fs_store_imm8(e, gen_field(g, VCB_SPOTS_USED), 1);
+    emit_mov_ri(e, u, TLB_NEAR_NONE);
+    emit_fs_store(e, minus_page, u);
+    emit_load(e, u, t, (int)offsetof(TlbEntry, addend));
+    emit_fs_store(e, spot_field(g, s->base, offsetof(TlbSpot, addend)), u);
+    emit_mov_rr(e, u, s->reg);
+    emit_and_ri(e, u, -GUEST_PAGE_SIZE);
+    emit_neg(e, u);
+    if (!s->write) {
+        emit_fs_store(e, minus_page, u);
+        return NULL;
+    }
+    emit_fs_op(e, 0x87, u, minus_page);
+    emit_mov_rr(e, u, s->reg);
+    emit_and_ri(e, u, -GUEST_PAGE_SIZE);
+    emit_fs_op(e, 0x0b, u, gen_field(g, VCB_TLB_SPACE));
+    emit_op_load(e, 0x3b, u, t, tag_field(true));
+    return emit_jcc(e, CC_NE, emit_here(e));
+}
+
+/* t = distance from the spot's page.  Pages that are not beside it are counted; then the look-up. */
+void gen_spot_stub(Gen *g, Site *s)
+{
+    unsigned t = g->scratch[1], u = g->scratch[2];
+    uint8_t *beside, *often, *missed, *revoked;
+    Emit *e = g->e;
+
+    emit_lea(e, u, t, SPOT_BESIDE * GUEST_PAGE_SIZE);
+    emit_cmp64_ri(e, u, (2 * SPOT_BESIDE + 1) * GUEST_PAGE_SIZE);
+    beside = emit_jcc(e, CC_B, emit_here(e));
+    emit_fs_sub32_1(e, spot_field(g, s->base, offsetof(TlbSpot, left)));
+    often = emit_jcc(e, CC_S, emit_here(e));
+    emit_patch32(e, beside);
+    s->retry_off = (uint16_t)emit_offset(e);
+    emit_tlb(g, s->reg, t, u, s->size, s->write);
+    missed = emit_jcc(e, CC_NE, emit_here(e));
+    revoked = emit_fill_spot(g, s, t, u);
+    emit_op_load(e, 0x03, s->reg, t, (int)offsetof(TlbEntry, addend));
+    emit_jmp(e, g->b->code + s->hit_off);
+    emit_patch32(e, often);
+    emit_patch32(e, missed);
+    if (revoked != NULL) {
+        emit_patch32(e, revoked);
+    }
 }
 
 /* -- The stack -------------------------------------------------------------------------------- */
@@ -381,7 +504,11 @@ unsigned gen_operand_address(Gen *g)
     }
     gen_free_flags(g);
     emit_linear(g, a, t, m);
-    gen_tlb(g, a, t, u, g->in->mem_size, g->in->mem_write);
+    if (has_spot(g)) {
+        gen_spot(g, a, t, g->in->mem_size, g->in->mem_write);
+    } else {
+        gen_tlb(g, a, t, u, g->in->mem_size, g->in->mem_write);
+    }
     return a;
 }
 

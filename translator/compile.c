@@ -263,6 +263,8 @@ static void gen_site_stubs(Gen *g)
         emit_patch32(g->e, g->slow[i]);
         if (g->sites[i].near) {
             gen_near_stub(g, &g->sites[i]);
+        } else if (g->sites[i].spot) {
+            gen_spot_stub(g, &g->sites[i]);
         }
         leave_as(g, site_make(g->sites_place + i * (SITE_ALIGN / 16), 0, SITE_SLOW));
     }
@@ -528,6 +530,26 @@ static void gen_usual_entry(Gen *g)
     emit_jmp(g->e, g->b->code);
 }
 
+/* ... and the guest's flags aside: brought home where the block does not overwrite all of them before it reads any. */
+static void gen_aside_entry(Gen *g)
+{
+    if (g->own != 0 || g->p->insn[0].flags_live == 0) {
+        g->b->aside_off = g->b->usual_off;
+        return;
+    }
+    g->b->aside_off = (uint16_t)emit_offset(g->e);
+    g->borrowed = BLOCK_WARM_USUAL;
+    gen_mark_as(g, BLOCK_EXITS, MARK_EXIT | MARK_FLAGS_SLOT);
+    emit_fs_store(g->e, gen_field(g, VCB_RAX_TMP), GPR_RAX);
+    emit_mov_rr(g->e, GPR_R11, GPR_RAX);
+    gen_mark_as(g, BLOCK_EXITS, MARK_EXIT | MARK_FLAGS_SLOT | MARK_RAX_TMP);
+    emit_fs_load32(g->e, GPR_RAX, gen_field(g, VCB_FLAGS_SLOT));
+    emit_flags_from_rax(g->e);
+    emit_mov_rr(g->e, GPR_RAX, GPR_R11);
+    gen_mark_as(g, BLOCK_EXITS, MARK_EXIT);
+    emit_jmp(g->e, g->b->code + g->b->usual_off);
+}
+
 /* Where entries of a dead block lead. */
 static void gen_dead_stubs(Gen *g)
 {
@@ -589,6 +611,7 @@ bool compile_block(Block *b, BlockCache *c, const Plan *p, Emit *e)
 
     g->e = e;
     g->b = b;
+    g->cache = c;
     g->p = p;
     g->fs = vcb_fs_offset();
     g->own = env_own_regs(b->env);
@@ -607,6 +630,7 @@ bool compile_block(Block *b, BlockCache *c, const Plan *p, Emit *e)
     gen_body(g);
     gen_site_stubs(g);
     gen_usual_entry(g);
+    gen_aside_entry(g);
     gen_dead_stubs(g);
     if (!e->full) {
         finish_block(g, c);

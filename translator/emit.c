@@ -340,6 +340,11 @@ void emit_fs_store_indexed(Emit *e, int32_t off, unsigned index, unsigned src)
     fs_indexed(e, 0x89, src, off, index);
 }
 
+void emit_fs_op_indexed(Emit *e, uint8_t opcode, unsigned reg, int32_t off, unsigned index)
+{
+    fs_indexed(e, opcode, reg, off, index);
+}
+
 void emit_fs_jmp(Emit *e, int32_t off)
 {
     emit8(e, 0x64);
@@ -515,6 +520,13 @@ void emit_fs_cmp8_0(Emit *e, int32_t off)
     emit8(e, 0);
 }
 
+void emit_fs_sub32_1(Emit *e, int32_t off)
+{
+    emit_bytes(e, "\x64\x83", 2);
+    put_fs_abs(e, 5, off);
+    emit8(e, 1);
+}
+
 void emit_fs_add1(Emit *e, int32_t off)
 {
     emit8(e, 0x64);
@@ -538,6 +550,14 @@ void emit_cmp32_ri(Emit *e, unsigned reg, uint32_t imm)
     emit8(e, 0x81);
     emit8(e, (uint8_t)(0xf8 | (reg & 7)));
     emit32(e, imm);
+}
+
+void emit_cmp64_ri(Emit *e, unsigned reg, int32_t imm)
+{
+    put_rex(e, REX_W, 0, 0, reg);
+    emit8(e, 0x81);
+    emit8(e, (uint8_t)(0xf8 | (reg & 7)));
+    emit32(e, (uint32_t)imm);
 }
 
 void emit_load16(Emit *e, unsigned dst, unsigned base, int32_t disp)
@@ -581,6 +601,13 @@ void emit_xchg8(Emit *e, unsigned base, int32_t disp, unsigned reg)
     emit8(e, (uint8_t)(REX | (reg & 8 ? REX_R : 0) | (base & 8 ? REX_B : 0))); /* always: sil, not dh */
     emit8(e, 0x86);
     put_mem(e, reg, base, disp);
+}
+
+void emit_neg(Emit *e, unsigned reg)
+{
+    put_rex(e, REX_W, 0, 0, reg);
+    emit8(e, 0xf7);
+    emit8(e, (uint8_t)(0xd8 | (reg & 7)));
 }
 
 void emit_add_rr(Emit *e, unsigned dst, unsigned src)

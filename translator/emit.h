@@ -101,6 +101,8 @@ void emit_fs_load32_at(Emit *e, unsigned dst, int32_t off, unsigned at);  /* mov
 void emit_fs_store_imm32(Emit *e, int32_t off, uint32_t imm);       /* mov dword fs:[off], imm */
 void emit_fs_op(Emit *e, uint8_t opcode, unsigned reg, int32_t off);/* op reg, fs:[off]; flags */
 void emit_fs_op_at(Emit *e, uint8_t opcode, unsigned reg, int32_t off, unsigned at); /* op reg, fs:[off+at]; flags */
+void emit_fs_op_indexed(Emit *e, uint8_t opcode, unsigned reg, int32_t off, unsigned index);
+                                                                    /* op reg, fs:[off+8*index]; flags */
 void emit_fs_load8(Emit *e, unsigned dst, int32_t off);             /* movzx dst32, byte fs:[off] */
 void emit_fs_store8(Emit *e, int32_t off, unsigned src);            /* mov byte fs:[off], src8 */
 void emit_fs_store_imm8(Emit *e, int32_t off, uint8_t imm);         /* mov byte fs:[off], imm  */
@@ -125,10 +127,12 @@ void emit_or_rr(Emit *e, unsigned dst, unsigned src);               /* or dst, s
 void emit_cmp_rr(Emit *e, unsigned a, unsigned b);                  /* cmp a, b                */
 void emit_cmp_ri(Emit *e, unsigned reg, int8_t imm);                /* cmp reg, imm8           */
 void emit_test_ri(Emit *e, unsigned reg, uint32_t imm);             /* test reg32, imm32       */
+void emit_cmp64_ri(Emit *e, unsigned reg, int32_t imm);              /* cmp reg, imm32          */
 void emit_and32_ri(Emit *e, unsigned reg, uint32_t imm);            /* and reg32, imm32        */
 void emit_cmp32_mem_0(Emit *e, unsigned base);                      /* cmp dword [base], 0     */
 void emit_fs_cmp8_0(Emit *e, int32_t off);                          /* cmp byte fs:[off], 0    */
 void emit_fs_add1(Emit *e, int32_t off);                            /* add qword fs:[off], 1   */
+void emit_fs_sub32_1(Emit *e, int32_t off);                         /* sub dword fs:[off], 1   */
 void emit_fs_or8_imm(Emit *e, int32_t off, uint8_t imm);            /* or byte fs:[off], imm   */
 void emit_cmp32_ri(Emit *e, unsigned reg, uint32_t imm);            /* cmp reg32, imm32        */
 void emit_load16(Emit *e, unsigned dst, unsigned base, int32_t disp); /* movzx dst32, word [base+disp] */
@@ -136,6 +140,7 @@ void emit_load8(Emit *e, unsigned dst, unsigned base, int32_t disp); /* movzx ds
 void emit_store8_imm(Emit *e, unsigned base, int32_t disp, uint8_t imm); /* mov byte [base+disp], imm */
 void emit_cmp8_mem(Emit *e, unsigned base, int32_t disp, uint8_t imm); /* cmp byte [base+disp], imm */
 void emit_xchg8(Emit *e, unsigned base, int32_t disp, unsigned reg); /* xchg byte [base+disp], reg8 */
+void emit_neg(Emit *e, unsigned reg);                               /* neg reg                 */
 void emit_add_rr(Emit *e, unsigned dst, unsigned src);              /* add dst, src            */
 void emit_flags_from_rax(Emit *e);                                  /* add al, 0x7f; sahf      */
 enum { SHIFT_SHL = 4, SHIFT_SHR = 5, SHIFT_SAR = 7 };
@@ -157,6 +162,6 @@ uint8_t *emit_jrcxz(Emit *e);
 void emit_patch8(Emit *e, uint8_t *place);
 void emit_patch32(Emit *e, uint8_t *place);
 
-enum { CC_E = 4, CC_NE = 5, CC_A = 7, CC_G = 15 };
+enum { CC_B = 2, CC_E = 4, CC_NE = 5, CC_A = 7, CC_S = 8, CC_G = 15 };
 
 #endif /* TRANSLATOR_EMIT_H */

@@ -11,6 +11,7 @@
 #include "translator/front.h"
 #include "translator/vcb.h"
 
+enum { TRANS_SAMPLES = 32 };
 enum { COLD_SLOTS = 1 << 16, FAR_BITS = 17, FAR_SIZE = 1 << FAR_BITS };
 
 /* The jump cache's bigger brother, searched at the border.  It knows no address space: an entry is good where
@@ -18,9 +19,10 @@ enum { COLD_SLOTS = 1 << 16, FAR_BITS = 17, FAR_SIZE = 1 << FAR_BITS };
 typedef struct {
     uint64_t rip;
     const uint8_t *guest;      /* the code's place in the host                           */
-    const uint8_t *code, *warm;
+    const uint8_t *code;
     uint64_t epoch;            /* valid while equal to TransCpu.far_epoch                */
     uint32_t env;
+    uint16_t usual_off, aside_off; /* Block's                                            */
 } FarEntry;
 
 /* An instruction across a page's end, as it was when it was last executed. */
@@ -123,6 +125,8 @@ struct TransCpu {
     DirectCpu *direct;         /* NULL: user code never runs directly                    */
     CpuExit exit;              /* why run() returns                                      */
     unsigned near_misses;      /* accesses that were not to a near page                  */
+    uint64_t sample[TRANS_SAMPLES]; /* pages of code that were interrupted last, by memfd offset */
+    unsigned n_samples;
     uint8_t cold[COLD_SLOTS];  /* visits of addresses not translated yet                 */
     uint64_t far_epoch;        /* changes when code memory is reused                     */
     FarEntry far[FAR_SIZE];
@@ -172,7 +176,8 @@ bool trans_mode_is_translated(const CpuState *cpu);
  * halves `vec` in the host. */
 void trans_aim(TransCpu *tc, const uint8_t *resume, uint8_t vec);
 void trans_set_inside(TransCpu *tc, bool inside);
-void trans_jump_cache_add(TransCpu *tc, uint64_t rip, const uint8_t *code, const uint8_t *warm);
+/* The jump cache has the block of f at rip. */
+void trans_jump_cache_add(TransCpu *tc, uint64_t rip, const FarEntry *f);
 /* True: vcb.resume is where to go.  False: run() returns tc->exit. */
 bool trans_dispatch(TransCpu *tc);
 /* Instruction number `insn` of b did badly in the window, by this much: guilty, it is translated anew. */

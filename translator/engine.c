@@ -176,6 +176,7 @@ static void find_habits(TransCpu *tc, uint64_t offset)
     Plan *p = &tc->plan;
     bool soft = tc->config->soft && keeps_sources(tc) && p->source_to - p->source_from <= SOURCE_MAX;
 
+    p->hot = cache_is_hot(tc->cache, offset);
     for (unsigned i = 0; i < p->n; i++) {
         PlanInsn *in = &p->insn[i];
         in->guilty = cache_is_guilty(tc->cache, offset + in->off);
@@ -320,24 +321,26 @@ static Block *block_at_rip(TransCpu *tc)
 
 /* -- Dispatch --------------------------------------------------------------------------------- */
 
-void trans_jump_cache_add(TransCpu *tc, uint64_t rip, const uint8_t *code, const uint8_t *warm)
+void trans_jump_cache_add(TransCpu *tc, uint64_t rip, const FarEntry *f)
 {
     unsigned slot = vcb_jump_slot(rip, tc->config->jump_cache);
 
     tc->vcb->jc_ntag[slot] = 0 - (rip + tc->vcb->jc_key);
-    tc->vcb->jc_code[slot] = (uint64_t)(uintptr_t)code;
-    tc->vcb->jc_warm[slot] = (uint64_t)(uintptr_t)warm;
+    tc->vcb->jc_code[slot] = (uint64_t)(uintptr_t)f->code;
+    tc->vcb->jc_warm[slot] = (uint64_t)(uintptr_t)(f->code + f->usual_off);
+    tc->vcb->jc_aside[slot] = (uint64_t)(uintptr_t)(f->code + f->aside_off);
 }
 
 /* The caches keyed by rip learn of b, the block there. */
 static void remember_block(TransCpu *tc, const Block *b)
 {
-    const uint8_t *warm = b->code + b->usual_off, *guest = tc->cpu->mem->base + b->offset;
+    const uint8_t *guest = tc->cpu->mem->base + b->offset;
     uint64_t rip = tc->cpu->rip;
+    FarEntry *f = far_slot(tc, guest);
 
-    trans_jump_cache_add(tc, rip, b->code, warm);
-    *far_slot(tc, guest) = (FarEntry){.rip = far_rip(tc, rip, b->env), .guest = guest, .code = b->code,
-                                       .warm = warm, .epoch = tc->far_epoch, .env = b->env};
+    *f = (FarEntry){.rip = far_rip(tc, rip, b->env), .guest = guest, .code = b->code, .epoch = tc->far_epoch,
+                    .env = b->env, .usual_off = b->usual_off, .aside_off = b->aside_off};
+    trans_jump_cache_add(tc, rip, f);
 }
 
 void trans_set_inside(TransCpu *tc, bool inside)
@@ -641,11 +644,11 @@ static CpuExit translate_run(CpuState *cpu, uint64_t budget)
     vcb.watch_user = tc->direct != NULL;
     quick_forget_cpuid(tc); /* a debugger may have been here */
     tc->plain_libc = log_any_on() || SANITIZED;
-    tlb_lend_near(&cpu->mmu.tlb, vcb.near);
+    tlb_lend(&cpu->mmu.tlb, &vcb.lent);
     if (trans_dispatch(tc)) {
         trans_enter();
     }
-    tlb_lend_near(&cpu->mmu.tlb, NULL); /* the thread may end */
+    tlb_lend(&cpu->mmu.tlb, NULL); /* the thread may end */
     vcb.tc = NULL;
     trans_set_inside(tc, false);
     signals_wait_for_askers(tc);

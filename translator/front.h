@@ -61,6 +61,7 @@ typedef struct {
     uint64_t lin;
     bool code32;               /* else 64-bit code                                             */
     bool shared;               /* front_shares(): the code must not know where it is           */
+    bool hot;                  /* cache_is_hot()                                               */
     uint32_t env;
     uint16_t warm_hint;        /* registers that whoever goes there has borrowed               */
     uint8_t bytes[256];        /* a copy of the guest's code                                   */

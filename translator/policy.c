@@ -58,6 +58,9 @@ const TransConfig trans_policy = {
     .share_above = 4,
     .strings = true,
     .near_stack = true,
+    .near_data = true,
+    /* An eighth of the time: so only a few pages are, whose instructions find room. */
+    .hot_samples = 4,
     .warm = true,
     .exact_writes = true,
     .revive = true,

@@ -40,6 +40,8 @@ typedef struct {
     unsigned share_above;         /* ... GiB, from this address on                         */
     bool strings;                 /* MOVS and STOS within pages are sequences               */
     bool near_stack;              /* stack accesses try near pages (TlbNear) first         */
+    bool near_data;               /* hot code's others a page of their own (TlbSpot)       */
+    unsigned hot_samples;         /* interrupts of the last TRANS_SAMPLES that make a page hot; 0: all are */
     bool warm;                    /* borrowed registers stay so over links                 */
     bool exact_writes;            /* PAGE_CHURN pages: writes kill what they change        */
     bool revive;                  /* blocks that died by a write, when it changed nothing  */

@@ -3,6 +3,7 @@
 #ifndef TRANSLATOR_VCB_OFFSETS_H
 #define TRANSLATOR_VCB_OFFSETS_H
 
+#define VCB_SPOTS 128
 #define VCB_JC_SIZE 16384 /* entries of the jump cache */
 #define VCB_HOST 0
 #define VCB_SAVED 128
@@ -52,19 +53,22 @@
 #define VCB_FS_ODD 640
 #define VCB_GS_ODD 648
 #define VCB_SPEC_CTRL_BAD 656
-#define VCB_NEAR 664 /* minus_page, addend; the one before; then the same for the kernel */
-#define VCB_NEAR_MASK 728
-#define VCB_STRING 784
-#define VCB_JC_NTAG 832
+#define VCB_NEAR_MASK 664
+#define VCB_STRING 720
+#define VCB_JC_NTAG 768
 #define VCB_JC_CODE (VCB_JC_NTAG + 8 * VCB_JC_SIZE)
 #define VCB_JC_WARM (VCB_JC_NTAG + 16 * VCB_JC_SIZE)
-#define VCB_X87_AREA (VCB_JC_NTAG + 24 * VCB_JC_SIZE)
+#define VCB_JC_ASIDE (VCB_JC_NTAG + 24 * VCB_JC_SIZE)
+#define VCB_X87_AREA (VCB_JC_NTAG + 32 * VCB_JC_SIZE)
 #define VCB_ANNOUNCED (VCB_X87_AREA + 576) /* 256 bytes: a byte is their index */
 #define VCB_BOUNCE_PC (VCB_ANNOUNCED + 256)
 #define VCB_BOUNCE_RSP (VCB_ANNOUNCED + 264)
 #define VCB_JC_WHOLE (VCB_ANNOUNCED + 272)
 #define VCB_HERE (VCB_ANNOUNCED + 280)
 #define VCB_CPUID (VCB_ANNOUNCED + 288)
+#define VCB_NEAR (VCB_ANNOUNCED + 1344) /* minus_page, addend; the one before; then the same for the kernel */
+#define VCB_SPOT (VCB_NEAR + 64) /* VCB_SPOTS of the user, then of the kernel */
+#define VCB_SPOTS_USED (VCB_SPOT + 2 * 32 * VCB_SPOTS)
 
 /* VectorState of cpu-x86/state.h; asserted in vcb.h. */
 #define VEC_K 2048

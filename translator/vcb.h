@@ -26,6 +26,7 @@
 
 enum { JC_SIZE = VCB_JC_SIZE }; /* entries of the jump cache at most */
 enum { ANNOUNCED_MAX = 64 };
+_Static_assert(VCB_SPOTS == TLB_SPOTS && sizeof(TlbSpot) == 32, "vcb-offsets.h: VCB_SPOT");
 
 typedef struct TransCpu TransCpu;
 
@@ -94,13 +95,13 @@ typedef struct {
     CpuState *cpu;             /* for sequences, which touch only what is not kept here  */
     uint64_t fs_odd, gs_odd;   /* 32-bit code: VCB_SEG_ODD, or 0 where fs_base and gs_base are bases */
     uint64_t spec_ctrl_bad;    /* bits of IA32_SPEC_CTRL that are #GP; all: there is no such MSR */
-    TlbNear near[TLB_NEAR_CLASSES][2]; /* lent to the TLB                                 */
     uint64_t near_mask[7];     /* pext mask of an offset from a near page for an aligned access of
                                   2^n bytes: all but the bits that it may have            */
     uint64_t string[2];      /* added to RDI and RSI while MOVS or STOS executes on host addresses */
     uint64_t jc_ntag[JC_SIZE] __attribute__((aligned(64))); /* minus (rip + key); 0 never matches                     */
     uint64_t jc_code[JC_SIZE]; /* host address of the block                              */
     uint64_t jc_warm[JC_SIZE]; /* ... for those who have borrowed BLOCK_WARM_USUAL        */
+    uint64_t jc_aside[JC_SIZE]; /* ... and have the guest's flags in flags_slot           */
     uint8_t x87_area[576] __attribute__((aligned(64))); /* XSAVE image, component 0 only  */
     /* Linear addresses whose page-table entries the guest has changed and is about to use; a ring. */
     uint32_t announced[ANNOUNCED_MAX];
@@ -108,6 +109,7 @@ typedef struct {
     uint64_t jc_whole;       /* what jc_mask is while nobody asks for this CPU            */
     uint64_t here;           /* 64-bit user code: an address of the page where it is (front_shares())   */
     CpuidEntry cpuid[CPUID_ENTRIES] __attribute__((aligned(16)));
+    TlbLent lent __attribute__((aligned(64))); /* to the TLB                                        */
 } Vcb;
 
 #define VCB_ASSERT(field, offset)                                                                  \
@@ -167,12 +169,15 @@ VCB_ASSERT(spec_ctrl_bad, VCB_SPEC_CTRL_BAD);
 VCB_ASSERT(jc_whole, VCB_JC_WHOLE);
 VCB_ASSERT(here, VCB_HERE);
 VCB_ASSERT(cpuid, VCB_CPUID);
-VCB_ASSERT(near, VCB_NEAR);
+VCB_ASSERT(lent.near, VCB_NEAR);
+VCB_ASSERT(lent.spot, VCB_SPOT);
+VCB_ASSERT(lent.spots_used, VCB_SPOTS_USED);
 VCB_ASSERT(near_mask, VCB_NEAR_MASK);
 VCB_ASSERT(string, VCB_STRING);
 VCB_ASSERT(jc_ntag, VCB_JC_NTAG);
 VCB_ASSERT(jc_code, VCB_JC_CODE);
 VCB_ASSERT(jc_warm, VCB_JC_WARM);
+VCB_ASSERT(jc_aside, VCB_JC_ASIDE);
 VCB_ASSERT(page_mask, VCB_PAGE_MASK);
 VCB_ASSERT(x87_area, VCB_X87_AREA);
 

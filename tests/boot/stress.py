@@ -23,8 +23,8 @@ OPTIONS = {
     "no-links": ["-accel", "translate,chain=off,jump-cache=1,block-insns=3"],
     # a small jump cache
     "jump-cache": ["-accel", "translate,jump-cache=128"],
-    # everything translated at its first visit, and all user code so that it does not know where it is
-    "hot": ["-accel", "translate,tiers=1,share-above=0"],
+    # everything translated at its first visit, and all user code so that it does not know where it is and remembers pages
+    "hot": ["-accel", "translate,tiers=1,share-above=0,hot-samples=0,direct=off"],
     # all of it at once
     "all": ["--stress", "recreate=9973", "--stress", "kick_entry=211", "--stress", "evict=1999",
             "--stress", "slow_path=101", "--stress", "tlb_small=1", "--stress", "code_write=4999",

@@ -21,8 +21,9 @@ static inline OracleGuest *oracle_engine_guest(void)
 
     config = trans_policy;
     config.translate_at = 1;
-    if (g_getenv("ORACLE_SHARED") != NULL) { /* user code that does not know where it is */
+    if (g_getenv("ORACLE_SHARED") != NULL) { /* user code that does not know where it is, and remembers pages */
         config.share_above = 0;
+        config.hot_samples = 0;
     }
     if (ORACLE_KERNEL) {       /* cases are full of faults */
         config.window_distrust = UINT32_MAX;

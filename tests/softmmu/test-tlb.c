@@ -257,18 +257,18 @@ static void *revoker(void *arg)
     return NULL;
 }
 
-static TlbNear near[TLB_NEAR_CLASSES][2];
+static TlbLent lent;
 
 static bool is_near(unsigned class, unsigned n, uint64_t page)
 {
-    return near[class][n].minus_page == 0 - page;
+    return lent.near[class][n].minus_page == 0 - page;
 }
 
 START_TEST(the_two_pages_used_last_are_near_until_something_changes)
 {
-    TlbNear *n = near[TLB_NEAR_KERNEL];
+    TlbNear *n = lent.near[TLB_NEAR_KERNEL];
 
-    tlb_lend_near(t, near);
+    tlb_lend(t, &lent);
     insert(0x5000, 0x1000, RWX, false, 12);
     insert(0x6000, 0x2000, RWX, false, 12);
     insert(0x7000, 0x3000, TLB_R_READ, false, 12);
@@ -283,7 +283,7 @@ START_TEST(the_two_pages_used_last_are_near_until_something_changes)
     tlb_come_near(t, TLB_USER, 0x5000);    /* not in that class */
     tlb_come_near(t, TLB_KERNEL_AC, 0x5000);
     ck_assert(is_near(TLB_NEAR_KERNEL, 0, 0x6000) && is_near(TLB_NEAR_KERNEL, 1, 0x5000));
-    ck_assert_uint_eq(near[TLB_NEAR_USER][0].minus_page, TLB_NEAR_NONE);
+    ck_assert_uint_eq(lent.near[TLB_NEAR_USER][0].minus_page, TLB_NEAR_NONE);
     phys_mem_set_code(f->pm, 0x1000);      /* any thread: the other page stays */
     ck_assert(is_near(TLB_NEAR_KERNEL, 0, 0x6000) && n[1].minus_page == TLB_NEAR_NONE);
     tlb_flush_page(t, guest_lin(0x123000));
@@ -292,7 +292,45 @@ START_TEST(the_two_pages_used_last_are_near_until_something_changes)
     ck_assert(is_near(TLB_NEAR_KERNEL, 0, 0x6000));
     tlb_switch(t, 0, true);
     ck_assert_uint_eq(n[0].minus_page, TLB_NEAR_NONE);
-    tlb_lend_near(t, NULL);
+    tlb_lend(t, NULL);
+}
+END_TEST
+
+/* As generated code does. */
+static TlbSpot *fill_spot(unsigned class, unsigned n, uint64_t page)
+{
+    TlbSpot *s = &lent.spot[class][n];
+
+    s->addend = (uintptr_t)tlb_hit(t, TLB_KERNEL, page, TLB_STORE) - page;
+    s->minus_page = 0 - page;
+    lent.spots_used = 1;
+    return s;
+}
+
+START_TEST(spots_are_forgotten_by_flushes_and_switches_and_with_the_right_to_store)
+{
+    TlbSpot *first, *last;
+
+    tlb_lend(t, &lent);
+    insert(0x5000, 0x1000, RWX, false, 12);
+    insert(0x6000, 0x2000, RWX, false, 12);
+    ck_assert_uint_eq(lent.spot[0][0].minus_page, TLB_NEAR_NONE);
+    first = fill_spot(TLB_NEAR_USER, 0, 0x5000);
+    last = fill_spot(TLB_NEAR_KERNEL, TLB_SPOTS - 1, 0x6000);
+    phys_mem_set_code(f->pm, 0x2000); /* any thread: the other page stays */
+    ck_assert(first->minus_page == (uint64_t)-0x5000 && last->minus_page == TLB_NEAR_NONE);
+    tlb_flush_page(t, guest_lin(0x123000));
+    ck_assert_uint_eq(first->minus_page, TLB_NEAR_NONE);
+    first = fill_spot(TLB_NEAR_USER, 0, 0x5000);
+    tlb_switch(t, 0, true);
+    ck_assert_uint_eq(first->minus_page, TLB_NEAR_NONE);
+    insert(0x5000, 0x1000, RWX, false, 12);
+    first = fill_spot(TLB_NEAR_USER, 0, 0x5000);
+    tlb_lend(t, NULL);
+    tlb_flush_page(t, guest_lin(0x5000));
+    tlb_lend(t, &lent); /* what happened meanwhile counts */
+    ck_assert_uint_eq(first->minus_page, TLB_NEAR_NONE);
+    tlb_lend(t, NULL);
 }
 END_TEST
 
@@ -301,7 +339,7 @@ START_TEST(racing_inserts_never_leave_a_writable_entry_on_a_code_page)
     bool done = false;
     pthread_t thread;
 
-    tlb_lend_near(t, near);
+    tlb_lend(t, &lent);
     pthread_create(&thread, NULL, revoker, &done);
     while (!__atomic_load_n(&done, __ATOMIC_ACQUIRE)) {
         tlb_insert(t, TLB_KERNEL, guest_lin(0x1000), guest_phys(0x1000), RWX, false, 12);
@@ -315,7 +353,7 @@ START_TEST(racing_inserts_never_leave_a_writable_entry_on_a_code_page)
     ck_assert(!is_near(TLB_NEAR_KERNEL, 0, 0x1000) && !is_near(TLB_NEAR_KERNEL, 1, 0x1000));
     tlb_insert(t, TLB_KERNEL, guest_lin(0x1000), guest_phys(0x1000), RWX, false, 12);
     ck_assert(!hits(0x1000, TLB_STORE));
-    tlb_lend_near(t, NULL);
+    tlb_lend(t, NULL);
 }
 END_TEST
 
@@ -338,6 +376,7 @@ Suite *test_suite(void)
     tcase_add_test(c, watched_device_and_rom_pages_take_the_slow_path);
     tcase_add_test(c, a_thrashing_table_grows_and_keeps_its_entries);
     tcase_add_test(c, the_two_pages_used_last_are_near_until_something_changes);
+    tcase_add_test(c, spots_are_forgotten_by_flushes_and_switches_and_with_the_right_to_store);
     tcase_add_test(c, racing_inserts_never_leave_a_writable_entry_on_a_code_page);
     suite_add_tcase(s, c);
     return s;

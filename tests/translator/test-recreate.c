@@ -141,12 +141,14 @@ static void on_step(TransCpu *tc, const void *context)
     }
 }
 
-static void recreate_everywhere(const Program *p, uint64_t base)
+/* hot: with spots. */
+static void recreate_everywhere(const Program *p, uint64_t base, bool hot)
 {
     TransConfig config = trans_policy;
     GuestCpu g;
 
     config.translate_at = 1;
+    config.hot_samples = hot ? 0 : config.hot_samples;
     program_load(&run.twin, &interp_engine, NULL, p, 0, base);
     program_load(&g, &translate_engine, &config, p, 0, base);
     ((TransCpu *)g.cpu->engine_data)->on_step = on_step;
@@ -165,13 +167,13 @@ static void recreate_everywhere(const Program *p, uint64_t base)
 
 START_TEST(state_can_be_recreated_at_every_host_instruction)
 {
-    recreate_everywhere(&programs[_i], 0);
+    recreate_everywhere(&programs[_i / 2], 0, _i % 2 != 0);
 }
 END_TEST
 
 START_TEST(state_can_be_recreated_in_the_window)
 {
-    recreate_everywhere(&programs[_i], PROGRAM_HIGH);
+    recreate_everywhere(&programs[_i], PROGRAM_HIGH, false);
 }
 END_TEST
 
@@ -181,7 +183,7 @@ Suite *test_suite(void)
     TCase *t = tcase_create("recreate");
 
     tcase_set_timeout(t, 0);
-    tcase_add_loop_test(t, state_can_be_recreated_at_every_host_instruction, 0, (int)N_PROGRAMS);
+    tcase_add_loop_test(t, state_can_be_recreated_at_every_host_instruction, 0, 2 * (int)N_PROGRAMS);
     tcase_add_loop_test(t, state_can_be_recreated_in_the_window, 0, (int)N_PROGRAMS);
     suite_add_tcase(s, t);
     return s;

@@ -75,11 +75,12 @@ static TransConfig config_number(unsigned i)
     case 10: c.window = false; break;
     case 11: c.exact_writes = c.revive = c.soft = c.near_stack = false; break;
     case 12: c.strings = false; c.window_touch = 1; break;
+    case 13: c.hot_samples = 0; c.window = false; break;
     default: break;
     }
     return c;
 }
-enum { N_CONFIGS = 13 };
+enum { N_CONFIGS = 14 };
 
 static void compare_engines(unsigned number, uint64_t base)
 {
