@@ -285,7 +285,7 @@ static void emit_push_return(Gen *g)
 {
     uint64_t ret = gen_rip_at(g, g->in->off + g->in->len);
     Place at;
-    bool fits = g->p->code32 || (!g->p->shared && (int64_t)ret == (int32_t)ret);
+    bool fits = !g->p->shared && (g->p->code32 || (int64_t)ret == (int32_t)ret);
 
     if (gen_in_window(g) && fits) {
         gen_word_store_imm(g, GPR_RSP, -(int32_t)gen_word(g), (int32_t)ret);

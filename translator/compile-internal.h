@@ -117,7 +117,7 @@ static inline bool gen_flags_matter(const Gen *g)
     return g->flags == FLAGS_IN_HOST && g->in->flags_live != 0;
 }
 
-/* 64-bit user code: who arrives at a block that is shared has put an address of its page into vcb.here. */
+/* User code: who arrives at a block that is shared has put an address of its page into vcb.here. */
 static inline bool gen_says_where(const Gen *g, uint64_t target)
 {
     return g->p->shared || front_shares(g->p->config, target, g->p->env);

@@ -18,7 +18,11 @@ unsigned gen_reg_of(ZydisRegister r)
 void gen_address(Gen *g, unsigned dst, uint64_t lin, bool quiet)
 {
     int64_t disp = (int64_t)(lin - (g->p->lin & GUEST_PAGE_MASK));
+    void (*add)(Emit *e, unsigned to, unsigned base, int32_t by) = g->p->code32 ? emit_lea32 : emit_lea;
 
+    if (g->p->code32) {
+        disp = (int32_t)disp; /* addresses wrap */
+    }
     if (!g->p->shared) {
         emit_mov_ri(g->e, dst, lin);
         return;
@@ -31,10 +35,10 @@ void gen_address(Gen *g, unsigned dst, uint64_t lin, bool quiet)
         emit_and_ri(g->e, dst, -GUEST_PAGE_SIZE);
     }
     if (disp != (int32_t)disp) { /* by up to a page */
-        emit_lea(g->e, dst, dst, disp < 0 ? -GUEST_PAGE_SIZE : GUEST_PAGE_SIZE);
+        add(g->e, dst, dst, disp < 0 ? -GUEST_PAGE_SIZE : GUEST_PAGE_SIZE);
         disp += disp < 0 ? GUEST_PAGE_SIZE : -GUEST_PAGE_SIZE;
     }
-    emit_lea(g->e, dst, dst, (int32_t)disp);
+    add(g->e, dst, dst, (int32_t)disp);
 }
 
 /* In a segment that has a base. */

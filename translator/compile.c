@@ -342,7 +342,7 @@ static void gen_lea_rip(Gen *g)
 {
     unsigned dst = gen_reg_of(g->in->op[0].reg.value);
 
-    if (!g->p->shared) {
+    if (!g->p->shared || g->p->code32) { /* 32-bit code knows no addresses relative to EIP */
         emit_mov_ri(g->e, dst, g->in->target);
         return;
     }

@@ -269,7 +269,9 @@ void signals_unbounce(void *context);
  */
 static inline uint64_t trans_lin(const TransCpu *tc, const Block *b, uint64_t lin)
 {
-    return b->shared ? lin - (b->lin & GUEST_PAGE_MASK) + (tc->vcb->here & GUEST_PAGE_MASK) : lin;
+    uint64_t now = lin - (b->lin & GUEST_PAGE_MASK) + (tc->vcb->here & GUEST_PAGE_MASK);
+
+    return !b->shared ? lin : (b->env & ENV_CODE32) != 0 ? (uint32_t)now : now;
 }
 
 #endif /* TRANSLATOR_ENGINE_INTERNAL_H */

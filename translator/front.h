@@ -111,7 +111,9 @@ static inline uint16_t env_own_regs(uint32_t env)
  */
 static inline bool front_shares(const TransConfig *config, uint64_t lin, uint32_t env)
 {
-    return (env & (ENV_CPL3 | ENV_CODE32)) == ENV_CPL3 && config->share && lin >> 30 >= config->share_above;
+    unsigned above = (env & ENV_CODE32) != 0 && config->share_above > 1 ? 1 : config->share_above;
+
+    return (env & ENV_CPL3) != 0 && config->share && lin >> 30 >= above;
 }
 
 /* Plan the block at linear address `lin`, whose `avail` bytes (to the page's end) are at `bytes`, with the

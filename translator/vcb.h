@@ -107,7 +107,7 @@ typedef struct {
     uint32_t announced[ANNOUNCED_MAX];
     uint64_t bounce_pc, bounce_rsp; /* for trans_bounce (signals.c)                             */
     uint64_t jc_whole;       /* what jc_mask is while nobody asks for this CPU            */
-    uint64_t here;           /* 64-bit user code: an address of the page where it is (front_shares())   */
+    uint64_t here;           /* user code: an address of the page where it is (front_shares())   */
     CpuidEntry cpuid[CPUID_ENTRIES] __attribute__((aligned(16)));
     TlbLent lent __attribute__((aligned(64))); /* to the TLB                                        */
 } Vcb;
