@@ -340,11 +340,6 @@ void emit_fs_store_indexed(Emit *e, int32_t off, unsigned index, unsigned src)
     fs_indexed(e, 0x89, src, off, index);
 }
 
-void emit_fs_op_indexed(Emit *e, uint8_t opcode, unsigned reg, int32_t off, unsigned index)
-{
-    fs_indexed(e, opcode, reg, off, index);
-}
-
 void emit_fs_jmp(Emit *e, int32_t off)
 {
     emit8(e, 0x64);

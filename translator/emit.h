@@ -101,8 +101,6 @@ void emit_fs_load32_at(Emit *e, unsigned dst, int32_t off, unsigned at);  /* mov
 void emit_fs_store_imm32(Emit *e, int32_t off, uint32_t imm);       /* mov dword fs:[off], imm */
 void emit_fs_op(Emit *e, uint8_t opcode, unsigned reg, int32_t off);/* op reg, fs:[off]; flags */
 void emit_fs_op_at(Emit *e, uint8_t opcode, unsigned reg, int32_t off, unsigned at); /* op reg, fs:[off+at]; flags */
-void emit_fs_op_indexed(Emit *e, uint8_t opcode, unsigned reg, int32_t off, unsigned index);
-                                                                    /* op reg, fs:[off+8*index]; flags */
 void emit_fs_load8(Emit *e, unsigned dst, int32_t off);             /* movzx dst32, byte fs:[off] */
 void emit_fs_store8(Emit *e, int32_t off, unsigned src);            /* mov byte fs:[off], src8 */
 void emit_fs_store_imm8(Emit *e, int32_t off, uint8_t imm);         /* mov byte fs:[off], imm  */
