@@ -689,11 +689,12 @@ char *translate_report(const CpuState *cpu)
         "  a block: %.1f guest instructions, %.1f bytes of host code an instruction, "
         "%.0f cycles of translation an instruction\n"
         "  written code: %" PRIu64 " blocks lived on, %" PRIu64 " came back, %" PRIu64
-        " instructions with soft immediates\n%s",
+        " instructions with soft immediates\n"
+        "  hot code: %u pages, %u operands were given spots, %u instructions were found far\n%s",
         c->n_blocks - c->n_dead, c->n_blocks, c->n_links, c->across->len, c->n_host_bytes >> 10, c->size >> 20,
         c->evictions, (double)c->n_insns / (double)MAX(c->n_blocks, 1),
         (double)c->n_host_bytes / (double)MAX(c->n_insns, 1), (double)cycles / (double)MAX(insns, 1),
-        c->n_kept, c->n_revived, c->n_soft,
+        c->n_kept, c->n_revived, c->n_soft, g_hash_table_size(c->hot), c->spots, g_hash_table_size(c->far),
         window != NULL ? window : "");
     g_free(window);
     return text;

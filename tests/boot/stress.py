@@ -65,6 +65,21 @@ def verify(every, until):
 
 
 CASES = {"verify": verify(200, r"Memory: \d+K/"), "verify-boot": verify(50, g.INIT_LINE)}
+def hot_pages():
+    """What a program does for long becomes hot."""
+    machine = start(*linux("-smp", "1", "-m", "256", "-accel", "translate,direct=off"), "-no-reboot")
+    machine.shell()
+    for _ in range(30):
+        check_equal(machine.run("i=0; while [ $i -lt 50000 ]; do i=$((i+1)); done; echo $i").strip(), "50000", "a loop")
+        found = re.search(r"hot code: (\d+) pages, (\d+) operands", machine.monitor("info jit"))
+        if int(found.group(1)) > 0 and int(found.group(2)) > 0:
+            break
+    else:
+        check(False, "no page became hot")
+    machine.poweroff()
+
+
+CASES["hot-pages"] = hot_pages
 CASES |= {name: case(name, 1) for name in OPTIONS} | {name + "-smp": case(name, 2) for name in OPTIONS}
 
 if __name__ == "__main__":
