@@ -902,13 +902,21 @@ void gen_pop(Gen *g)
     }
 }
 
+/*
+ * What was popped must stay below the stack pointer until rbp has it: an interrupt between the two would push over it.  So
+ * with rsp the instruction is complete, rbp's value being where borrowed registers have theirs.
+ */
 void gen_leave_insn(Gen *g)
 {
     unsigned a = gen_stack(g, GPR_RBP, 0, false);
 
-    /* rsp first: rbp is the only register that says where the frame was. */
     gen_word_load(g, a, a);
+    emit_fs_store(g->e, gen_saved_slot(g, GPR_RBP), a);
     gen_word_lea(g, GPR_RSP, GPR_RBP, (int32_t)gen_word(g));
+    g->borrowed |= 1u << GPR_RBP;
+    gen_mark_done(g);
     emit_mov_rr(g->e, GPR_RBP, a);
+    g->borrowed &= (uint16_t)~(1u << GPR_RBP);
+    gen_mark_done(g);
 }
 
