@@ -2,8 +2,8 @@
 /* When user code goes to worlds: the policy with times made up, and how it tells processes and programs. */
 #include "tests/cpu-x86/system-cpu.h"
 #include "tests/suite.h"
-#include "translator/direct/direct-internal.h"
 #include "translator/direct/direct-policy.h"
+#include "translator/direct/direct-state.h"
 #include "translator/direct/identity.h"
 
 static SystemCpu *machine;

@@ -4,7 +4,7 @@
 #include "softmmu/base/clock.h"
 #include "softmmu/base/log.h"
 #include "softmmu/base/stress.h"
-#include "translator/direct/direct-internal.h"
+#include "translator/direct/direct-state.h"
 #include "translator/direct/identity.h"
 
 #include <inttypes.h>

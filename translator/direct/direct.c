@@ -7,7 +7,7 @@
 #include "softmmu/base/clock.h"
 #include "softmmu/base/log.h"
 #include "softmmu/base/stress.h"
-#include "translator/direct/direct-internal.h"
+#include "translator/direct/direct-state.h"
 #include "translator/direct/direct-policy.h"
 #include "translator/dump.h"
 #include "translator/glue.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "translator/direct/identity.h"
 
-#include "translator/direct/direct-internal.h"
+#include "translator/direct/direct-state.h"
 
 enum { PTE_P = 1 << 0, PTE_US = 1 << 2, PTE_PS = 1 << 7 };
 

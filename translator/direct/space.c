@@ -3,7 +3,7 @@
 
 #include "cpu-x86/debug.h"
 #include "cpu-x86/walk.h"
-#include "translator/direct/direct-internal.h"
+#include "translator/direct/direct-state.h"
 #include "translator/direct/direct-policy.h"
 
 #include <sys/mman.h>

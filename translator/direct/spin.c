@@ -3,7 +3,7 @@
 
 #include "softmmu/base/clock.h"
 #include "softmmu/base/log.h"
-#include "translator/direct/direct-internal.h"
+#include "translator/direct/direct-state.h"
 #include "translator/direct/direct-policy.h"
 
 #include <inttypes.h>

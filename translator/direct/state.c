@@ -8,7 +8,7 @@
  */
 #include "cpu-x86/exception.h"
 #include "cpu-x86/segment.h"
-#include "translator/direct/direct-internal.h"
+#include "translator/direct/direct-state.h"
 
 #include <string.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Direct execution's state of a machine and of one CPU, between the files of this folder. */
-#ifndef TRANSLATOR_DIRECT_DIRECT_INTERNAL_H
-#define TRANSLATOR_DIRECT_DIRECT_INTERNAL_H
+#ifndef TRANSLATOR_DIRECT_DIRECT_STATE_H
+#define TRANSLATOR_DIRECT_DIRECT_STATE_H
 
 #include "translator/direct/direct.h"
 #include "translator/direct/space.h"
@@ -132,4 +132,4 @@ void policy_judge_world(DirectCpu *dc, Space *s, const PolicyResult *r);
 /* The space is forgotten. */
 void policy_forget(DirectCpu *dc, Space *s);
 
-#endif /* TRANSLATOR_DIRECT_DIRECT_INTERNAL_H */
+#endif /* TRANSLATOR_DIRECT_DIRECT_STATE_H */
