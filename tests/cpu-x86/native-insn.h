@@ -40,11 +40,12 @@ static inline void native_init(Native *n)
 {
     const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE;
     uint8_t *stub = mmap((void *)NATIVE_STUB, 8192, PROT_READ | PROT_WRITE | PROT_EXEC, flags, -1, 0);
-    stack_t ss = {.ss_sp = g_malloc0(65536), .ss_size = 65536};
+    stack_t ss = {.ss_size = 65536}; /* mapped: the kernel alone will know of it, and leaks are looked for */
     struct sigaction sa = {.sa_handler = native_on_signal, .sa_flags = SA_ONSTACK | SA_NODEFER};
 
     n->data = mmap((void *)NATIVE_DATA, NATIVE_DATA_SIZE, PROT_READ | PROT_WRITE, flags, -1, 0);
-    g_assert(stub == (void *)NATIVE_STUB && n->data == (void *)NATIVE_DATA);
+    ss.ss_sp = mmap(NULL, ss.ss_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    g_assert(ss.ss_sp != MAP_FAILED && stub == (void *)NATIVE_STUB && n->data == (void *)NATIVE_DATA);
     n->code = stub;
     n->regs = (NativeRegs *)(stub + 4096);
     sigaltstack(&ss, NULL);
