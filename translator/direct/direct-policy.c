@@ -460,19 +460,19 @@ void policy_init(DirectCpu *dc)
     dc->account_ns = trips_ns(dc, direct_policy.trial_trips);
 }
 
-/* What the world saves of the translator's time while its user code runs for `useful` and `lost` is spent on it;
- * negative: it costs.  By the paces, where they are known. */
-static int64_t saving(DirectCpu *dc, const Space *s, int64_t useful, int64_t lost)
+/* What the world saves of the translator's time; negative: it costs.  By the paces, where they are known; they say
+ * nothing of a process that goes on with others in turns, by forks or pipes. */
+static int64_t saving(DirectCpu *dc, const Space *s, const PolicyResult *r)
 {
     PolicyPaces p;
     int64_t here, there;
 
-    if (!compare_paces(dc, s, &p)) {
-        return useful * direct_policy.gain_percent / 100 - lost;
+    if (!r->alone || !compare_paces(dc, s, &p)) {
+        return r->useful * direct_policy.gain_percent / 100 - r->lost;
     }
     here = (int64_t)pace_ns(p.direct);
     there = (int64_t)pace_ns(p.translated);
-    return MIN((useful + lost) * (there - here) / here, useful * direct_policy.gain_max);
+    return MIN((r->useful + r->lost) * (there - here) / here, r->useful * direct_policy.gain_max);
 }
 
 static int64_t ns_between(uint64_t from, uint64_t to)
@@ -515,9 +515,10 @@ void policy_judge_world(DirectCpu *dc, Space *s, const PolicyResult *r)
         pace_add(stage, &stage->direct, r->total, r->entries);
         s->entries += r->entries;
     }
-    gain = regret + (contested ? saving(dc, s, r->useful, r->lost) : -r->lost);
+    gain = regret + (contested ? saving(dc, s, r) : -r->lost);
     dc->account_ns = capped(dc, dc->account_ns + gain);
-    s->credit_ns = capped(dc, s->credit_ns + gain);
+    /* what it has gained long ago is no reason to lose as much now */
+    s->credit_ns = MIN(s->credit_ns + gain, MAX(s->credit_ns, trips_ns(dc, 2 * direct_policy.credit_trips)));
     s->trust_ns -= (int64_t)r->total;
     if (s->credit_ns < 0) {
         demote(dc, s, "demoted");
