@@ -105,7 +105,7 @@ static void take_byte(GdbStub *g, uint8_t c)
         }
         break;
     case GDB_SUM1:
-        g->given_sum = (uint8_t)(g_ascii_xdigit_value((char)c) << 4);
+        g->given_sum = (uint8_t)((unsigned)g_ascii_xdigit_value((char)c) << 4);
         g->state = GDB_SUM2;
         break;
     case GDB_SUM2:
