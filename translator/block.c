@@ -732,7 +732,8 @@ static HabitSite *habit_site(const BlockCache *c, Habit h, uint64_t at)
 
 void cache_note_habit(BlockCache *c, Habit h, Block *b, unsigned insn)
 {
-    const unsigned often[HABITS] = {[HABIT_CALL] = c->config->call_misses, [HABIT_TOUCH] = c->config->window_touch};
+    const unsigned often[HABITS] = {[HABIT_CALL] = c->config->call_misses, [HABIT_TOUCH] = c->config->window_touch,
+                                    [HABIT_DIVIDE] = c->config->divide_faults};
     uint64_t at = b->offset + b->insns[insn].guest_off;
     HabitSite *s = habit_site(c, h, at);
 

@@ -204,6 +204,7 @@ typedef struct {
 typedef enum {
     HABIT_CALL,                /* it misses the software TLB for good: class CALL                */
     HABIT_TOUCH,               /* what it reaches is not in the window yet: HELPER_TOUCH first   */
+    HABIT_DIVIDE,              /* a division that faults: HELPER_DIVIDE                          */
     HABITS,
 } Habit;
 

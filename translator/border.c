@@ -673,14 +673,18 @@ static bool go_behind(TransCpu *tc, Block *b, const BlockInsn *in)
     return go_on(tc, b->code + in->resume_off, env_own_regs(b->env), 0, b->vec);
 }
 
-static bool exec_insn(TransCpu *tc, Block *b, const Site *s)
+static bool perform_exec(TransCpu *tc, const Block *b, const Site *s)
+{
+    begin_insn(tc, s);
+    return perform(tc, b->exec[s->exec].exec, &b->exec[s->exec]);
+}
+
+/* ... whose function has `done` it, or has raised what is delivered by now. */
+static bool go_on_after_exec(TransCpu *tc, Block *b, const Site *s, bool done)
 {
     const BlockInsn *in = &b->insns[s->insn];
-    CpuState *cpu = tc->cpu;
 
-    begin_insn(tc, s);
-    if (!perform(tc, b->exec[s->exec].exec, &b->exec[s->exec]) || (b->env & ENV_CODE32) != 0 ||
-        cpu->pending_dbg != 0) {
+    if (!done || (b->env & ENV_CODE32) != 0 || tc->cpu->pending_dbg != 0) {
         return go_behind(tc, b, in);
     }
     registers_to_host(tc); /* it has changed nothing else */
@@ -689,6 +693,26 @@ static bool exec_insn(TransCpu *tc, Block *b, const Site *s)
         return go_behind(tc, b, in);
     }
     return go_on(tc, b->code + in->resume_off, 0, 0, b->vec);
+}
+
+static bool exec_insn(TransCpu *tc, Block *b, const Site *s)
+{
+    return go_on_after_exec(tc, b, s, perform_exec(tc, b, s));
+}
+
+/* One that has faulted often, as long as it does so now and then. */
+static bool divide(TransCpu *tc, Block *b, const Site *s)
+{
+    BlockInsn *in = &b->insns[s->insn];
+    bool done = perform_exec(tc, b, s);
+
+    if (!done) {
+        __atomic_store_n(&in->in_vain, 0, __ATOMIC_RELAXED);
+    } else if (__atomic_add_fetch(&in->in_vain, 1, __ATOMIC_RELAXED) >= tc->config->habit_in_vain) {
+        trans_vec_spill();
+        trans_drop_habit(tc, HABIT_DIVIDE, b, s->insn);
+    }
+    return go_on_after_exec(tc, b, s, done);
 }
 
 static bool system_insn(TransCpu *tc, Block *b, const Site *s)
@@ -849,6 +873,7 @@ static bool help(TransCpu *tc, Block *b, const Site *s)
         return quick_invlpg(tc, tc->vcb->host[s->reg]) ? go_on_without_page(tc, b, s) : system_insn(tc, b, s);
     case HELPER_DEVICE: return device(tc, b, s);
     case HELPER_STRING: return string_insn(tc, b, s);
+    case HELPER_DIVIDE: return divide(tc, b, s);
     case HELPER_TOUCH: return touch(tc, b, s);
     case HELPER_CROSSING: return crossing(tc, b, s);
     case HELPER_SYSCALL: return transfer(tc, b, s, exec_syscall);
@@ -880,6 +905,14 @@ static bool slow(TransCpu *tc, Block *b, const Site *s)
 
 /* -- Arrivals --------------------------------------------------------------------------------- */
 
+/* The host faulted: if by a division, it is held against it. */
+static void note_division(TransCpu *tc)
+{
+    if (tc->fault_is_division && (tc->kick_mark->bits & (MARK_EXIT | MARK_POST)) == 0) {
+        trans_note_habit(tc, HABIT_DIVIDE, tc->kick_block, tc->kick_mark->insn);
+    }
+}
+
 /* The host faulted in a block that uses the window. */
 static bool arrive_from_window(TransCpu *tc)
 {
@@ -889,6 +922,7 @@ static bool arrive_from_window(TransCpu *tc)
 
     tc->kick_fault = false;
     trans_vec_spill();
+    note_division(tc);
     if (tc->fault_is_memory) {
         verdict = windows_fault(tc);
     }
@@ -928,6 +962,7 @@ static bool arrive_kicked(TransCpu *tc)
     if (tc->kick_fault) {
         tc->kick_fault = false;
         trans_vec_spill();
+        note_division(tc);
         tc->exit = interp_engine.run(cpu, 1);
     }
     return false;

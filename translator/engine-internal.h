@@ -101,6 +101,7 @@ struct TransCpu {
 
     const uint8_t *kick_pc;
     bool fault_is_memory;      /* not a divide error, nor the host out of memory */
+    bool fault_is_division;    /* a divide error                                         */
     bool fault_is_page, fault_write; /* a page fault at fault_addr; else a general protection fault */
     uint64_t fault_addr;
 

@@ -185,6 +185,9 @@ static void find_habits(TransCpu *tc, uint64_t offset)
         if (tc->lockstep == NULL && cache_has_habit(tc->cache, HABIT_CALL, offset + in->off)) {
             front_call(in);
         }
+        if (tc->lockstep == NULL && cache_has_habit(tc->cache, HABIT_DIVIDE, offset + in->off)) {
+            front_divide(in);
+        }
         in->touch = tc->lockstep == NULL && cache_has_habit(tc->cache, HABIT_TOUCH, offset + in->off);
     }
 }
@@ -249,9 +252,11 @@ static Block *make_block(TransCpu *tc, const uint8_t *code, uint64_t offset, uin
 
 void trans_note_habit(TransCpu *tc, Habit h, Block *b, unsigned insn)
 {
-    bool on = h == HABIT_CALL ? tc->config->call_misses != 0 : tc->config->window_touch != 0;
+    const TransConfig *config = tc->config;
+    const bool on[HABITS] = {[HABIT_CALL] = config->call_misses != 0, [HABIT_TOUCH] = config->window_touch != 0,
+                             [HABIT_DIVIDE] = config->divide_faults != 0};
 
-    if (on && tc->lockstep == NULL) {
+    if (on[h] && tc->lockstep == NULL) {
         lock_take(&tc->cache->lock);
         cache_note_habit(tc->cache, h, b, insn);
         lock_release(&tc->cache->lock);
@@ -690,12 +695,15 @@ char *translate_report(const CpuState *cpu)
         "%.0f cycles of translation an instruction\n"
         "  written code: %" PRIu64 " blocks lived on, %" PRIu64 " came back, %" PRIu64
         " instructions with soft immediates\n"
-        "  hot code: %u pages, %u operands were given spots, %u instructions were found far\n%s",
+        "  hot code: %u pages, %u operands were given spots, %u instructions were found far\n"
+        "  habits: %" PRIu64 " instructions became calls for devices (%" PRIu64 " again as they were), %" PRIu64
+        " ask for the window's memory (%" PRIu64 "), %" PRIu64 " divisions became calls (%" PRIu64 ")\n%s",
         c->n_blocks - c->n_dead, c->n_blocks, c->n_links, c->across->len, c->n_host_bytes >> 10, c->size >> 20,
         c->evictions, (double)c->n_insns / (double)MAX(c->n_blocks, 1),
         (double)c->n_host_bytes / (double)MAX(c->n_insns, 1), (double)cycles / (double)MAX(insns, 1),
         c->n_kept, c->n_revived, c->n_soft, g_hash_table_size(c->hot), c->spots, g_hash_table_size(c->far),
-        window != NULL ? window : "");
+        c->n_habits[HABIT_CALL], c->n_dropped[HABIT_CALL], c->n_habits[HABIT_TOUCH], c->n_dropped[HABIT_TOUCH],
+        c->n_habits[HABIT_DIVIDE], c->n_dropped[HABIT_DIVIDE], window != NULL ? window : "");
     g_free(window);
     return text;
 }

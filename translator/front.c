@@ -801,6 +801,17 @@ void front_call(PlanInsn *in)
     }
 }
 
+void front_divide(PlanInsn *in)
+{
+    bool divides = in->zi.mnemonic == ZYDIS_MNEMONIC_DIV || in->zi.mnemonic == ZYDIS_MNEMONIC_IDIV;
+
+    if (divides && (in->plan == PLAN_COPY || in->plan == PLAN_MEM)) {
+        in->helper = HELPER_DIVIDE;
+        in->exec = true;
+        make_interp(in, PLAN_HELPER);
+    }
+}
+
 static bool ends_block(const PlanInsn *in)
 {
     return in->plan >= PLAN_INTERP_END;

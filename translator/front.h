@@ -126,6 +126,8 @@ bool front_plan(Plan *p, uint64_t lin, const uint8_t *bytes, unsigned avail, uns
 
 /* Make the planned instruction CALL class, when it is one that may be. */
 void front_call(PlanInsn *in);
+/* Have a division executed by HELPER_DIVIDE, without a fault of the host when it faults.  Others stay as they are. */
+void front_divide(PlanInsn *in);
 
 /* "copy", "mem", ...: for people. */
 const char *front_class_name(unsigned plan_class);

@@ -47,6 +47,7 @@ typedef struct {
     bool revive;                  /* blocks that died by a write, when it changed nothing  */
     bool soft;                    /* immediates read from the guest's code                 */
     unsigned call_misses;         /* misses for good after which an instruction becomes CALL class; 0: never */
+    unsigned divide_faults;       /* divide errors of the host after which a division is called; 0: never */
     unsigned habit_in_vain;       /* executions in a row without its habit that make an instruction lose it */
     unsigned habit_turns;         /* times that it may get one                             */
     char *symbols;                /* file of the guest kernel's symbols, or NULL           */

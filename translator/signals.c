@@ -120,6 +120,7 @@ static void on_fault(int sig, siginfo_t *info, void *context)
     no_return = tc != NULL && sig == SIGSEGV && cannot_return(regs);
     if (tc != NULL) {
         tc->fault_is_memory = sig == SIGSEGV && !no_return;
+        tc->fault_is_division = regs[REG_TRAPNO] == EXC_DE;
         tc->fault_is_page = regs[REG_TRAPNO] == EXC_PF;
         tc->fault_write = (regs[REG_ERR] & PF_W) != 0;
         tc->fault_addr = (uint64_t)regs[REG_CR2];

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What a kernel does all the time and translators take short ways for: priority and ends of interrupts while another
- * CPU requests them, CPUID, MSRs, ports, and instructions that reach devices' memory now and RAM then.
+ * CPU requests them, CPUID, MSRs, ports, instructions that reach devices' memory now and RAM then, and divisions that fault.
  */
 #include "tests/guest/ap.h"
 
@@ -397,6 +397,90 @@ static void an_instruction_reaches_over_a_page_end(void)
     }
 }
 
+/* -- Divisions that fault -------------------------------------------------------------------------------- */
+
+static volatile word fault_ax, fault_dx, fault_flags, fault_ip;
+static word division_len;
+
+static bool step_over_division(Frame *f)
+{
+    fault_ax = f->ax;
+    fault_dx = f->dx;
+    fault_flags = f->flags;
+    fault_ip = f->ip;
+    f->ip += division_len;
+    return true;
+}
+
+typedef struct {
+    word ax, dx, ip;               /* the address of the division */
+} Divided;
+
+/* With the flags of 0 - 1 before it. */
+__attribute__((noinline)) static Divided divide_by_register(word dx, word ax, word by)
+{
+    Divided d = {ax, dx, 0};
+
+    __asm__ volatile("lea 1f(%%rip), %%rsi; xor %%r8d, %%r8d; sub $1, %%r8\n"
+                     "1: div %3"
+                     : "+a"(d.ax), "+d"(d.dx), "=&S"(d.ip) : "r"(by) : "r8", "cc");
+    return d;
+}
+
+__attribute__((noinline)) static Divided divide_by_memory(word dx, word ax, const volatile u32 *by)
+{
+    Divided d = {ax, dx, 0};
+
+    __asm__ volatile("lea 1f(%%rip), %%rsi; xor %%r8d, %%r8d; sub $1, %%r8\n"
+                     "1: idivl (%3)"
+                     : "+a"(d.ax), "+d"(d.dx), "=&S"(d.ip) : "r"(by) : "r8", "cc");
+    return d;
+}
+
+static void divide_both_ways(bool fault)
+{
+    enum { ARITH = 0x8d5, MINUS_ONE = 0x95 }; /* OF SF ZF AF PF CF, and those of 0 - 1 */
+    volatile u32 by = fault ? 0 : 7;
+    word faults = fault;
+    Divided d;
+
+    fault_ip = 0;
+    division_len = 3;
+    d = divide_by_register(5, 1000, fault ? 5 : 11); /* 5:1000 by 5 does not fit */
+    EXPECT_EQ(fault_ip, faults * d.ip);
+    EXPECT_EQ(d.ax, fault ? 1000 : 8384883669867978098ul);
+    EXPECT_EQ(d.dx, fault ? 5 : 2);
+    if (fault) {
+        EXPECT_EQ(fault_ax, 1000);
+        EXPECT_EQ(fault_dx, 5);
+        EXPECT_EQ(fault_flags & ARITH, MINUS_ONE);
+    }
+    fault_ip = 0;
+    division_len = 2;
+    d = divide_by_memory((word)-1 >> 32, (u32)-100, &by);
+    EXPECT_EQ(fault_ip, faults * d.ip);
+    EXPECT_EQ(d.ax, (u32)(fault ? -100 : -14));
+    EXPECT_EQ(d.dx, (u32)(fault ? -1 : -2));
+    if (fault) {
+        EXPECT_EQ(fault_flags & ARITH, MINUS_ONE);
+    }
+}
+
+static void a_division_faults_always_never_and_by_turns(void)
+{
+    trap_hook[VECTOR_DE] = step_over_division;
+    for (u32 i = 0; i < HOT; i++) {
+        divide_both_ways(true);
+    }
+    for (u32 i = 0; i < HOT; i++) {
+        divide_both_ways(false);
+    }
+    for (u32 i = 0; i < HOT; i++) {
+        divide_both_ways(i % 3 == 0);
+    }
+    trap_hook[VECTOR_DE] = NULL;
+}
+
 const GuestTest guest_tests[] = {
     {"the_second_cpu_starts", the_second_cpu_starts},
     {"the_task_priority_is_one_register", the_task_priority_is_one_register},
@@ -408,6 +492,7 @@ const GuestTest guest_tests[] = {
     {"ports_keep_the_rest_of_the_register", ports_keep_the_rest_of_the_register},
     {"an_instruction_reaches_devices_and_memory", an_instruction_reaches_devices_and_memory},
     {"an_instruction_reaches_over_a_page_end", an_instruction_reaches_over_a_page_end},
+    {"a_division_faults_always_never_and_by_turns", a_division_faults_always_never_and_by_turns},
     {"requests_meet_a_changing_priority", requests_meet_a_changing_priority},
     {"ends_are_seen_by_other_cpus", ends_are_seen_by_other_cpus},
     {"the_x2apic_does_the_same", the_x2apic_does_the_same},

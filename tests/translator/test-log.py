@@ -2,7 +2,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What the translator shows of itself: -d in_asm,op,out_asm,exec,int,mmu,stats, info jit, perf's map, gdb.
 
-usage: test-log.py METAPHRASE GUEST"""
+usage: test-log.py METAPHRASE GUEST QUICK
+
+QUICK is quick64, whose divisions fault now and then."""
 import os
 import re
 import shutil
@@ -10,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 
-metaphrase, guest = sys.argv[1:3]
+metaphrase, guest, quick = sys.argv[1:4]
 options = ["-m", "64", "-kernel", guest, "-display", "none", "-serial", "null", "-no-reboot",
            "-monitor", "none", "-device", "isa-debug-exit,iobase=0xf4,iosize=4"]
 PASSED = 0x10 << 1 | 1
@@ -59,6 +61,13 @@ with tempfile.TemporaryDirectory() as top:
         check("perf's map has lines of three", lines and
               all(re.fullmatch(r"[0-9a-f]+ [0-9a-f]+ guest_[0-9a-f]{16}", line) for line in lines))
         check("one a block", len(lines) == len(re.findall(r"^OUT: ", text, re.M)))
+
+    for faults, pattern in ((0, r" 0 divisions became calls \(0\)"), (4, r" [1-9]\d* divisions became calls \([1-9]\d*\)")):
+        p = subprocess.Popen([metaphrase, *options, "-smp", "2", "-kernel", quick, "-accel", f"translate,divide-faults={faults}",
+                              "-D", log, "-d", "stats"], stdin=subprocess.DEVNULL)
+        check("divisions go right", p.wait(120) == PASSED)
+        with open(log, encoding="latin-1") as f:
+            check(f"divide-faults={faults} is heeded", re.search(pattern, f.read()))
 
     if shutil.which("gdb"):
         done = subprocess.run(["gdb", "-batch", "-nx", "-ex", "set confirm off", "-ex", "set debuginfod enabled off",
