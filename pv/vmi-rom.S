@@ -175,12 +175,95 @@ vmi_IRET:
 1:      popl %ecx
         popl %eax
         addl $4, %esp
+        .globl vmi_rom_iret_here, vmi_rom_sysexit_here
+vmi_rom_iret_here:
         iretl
+
+/*
+ * SYSEXIT faults where there are no segments for user code to be had, and that must look as if it came from the call, too.  But here the
+ * call cannot become the instruction: STI has to be right before it, or an interrupt would come between the two.  So look first;
+ * and then do what the processor would: #GP with an error code of 0, all else as it was before the call, by the gate of this
+ * privilege level that kernels have for it.
+ */
+        .set MSR_SYSENTER_CS, 0x174
+        .set GP_GATE, 13 * 8                    /* its offset in the IDT        */
+        .set FLAG_IF, 0x200
+        .set FLAG_RF, 0x10000
+        .set GATE_CLEARS, 0x4100                /* NT, TF; and IF if it is an interrupt gate */
 
         .balign 16
 vmi_SYSEXIT:
+        pushl %eax
+        pushl %ecx
+        pushl %edx
+        movl $MSR_SYSENTER_CS, %ecx
+        rdmsr
+        testl $0xfffc, %eax
+        popl %edx
+        popl %ecx
+        popl %eax
+        jz no_segments
+vmi_rom_sysexit_here:
         sti
         sysexit
+
+/*
+ * Above the saved registers: where the gate leads (EIP, CS, EFLAGS, for IRET), then what its handler finds: the error code, EIP, CS, and
+ * EFLAGS where the call's return address is.
+ */
+        .set AT_IDTR, 2
+        .set AT_GATE_EIP, 16
+        .set AT_GATE_CS, 20
+        .set AT_GATE_EFLAGS, 24
+        .set AT_EIP, 32
+        .set AT_CS, 36
+        .set AT_EFLAGS, 40
+no_segments:
+        pushfl
+        pushl $0
+        pushl $0                                /* the error code               */
+        pushl $0
+        pushl $0
+        pushl $0
+        pushl %eax
+        pushl %ecx
+        pushl $0
+        pushl $0
+        sidtl AT_IDTR(%esp)
+        cmpw $GP_GATE + 7, AT_IDTR(%esp)
+        jb 1f
+        movl AT_IDTR + 2(%esp), %ecx
+        movl %ss:GP_GATE + 4(%ecx), %eax
+        andl $0x9e00, %eax
+        cmpl $0x8e00, %eax                      /* a present 32-bit interrupt or trap gate? */
+        jne 1f
+        movl AT_EFLAGS(%esp), %eax              /* the return address           */
+        subl $5, %eax
+        movl %eax, AT_EIP(%esp)
+        movl AT_CS(%esp), %eax                  /* the flags                    */
+        orl $FLAG_RF, %eax
+        movl %eax, AT_EFLAGS(%esp)
+        andl $~(FLAG_RF | GATE_CLEARS), %eax
+        testb $1, %ss:GP_GATE + 5(%ecx)
+        jnz 2f
+        andl $~FLAG_IF, %eax
+2:      movl %eax, AT_GATE_EFLAGS(%esp)
+        movl %cs, %eax
+        movl %eax, AT_CS(%esp)
+        movzwl %ss:GP_GATE + 2(%ecx), %eax
+        movl %eax, AT_GATE_CS(%esp)
+        movl %ss:GP_GATE + 4(%ecx), %eax
+        movw %ss:GP_GATE(%ecx), %ax
+        movl %eax, AT_GATE_EIP(%esp)
+        addl $8, %esp
+        popl %ecx
+        popl %eax
+        iretl
+1:      addl $8, %esp                           /* let the processor see to it  */
+        popl %ecx
+        popl %eax
+        addl $28, %esp
+        jmp vmi_rom_sysexit_here
 
         .balign 16
 vmi_Halt:

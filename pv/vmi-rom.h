@@ -36,6 +36,8 @@
 /* The image as built, and places in it that are filled in for a machine. */
 extern const uint8_t vmi_rom[VMI_ROM_LEN];
 extern const uint8_t vmi_rom_relocs[];         /* of each call: offset (16 bits), type, 0   */
+extern const uint8_t vmi_rom_iret_here[];      /* where IRET and SYSEXIT, jumped to, run and fault */
+extern const uint8_t vmi_rom_sysexit_here[];
 extern const uint8_t vmi_rom_frequency_low[];  /* 32-bit immediates of GetCycleFrequency    */
 extern const uint8_t vmi_rom_frequency_high[];
 extern const uint8_t vmi_rom_read_counter[];   /* 2 bytes, aligned: rdtsc, or the jump...   */

@@ -4,6 +4,7 @@
 #include "cpu-x86/walk.h"
 #include "hw/lapic.h"
 #include "softmmu/base/log.h"
+#include "softmmu/base/stress.h"
 
 #include <string.h>
 
@@ -237,6 +238,23 @@ static void way_changed(void *arg)
     share_eoi(v);
 }
 
+static void offer_jump(Vmi *v, unsigned call, const uint8_t *to)
+{
+    uint8_t *reloc = place(v, vmi_rom_relocs) + call * 4;
+
+    store_le(reloc, 2, (uint64_t)(to - vmi_rom));
+    reloc[2] = VMI_RELOC_JUMP;
+}
+
+/* The fourth kind of relocation, which is allowed for these two alone: what they fault at lies in the ROM then. */
+static void offer_jumps(Vmi *v)
+{
+    enum { IRET = 33, SYSEXIT = 34 };
+
+    offer_jump(v, IRET, vmi_rom_iret_here);
+    offer_jump(v, SYSEXIT, vmi_rom_sysexit_here);
+}
+
 static void fill_rom(Vmi *v)
 {
     const PvConfig *pv = &v->cfg.pv->cfg;
@@ -245,6 +263,9 @@ static void fill_rom(Vmi *v)
     store_le(place(v, vmi_rom_frequency_low), 4, pv->cpus[0]->tsc_hz);
     store_le(place(v, vmi_rom_frequency_high), 4, pv->cpus[0]->tsc_hz >> 32);
     memset(v->rom + VMI_ROM_LEN, 0, VMI_SHARED_LEN);
+    if (stress_hit(STRESS_vmi_jump)) {
+        offer_jumps(v);
+    }
     show_way(v);
     phys_mem_written(pv->mem, (uint64_t)(v->rom - pv->mem->base), VMI_ROM_LEN + VMI_SHARED_LEN);
 }

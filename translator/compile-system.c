@@ -237,7 +237,7 @@ static void gen_read_cr(Gen *g, unsigned reg)
 
 /* -- Model-specific registers ------------------------------------------------------------------ */
 
-enum { MSR_SPEC_CTRL = 0x48, MSR_X2APIC_EOI = 0x80b, MSR_FS_BASE = 0xc0000100, MSR_BASES = 3 };
+enum { MSR_SPEC_CTRL = 0x48, MSR_SYSENTER_CS = 0x174, MSR_X2APIC_EOI = 0x80b, MSR_FS_BASE = 0xc0000100, MSR_BASES = 3 };
 
 static TransHelper msr_helper(const Gen *g)
 {
@@ -297,6 +297,23 @@ static void gen_read_spec_ctrl(Gen *g)
     emit_load32(g->e, GPR_RDX, t, (int32_t)offsetof(CpuState, msr_spec_ctrl) + 4);
 }
 
+/* ecx is IA32_SYSENTER_CS, or on to what comes at the result.  (VMI's SYSEXIT reads it each time.)  What is 0 may not exist. */
+static uint8_t *gen_read_sysenter_cs(Gen *g)
+{
+    unsigned t = gen_scratch(g, 0), v = gen_scratch(g, 1);
+    uint8_t *other;
+
+    emit_cmp32_ri(g->e, GPR_RCX, MSR_SYSENTER_CS);
+    other = emit_jcc(g->e, CC_NE, emit_here(g->e));
+    emit_fs_load(g->e, t, gen_field(g, VCB_CPU));
+    emit_load32(g->e, v, t, (int32_t)offsetof(CpuState, msr_sysenter_cs));
+    emit_cmp32_ri(g->e, v, 0);
+    gen_slow_jcc(g, CC_E, msr_helper(g));
+    emit_mov32_rr(g->e, GPR_RAX, v);
+    emit_load32(g->e, GPR_RDX, t, (int32_t)offsetof(CpuState, msr_sysenter_cs) + 4);
+    return other;
+}
+
 /* IA32_SPEC_CTRL, or the x2APIC's end of an interrupt that nobody else waits for. */
 static void gen_write_spec_ctrl_eoi(Gen *g)
 {
@@ -338,6 +355,10 @@ static void gen_msr(Gen *g, bool write)
     if (bases) {
         other = gen_base_index(g, t);
         (write ? gen_write_base_msr : gen_read_base)(g, t);
+    } else if (!write && others) {
+        other = gen_read_sysenter_cs(g);
+    }
+    if (other != NULL) {
         done = emit_jmp(g->e, emit_here(g->e));
         emit_patch32(g->e, other);
     }
@@ -348,7 +369,7 @@ static void gen_msr(Gen *g, bool write)
     } else {
         gen_read_spec_ctrl(g);
     }
-    if (bases) {
+    if (done != NULL) {
         emit_patch32(g->e, done);
     }
 }

@@ -207,16 +207,16 @@ static void undo_writes(Lockstep *l, CpuState *cpu)
 /* -- The interpreter's turn ------------------------------------------------------------------- */
 
 /* An MSR that can be written back, or need not: not what devices have. */
-static bool msr_is_repeatable(uint32_t msr)
+static bool msr_is_repeatable(uint32_t msr, bool write)
 {
-    return msr - 0xc0000100 < 3 || msr == 0x48; /* the bases, IA32_SPEC_CTRL */
+    return msr - 0xc0000100 < 3 || msr == 0x48 || (msr == 0x174 && !write); /* the bases, IA32_SPEC_CTRL, IA32_SYSENTER_CS */
 }
 
 static bool is_left_out(const CpuState *cpu, const PlanInsn *in)
 {
-    bool msr = in->zi.mnemonic == ZYDIS_MNEMONIC_RDMSR || in->zi.mnemonic == ZYDIS_MNEMONIC_WRMSR;
+    bool write = in->zi.mnemonic == ZYDIS_MNEMONIC_WRMSR, msr = write || in->zi.mnemonic == ZYDIS_MNEMONIC_RDMSR;
 
-    return (msr && !msr_is_repeatable((uint32_t)cpu->gpr[GPR_RCX])) || in->zi.mnemonic == ZYDIS_MNEMONIC_OUT || in->plan == PLAN_INTERP || in->plan == PLAN_INTERP_END ||
+    return (msr && !msr_is_repeatable((uint32_t)cpu->gpr[GPR_RCX], write)) || in->zi.mnemonic == ZYDIS_MNEMONIC_OUT || in->plan == PLAN_INTERP || in->plan == PLAN_INTERP_END ||
            in->zi.mnemonic == ZYDIS_MNEMONIC_DIV || in->zi.mnemonic == ZYDIS_MNEMONIC_IDIV ||
            (in->vec != 0 && ((cpu->vec.mxcsr & 0x1f80) != 0x1f80 || (cpu->vec.fx[0] & 0x3f) != 0x3f));
 }

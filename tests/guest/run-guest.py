@@ -23,6 +23,7 @@ DEVIATIONS = {
     ("window64", "addresses_that_are_not_canonical_are_protected"): "raises #GP instead of #SS",
     **{("window32", way + "_segments_have_bases_and_limits"): "checks no segment limits"
        for way in ("plain", "pae", "again")},
+    ("vmi", "sysexit_faults_at_the_call"): "pushes EFLAGS without RF",
     ("paging64", "non_canonical_stack_accesses_are_stack_faults"): "raises #GP instead of #SS",
     ("protect32", "segment_limits_and_types"): "checks no segment limits",
     ("protect32", "v86_addresses_end_at_64k"): "checks no segment limits",

@@ -167,13 +167,28 @@ static void patch(const Site *s, VmiReloc r)
 
 /* -- The ROM ----------------------------------------------------------------------------------------------- */
 
+bool vmi_text_is(const char *a, const char *b)
+{
+    while (*a != 0 && *a == *b) {
+        a++;
+        b++;
+    }
+    return *a == *b;
+}
+
+static bool may_be_used(const VmiHeader *h)
+{
+    const char *license = (const char *)h + h->license;
+
+    return h->license != 0 && h->pci != 0 && (vmi_text_is(license, "GPL") || vmi_text_is(license, "GPL v2"));
+}
+
 VmiHeader *vmi_probe(word linear_base)
 {
     for (word at = 0xc0000; at < 0xe0000; at += 0x800) {
         VmiHeader *h = (VmiHeader *)(linear_base + at);
 
-        if (h->signature == 0xaa55 && h->vrom_signature == 0x696d5663 && h->api_major == 3 &&
-            h->license != 0 && h->pci != 0) {
+        if (h->signature == 0xaa55 && h->vrom_signature == 0x696d5663 && h->api_major == 3 && may_be_used(h)) {
             return h;
         }
     }

@@ -29,6 +29,8 @@ typedef struct {
     u8 type;
 } VmiReloc;
 
+bool vmi_text_is(const char *a, const char *b);
+
 /* NULL without a ROM. */
 extern VmiHeader *vmi_header;
 

@@ -81,6 +81,7 @@ extern u8 nano_code[4096];         /* what unprivileged.c writes and runs */
 /* Cycles of a ring-3 loop: code that takes n in edi and ends in int 0x80 (rings.c). */
 u64 nano_user_loop(const u8 *code, u32 n);
 u64 nano_user_base(u32 n);         /* with nothing in the loop */
+extern const u8 nano_user_syscall[]; /* with a system call      */
 #endif
 
 #endif /* TESTS_GUEST_NANOBENCH_NANOBENCH_H */

@@ -8,10 +8,11 @@ enum { MSR_STAR = 0xc0000081, MSR_LSTAR = 0xc0000082, MSR_FMASK = 0xc0000084,
 
 /* -- Loops in ring 3 -------------------------------------------------------------------------------- */
 
-extern const u8 nano_user_empty[], nano_user_syscall[], nano_user_int[];
+extern const u8 nano_user_empty[], nano_user_int[];
 extern u8 nano_syscall_entry[], nano_iret[];
 
 __asm__(".pushsection .text\n"
+        ".globl nano_user_syscall\n"
         ".balign 16\n"
         "nano_user_empty: mov %edi, %ebx; .balign 16\n"
         "1: dec %ebx; jnz 1b; int $0x80\n"
