@@ -703,15 +703,17 @@ static Guilt *guilt_of(BlockCache *c, const Block *b, unsigned insn)
     return g;
 }
 
-void cache_accuse(BlockCache *c, Block *b, unsigned insn, unsigned weight)
+void cache_accuse(BlockCache *c, Block *b, unsigned insn, unsigned weight, uint64_t region)
 {
     Guilt *g = guilt_of(c, b, insn);
 
     g->faults++;
     g->weight += weight;
+    g->region = region;
     if (g->weight >= c->config->window_faults && b->state == BLOCK_LIVE) {
-        g->convictions++;
-        c->n_convictions++;
+        g->convictions += region == 0;
+        c->n_convictions += region == 0;
+        c->n_restless += region != 0;
         cache_kill_block(c, b);
     }
 }
@@ -792,12 +794,29 @@ void cache_forgive(BlockCache *c)
     g_hash_table_iter_init(&it, c->guilty);
     while (g_hash_table_iter_next(&it, &at, &value)) {
         Guilt *g = value;
-        if (g->weight >= c->config->window_faults && g->convictions <= c->config->window_pardons) {
+        bool may = g->region == 0 && g->convictions <= c->config->window_pardons;
+        if (may && g->weight >= c->config->window_faults) {
             c->n_pardons++;
             kill_blocks_with(c, GPOINTER_TO_SIZE(at));
         }
-        if (g->convictions <= c->config->window_pardons) {
+        if (may) {
             g->weight = 0;
+        }
+    }
+}
+
+void cache_forgive_regions(BlockCache *c, bool (*is_banned)(void *arg, uint64_t region), void *arg)
+{
+    GHashTableIter it;
+    gpointer at, value;
+
+    g_hash_table_iter_init(&it, c->guilty);
+    while (g_hash_table_iter_next(&it, &at, &value)) {
+        Guilt *g = value;
+        if (g->region != 0 && !is_banned(arg, g->region)) {
+            g->region = g->weight = 0;
+            c->n_settled++;
+            kill_blocks_with(c, GPOINTER_TO_SIZE(at));
         }
     }
 }

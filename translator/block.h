@@ -196,6 +196,7 @@ typedef struct {
     uint64_t lin;
     uint32_t faults;
     uint32_t weight;           /* since it was last innocent                                     */
+    uint64_t region;           /* not 0: guilty only as long as that region is not mapped (windows-regions.h) */
     uint16_t convictions;
     uint8_t len, bytes[15];    /* the instruction                                                */
 } Guilt;
@@ -250,6 +251,7 @@ typedef struct {
     struct GdbJit *gdb_jit;     /* or NULL */
     struct Symbols *symbols;    /* or NULL */
     uint64_t n_convictions, n_pardons, n_replaced;
+    uint64_t n_restless, n_settled; /* instructions guilty because of regions, and innocent again        */
     GArray *across;             /* AcrossLink: links between pages, and some that are no more */
     GHashTable *across_pages;   /* the pages of those: number of the linear one -> of the memfd's */
     uint64_t across_seen[ACROSS_SEEN / 64]; /* bits of linear pages that were ever to be among them (atomic) */
@@ -324,8 +326,8 @@ void cache_kill_block(BlockCache *c, Block *b);
 void cache_forward(BlockCache *c, Block *b, Block *to);
 
 /* Instruction number `insn` of b did badly in the window, by `weight`.  When that is enough it is guilty and b
- * dies, to be translated anew. */
-void cache_accuse(BlockCache *c, Block *b, unsigned insn, unsigned weight);
+ * dies, to be translated anew.  `region` not 0: until cache_forgive_regions() finds that region mapped again; that is no conviction. */
+void cache_accuse(BlockCache *c, Block *b, unsigned insn, unsigned weight, uint64_t region);
 /*
  * Instruction number `insn` of b did what `h` says.  When that is frequent it is its habit: b dies, to be translated anew.
  * A place has few turns: then it stays what it is.
@@ -338,6 +340,8 @@ bool cache_has_habit(const BlockCache *c, Habit h, uint64_t at);
 /* All who were not found guilty too often are innocent again, and their blocks die. */
 void cache_forgive(BlockCache *c);
 /* The instruction at memfd offset `at`. */
+/* ... who were guilty because of a region that is_banned() no longer. */
+void cache_forgive_regions(BlockCache *c, bool (*is_banned)(void *arg, uint64_t region), void *arg);
 bool cache_is_guilty(BlockCache *c, uint64_t at);
 
 /* The stack access of instruction number `insn` of b is often not to a near page: when it is told so often enough, b

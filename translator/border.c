@@ -938,11 +938,12 @@ static bool arrive_from_window(TransCpu *tc)
         return go_on(tc, tc->kick_pc, m->borrowed, m->bits, b->vec);
     }
     state_at_mark(tc, b, m);
-    if (verdict == WINDOW_GUILTY || verdict == WINDOW_STORE) {
-        trans_accuse(tc, b, m->insn, verdict == WINDOW_GUILTY ? tc->config->window_faults : 1);
+    if (verdict >= WINDOW_STORE) {
+        trans_accuse(tc, b, m->insn, verdict == WINDOW_STORE ? 1 : tc->config->window_faults,
+                     verdict == WINDOW_RESTLESS ? tc->fault_region : 0);
     }
     if (verdict != WINDOW_RETRY) {
-        tc->exit = interp_engine.run(tc->cpu, verdict == WINDOW_GUILTY ? tc->config->window_cluster : 1);
+        tc->exit = interp_engine.run(tc->cpu, verdict >= WINDOW_RESTLESS ? tc->config->window_cluster : 1);
     }
     return false;
 }

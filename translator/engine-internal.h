@@ -104,6 +104,7 @@ struct TransCpu {
     bool fault_is_division;    /* a divide error                                         */
     bool fault_is_page, fault_write; /* a page fault at fault_addr; else a general protection fault */
     uint64_t fault_addr;
+    uint64_t fault_region;     /* with WINDOW_RESTLESS: address >> REGION_SHIFT                */
 
     /* windows*.c */
     struct WindowShare *windows; /* NULL: none                                           */
@@ -181,8 +182,9 @@ void trans_set_inside(TransCpu *tc, bool inside);
 void trans_jump_cache_add(TransCpu *tc, uint64_t rip, const FarEntry *f);
 /* True: vcb.resume is where to go.  False: run() returns tc->exit. */
 bool trans_dispatch(TransCpu *tc);
-/* Instruction number `insn` of b did badly in the window, by this much: guilty, it is translated anew. */
-void trans_accuse(TransCpu *tc, Block *b, unsigned insn, unsigned weight);
+/* Instruction number `insn` of b did badly in the window, by this much: guilty, it is translated anew.  Not 0: because of what is
+ * in that region, as long as that is not mapped. */
+void trans_accuse(TransCpu *tc, Block *b, unsigned insn, unsigned weight, uint64_t region);
 /* What front_plan() is told of environment env: with what the configuration leaves to the interpreter. */
 uint32_t trans_plan_env(const TransCpu *tc, uint32_t env);
 /* cache_note_habit() and cache_drop_habit(), with the lock; vector state is spilled. */

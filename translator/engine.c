@@ -270,10 +270,10 @@ void trans_drop_habit(TransCpu *tc, Habit h, Block *b, unsigned insn)
     lock_release(&tc->cache->lock);
 }
 
-void trans_accuse(TransCpu *tc, Block *b, unsigned insn, unsigned weight)
+void trans_accuse(TransCpu *tc, Block *b, unsigned insn, unsigned weight, uint64_t region)
 {
     lock_take(&tc->cache->lock);
-    cache_accuse(tc->cache, b, insn, weight);
+    cache_accuse(tc->cache, b, insn, weight, region);
     lock_release(&tc->cache->lock);
 }
 
@@ -384,6 +384,9 @@ static bool find_way(TransCpu *tc)
     if (unlikely(++tc->since_pardon >= tc->config->window_pardon_every)) {
         tc->since_pardon = 0;
         cache_forgive(tc->cache);
+    }
+    if (unlikely(windows_regions_ended(tc))) {
+        cache_forgive_regions(tc->cache, windows_region_is_banned, tc);
     }
     b = block_at_rip(tc);
     if ((from != NULL || dead != NULL) && tc->link_evictions != tc->cache->evictions) {

@@ -32,6 +32,15 @@ const TransConfig trans_policy = {
     .window_cluster = 8,
     /* Asking takes some 100 cycles, a fault that maps 5,000 to 50,000; less than one in 64 is left to faults. */
     .window_touch = 8,
+    .window_regions = true,
+    /* A mapping made again takes some 5 to 40 us with its fault and its end, look-ups instead of it one at most: so it is where
+     * some per cent of the time goes there that this begins. */
+    .window_region_us = 250,
+    .window_region_burst = 128,
+    /* Trying again costs a burst, so a thousandth of the time. */
+    .window_region_ms = 1000,
+    /* Finding one out costs two or three mappings. */
+    .window_region_sites = 96,
     .window_protect = 8,
     /* A stack of Linux is four; what is never used costs a mapping, a fault some ten. */
     .window_group = 4,

@@ -24,6 +24,11 @@ typedef struct {
     unsigned window_faults;       /* stores to pages of code that make an instruction guilty */
     unsigned window_group;        /* pages that come together where memory is scattered by pages */
     unsigned window_touch;        /* faults that map after which an instruction asks first; 0: never */
+    bool window_regions;          /* regions that are restless do without (windows-regions.h), for 64-bit kernels */
+    unsigned window_region_us;    /* what each mapping made again books                    */
+    unsigned window_region_burst; /* so many at once are too many                          */
+    unsigned window_region_ms;    /* the first term                                        */
+    unsigned window_region_sites; /* instructions found guilty that end it before its time */
     unsigned window_protect;      /* pages that lose the right to be written together when one becomes code */
     unsigned window_cluster;      /* instructions interpreted on after such a fault        */
     unsigned window_changes;      /* root-table entries that change more often are not used   */

@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "translator/windows-internal.h"
 
+#include "softmmu/base/log.h"
+#include "softmmu/base/stress.h"
 #include "translator/glue.h"
+
+#include <inttypes.h>
 
 static void switch_off(WindowShare *ws, const char *why)
 {
@@ -28,6 +32,51 @@ static void bring_group(TransCpu *tc, uint64_t lin)
     }
 }
 
+/* -- Regions ---------------------------------------------------------------------------------------- */
+
+/* Nothing more is mapped where `lin` is.  Else `run`, which holds it, ends before regions of which that is so. */
+static bool refuses(TransCpu *tc, uint64_t lin, WindowRun *run)
+{
+    WindowShare *ws = tc->windows;
+    bool refused;
+
+    if (!windows_judges(tc) || ws->regions.n_banned == 0) {
+        return false;
+    }
+    lock_take(&ws->lock);
+    refused = regions_refuse(&ws->regions, tc->config, lin, tc->vcb->host[GPR_RSP], windows_now());
+    if (!refused) {
+        regions_clip(&ws->regions, lin, run);
+    }
+    lock_release(&ws->lock);
+    tc->fault_region = lin >> REGION_SHIFT;
+    ws->n_restless_faults += refused;
+    return refused;
+}
+
+/* `run` was mapped for an access to `lin`; or, NULL, the page was made writable again. */
+static void note_came(TransCpu *tc, uint64_t lin, const WindowRun *run)
+{
+    WindowShare *ws = tc->windows;
+    bool banned;
+
+    if (!windows_judges(tc)) {
+        return;
+    }
+    lock_take(&ws->lock);
+    banned = run == NULL ? regions_opened(&ws->regions, tc->config, lin, windows_now())
+                         : regions_came(&ws->regions, tc->config, lin, run->len >> GUEST_PAGE_SHIFT, windows_now());
+    if (stress_hit(STRESS_window_region)) {
+        regions_ban(&ws->regions, tc->config, lin, windows_now());
+    }
+    lock_release(&ws->lock);
+    if (banned) {
+        trace(window_region, "%016" PRIx64 " is restless: not mapped for a while", lin >> REGION_SHIFT << REGION_SHIFT);
+    }
+}
+
+/* -- Faults ----------------------------------------------------------------------------------------- */
+
 /* `run` is what the tables say around `lin`, where the guest may do its access. */
 static WindowVerdict bring(TransCpu *tc, uint64_t lin, bool write, WindowRun *run)
 {
@@ -36,7 +85,14 @@ static WindowVerdict bring(TransCpu *tc, uint64_t lin, bool write, WindowRun *ru
 
     if (window_find(ws->window, lin, &old)) {
         if (windows_still_so(tc->cpu, &old, lin, 0) != 0 && (!write || old.write)) {
-            if (!write || window_refresh_store(ws->window, lin)) {
+            if (!write) {
+                return WINDOW_RETRY;
+            }
+            if (refuses(tc, lin, run)) {
+                return WINDOW_RESTLESS;
+            }
+            if (window_refresh_store(ws->window, lin)) {
+                note_came(tc, lin, NULL);
                 return WINDOW_RETRY;
             }
             ws->n_stores++;
@@ -44,12 +100,16 @@ static WindowVerdict bring(TransCpu *tc, uint64_t lin, bool write, WindowRun *ru
         }
         windows_drop_leaf(tc, &old, lin);
     }
+    if (refuses(tc, lin, run)) {
+        return WINDOW_RESTLESS;
+    }
     if (!windows_take_slots(tc, lin, run) || (tc->window_paging != PAGING_64 && !run->global && !windows_note_local(tc, lin)) ||
         window_map(ws->window, run, lin) != WINDOW_OK) {
         ws->n_refused++;
         return WINDOW_GUILTY;
     }
     ws->n_mapped++;
+    note_came(tc, lin, run);
     if (run->leaf_shift == GUEST_PAGE_SHIFT && run->len < (uint64_t)tc->config->window_group * GUEST_PAGE_SIZE) {
         bring_group(tc, lin);
     }

@@ -9,6 +9,7 @@
 #include "cpu-x86/walk.h"
 #include "softmmu/base/bits.h"
 #include "softmmu/window.h"
+#include "translator/windows-regions.h"
 #include "translator/windows.h"
 
 enum { SLOTS_MAX = 2048, LOCALS = 1024 };
@@ -55,9 +56,11 @@ struct WindowShare {
     LocalPage local[LOCALS];   /* under lock; some may be mapped no more                            */
     unsigned n_locals, next_local; /* the latter to be given up when there are too many            */
     uint64_t local_generation; /* PhysMem.generation                                                */
+    WindowRegions regions;     /* of 64-bit systems, under lock; n_banned and ended are looked at without */
     uint64_t generation;       /* changes with the slots and paging (atomic); not 0                 */
     const char *off;           /* why it is off for good, or NULL (atomic)                         */
     uint64_t n_faults, n_mapped, n_user, n_unmapped, n_device, n_probes, n_stores, n_refused, n_unserved, n_restless, n_brought, n_touched;
+    uint64_t n_restless_faults; /* of instructions found guilty because of a region                */
 };
 
 static inline bool paging_is_pae(unsigned paging)
@@ -126,6 +129,17 @@ bool windows_agree(TransCpu *tc);
 /* Take the slots of `run` into use: that of `lin`, and on both sides as many as agree; the run ends with them.  False:
  * not even that of `lin`. */
 bool windows_take_slots(TransCpu *tc, uint64_t lin, WindowRun *run);
+
+/* -- windows.c ---- */
+
+/* Are this CPU's regions judged (windows-regions.h)? */
+static inline bool windows_judges(const TransCpu *tc)
+{
+    return tc->config->window_regions && tc->window_paging == PAGING_64;
+}
+
+/* Microseconds, of the host. */
+uint64_t windows_now(void);
 
 /* -- windows-pages.c ---- */
 

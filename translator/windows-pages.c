@@ -57,12 +57,25 @@ bool windows_reach(const TransCpu *tc, uint64_t lin)
     return tc->window_paging == PAGING_64 ? window_reaches(tc->windows->window, lin) : window_reaches_low(lin);
 }
 
+/* A flush unmaps [lin, lin+len), of one page of the guest's. */
+static void note_gone(TransCpu *tc, uint64_t lin, uint64_t len)
+{
+    WindowShare *ws = tc->windows;
+
+    if (windows_judges(tc)) {
+        lock_take(&ws->lock);
+        regions_gone(&ws->regions, lin, len >> GUEST_PAGE_SHIFT);
+        lock_release(&ws->lock);
+    }
+}
+
 void windows_drop_leaf(TransCpu *tc, const WindowRun *run, uint64_t lin)
 {
     uint64_t start = MAX(lin & ~(BIT64(run->leaf_shift) - 1), run->lin);
     uint64_t last = MIN(lin | (BIT64(run->leaf_shift) - 1), run->lin + (run->len - 1));
 
     window_unmap(tc->windows->window, start, last - start + 1);
+    note_gone(tc, start, last - start + 1);
 }
 
 /* What is to be unmapped, side by side. */
@@ -103,6 +116,7 @@ void windows_look_again(TransCpu *tc, bool all)
                 dead.lin = dead.len != 0 ? dead.lin : start;
                 dead.len = lin + good - dead.lin;
                 alive = false;
+                note_gone(tc, start, lin + good - start);
             } else {
                 alive = true;
             }

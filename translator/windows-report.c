@@ -34,6 +34,25 @@ static void report_place(const TransCpu *tc, uint64_t lin, uint64_t shift, GStri
     g_free(name);
 }
 
+static void report_regions(const TransCpu *tc, GString *out)
+{
+    WindowShare *ws = tc->windows;
+    WindowRegions *r = &ws->regions;
+
+    lock_take(&ws->lock);
+    g_string_append_printf(out, "  its regions: %" PRIu64 " times something came back, %" PRIu64 " times that was too much, of which %" PRIu64
+                           " were served and %" PRIu64 " given up; %" PRIu64 " instructions were guilty because of one, %" PRIu64
+                           " no longer; now %u", r->n_again, r->n_bans, r->n_served, r->n_wrong, tc->cache->n_restless,
+                           tc->cache->n_settled, r->n_banned);
+    for (unsigned i = 0, named = 0; i < REGIONS && named < GUILTIEST; i++) {
+        if (r->region[i].state == REGION_BANNED) {
+            g_string_append_printf(out, "%s %" PRIx64, named++ == 0 ? ", at" : "", r->region[i].number << REGION_SHIFT);
+        }
+    }
+    g_string_append(out, "\n");
+    lock_release(&ws->lock);
+}
+
 static void report_guilty(const TransCpu *tc, GString *out)
 {
     BlockCache *c = tc->cache;
@@ -85,6 +104,7 @@ char *windows_report(const TransCpu *tc)
                            ws->off != NULL ? "off, " : "on", ws->off != NULL ? ws->off : "", w->n_runs, w->n_maps, w->n_unmaps,
                            w->n_revokes, w->n_refreshes, w->n_overflows, ws->n_restless, ws->n_faults, ws->n_mapped - ws->n_touched, ws->n_brought, ws->n_touched, ws->n_user,
                            ws->n_device, ws->n_stores, ws->n_unmapped, ws->n_refused);
+    report_regions(tc, out);
     report_guilty(tc, out);
     return g_string_free(out, FALSE);
 }

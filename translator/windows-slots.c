@@ -100,6 +100,7 @@ bool windows_take_paging(TransCpu *tc, unsigned paging)
         memset(ws->banned, 0, sizeof ws->banned);
         memset(ws->changes, 0, sizeof ws->changes);
         memset(ws->drops, 0, sizeof ws->drops);
+        regions_end_all(&ws->regions);
         ws->n_locals = 0;
     }
     __atomic_store_n(&ws->paging, free ? paging : old, __ATOMIC_SEQ_CST);

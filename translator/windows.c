@@ -4,9 +4,13 @@
 #include "translator/glue.h"
 #include "translator/windows-internal.h"
 
+#include "softmmu/base/clock.h"
+#include "softmmu/base/stress.h"
+
 #include <asm/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#include <x86intrin.h>
 
 /* Looks of one CPU's kernel code at tables that lack slots.  Linux's entry code loads CR3 after one or two. */
 enum { PATIENCE = 64 };
@@ -64,6 +68,38 @@ void windows_detach(TransCpu *tc)
     if (tc->windows != NULL) {
         tc->cpu->mmu.tlb.on_flush = NULL;
     }
+}
+
+/* -- Regions ------------------------------------------------------------------------------------ */
+
+uint64_t windows_now(void)
+{
+    return __rdtsc() / MAX(clock_host_tsc_hz() / 1000000, 1);
+}
+
+bool windows_regions_ended(TransCpu *tc)
+{
+    WindowShare *ws = tc->windows;
+    bool ended;
+
+    if (ws == NULL || (ws->regions.n_banned == 0 && !ws->regions.ended)) {
+        return false;
+    }
+    lock_take(&ws->lock);
+    ended = regions_take_ended(&ws->regions, stress_info[STRESS_window_region].one_in != 0 ? UINT64_MAX : windows_now());
+    lock_release(&ws->lock);
+    return ended;
+}
+
+bool windows_region_is_banned(void *tc, uint64_t region)
+{
+    WindowShare *ws = ((TransCpu *)tc)->windows;
+    bool banned;
+
+    lock_take(&ws->lock);
+    banned = regions_is_banned(&ws->regions, region << REGION_SHIFT);
+    lock_release(&ws->lock);
+    return banned;
 }
 
 /* -- Usable ------------------------------------------------------------------------------------- */

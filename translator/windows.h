@@ -40,6 +40,7 @@ typedef enum {
     WINDOW_MAPPED,             /* that: something has been mapped for it                           */
     WINDOW_INTERPRET,          /* the interpreter is to execute the instruction                  */
     WINDOW_STORE,              /* that: it is a store to a page that must be marked                 */
+    WINDOW_RESTLESS,           /* that: its region (TransCpu.fault_region) is not mapped for a while */
     WINDOW_GUILTY,             /* that: it will never do                                          */
 } WindowVerdict;
 
@@ -49,6 +50,11 @@ WindowVerdict windows_fault(TransCpu *tc);
 /* The guest is about to access `lin` in class IDENT: map what a fault would map.  Whether something was; spills vector
  * state then. */
 bool windows_touch(TransCpu *tc, uint64_t lin, bool write);
+
+/* Terms of regions (windows-regions.h) end.  True: some that were not mapped may be again, since this was asked last. */
+bool windows_regions_ended(TransCpu *tc);
+/* Is that region (WINDOW_RESTLESS) not to be mapped still? */
+bool windows_region_is_banned(void *tc, uint64_t region);
 
 /* For people; to be freed.  NULL without. */
 char *windows_report(const TransCpu *tc);

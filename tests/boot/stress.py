@@ -19,6 +19,8 @@ OPTIONS = {
     "slow-path": ["--stress", "slow_path=61", "--stress", "tlb_small=1", "--stress", "tlb_miss=41"],
     # pages of code that are written all the time
     "code-write": ["--stress", "code_write=1999"],
+    # regions of the window that are given up and pardoned all the time
+    "regions": ["--stress", "window_region=7"],
     # blocks never linked, one entry in the jump cache, short blocks: minutes
     "no-links": ["-accel", "translate,chain=off,jump-cache=1,block-insns=3"],
     # a small jump cache
@@ -28,6 +30,7 @@ OPTIONS = {
     # all of it at once
     "all": ["--stress", "recreate=9973", "--stress", "kick_entry=211", "--stress", "evict=1999",
             "--stress", "slow_path=101", "--stress", "tlb_small=1", "--stress", "code_write=4999",
+            "--stress", "window_region=31",
             "-accel", "translate,jump-cache=64,tb-size=2"],
 }
 

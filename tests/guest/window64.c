@@ -217,6 +217,36 @@ HIGH_TEST(flushes_by_tables_that_lack_a_part_count)
     write_cr3(cr3);
 }
 
+/* Faster than any kernel should: the region is given up (windows-regions.h), serves as before, and is tried again.  Beside it is
+ * one that stays as it is. */
+HIGH_TEST(pages_that_come_and_go_all_the_time)
+{
+    const u64 calm = TEST + 2 * LARGE;
+    u64 sum = 0;
+
+    for (unsigned i = 0; i < 512; i++) {
+        more_tables.pt[i] = (LARGE_AT + i * PAGE) | KERNEL;
+    }
+    tables.pd[2] = (u64)more_tables.pt | P | W;
+    for (unsigned n = 0; n < 4; n++) {
+        for (unsigned i = 0; i < 20 * TURNS; i++) {
+            u8 *page = turn(i);
+            invlpg(TEST);
+            EXPECT_EQ(load(TEST), mark_of(i));
+            store(TEST + 8, i);
+            EXPECT_EQ(*word_of(page, 8), i);
+            store(calm + (i % 512) * PAGE, i);
+            sum += load(calm + (i % 512) * PAGE);
+        }
+        for (u64 begin = rdtsc(); rdtsc() - begin < 100000000;) { /* a term, when it is short */
+            EXPECT_TRAP(TRY(__asm__ volatile("ud2")), VECTOR_UD, 0);
+        }
+    }
+    EXPECT_EQ(sum, 4ull * (20 * TURNS) * (20 * TURNS - 1) / 2);
+    tables.pd[2] = 0;
+    invlpg(calm);
+}
+
 /* -- Odd addresses ---------------------------------------------------------------------------------- */
 
 HIGH_TEST(low_addresses_are_the_users_half)
@@ -524,6 +554,7 @@ const GuestTest guest_tests[] = {
     ROW(addresses_that_are_not_canonical_are_protected)
     ROW(a_stack_that_ends_is_a_double_fault)
     ROW(stacks_in_the_window_grow_and_shrink)
+    ROW(pages_that_come_and_go_all_the_time)
     ROW(the_second_cpu_starts)
     WINDOW_SMP_TESTS(ROW)
     ROW(root_tables_part_while_they_are_loaded)

@@ -37,15 +37,20 @@ static void tear_down(void)
     lock_clear(&lock);
 }
 
-/* The first instruction at AT is accused. */
-static void accuse(unsigned weight)
+/* The first instruction at AT is accused, because of a region. */
+static void accuse_for(unsigned weight, uint64_t region)
 {
     BlockInsn insns[2] = {{.guest_off = 0, .guest_len = 2}, {.guest_off = 2, .guest_len = 2}};
     Block b = {.offset = AT, .lin = 0xc0000123, .insns = insns, .n_insns = 2, .state = BLOCK_DEAD};
 
     lock_take(&cache->lock);
-    cache_accuse(cache, &b, 0, weight);
+    cache_accuse(cache, &b, 0, weight, region);
     lock_release(&cache->lock);
+}
+
+static void accuse(unsigned weight)
+{
+    accuse_for(weight, 0);
 }
 
 START_TEST(stores_to_code_count_up_to_guilt)
@@ -105,6 +110,51 @@ START_TEST(pardons_are_few)
     }
     lock_release(&cache->lock);
     ck_assert_uint_eq(cache->n_pardons, 2);
+}
+END_TEST
+
+static uint64_t banned_region;
+
+static bool is_banned(void *arg, uint64_t region)
+{
+    return region == banned_region;
+}
+
+static void forgive_regions(void)
+{
+    lock_take(&cache->lock);
+    cache_forgive_regions(cache, is_banned, NULL);
+    lock_release(&cache->lock);
+}
+
+START_TEST(guilt_because_of_a_region_ends_with_its_ban)
+{
+    banned_region = 7;
+    for (unsigned i = 1; i <= 2 * config.window_pardons; i++) {
+        accuse_for(config.window_faults, 7);
+        ck_assert(cache_is_guilty(cache, AT));
+        forgive_regions();
+        lock_take(&cache->lock);
+        cache_forgive(cache);
+        lock_release(&cache->lock);
+        ck_assert(cache_is_guilty(cache, AT));
+        banned_region = 8;
+        forgive_regions();
+        ck_assert(!cache_is_guilty(cache, AT));
+        ck_assert_uint_eq(cache->n_settled, i);
+        banned_region = 7;
+    }
+    ck_assert_uint_eq(cache->n_convictions, 0);
+}
+END_TEST
+
+START_TEST(guilt_for_good_does_not_end_with_a_ban)
+{
+    accuse_for(config.window_faults, 7);
+    accuse_for(config.window_faults, 0);
+    banned_region = 0;
+    forgive_regions();
+    ck_assert(cache_is_guilty(cache, AT));
 }
 END_TEST
 
@@ -216,6 +266,8 @@ Suite *test_suite(void)
     tcase_add_test(t, a_new_instruction_begins_with_no_faults);
     tcase_add_test(t, writes_beside_it_change_nothing);
     tcase_add_test(t, pardons_are_few);
+    tcase_add_test(t, guilt_because_of_a_region_ends_with_its_ban);
+    tcase_add_test(t, guilt_for_good_does_not_end_with_a_ban);
     tcase_add_checked_fixture(n, make_path, remove_path);
     tcase_add_test(n, names_are_found_by_address);
     tcase_add_test(n, the_place_of_the_kernel_is_told_by_its_entry);

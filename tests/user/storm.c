@@ -10,6 +10,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/bpf.h>
 #include <linux/filter.h>
 #include <pthread.h>
 #include <stdbool.h>
@@ -20,6 +21,7 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -382,6 +384,41 @@ static uint64_t tables(uint64_t seed, unsigned rounds)
     return sum;
 }
 
+static int bpf(int what, union bpf_attr *attr)
+{
+    return (int)syscall(SYS_bpf, what, attr, sizeof *attr);
+}
+
+/* A hash table's elements come from vmalloc, are put on a list at once, and go: each page is used a few times.  (Who may not have
+ * them, natively, has the sum all the same.) */
+static uint64_t maps(uint64_t seed, unsigned rounds)
+{
+    enum { ELEMENTS = 4096, TRIED = 8 };
+    uint64_t sum = seed;
+
+    for (unsigned i = 0; i < 16 * rounds; i++) {
+        union bpf_attr create = {.map_type = BPF_MAP_TYPE_HASH, .key_size = 4, .value_size = 64, .max_entries = ELEMENTS};
+        int map = bpf(BPF_MAP_CREATE, &create);
+
+        REQUIRE(map >= 0 || errno == EPERM || errno == ENOSYS);
+        for (uint32_t k = 0; k < TRIED; k++) {
+            uint64_t value[8] = {mix(seed + i, k), k}, back[8] = {0};
+            union bpf_attr element = {.map_fd = (uint32_t)map, .key = (uintptr_t)&k, .value = (uintptr_t)value};
+
+            if (map >= 0) {
+                REQUIRE(bpf(BPF_MAP_UPDATE_ELEM, &element) == 0);
+                element.value = (uintptr_t)back;
+                REQUIRE(bpf(BPF_MAP_LOOKUP_ELEM, &element) == 0 && memcmp(value, back, sizeof value) == 0);
+            }
+            sum = mix(sum, value[0]);
+        }
+        if (map >= 0) {
+            close(map);
+        }
+    }
+    return sum;
+}
+
 /* Each process and thread has a stack of the kernel's, and what it writes reaches nobody else. */
 static uint64_t processes(uint64_t seed, unsigned rounds)
 {
@@ -418,6 +455,7 @@ static const struct {
     uint64_t (*run)(uint64_t seed, unsigned rounds);
 } parts[] = {
     {"small pages", small_pages}, {"huge pages", huge_pages}, {"filters", filters}, {"tables", tables}, {"processes", processes},
+    {"maps", maps},
 };
 
 typedef struct {
