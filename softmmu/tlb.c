@@ -12,7 +12,7 @@
 
 static void table_empty(TlbTable *tt)
 {
-    for (uint64_t i = 0; i <= tt->index_mask; i++) {
+    for (uint64_t i = 0; i < tt->len; i++) {
         TlbEntry *e = &tt->entry[i];
         e->load = e->fetch = TLB_TAG_NONE;
         __atomic_store_n(&e->store, TLB_TAG_NONE, __ATOMIC_RELAXED);
@@ -21,12 +21,27 @@ static void table_empty(TlbTable *tt)
     tt->fills = tt->evictions = 0;
 }
 
-static void table_make(TlbTable *tt, unsigned bits)
+/* Distance of two places: those of TLB_KERNEL are one, for its entries are of all spaces. */
+static uint64_t place_len(const TlbTable *tt, TlbClass c)
+{
+    return c == TLB_KERNEL ? 0 : (tt->index_mask + 1) / TLB_PLACES;
+}
+
+static void table_make(TlbTable *tt, TlbClass c, unsigned bits)
 {
     tt->index_mask = BIT64(bits) - 1;
-    tt->entry = g_new(TlbEntry, BIT64(bits));
-    tt->side = g_new0(TlbSide, BIT64(bits));
+    tt->len = BIT64(bits) + (TLB_PLACES - 1) * place_len(tt, c);
+    tt->first = 0;
+    tt->entry = g_new(TlbEntry, tt->len);
+    tt->side = g_new0(TlbSide, tt->len);
     table_empty(tt);
+}
+
+static void find_places(Tlb *t)
+{
+    for (int c = 0; c < TLB_CLASS_COUNT; c++) {
+        t->table[c].first = t->pcid % TLB_PLACES * place_len(&t->table[c], (TlbClass)c);
+    }
 }
 
 void tlb_init(Tlb *t, PhysMem *mem)
@@ -35,7 +50,7 @@ void tlb_init(Tlb *t, PhysMem *mem)
     t->mem = mem;
     lock_init(&t->resize_lock, LOCK_RANK_BACKEND);
     for (int c = 0; c < TLB_CLASS_COUNT; c++) {
-        table_make(&t->table[c], TLB_BITS_START);
+        table_make(&t->table[c], (TlbClass)c, TLB_BITS_START);
     }
     tlb_flush_all(t);
     g_ptr_array_add(mem->tlbs, t);
@@ -88,15 +103,17 @@ static void grow_if_thrashing(Tlb *t, TlbClass c)
     if (tt->index_mask + 1 >= BIT64(TLB_BITS_MAX) || stress_info[STRESS_tlb_small].one_in != 0) {
         return;
     }
-    table_make(&bigger, (unsigned)__builtin_ctzll(tt->index_mask + 1) + 1);
+    table_make(&bigger, c, (unsigned)__builtin_ctzll(tt->index_mask + 1) + 1);
     lock_take(&t->resize_lock); /* tlb_revoke_write() must not walk a table in motion */
-    for (uint64_t i = 0; i <= old.index_mask; i++) {
-        uint64_t slot = (old.side[i].tag >> GUEST_PAGE_SHIFT) & bigger.index_mask;
+    for (uint64_t i = 0; i < old.len; i++) {
+        uint64_t page = old.side[i].tag >> GUEST_PAGE_SHIFT;
         if (old.side[i].tag != TLB_TAG_NONE) {
+            uint64_t slot = 2 * (i - (page & old.index_mask)) + (page & bigger.index_mask);
             bigger.entry[slot] = old.entry[i];
             bigger.side[slot] = old.side[i];
         }
     }
+    bigger.first = 2 * old.first;
     *tt = bigger;
     t->n_resizes++;
     lock_release(&t->resize_lock);
@@ -197,7 +214,7 @@ TlbSide *tlb_insert(Tlb *t, TlbClass c, GuestLin lin, GuestPhys phys, unsigned r
         phys_mem_expect(t->mem, offset);
     }
     grow_if_thrashing(t, c);
-    slot = (lin.v >> GUEST_PAGE_SHIFT) & tt->index_mask;
+    slot = tlb_slot(tt, lin.v);
     e = &tt->entry[slot];
     s = &tt->side[slot];
     tt->fills++;
@@ -228,7 +245,7 @@ TlbSide *tlb_insert(Tlb *t, TlbClass c, GuestLin lin, GuestPhys phys, unsigned r
 
 void tlb_note_code(Tlb *t, TlbClass c, GuestLin lin)
 {
-    const TlbSide *s = &t->table[c].side[(lin.v >> GUEST_PAGE_SHIFT) & t->table[c].index_mask];
+    const TlbSide *s = &t->table[c].side[tlb_slot(&t->table[c], lin.v)];
     unsigned bit = bloom_bit(lin.v, GUEST_PAGE_SHIFT);
 
     t->code_seen[bit / 64] |= BIT64(bit % 64);
@@ -238,7 +255,7 @@ void tlb_note_code(Tlb *t, TlbClass c, GuestLin lin)
 TlbSide *tlb_probe(Tlb *t, TlbClass c, GuestLin lin)
 {
     TlbTable *tt = &t->table[c];
-    uint64_t slot = (lin.v >> GUEST_PAGE_SHIFT) & tt->index_mask;
+    uint64_t slot = tlb_slot(tt, lin.v);
     TlbSide *s = &tt->side[slot];
 
     if (s->tag == tlb_tag(t, c, lin.v)) {
@@ -256,7 +273,7 @@ TlbSide *tlb_probe(Tlb *t, TlbClass c, GuestLin lin)
 void tlb_refresh_store(Tlb *t, TlbClass c, GuestLin lin)
 {
     TlbTable *tt = &t->table[c];
-    uint64_t slot = (lin.v >> GUEST_PAGE_SHIFT) & tt->index_mask;
+    uint64_t slot = tlb_slot(tt, lin.v);
     TlbSide *s = &tt->side[slot];
 
     if (s->tag == tlb_tag(t, c, lin.v) && s->offset != TLB_NO_OFFSET && !s->rom &&
@@ -427,6 +444,7 @@ void tlb_switch(Tlb *t, unsigned pcid, bool flush)
     announce(t);
     drop_locals(t);
     t->pcid = (uint16_t)(pcid & 0xfff);
+    find_places(t);
     if (flush || t->space_of[t->pcid] == 0) {
         new_space(t);
         tell(t, TLB_FLUSH_LOCAL, guest_lin(0));
@@ -494,13 +512,26 @@ static void drop_large(Tlb *t, uint64_t lin, unsigned shift)
 {
     for (int c = 0; c < TLB_CLASS_COUNT; c++) {
         TlbTable *tt = &t->table[c];
-        for (uint64_t i = 0; i <= tt->index_mask; i++) {
+        for (uint64_t i = 0; i < tt->len; i++) {
             TlbSide *s = &tt->side[i];
             if (s->tag != TLB_TAG_NONE && s->page_shift > GUEST_PAGE_SHIFT &&
                 ((s->tag ^ lin) >> shift) == 0) {
                 drop_slot(tt, i);
             }
         }
+    }
+}
+
+/* Whatever tag the page has: it may be global. */
+static void drop_page(TlbTable *tt, TlbClass c, uint64_t lin)
+{
+    uint64_t slot = (lin >> GUEST_PAGE_SHIFT) & tt->index_mask;
+
+    for (unsigned i = 0; i < (c == TLB_KERNEL ? 1 : TLB_PLACES); i++) {
+        if (((tt->side[slot].tag ^ lin) & GUEST_PAGE_MASK) == 0) {
+            drop_slot(tt, slot);
+        }
+        slot += place_len(tt, c);
     }
 }
 
@@ -517,11 +548,7 @@ void tlb_flush_page(Tlb *t, GuestLin lin)
         t->code_flushed[t->n_code_flushes++ % TLB_CODE_FLUSHED] = lin;
     }
     for (int c = 0; c < TLB_CLASS_COUNT; c++) {
-        TlbTable *tt = &t->table[c];
-        uint64_t slot = (lin.v >> GUEST_PAGE_SHIFT) & tt->index_mask;
-        if (((tt->side[slot].tag ^ lin.v) & GUEST_PAGE_MASK) == 0) {
-            drop_slot(tt, slot);
-        }
+        drop_page(&t->table[c], (TlbClass)c, lin.v);
     }
     if (large_seen(t, lin.v, false)) {
         drop_large(t, lin.v, 22);
@@ -542,7 +569,7 @@ void tlb_revoke_write(Tlb *t, uint64_t offset)
     revoke_near(t, host);
     for (int c = 0; c < TLB_CLASS_COUNT; c++) {
         TlbTable *tt = &t->table[c];
-        for (uint64_t i = 0; i <= tt->index_mask; i++) {
+        for (uint64_t i = 0; i < tt->len; i++) {
             TlbEntry *e = &tt->entry[i];
             uint64_t tag = __atomic_load_n(&e->store, __ATOMIC_SEQ_CST);
             if (tag != TLB_TAG_NONE &&

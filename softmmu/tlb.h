@@ -9,6 +9,9 @@
  * are re-tagged in place when they are met under another tag (tlb_probe): one compare in the slow
  * path instead of a page walk.  When the numbers run out, everything is cleared.
  *
+ * Processes use the same addresses, and would drive each other's entries out at every switch.  So each of TLB_PLACES
+ * PCIDs' user entries begin elsewhere in their table, which is longer for it; who looks up adds nothing, but begins there.
+ *
  * The table obeys x86's rules for a TLB and is merely bigger: non-present translations are never
  * held; it may hold a stale entry exactly where the SDM (vol. 3A, 4.10) lets a processor do so.
  *
@@ -107,12 +110,15 @@ enum { TLB_FLUSHED = 64, TLB_CODE_FLUSHED = 16 };
 #define TLB_SPACES 4095u /* 0xfff with the last page would be TLB_TAG_NONE */
 
 enum { TLB_LOCALS = 32 };   /* non-global entries of TLB_KERNEL that are dropped one by one */
+enum { TLB_PLACES = 8 };     /* a power of two; Linux uses six PCIDs a CPU                 */
 enum { TLB_BITS_MIN = 6, TLB_BITS_START = 10, TLB_BITS_MAX = 15 };
 
 typedef struct {
-    TlbEntry *entry;             /* index_mask + 1 of them                             */
+    TlbEntry *entry;             /* `len` of them                                      */
     TlbSide *side;
-    uint64_t index_mask;
+    uint64_t index_mask;         /* number of entries one space uses, less one         */
+    uint64_t len;
+    uint64_t first;              /* slot of linear address 0 for the current PCID      */
     unsigned fills, evictions;   /* since the last resize; evictions: a live entry was replaced */
 } TlbTable;
 
@@ -170,10 +176,14 @@ static inline bool tlb_is_thrashing(const Tlb *t, TlbClass c)
     return t->table[c].evictions >= 2 * (t->table[c].index_mask + 1);
 }
 
+static inline uint64_t tlb_slot(const TlbTable *tt, uint64_t lin)
+{
+    return tt->first + ((lin >> GUEST_PAGE_SHIFT) & tt->index_mask);
+}
+
 static inline TlbEntry *tlb_entry(Tlb *t, TlbClass c, uint64_t lin)
 {
-    TlbTable *tt = &t->table[c];
-    return &tt->entry[(lin >> GUEST_PAGE_SHIFT) & tt->index_mask];
+    return &t->table[c].entry[tlb_slot(&t->table[c], lin)];
 }
 
 static inline uint32_t tlb_space(const Tlb *t, TlbClass c)

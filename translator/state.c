@@ -274,7 +274,7 @@ static void jump_cache_update(TransCpu *tc)
 static void class_to_host(const Tlb *tlb, TlbClass c, uint64_t to[3])
 {
     to[0] = tlb->table[c].index_mask * sizeof(TlbEntry);
-    to[1] = (uint64_t)(uintptr_t)tlb->table[c].entry;
+    to[1] = (uint64_t)(uintptr_t)&tlb->table[c].entry[tlb->table[c].first];
     to[2] = tlb_space(tlb, c);
 }
 
@@ -319,7 +319,7 @@ void tlb_to_host(TransCpu *tc)
     }
     tc->seen_changes = tlb->n_changes;
     tc->seen_resizes = tlb->n_resizes;
-    v->tlb_entry = (uint64_t)(uintptr_t)table->entry;
+    v->tlb_entry = (uint64_t)(uintptr_t)&table->entry[table->first];
     v->tlb_mask = table->index_mask * sizeof(TlbEntry);
     v->tlb_space = tlb_space(tlb, tc->cpu->tlb_class);
     class_to_host(tlb, TLB_KERNEL, v->kernel_tlb[0]);

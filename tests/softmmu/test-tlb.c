@@ -107,6 +107,69 @@ START_TEST(kernel_code_that_is_not_global_ends_the_kernels_own_space)
 }
 END_TEST
 
+static void insert_as(TlbClass c, uint64_t lin, uint64_t phys, bool global)
+{
+    phys_mem_written(f->pm, phys, 1);
+    tlb_insert(t, c, guest_lin(lin), guest_phys(phys), RWX, global, 12);
+}
+
+/* The host address that `lin` has for a load of this class, as an offset in RAM; -1: a miss. */
+static int64_t loads_from(TlbClass c, uint64_t lin)
+{
+    const uint8_t *p = tlb_hit(t, c, lin, TLB_LOAD);
+
+    return p != NULL ? p - f->pm->base : -1;
+}
+
+/* Of processes at the same addresses, with tables of their first size and bigger ones. */
+START_TEST(pcids_keep_user_entries_of_the_same_addresses)
+{
+    static const TlbClass classes[] = {TLB_USER, TLB_KERNEL_AC};
+
+    for (unsigned i = 0; i < 2 * ARRAY_LEN(classes); i++) {
+        TlbClass c = classes[i % 2];
+        for (unsigned pcid = 0; pcid < TLB_PLACES; pcid++) {
+            tlb_switch(t, pcid, true);
+            for (uint64_t page = 0; page < 16; page++) {
+                insert_as(c, 0x7fff000 + page * GUEST_PAGE_SIZE, (pcid + page) << GUEST_PAGE_SHIFT, false);
+            }
+        }
+        for (unsigned pcid = 0; pcid < TLB_PLACES; pcid++) {
+            tlb_switch(t, pcid, false);
+            for (uint64_t page = 0; page < 16; page++) {
+                ck_assert_int_eq(loads_from(c, 0x7fff123 + page * GUEST_PAGE_SIZE), ((pcid + page) << GUEST_PAGE_SHIFT) + 0x123);
+            }
+        }
+        for (uint64_t n = 0; i < 2 && !tlb_is_thrashing(t, c); n++) {
+            insert_as(c, 0x10000000 + (n << TLB_BITS_START << GUEST_PAGE_SHIFT), 0x1000, false);
+        }
+        ck_assert_int_eq(loads_from(c, 0x7fff000), (TLB_PLACES - 1) << GUEST_PAGE_SHIFT);
+        insert_as(c, 0x20000000, 0x1000, false); /* grows */
+        ck_assert_uint_gt(t->table[c].index_mask + 1, 1u << TLB_BITS_START);
+        ck_assert_int_eq(loads_from(c, 0x7fff000), (TLB_PLACES - 1) << GUEST_PAGE_SHIFT);
+    }
+}
+END_TEST
+
+START_TEST(invlpg_removes_a_global_page_that_several_pcids_have_used)
+{
+    for (unsigned pcid = 0; pcid < 2 * TLB_PLACES; pcid++) {
+        tlb_switch(t, pcid, true);
+        insert_as(TLB_USER, 0x5000, 0x1000, true);
+        insert_as(TLB_USER, 0x6000, 0x2000, false);
+    }
+    tlb_flush_page(t, guest_lin(0x5000));
+    for (unsigned pcid = 0; pcid < 2 * TLB_PLACES; pcid++) {
+        tlb_switch(t, pcid, false);
+        ck_assert_int_eq(loads_from(TLB_USER, 0x5000), -1);
+        ck_assert_ptr_null(tlb_probe(t, TLB_USER, guest_lin(0x5000)));
+    }
+    ck_assert_int_eq(loads_from(TLB_USER, 0x6000), 0x2000);
+    tlb_flush_all(t);
+    ck_assert_int_eq(loads_from(TLB_USER, 0x6000), -1);
+}
+END_TEST
+
 START_TEST(flushes_of_pages_with_noted_code_are_told)
 {
     uint64_t epoch, n;
@@ -368,6 +431,8 @@ Suite *test_suite(void)
     tcase_add_test(c, returning_to_a_pcid_finds_its_entries_and_no_others);
     tcase_add_test(c, kernel_pages_outlive_switches_but_for_the_few_that_are_not_global);
     tcase_add_test(c, kernel_code_that_is_not_global_ends_the_kernels_own_space);
+    tcase_add_test(c, pcids_keep_user_entries_of_the_same_addresses);
+    tcase_add_test(c, invlpg_removes_a_global_page_that_several_pcids_have_used);
     tcase_add_test(c, flushes_of_pages_with_noted_code_are_told);
     tcase_add_test(c, flushes_remove_what_the_manual_says_and_keep_the_rest);
     tcase_add_test(c, invlpg_removes_globals_and_every_piece_of_a_large_page);
