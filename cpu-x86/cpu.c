@@ -137,6 +137,9 @@ void cpu_update_mode(CpuState *cpu)
 void cpu_request(CpuState *cpu, uint32_t bits)
 {
     __atomic_fetch_or(&cpu->requests, bits, __ATOMIC_SEQ_CST);
+    if (unlikely(cpu->exact)) {
+        cpu->code_stale = true; /* nobody else makes requests of such a CPU, or when does not matter */
+    }
     if (__atomic_load_n(&cpu->sleeping, __ATOMIC_SEQ_CST) != 0 &&
         __atomic_exchange_n(&cpu->sleeping, 0, __ATOMIC_SEQ_CST) != 0) {
         syscall(SYS_futex, &cpu->sleeping, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);

@@ -333,18 +333,25 @@ bool insn_decode(const InsnDecoder *d, CpuState *cpu, const uint8_t *bytes, unsi
     return true;
 }
 
-void insn_log(const InsnDecoder *d, const CpuState *cpu, uint64_t rip, const X86Insn *in)
+void insn_text(const InsnDecoder *d, const CpuState *cpu, uint64_t rip, const X86Insn *in, char text[INSN_TEXT_MAX])
 {
     ZydisDecodedInstruction zi;
     ZydisDecodedOperand ops[ZYDIS_MAX_OPERAND_COUNT];
     ZydisFormatter f;
-    char text[160] = "(undefined)";
 
+    strcpy(text, "(undefined)");
     if (ZYAN_SUCCESS(ZydisDecoderDecodeFull(decoder_for(d, cpu->mode), in->bytes, in->len, &zi, ops))) {
         ZydisFormatterInit(&f, ZYDIS_FORMATTER_STYLE_INTEL);
-        ZydisFormatterFormatInstruction(&f, &zi, ops, zi.operand_count_visible, text, sizeof text, rip,
+        ZydisFormatterFormatInstruction(&f, &zi, ops, zi.operand_count_visible, text, INSN_TEXT_MAX, rip,
                                         NULL);
     }
+}
+
+void insn_log(const InsnDecoder *d, const CpuState *cpu, uint64_t rip, const X86Insn *in)
+{
+    char text[INSN_TEXT_MAX];
+
+    insn_text(d, cpu, rip, in, text);
     log_write("IN: cpu %u decodes %04x:%016" PRIx64 "  %s", cpu->index, cpu->seg[SEG_CS].selector, rip,
               text);
 }

@@ -27,7 +27,11 @@ void insn_decoder_init(InsnDecoder *d, const CpuState *cpu);
 bool insn_decode(const InsnDecoder *d, CpuState *cpu, const uint8_t *bytes, unsigned avail,
                  X86Insn *in);
 
-/* -d in_asm: the instruction decoded from rip, as text. */
+/* The instruction decoded from rip, as text. */
+enum { INSN_TEXT_MAX = 160 };
+void insn_text(const InsnDecoder *d, const CpuState *cpu, uint64_t rip, const X86Insn *in, char text[INSN_TEXT_MAX]);
+
+/* -d in_asm */
 void insn_log(const InsnDecoder *d, const CpuState *cpu, uint64_t rip, const X86Insn *in);
 
 #endif /* CPU_X86_DECODE_H */

@@ -318,16 +318,28 @@ static inline void execute(CpuState *cpu, Interp *ip, Run *run, uint64_t n)
     cpu->insns += done;
 }
 
+/* Instructions of the run before the one at cpu->rip. */
+static unsigned done_of_run(const CpuState *cpu, const Interp *ip)
+{
+    uint64_t rip = ip->run_rip;
+    unsigned done = 0;
+
+    while (ip->run != NULL && done + 1 < ip->run->n && rip != cpu->rip) {
+        rip += ip->run->insn[done++].len;
+    }
+    return done;
+}
+
+uint64_t interp_insns(const CpuState *cpu)
+{
+    return cpu->insns + done_of_run(cpu, cpu->interp_data);
+}
+
 /* An exception or cpu_unwind() left the run: count what was executed, the leaver included. */
 static void account_unwound(CpuState *cpu, Interp *ip)
 {
-    uint64_t rip = ip->run_rip, done = 1;
+    uint64_t done = done_of_run(cpu, ip) + 1;
 
-    if (ip->run != NULL) {
-        for (unsigned i = 0; i + 1 < ip->run->n && rip != cpu->rip; i++, done++) {
-            rip += ip->run->insn[i].len;
-        }
-    }
     ip->run = NULL;
     cpu->code_stale = false;
     ip->left -= MIN(done, ip->left);

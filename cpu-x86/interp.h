@@ -15,4 +15,7 @@ void interp_cpu_clear(CpuState *cpu);
 /* SoftMmu.code_written: `arg` is the CpuState. */
 void interp_code_written(void *arg);
 
+/* Instructions executed before the one that is being executed, on the CPU's own thread. */
+uint64_t interp_insns(const CpuState *cpu);
+
 #endif /* CPU_X86_INTERP_H */

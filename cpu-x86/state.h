@@ -295,6 +295,13 @@ struct CpuState {
     uint64_t tsc_hz;
     uint64_t (*tsc_now)(void *arg); /* NULL: the host's TSC (else a virtual clock's)  */
     void *tsc_arg;
+    /* Instructions are time (-icount): engines keep `insns` exact whenever C of another layer runs, end run() exactly where
+     * the budget says, and see what a device asks for right behind the instruction that had it ask.  Then `trail`, if
+     * not NULL, is told of the state (brought up to date) behind each block, with the RFLAGS bits that are not what they should be,
+     * because nobody will look at them. */
+    bool exact;
+    void (*trail)(void *arg, const CpuState *cpu, uint64_t dead_flags);
+    void *trail_arg;
     /* gdb: an execution breakpoint at rip?  Asked before each instruction; true: CPU_EXIT_DEBUG, with
      * nothing executed.  To get past one is the debugger's business.  While not NULL, engines notice
      * watch_hit right after the instruction.  Changed, with a new epoch (never 0), only while the CPU
@@ -338,7 +345,7 @@ struct CpuState {
     void *engine_data;         /* of the engine that is attached                      */
     void *interp_data;         /* decode cache of the interpreter (always there)      */
     void *vector_data;         /* host stubs of vector instructions                   */
-    uint64_t insns;            /* guest instructions executed (interpreter)           */
+    uint64_t insns;            /* guest instructions executed: by the interpreter; with `exact`, all. One that faults is one */
     uint32_t cpuid_changes;    /* what CPUID answers may have changed so often        */
     uint64_t stats[STAT_COUNT];
 };

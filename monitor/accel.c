@@ -157,6 +157,9 @@ bool accel_set(Machine *m, const char *name, GError **error)
     if (e->engine == old) {
         return true;
     }
+    if (m->icount != NULL && e->engine == &kvm_engine) {
+        return fail(error, "with -icount: kvm counts no instructions");
+    }
     run_loop_pause(m);
     keep_past(m);
     detach(m);

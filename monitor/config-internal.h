@@ -59,6 +59,9 @@ bool config_read_file(const char *path, ConfigSection *fn, void *arg, GError **e
 /* option-object.c: the object that -machine memory-backend= names is one, of -m's size. */
 bool config_check_memory(const MachineConfig *c, GError **error);
 
+/* option-icount.c: what counting instructions goes with, and what it switches off. */
+bool config_check_icount(MachineConfig *c, GError **error);
+
 /* option-block.c: make drives of the nodes of -blockdev. */
 bool config_resolve_nodes(MachineConfig *c, GError **error);
 

@@ -295,7 +295,7 @@ static bool check_whole(MachineConfig *c, GError **error)
     if (c->sandbox != 0 && (c->sandbox & SANDBOX_SPAWN) == 0 && c->translate.direct == DIRECT_AUTO) {
         c->translate.direct = DIRECT_OFF; /* worlds are processes; who wants them there says so */
     }
-    return trans_config_check(&c->translate, c->n_cpus, error) && config_check_memory(c, error) &&
+    return config_check_icount(c, error) && trans_config_check(&c->translate, c->n_cpus, error) && config_check_memory(c, error) &&
            config_check_drives(c, error) && config_default_lines(c, error) && check_background(c, error);
 }
 
@@ -329,7 +329,7 @@ void config_clear(MachineConfig *c)
     char **strings[] = {&c->cpu, &c->dumpdtb, &c->name, &c->uuid, &c->kernel, &c->initrd,
                         &c->append, &c->dtb, &c->bios, &c->boot_order, &c->boot_once, &c->pidfile,
                         &c->log_items, &c->log_file, &c->memory_backend, &c->process_name, &c->engines, &c->engines_typed,
-                        &c->run_as, &c->translate.symbols};
+                        &c->run_as, &c->translate.symbols, &c->trail, &c->follow};
     GPtrArray **lists[] = {&c->firmware_dirs, &c->drives, &c->devices, &c->objects, &c->chardevs,
                            &c->fw_cfg, &c->smbios, &c->globals, &c->serials, &c->monitors,
                            &c->debugcons, &c->qmps, &c->gdbs, &c->traces, &c->stress,

@@ -99,6 +99,9 @@ typedef struct MachineConfig {
     unsigned n_cpus;
     uint64_t ram_size;         /* bytes                                      */
     bool hpet, acpi, graphics;
+    bool icount;               /* time counts instructions, of 2^icount_shift ns each */
+    unsigned icount_shift;
+    char *trail, *follow;      /* ... file of a trail to write, to compare with; or NULL */
     bool halt_poll;            /* watch for the ends of halts before sleeping */
     bool vmi, vmport;                                  /* pc                 */
     bool pit, pic, rtc, isa_serial, cmdline_devices;   /* microvm            */

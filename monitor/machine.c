@@ -39,6 +39,12 @@ static void wake(void *arg)
     }
 }
 
+/* Timers are the CPU's thread's. */
+static void wake_cpu(void *arg)
+{
+    icount_wake(((Machine *)arg)->icount);
+}
+
 void machine_request_shutdown(Machine *m, MachineCause cause, int exit_code)
 {
     if (m->quit_wanted) {
@@ -92,25 +98,33 @@ void machine_request_stop(Machine *m, RunState why)
     wake(m);
 }
 
+/* Time that counts instructions stands still by itself. */
+static void set_clock_running(Machine *m, bool running)
+{
+    if (m->icount == NULL) {
+        clock_host_set_running(m->clock, running);
+    }
+}
+
 /* Guest time (clock and TSC) stands still while the machine does not run.  It begins with the host's TSC, so that user
  * code in worlds can read it. */
 static void let_run(Machine *m, bool running)
 {
     if (running) {
-        int64_t away = m->has_run ? (int64_t)(__rdtsc() - m->stopped_tsc) : 0;
+        int64_t away = m->has_run && m->icount == NULL ? (int64_t)(__rdtsc() - m->stopped_tsc) : 0;
 
         m->has_run = true;
         for (unsigned i = 0; i < m->n_cpus; i++) {
             m->cpus[i]->tsc_offset -= away;
         }
-        clock_host_set_running(m->clock, !m->time_stands);
+        set_clock_running(m, !m->time_stands);
         m->running = true;
         run_loop_update(m);
     } else {
         m->running = false;
         run_loop_pause(m);
         run_loop_resume(m);    /* parked all the same: not running */
-        clock_host_set_running(m->clock, false);
+        set_clock_running(m, false);
         m->stopped_tsc = __rdtsc();
     }
     wake(m);
@@ -291,6 +305,20 @@ static void reset_all(Machine *m)
     }
 }
 
+static bool open_trail(Machine *m, GError **error)
+{
+    const MachineConfig *c = m->config;
+
+    if (m->n_cpus != 0 && c->trail != NULL) {
+        m->trail = trail_write(c->trail, m->cpus[0], error);
+    } else if (m->n_cpus != 0 && c->follow != NULL) {
+        m->trail = trail_follow(c->follow, m->cpus[0], error);
+    } else {
+        return true;
+    }
+    return m->trail != NULL;
+}
+
 static bool build(Machine *m, GError **error)
 {
     sigset_t set;
@@ -303,6 +331,9 @@ static bool build(Machine *m, GError **error)
     if (!back_ends_start_iothreads(m, error) || !back_ends_open_blocks(m, error) || !m->cls->build(m, error) ||
         !device_table_add_all(m, error) || !back_ends_check_use(m, error) ||
         !accel_attach_all(m, error)) {
+        return false;
+    }
+    if (!open_trail(m, error)) {
         return false;
     }
     reset_all(m);
@@ -326,10 +357,11 @@ Machine *machine_new(const MachineConfig *config, GError **error)
     m->cls = classes[config->machine];
     m->engine = config->engine;
     lock_init(&m->lock, LOCK_RANK_MACHINE);
-    m->clock = clock_host_new();
-    clock_host_set_running(m->clock, false);
+    m->icount = config->icount ? icount_new(config->icount_shift) : NULL;
+    m->clock = m->icount != NULL ? icount_clock(m->icount) : clock_host_new();
+    set_clock_running(m, false);
     m->stopped_tsc = __rdtsc();
-    timer_queue_init(&m->timers, m->clock, wake, m);
+    timer_queue_init(&m->timers, m->clock, m->icount != NULL ? wake_cpu : wake, m);
     m->context = g_main_context_new();
     m->io_thread = pthread_self();
     m->ports = port_space_new(&m->lock);
@@ -384,7 +416,11 @@ void machine_free(Machine *m)
     if (m->mem != NULL) {
         phys_mem_free(m->mem);
     }
-    clock_host_free(m->clock);
+    trail_free(m->trail);
+    if (m->icount == NULL) {
+        clock_host_free(m->clock);
+    }
+    icount_free(m->icount);
     lock_release(&m->lock);
     g_main_context_unref(m->context);
     lock_clear(&m->lock);
@@ -437,7 +473,8 @@ static void sleep_time(Machine *m, int glib_ms, struct timespec *ts, bool *forev
 {
     uint64_t ns = glib_ms < 0 ? UINT64_MAX : (uint64_t)glib_ms * NS_PER_MS;
     bool busy = m->running && run_loop_cpus_run(m);
-    uint64_t next = timer_queue_sleep(&m->timers, busy ? clock_now(m->clock) + LOOK_NS : TIMER_NEVER);
+    uint64_t next = m->icount != NULL ? TIMER_NEVER
+                                      : timer_queue_sleep(&m->timers, busy ? clock_now(m->clock) + LOOK_NS : TIMER_NEVER);
 
     if (m->running) {
         uint64_t now = clock_now(m->clock);
@@ -473,7 +510,7 @@ static void turn(Machine *m, GArray *fds)
     if (g_main_context_check(m->context, priority, (GPollFD *)fds->data, n)) {
         g_main_context_dispatch(m->context);
     }
-    if (m->running) {
+    if (m->running && m->icount == NULL) {
         timer_queue_run(&m->timers);
     }
 }

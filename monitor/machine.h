@@ -17,6 +17,8 @@
 #include "hw/device.h"
 #include "hw/irq.h"
 #include "hwaccel/engine.h"
+#include "monitor/icount.h"
+#include "monitor/trail.h"
 #include "pv/pv.h"
 #include "softmmu/base/clock.h"
 #include "softmmu/base/timer.h"
@@ -91,6 +93,8 @@ struct Machine {
     Lock lock;
     Clock *clock;
     TimerQueue timers;
+    Icount *icount;           /* NULL: time is the host's                                */
+    Trail *trail;             /* NULL: none                                              */
     PhysMem *mem;
     PortSpace *ports;
     CpuModel *cpu_model;

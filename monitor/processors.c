@@ -397,6 +397,9 @@ void processors_add_cpus(Processors *p, Device *pic, Device *fpu)
 
         s->board = p;
         s->cpu = m->cpus[i] = cpu_new(&c);
+        if (m->icount != NULL) {
+            icount_attach(m->icount, s->cpu);
+        }
         m->n_cpus = i + 1;
         s->lapic = make_lapic(p, s);
         machine_add_device(m, s->lapic);

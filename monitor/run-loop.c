@@ -181,12 +181,50 @@ static void log_registers(const CpuState *cpu)
     log_write("%s f=%08x", line->str, (unsigned)cpu->rflags);
 }
 
+/* Instructions until the next look at timers, or at a trail, where time counts instructions; 0: the trail has ended. */
+static uint64_t counted_budget(Machine *m)
+{
+    uint64_t budget;
+
+    lock_take(&m->lock);
+    budget = icount_budget(m->icount, &m->timers, RUN_BUDGET);
+    lock_release(&m->lock);
+    return m->trail != NULL ? trail_budget(m->trail, budget) : budget;
+}
+
+static void end_by_trail(Machine *m, int code)
+{
+    lock_take(&m->lock);
+    machine_request_shutdown(m, CAUSE_HOST_QUIT, code);
+    lock_release(&m->lock);
+}
+
+static CpuExit run_counted(CpuThread *t)
+{
+    Machine *m = t->machine;
+    uint64_t budget = counted_budget(m);
+    CpuExit exit;
+
+    if (budget == 0) {
+        end_by_trail(m, 0);
+        return CPU_EXIT_REQUEST;
+    }
+    exit = t->cpu->engine->run(t->cpu, budget);
+    if (m->trail != NULL && !trail_step(m->trail)) {
+        end_by_trail(m, 1);
+    }
+    return exit;
+}
+
 static CpuExit run_engine(CpuThread *t)
 {
     CpuState *cpu = t->cpu;
     bool was_shadowed = cpu->shadow;
     CpuExit exit;
 
+    if (unlikely(t->machine->icount != NULL) && t->mode == GO_FREELY && !log_on[LOG_CPU]) {
+        return run_counted(t);
+    }
     if (likely(t->mode == GO_FREELY)) {
         return cpu->engine->run(cpu, log_on[LOG_CPU] ? 1 : RUN_BUDGET);
     }
@@ -198,6 +236,17 @@ static CpuExit run_engine(CpuThread *t)
     return exit;
 }
 
+/* Where time counts instructions: on to the next timer.  False: there is none. */
+static bool jump_in_time(Machine *m)
+{
+    bool jumped;
+
+    lock_take(&m->lock);
+    jumped = icount_jump(m->icount, &m->timers);
+    lock_release(&m->lock);
+    return jumped;
+}
+
 /* The CPU waits: for an interrupt, or to be started. */
 static void wait_for_work(CpuThread *t)
 {
@@ -207,6 +256,9 @@ static void wait_for_work(CpuThread *t)
     uint64_t begin = halt_poll_now(cpu), now;
     HaltWatch how = HALT_NOT_WATCHED;
 
+    if (m->icount != NULL && jump_in_time(m)) {
+        return;
+    }
     __atomic_sub_fetch(&s->n_running, 1, __ATOMIC_RELAXED);
     if (pv_host_may_poll(m->pv, cpu)) {
         how = halt_poll(&t->poll, s, cpu);

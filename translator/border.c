@@ -127,6 +127,24 @@ bool trans_fill(TransCpu *tc, uint64_t lin, TlbAccess a)
     return true;
 }
 
+/* Of 48 bits: the page walk looks at no others. */
+static bool is_canonical(uint64_t lin)
+{
+    return (uint64_t)((int64_t)(lin << 16) >> 16) == lin;
+}
+
+/* trans_fill() for who may do without: a fault that is not delivered leaves CR2 as it was. */
+static bool fill_if_there(TransCpu *tc, uint64_t lin, TlbAccess a)
+{
+    uint64_t cr2 = tc->cpu->cr2;
+
+    if (is_canonical(lin) && trans_fill(tc, lin, a)) {
+        return true;
+    }
+    tc->cpu->cr2 = cr2;
+    return false;
+}
+
 /* An access over a page end whose two pages lie side by side in the host: *host is its place. */
 static bool crossing_is_contiguous(TransCpu *tc, uint64_t lin, unsigned size, TlbAccess a, uint64_t *host)
 {
@@ -139,12 +157,6 @@ static bool crossing_is_contiguous(TransCpu *tc, uint64_t lin, unsigned size, Tl
     return p != NULL && q != NULL && q - p == size - 1;
 }
 
-/* Of 48 bits: the page walk looks at no others. */
-static bool is_canonical(uint64_t lin)
-{
-    return (uint64_t)((int64_t)(lin << 16) >> 16) == lin;
-}
-
 /* -- The way to a block ----------------------------------------------------------------------- */
 
 const uint8_t *trans_code_at(TransCpu *tc, uint64_t rip)
@@ -152,7 +164,7 @@ const uint8_t *trans_code_at(TransCpu *tc, uint64_t rip)
     CpuState *cpu = tc->cpu;
     const uint8_t *p = tlb_hit(&cpu->mmu.tlb, cpu->tlb_class, rip, TLB_FETCH);
 
-    if (p == NULL && is_canonical(rip) && trans_fill(tc, rip, TLB_FETCH)) {
+    if (p == NULL && fill_if_there(tc, rip, TLB_FETCH)) {
         p = tlb_hit(&cpu->mmu.tlb, cpu->tlb_class, rip, TLB_FETCH);
     }
     return p;
@@ -301,6 +313,7 @@ static bool deliver_fault(TransCpu *tc, Block *b, const Site *s)
     }
     set_site_rip(tc, s);
     cpu->shadow = false;
+    trans_count(tc, s->insn + 1u);
     if (crosses_quickly(tc, s)) {
         state_return_borrowed(tc, s->borrowed, s->bits);
         cpu_deliver(cpu, cpu->exc.vector, DELIVER_FAULT, cpu->exc.has_code, cpu->exc.code);
@@ -482,7 +495,7 @@ static uint64_t plain_memory(TransCpu *tc, uint64_t lin, TlbAccess a, uint64_t *
     void *p = tlb_hit(&cpu->mmu.tlb, cpu->tlb_class, lin, a);
 
     *room = GUEST_PAGE_SIZE - (lin & GUEST_PAGE_OFFSET_MASK);
-    if (p == NULL && is_canonical(lin) && trans_fill(tc, lin, a)) {
+    if (p == NULL && fill_if_there(tc, lin, a)) {
         p = tlb_hit(&cpu->mmu.tlb, cpu->tlb_class, lin, a);
     }
     return (uint64_t)(uintptr_t)p;
@@ -528,6 +541,7 @@ static bool string_insn(TransCpu *tc, Block *b, const Site *s)
         return false;
     }
     tlb_to_host(tc);
+    trans_count(tc, s->insn + 1u);
     tc->cpu->rip = rip_behind_site(tc, s);
     return go_on(tc, s->code + s->resume_off, s->borrowed, s->bits, s->vec);
 }
@@ -562,12 +576,28 @@ static bool quick_iret(TransCpu *tc, Block *b, const Site *s)
     if (!cpu_iret_plain(cpu)) {
         return false;
     }
+    trans_count(tc, s->insn + 1u);
     cpu->nmi_masked = false;
     cpu->rflags &= ~(uint64_t)FLAG_RF;
     cpu->rip = cpu->next_rip;
     cpu->shadow = false;
     walk_ahead_of_user(tc);
     return true;
+}
+
+/* INT n and INT3 of 64-bit code: whatever comes of them is delivered. */
+static bool soft_interrupt(TransCpu *tc, Block *b, const Site *s)
+{
+    const X86Insn *in = &b->exec[s->exec];
+    CpuState *cpu = tc->cpu;
+
+    state_return_borrowed(tc, s->borrowed, s->bits);
+    set_site_rip(tc, s);
+    cpu->next_rip = rip_behind_site(tc, s);
+    cpu->shadow = false;
+    cpu_deliver(cpu, in->mnemonic == ZYDIS_MNEMONIC_INT3 ? EXC_BP : in->imm & 0xff, DELIVER_SOFT, false, 0);
+    trans_count(tc, s->insn + 1u);
+    return go_across(tc);
 }
 
 /* SYSENTER and SYSEXIT of 32-bit code outside long mode, where they raise nothing. */
@@ -583,6 +613,7 @@ static bool quick_sysenter(TransCpu *tc, Block *b, const Site *s, X86Exec f)
     cpu->gpr[GPR_RCX] = tc->vcb->host[GPR_RCX];
     cpu->gpr[GPR_RDX] = tc->vcb->host[GPR_RDX];
     f(cpu, &(const X86Insn){.op_size = 4});
+    trans_count(tc, s->insn + 1u);
     cpu->rip = cpu->next_rip;
     cpu->shadow = false;
     walk_ahead_of_user(tc);
@@ -593,6 +624,7 @@ static bool transfer(TransCpu *tc, Block *b, const Site *s, X86Exec f)
 {
     begin_insn(tc, s);
     perform(tc, f, &(const X86Insn){.op_size = (b->env & ENV_CODE32) != 0 ? 4 : 8});
+    trans_count(tc, s->insn + 1u);
     walk_ahead_of_user(tc);
     return go_anywhere(tc);
 }
@@ -632,13 +664,14 @@ static bool find_target(TransCpu *tc, Block *b, const Site *s)
 static bool interpret_insn(TransCpu *tc, Block *b, const BlockInsn *in)
 {
     CpuState *cpu = tc->cpu;
-    uint64_t next = rip_behind(tc, b, in), events;
+    uint64_t next = rip_behind(tc, b, in), events, insns = cpu->insns;
     uint32_t env = b->env;
 
     trans_vec_spill();
     cpu->stats[STAT_TRANS_SLOW]++;
     events = cpu->stats[STAT_INTERRUPTS] + cpu->stats[STAT_EXCEPTIONS];
     tc->exit = interp_engine.run(cpu, 1);
+    tc->counted += (unsigned)(cpu->insns - insns);
     if (tc->exit != CPU_EXIT_BUDGET) {
         return false;
     }
@@ -684,6 +717,7 @@ static bool go_on_after_exec(TransCpu *tc, Block *b, const Site *s, bool done)
 {
     const BlockInsn *in = &b->insns[s->insn];
 
+    trans_count(tc, s->insn + 1u);
     if (!done || (b->env & ENV_CODE32) != 0 || tc->cpu->pending_dbg != 0) {
         return go_behind(tc, b, in);
     }
@@ -722,6 +756,7 @@ static bool system_insn(TransCpu *tc, Block *b, const Site *s)
     trans_vec_spill();
     begin_insn(tc, s);
     perform(tc, b->exec[s->exec].exec, &b->exec[s->exec]);
+    trans_count(tc, s->insn + 1u);
     return go_behind(tc, b, in);
 }
 
@@ -736,6 +771,7 @@ static bool go_on_past(TransCpu *tc, Block *b, const Site *s, bool same)
     if ((s->bits & MARK_FLAGS_SLOT) != 0) {
         v->flags = v->flags_slot;
     }
+    trans_count(tc, s->insn + 1u);
     tc->cpu->rip = rip_behind_site(tc, s);
     tc->cpu->shadow = false;
     tc->cpu->stats[STAT_TRANS_QUICK]++;
@@ -852,6 +888,7 @@ static bool crossing(TransCpu *tc, Block *b, const Site *s)
     next = cpu->rip + c->insn.len;
     cpu->next_rip = (b->env & ENV_CODE32) != 0 ? (uint32_t)next : next;
     perform(tc, c->insn.exec, &c->insn);
+    trans_count(tc, s->insn + 1u);
     return go_anywhere(tc);
 }
 
@@ -862,6 +899,7 @@ static bool help(TransCpu *tc, Block *b, const Site *s)
     case HELPER_INDIRECT: return find_target(tc, b, s);
     case HELPER_EXEC: return exec_insn(tc, b, s);
     case HELPER_SYSTEM: return system_insn(tc, b, s);
+    case HELPER_INT: return crosses_quickly(tc, s) ? soft_interrupt(tc, b, s) : system_insn(tc, b, s);
     case HELPER_PORT:
         return quick_port(tc, &b->exec[s->exec]) ? go_on_past(tc, b, s, true) : system_insn(tc, b, s);
     case HELPER_MSR:
@@ -882,7 +920,9 @@ static bool help(TransCpu *tc, Block *b, const Site *s)
         return quick_sysenter(tc, b, s, exec_sysenter) ? go_across(tc) : transfer(tc, b, s, exec_sysenter);
     case HELPER_SYSEXIT:
         return quick_sysenter(tc, b, s, exec_sysexit) ? go_across(tc) : transfer(tc, b, s, exec_sysexit);
-    case HELPER_IRET: return quick_iret(tc, b, s) ? go_across(tc) : transfer(tc, b, s, do_iret);
+    case HELPER_IRET:
+        trans_doubt_flags(tc);
+        return quick_iret(tc, b, s) ? go_across(tc) : transfer(tc, b, s, do_iret);
     default: return false;
     }
 }
@@ -913,6 +953,17 @@ static void note_division(TransCpu *tc)
     }
 }
 
+/* What is executed of b where m holds. */
+static void count_to_mark(TransCpu *tc, const Block *b, const Mark *m)
+{
+    bool end = (m->bits & MARK_POST) != 0 || ((m->bits & MARK_EXIT) != 0 && m->insn < BLOCK_EXITS);
+
+    trans_count(tc, end                              ? b->n_insns
+                    : (m->bits & MARK_EXIT) != 0     ? 0
+                    : (m->bits & MARK_SWAPGS) != 0   ? m->insn + 1u
+                                                     : m->insn);
+}
+
 /* The host faulted in a block that uses the window. */
 static bool arrive_from_window(TransCpu *tc)
 {
@@ -938,12 +989,14 @@ static bool arrive_from_window(TransCpu *tc)
         return go_on(tc, tc->kick_pc, m->borrowed, m->bits, b->vec);
     }
     state_at_mark(tc, b, m);
+    count_to_mark(tc, b, m);
     if (verdict >= WINDOW_STORE) {
         trans_accuse(tc, b, m->insn, verdict == WINDOW_STORE ? 1 : tc->config->window_faults,
                      verdict == WINDOW_RESTLESS ? tc->fault_region : 0);
     }
     if (verdict != WINDOW_RETRY) {
-        tc->exit = interp_engine.run(tc->cpu, verdict >= WINDOW_RESTLESS ? tc->config->window_cluster : 1);
+        uint64_t cluster = verdict >= WINDOW_RESTLESS ? tc->config->window_cluster : 1;
+        tc->exit = interp_engine.run(tc->cpu, tc->exact ? MIN(cluster, tc->stop_at - tc->cpu->insns) : cluster);
     }
     return false;
 }
@@ -956,6 +1009,7 @@ static bool arrive_kicked(TransCpu *tc)
         return arrive_from_window(tc);
     }
     state_at_mark(tc, tc->kick_block, tc->kick_mark);
+    count_to_mark(tc, tc->kick_block, tc->kick_mark);
     cpu->stats[STAT_TRANS_KICKS]++;
     if (!tc->kick_fault) {
         sample(tc, tc->kick_block);
@@ -989,6 +1043,7 @@ static bool arrive_other(TransCpu *tc, unsigned number, Block *b)
 
     switch (number) {
     case SITE_FAR:
+        trans_count(tc, b->n_insns);
         return arrive_far(tc);
     case SITE_VEC:
         cpu->rip = trans_lin(tc, b, b->lin);
@@ -1021,8 +1076,10 @@ static bool arrive(TransCpu *tc, uint32_t site)
 
     switch (site & 3) {
     case SITE_SLOW:
+        trans_count(tc, ((Site *)place)->insn);
         return slow(tc, ((Site *)place)->block, place);
     case SITE_EXIT:
+        trans_count(tc, number < BLOCK_EXITS ? b->n_insns : 0);
         cpu->rip = trans_lin(tc, b, number < BLOCK_EXITS ? b->exit[number].target : b->lin);
         if (number == BLOCK_EXITS) { /* dead */
             far_slot(tc, cpu->mem->base + b->offset)->epoch = 0;

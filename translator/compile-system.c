@@ -442,6 +442,17 @@ static void gen_cpuid(Gen *g)
     g->bits &= (uint8_t)~MARK_RAX_TMP;
 }
 
+/* Nothing to do where CR0.TS is clear already, as mostly.  Else the environment changes. */
+static void gen_clts(Gen *g)
+{
+    unsigned t = gen_scratch(g, 0);
+
+    gen_free_flags(g);
+    gen_cpu_load32(g, t, offsetof(CpuState, cr0));
+    emit_test_ri(g->e, t, CR0_TS);
+    gen_slow_jcc(g, CC_NE, HELPER_SYSTEM);
+}
+
 static void gen_xgetbv(Gen *g)
 {
     gen_free_flags(g);
@@ -812,6 +823,7 @@ void gen_system(Gen *g)
     case ZYDIS_MNEMONIC_WRMSR: gen_msr(g, true); break;
     case ZYDIS_MNEMONIC_CPUID: gen_cpuid(g); break;
     case ZYDIS_MNEMONIC_XGETBV: gen_xgetbv(g); break;
+    case ZYDIS_MNEMONIC_CLTS: gen_clts(g); break;
     case ZYDIS_MNEMONIC_VERW: gen_verw(g); break;
     case ZYDIS_MNEMONIC_MOV:
         if (g->in->op[0].reg.value == ZYDIS_REGISTER_CR8) {

@@ -120,6 +120,13 @@ struct TransCpu {
     unsigned steps_left, traps_left, step_turn;
     void (*on_step)(TransCpu *tc, const void *context);
 
+    /* CpuState.exact: blocks are entered one by one, from the dispatcher.  `counted` of the present one's instructions are in
+     * CpuState.insns, which may reach `stop_at`; the trail knows of `trailed`. */
+    bool exact;
+    unsigned counted;
+    uint64_t stop_at, trailed;
+    uint64_t dead_until;       /* ... what flags are there may be anything, when a block was left in its middle */
+
     struct Lockstep *lockstep; /* NULL: translated code is not checked                   */
     Block *entering;           /* block that find_way() found                            */
     bool left_whole;           /* the last block entered came to its end                 */
@@ -165,6 +172,23 @@ static inline void trans_answer(TransCpu *tc)
         __atomic_store_n(&tc->asked, false, __ATOMIC_SEQ_CST);
         tc->cpu->stats[STAT_TRANS_ANSWERS]++;
     }
+}
+
+/* n instructions of the block that was entered last are executed. */
+static inline void trans_count(TransCpu *tc, unsigned n)
+{
+    if (unlikely(tc->exact)) {
+        tc->cpu->insns += n - tc->counted;
+        tc->counted = n;
+    }
+}
+
+/* The flags may be such as nobody will look at.  Soon others will be there. */
+static inline void trans_doubt_flags(TransCpu *tc)
+{
+    enum { SOON = 100 };
+
+    tc->dead_until = tc->cpu->insns + SOON;
 }
 
 /* -- engine.c ---- */

@@ -400,10 +400,10 @@ static bool find_way(TransCpu *tc)
         tlb_note_code(&tc->cpu->mmu.tlb, tc->cpu->tlb_class, guest_lin(tc->cpu->rip));
         if (unlikely(dump_wants_exec())) {
             dump_exec(tc->cpu, b);
-        } else if (tc->lockstep == NULL) {
+        } else if (tc->lockstep == NULL && !tc->exact) {
             remember_block(tc, b);
         }
-        if (from != NULL && from->state == BLOCK_LIVE && tc->link_rip == tc->cpu->rip &&
+        if (from != NULL && !tc->exact && from->state == BLOCK_LIVE && tc->link_rip == tc->cpu->rip &&
             (tc->link_across || ((from->offset ^ b->offset) & GUEST_PAGE_MASK) == 0)) {
             cache_link(tc->cache, from, tc->link_exit, b, !tc->link_across || across_may(tc, from, b));
         }
@@ -430,6 +430,33 @@ static bool take_interrupt(TransCpu *tc)
     return vector >= 0 && cpu_deliver(cpu, (unsigned)vector, DELIVER_EXTERNAL, false, 0);
 }
 
+/* Where instructions are counted, between blocks: the trail hears of it.  False: run() is to end here. */
+static bool exact_goes_on(TransCpu *tc)
+{
+    CpuState *cpu = tc->cpu;
+
+    if (tc->counted != 0 && tc->counted < tc->entering->n_insns) {
+        trans_doubt_flags(tc); /* the rest of the block would have overwritten them */
+    }
+    tc->counted = 0;
+    if (cpu->trail != NULL && tc->trailed != cpu->insns) {
+        tc->trailed = cpu->insns;
+        /* RF: cleared by IRET already where there are no breakpoints */
+        cpu->trail(cpu->trail_arg, cpu, FLAG_RF | (cpu->insns < tc->dead_until ? FLAGS_ARITH : 0));
+    }
+    return cpu->insns < tc->stop_at;
+}
+
+/* The block that find_way() found is not too long for what is left. */
+static bool fits(TransCpu *tc)
+{
+    if (likely(!tc->exact) || tc->entering->n_insns <= tc->stop_at - tc->cpu->insns) {
+        return true;
+    }
+    trans_set_inside(tc, false);
+    return false;
+}
+
 bool trans_dispatch(TransCpu *tc)
 {
     CpuState *cpu = tc->cpu;
@@ -440,6 +467,10 @@ bool trans_dispatch(TransCpu *tc)
     }
     for (;;) {
         uint64_t budget = 1;
+        if (unlikely(tc->exact) && !exact_goes_on(tc)) {
+            tc->exit = CPU_EXIT_BUDGET;
+            return false;
+        }
         cpu->stats[STAT_TRANS_DISPATCHES]++;
         if (unlikely(cpu_requests(cpu) != 0) && take_interrupt(tc)) {
             tc->link_block = tc->dead_block = NULL;
@@ -459,7 +490,7 @@ bool trans_dispatch(TransCpu *tc)
             }
             if (trans_mode_is_translated(cpu)) {
                 budget = tc->config->cold_budget;
-                if (find_way(tc)) {
+                if (find_way(tc) && fits(tc)) {
                     if (unlikely(tc->lockstep != NULL)) {
                         lockstep_begin(tc, tc->entering);
                         trans_aim(tc, tc->entering->code, 0); /* the TLB may have moved */
@@ -474,7 +505,7 @@ bool trans_dispatch(TransCpu *tc)
             }
         }
         tc->link_block = tc->dead_block = NULL;
-        tc->exit = interpret(cpu, budget);
+        tc->exit = interpret(cpu, tc->exact ? MIN(budget, tc->stop_at - cpu->insns) : budget);
         if (tc->exit != CPU_EXIT_BUDGET) {
             return false;
         }
@@ -580,7 +611,8 @@ static bool translate_attach(CpuState *cpu, GError **error)
         tc->secret[0] = __rdtsc() * UINT64_C(0x9e3779b97f4a7c15); /* early at the host's boot */
         tc->secret[1] = (uint64_t)(uintptr_t)tc * UINT64_C(0xff51afd7ed558ccd) + __rdtsc();
     }
-    if (((config->direct != DIRECT_OFF && config->verify == 0) || stress_info[STRESS_direct].one_in != 0) &&
+    tc->exact = cpu->exact;
+    if (((config->direct != DIRECT_OFF && config->verify == 0 && !cpu->exact) || stress_info[STRESS_direct].one_in != 0) &&
         direct_missing() == NULL) {
         tc->direct = direct_attach(cpu, (DirectMode)config->direct, (SpinMode)config->direct_spin, NULL); /* NULL: without, then */
     }
@@ -622,9 +654,10 @@ static CpuExit translate_run(CpuState *cpu, uint64_t budget)
 {
     TransCpu *tc = cpu->engine_data;
 
-    if (budget < tc->config->cold_budget) {
+    if (budget < tc->config->cold_budget && !tc->exact) {
         return interpret(cpu, budget);
     }
+    tc->stop_at = budget < UINT64_MAX - cpu->insns ? cpu->insns + budget : UINT64_MAX;
     if (tc->vcb != &vcb) { /* first time on this thread */
         signals_thread_init();
         tc->vcb = &vcb;

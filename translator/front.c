@@ -569,10 +569,16 @@ static PlanClass class_of_exec(PlanInsn *in, uint32_t env)
         in->helper = HELPER_EXEC;
         sequence = cpl0 && !code32 && in->mem != 0xff && mem_is_plain(&in->zi, &in->op[in->mem]);
         break;
-    case ZYDIS_MNEMONIC_INVPCID: case ZYDIS_MNEMONIC_CLTS:
+    case ZYDIS_MNEMONIC_CLTS:
+        sequence = quick;
+        break;
+    case ZYDIS_MNEMONIC_INT: case ZYDIS_MNEMONIC_INT3:
+        in->helper = (env & ENV_NO_QUICK) == 0 ? HELPER_INT : HELPER_SYSTEM;
+        break;
+    case ZYDIS_MNEMONIC_INVPCID:
     case ZYDIS_MNEMONIC_LGDT: case ZYDIS_MNEMONIC_LIDT: case ZYDIS_MNEMONIC_LLDT:
     case ZYDIS_MNEMONIC_LTR: case ZYDIS_MNEMONIC_SGDT: case ZYDIS_MNEMONIC_SIDT:
-    case ZYDIS_MNEMONIC_STR: case ZYDIS_MNEMONIC_SLDT: case ZYDIS_MNEMONIC_INT: case ZYDIS_MNEMONIC_INT3:
+    case ZYDIS_MNEMONIC_STR: case ZYDIS_MNEMONIC_SLDT:
     case ZYDIS_MNEMONIC_VMCALL: case ZYDIS_MNEMONIC_VMMCALL:
         break;
     default:

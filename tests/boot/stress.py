@@ -1,8 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """stress.py CASE: the translator's rare paths made common; Linux boots to a shell, works and powers off."""
+import os
 import re
+import subprocess
 import sys
+import time
 
 import guest as g
 from guest import check, check_equal, linux, start
@@ -67,7 +70,50 @@ def verify(every, until):
     return boot
 
 
+def lockstep(until, steps, *options):
+    """The same boot translated and interpreted, time counting instructions: the CPU is the same behind each block."""
+    def boot():
+        directory = g.scratch_dir()
+        trail = os.path.join(directory, "trail")
+        os.mkfifo(trail)
+        machine = ["-m", "256", "-rtc", "base=2026-01-01", "-nodefaults", "-no-reboot", "-vga", "none",
+                   "-cpu", "max,-rdrand,-rdseed"]
+        with open(os.path.join(directory, "errors"), "w+", encoding="utf-8") as errors:
+            follower = subprocess.Popen(
+                [g.METAPHRASE, *linux(*machine, append="loglevel=7"), "-accel", "interpret", "-display", "none", "-monitor", "none",
+                 "-serial", "file:" + os.path.join(directory, "followed"), "-icount", f"0,sleep=off,follow={trail}"],
+                stdin=subprocess.DEVNULL, stderr=errors)
+            try:
+                # a serial line that is slow to take what is sent would be the world outside
+                console = os.path.join(directory, "console")
+                first = start(*linux(*machine, append="loglevel=7"), "-accel", ",".join(["translate", *options]), "-icount",
+                              f"0,sleep=off,trail={trail}", serial="file:" + console)
+                deadline = time.monotonic() + 4 * g.BOOT * g.SLOWNESS
+                while not (os.path.exists(console) and re.search(until, open(console, encoding="latin-1").read())):
+                    check(time.monotonic() < deadline and first.process.poll() is None, "the boot gets on")
+                    check(follower.poll() is None, "the other machine differs")
+                    time.sleep(0.2)
+                first.monitor("quit")
+                first.wait(0)
+                status = follower.wait(g.STEP * g.SLOWNESS)
+            finally:
+                follower.kill()
+                follower.wait()
+                errors.seek(0)
+                text = errors.read()
+                print(text)
+        check_equal(status, 0, "status of the machine that follows")
+        same = int(re.search(r"(\d+) steps of the trail were the same", text).group(1))
+        check(same > steps, f"only {same} steps were compared")
+        check_equal(first.errors(), "", "standard error")
+    return boot
+
+
 CASES = {"verify": verify(200, r"Memory: \d+K/"), "verify-boot": verify(50, g.INIT_LINE)}
+CASES |= {"lockstep": lockstep(r"Memory: \d+K/", 5000000), "lockstep-boot": lockstep(g.INIT_LINE, 100000000),
+          "lockstep-no-window": lockstep(g.INIT_LINE, 100000000, "window=off", "tiers=1")}
+
+
 def hot_pages():
     """What a program does for long becomes hot."""
     machine = start(*linux("-smp", "1", "-m", "256", "-accel", "translate,direct=off"), "-no-reboot")
