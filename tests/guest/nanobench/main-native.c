@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The native column: a Linux process with the unprivileged operations, and the nearest thing that a
- * process has to four of the others: a system call (getppid), a page fault and a divide error whose
- * signal handlers step over the instruction, a first touch of a page.
+ * process has to some of the others: a system call (getppid), a page fault and a divide error whose
+ * signal handlers step over the instruction, a first touch of a page, copies without STAC and CLAC.
  */
 #include "tests/guest/nanobench/nanobench.h"
 
@@ -100,11 +100,33 @@ static u64 first_touch(u32 n)
     return took;
 }
 
+/* Both pages are there. */
+static const char *fill_pages(void)
+{
+    memset(pages, 1, (size_t)2 * PAGE);
+    return NULL;
+}
+
+static inline __attribute__((always_inline)) u64 copy(u32 n, u8 *to, const u8 *from, u32 len)
+{
+    word d, s, c;
+
+    return NANO_LOOP(n, "mov %[to], %[d]\n\tmov %[from], %[s]\n\tmov %[len], %k[c]\n\trep movsb",
+                     (, [d] "=&D"(d), [s] "=&S"(s), [c] "=&c"(c)), ([to] "m"(to), [from] "m"(from), [len] "i"(len)));
+}
+
+static u64 copy_there(u32 n) { return copy(n, pages, pages + PAGE, PAGE); }
+static u64 copy_back(u32 n) { return copy(n, pages + PAGE, pages, PAGE); }
+static u64 copy_few(u32 n) { return copy(n, pages, pages + PAGE, 64); }
+
 static const NanoOp native_ops[] = {
     {"syscall", system_call, nano_empty},
     {"pgfault_user", pgfault, nano_empty},
     {"divzero", divzero, nano_empty},
     {"firsttouch", first_touch, nano_empty, NULL, 8 * PAGES},
+    {"copy_to_user", copy_there, NULL, fill_pages},
+    {"copy_from_user", copy_back, NULL, fill_pages},
+    {"copy_to_user_64", copy_few, NULL, fill_pages},
     {NULL},
 };
 

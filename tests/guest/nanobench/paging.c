@@ -249,25 +249,26 @@ static const char *use_smap(void)
     return NULL;
 }
 
-static u64 copy(u32 n, void *to, const void *from)
+static inline __attribute__((always_inline)) u64 copy(u32 n, void *to, const void *from, u32 len)
 {
     word d, s, c;
     u64 took;
 
     if (!smap) {
-        return NANO_LOOP(n, "mov %[to], %[d]\n\tmov %[from], %[s]\n\tmov $4096, %k[c]\n\trep movsb",
-                         (, [d] "=&D"(d), [s] "=&S"(s), [c] "=&c"(c)), ([to] "m"(to), [from] "m"(from)));
+        return NANO_LOOP(n, "mov %[to], %[d]\n\tmov %[from], %[s]\n\tmov %[len], %k[c]\n\trep movsb",
+                         (, [d] "=&D"(d), [s] "=&S"(s), [c] "=&c"(c)), ([to] "m"(to), [from] "m"(from), [len] "i"(len)));
     }
     write_cr4(read_cr4() | CR4_SMAP);
-    took = NANO_LOOP(n, "mov %[to], %[d]\n\tmov %[from], %[s]\n\tmov $4096, %k[c]\n\t"
+    took = NANO_LOOP(n, "mov %[to], %[d]\n\tmov %[from], %[s]\n\tmov %[len], %k[c]\n\t"
                      "stac\n\trep movsb\n\tclac",
-                     (, [d] "=&D"(d), [s] "=&S"(s), [c] "=&c"(c)), ([to] "m"(to), [from] "m"(from)));
+                     (, [d] "=&D"(d), [s] "=&S"(s), [c] "=&c"(c)), ([to] "m"(to), [from] "m"(from), [len] "i"(len)));
     write_cr4(read_cr4() & ~(word)CR4_SMAP);
     return took;
 }
 
-static u64 copy_to_user(u32 n) { return copy(n, (void *)USER(frames[0][3]), frames[1][3]); }
-static u64 copy_from_user(u32 n) { return copy(n, frames[1][3], (void *)USER(frames[0][3])); }
+static u64 copy_to_user(u32 n) { return copy(n, (void *)USER(frames[0][3]), frames[1][3], PAGE); }
+static u64 copy_from_user(u32 n) { return copy(n, frames[1][3], (void *)USER(frames[0][3]), PAGE); }
+static u64 copy_to_user_64(u32 n) { return copy(n, (void *)USER(frames[0][3]), frames[1][3], 64); }
 
 /* -- Faults ----------------------------------------------------------------------------------------- */
 
@@ -360,5 +361,6 @@ const NanoOp nano_paging[] = {
     {"ctxsw_pcid", ctxsw_pcid, nano_empty, no_pcid},
     {"copy_to_user", copy_to_user, NULL, use_smap},
     {"copy_from_user", copy_from_user, NULL, use_smap},
+    {"copy_to_user_64", copy_to_user_64, NULL, use_smap},
     {NULL},
 };
