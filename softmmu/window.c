@@ -174,77 +174,76 @@ static void drop(Window *w, uint64_t lin, uint64_t len)
     w->n_unmaps++;
 }
 
-/* Runs that are to go, by few calls of the host. */
-typedef struct {
-    uint64_t lin, len;
-} Going;
+/* May what lies between two mappings that go, at `end` and at `next` above it, go with them?  Nothing of ours is among an upper
+ * half's pages, and stacks of kernels have a page between them. */
+static bool gap_is_free(const Window *w, uint64_t end, uint64_t next)
+{
+    unsigned i = run_at(w, end);
 
-static void go_now(Window *w, Going *g)
+    return end == next || (next - end <= WINDOW_GAP && window_reaches(w, end) && window_reaches(w, next) &&
+                           (i == w->n_runs || w->run[i].lin >= next));
+}
+
+/* [lin, lin+len) goes, too, which lies above those before: now() those that it does not go on. */
+static void go_too(Window *w, WindowGoing *g, uint64_t lin, uint64_t len, void (*now)(Window *w, WindowGoing *g))
+{
+    if (g->len != 0 && !gap_is_free(w, g->lin + g->len, lin)) {
+        now(w, g);
+    }
+    g->lin = g->len != 0 ? g->lin : lin;
+    g->len = lin + len - g->lin;
+}
+
+/* Their runs are removed already. */
+static void drop_going(Window *w, WindowGoing *g)
 {
     if (g->len != 0) {
         drop(w, g->lin, g->len);
-        g->len = 0;
     }
-}
-
-/* [lin, lin+len), which lies above those before. */
-static void go_too(Window *w, Going *g, uint64_t lin, uint64_t len)
-{
-    uint64_t end = g->lin + g->len;
-
-    if (g->len != 0 && end != lin && !window_gap_is_free(w, end, lin)) {
-        go_now(w, g);
-    }
-    if (g->len == 0) {
-        g->lin = lin;
-    }
-    g->len = lin + len - g->lin;
+    g->len = 0;
 }
 
 static void unmap_locked(Window *w, uint64_t lin, uint64_t last)
 {
-    Going going = {0};
+    WindowGoing going = {0};
 
     for (unsigned i = run_at(w, lin); i < w->n_runs && w->run[i].lin <= last;) {
         WindowRun r = w->run[i];
         uint64_t r_last = r.lin + (r.len - 1), from = MAX(lin, r.lin), to = MIN(last, r_last);
 
-        if (from > r.lin) {
-            go_now(w, &going); /* what stays of r is between */
-        }
-        go_too(w, &going, from, to - from + 1);
         remove_run(w, i);
         if (from > r.lin) {
             insert_run(w, i, &(WindowRun){r.lin, from - r.lin, r.offset, r.leaf_shift, r.write, r.global});
             i++;
         }
+        go_too(w, &going, from, to - from + 1, drop_going);
         if (to < r_last) {
             insert_run(w, i, &(WindowRun){to + 1, r_last - to, r.offset + (to + 1 - r.lin), r.leaf_shift, r.write,
                                           r.global});
             i++;
         }
     }
-    go_now(w, &going);
+    drop_going(w, &going);
 }
 
 /* Short runs of small pages, which come and go (Linux's vmalloc), are unmapped. */
 static void unmap_short(Window *w)
 {
-    Going going = {0};
+    WindowGoing going = {0};
     unsigned kept = 0, n = w->n_runs;
 
     w->n_runs = w->n_local = 0;
     for (unsigned i = 0; i < n; i++) {
         const WindowRun r = w->run[i];
         if (r.leaf_shift == GUEST_PAGE_SHIFT && r.len <= SHORT_RUN) {
-            go_too(w, &going, r.lin, r.len);
+            go_too(w, &going, r.lin, r.len, drop_going);
         } else {
-            go_now(w, &going);
+            drop_going(w, &going);
             w->run[kept++] = r;
             w->n_local += !r.global;
         }
     }
-    go_now(w, &going);
+    drop_going(w, &going);
     w->n_runs = kept;
     w->n_pieces -= MIN(w->n_pieces, n - kept); /* or more: it is the most that there may be */
 }
@@ -427,13 +426,33 @@ bool window_refresh_store(Window *w, uint64_t lin)
     return ok;
 }
 
-void window_unmap(Window *w, uint64_t lin, uint64_t len)
+static void unmap_going(Window *w, WindowGoing *g)
 {
-    lock_take(&w->lock);
     if (w->n_runs + 2 >= WINDOW_RUNS) { /* splitting may need one more */
         overflow(w);
     }
-    unmap_locked(w, lin, lin + (len - 1));
+    if (g->len != 0) {
+        unmap_locked(w, g->lin, g->lin + (g->len - 1));
+    }
+    g->len = 0;
+}
+
+void window_unmap(Window *w, uint64_t lin, uint64_t len)
+{
+    window_unmap_rest(w, &(WindowGoing){lin, len});
+}
+
+void window_unmap_with(Window *w, WindowGoing *g, uint64_t lin, uint64_t len)
+{
+    lock_take(&w->lock);
+    go_too(w, g, lin, len, unmap_going);
+    lock_release(&w->lock);
+}
+
+void window_unmap_rest(Window *w, WindowGoing *g)
+{
+    lock_take(&w->lock);
+    unmap_going(w, g);
     lock_release(&w->lock);
 }
 

@@ -26,7 +26,7 @@
 
 #include "softmmu/phys-mem.h"
 
-enum { WINDOW_RUNS = 4096, WINDOW_GAP = 64 << 10 };
+enum { WINDOW_RUNS = 4096, WINDOW_GAP = 64 << 10 /* bytes */ };
 
 typedef struct {
     uint64_t lin, len;         /* bytes, whole pages                                             */
@@ -69,13 +69,6 @@ static inline bool window_reaches(const Window *w, uint64_t lin)
     return (int64_t)lin < 0 && lin + w->base >= WINDOW_PROGRAM && lin + w->base < w->base;
 }
 
-/* May what lies between two mappings, at `end` and at `next` above it, be unmapped with them?  Nothing of ours is among an upper
- * half's pages, and stacks of kernels have a page between them. */
-static inline bool window_gap_is_free(const Window *w, uint64_t end, uint64_t next)
-{
-    return next - end <= WINDOW_GAP && window_reaches(w, end) && window_reaches(w, next);
-}
-
 /* ... by 32-bit code. */
 static inline bool window_reaches_low(uint64_t lin)
 {
@@ -107,6 +100,16 @@ bool window_refresh_store(Window *w, uint64_t lin);
 void window_unmap(Window *w, uint64_t lin, uint64_t len);
 
 void window_unmap_all(Window *w);
+
+/* What is to be unmapped, piece by piece and ascending, by few calls of the host, each of which interrupts the other CPUs' threads.
+ * Pieces wait until one comes that lies apart; {0} is none. */
+typedef struct {
+    uint64_t lin, len;
+} WindowGoing;
+
+void window_unmap_with(Window *w, WindowGoing *g, uint64_t lin, uint64_t len);
+/* ... those that wait.  They are there until then. */
+void window_unmap_rest(Window *w, WindowGoing *g);
 
 /* phys_mem_revoke_write(): the page at `offset` must not be written without marking.  Its neighbours must ask again too
  * (window_refresh_store()): code lies beside code, and each call of the host flushes TLBs. */

@@ -78,27 +78,11 @@ void windows_drop_leaf(TransCpu *tc, const WindowRun *run, uint64_t lin)
     note_gone(tc, start, last - start + 1);
 }
 
-/* What is to be unmapped, side by side. */
-typedef struct {
-    uint64_t lin, len;
-} Dead;
-
-static void bury(WindowShare *ws, Dead *d)
-{
-    if (d->len != 0) {
-        window_unmap(ws->window, d->lin, d->len);
-    }
-    d->len = 0;
-}
-
-/* All that is mapped, after a flush of everything, or what of it is not global, after a lesser one.  Each call of the host
- * that unmaps interrupts the other CPUs' threads: neighbours go together. */
 void windows_look_again(TransCpu *tc, bool all)
 {
     WindowShare *ws = tc->windows;
+    WindowGoing dead = {0};
     uint64_t lin = 0;
-    Dead dead = {0};
-    bool alive = false;        /* something behind `dead` is */
     WindowRun run;
 
     for (bool more = true; more && (all ? window_next : window_next_local)(ws->window, lin, &run); more = lin != 0) {
@@ -109,22 +93,13 @@ void windows_look_again(TransCpu *tc, bool all)
                 uint64_t leaf = BIT64(run.leaf_shift), start = MAX(lin & ~(leaf - 1), run.lin);
 
                 good = MIN((lin | (leaf - 1)) + 1 - lin, end - lin);
-                if (dead.len != 0 && dead.lin + dead.len != start &&
-                    (alive || !all || !window_gap_is_free(ws->window, dead.lin + dead.len, start))) {
-                    bury(ws, &dead);
-                }
-                dead.lin = dead.len != 0 ? dead.lin : start;
-                dead.len = lin + good - dead.lin;
-                alive = false;
                 note_gone(tc, start, lin + good - start);
-            } else {
-                alive = true;
+                window_unmap_with(ws->window, &dead, start, lin + good - start);
             }
             lin += good;
         }
-        lin = end;
     }
-    bury(ws, &dead);
+    window_unmap_rest(ws->window, &dead);
 }
 
 /* The page at `lin` has just been unmapped by INVLPG.  Where that happens again and again are short-lived mappings

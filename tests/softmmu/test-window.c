@@ -476,6 +476,35 @@ START_TEST(scattered_pages_go_by_one_call)
 }
 END_TEST
 
+START_TEST(pieces_go_together_where_nothing_stays_between)
+{
+    const uint64_t unmaps = w->n_unmaps;
+    WindowGoing g = {0};
+
+    map_pages(LIN, 8, 0);
+    map_pages(LIN + 10 * PAGE, 1, 20 * PAGE);
+    map_pages(LIN + 12 * PAGE, 1, 0);
+    map_pages(LIN + 14 * PAGE, 1, 40 * PAGE);
+    window_unmap_with(w, &g, LIN + PAGE, PAGE);
+    window_unmap_with(w, &g, LIN + 2 * PAGE, PAGE);        /* beside it */
+    window_unmap_with(w, &g, LIN + 4 * PAGE, PAGE);        /* something of the same run stays */
+    ck_assert_uint_eq(w->n_unmaps - unmaps, 1);
+    window_unmap_with(w, &g, LIN + 5 * PAGE, 3 * PAGE);
+    window_unmap_with(w, &g, LIN + 10 * PAGE, PAGE);       /* nothing is between */
+    ck_assert_uint_eq(w->n_unmaps - unmaps, 1);
+    window_unmap_with(w, &g, LIN + 14 * PAGE, PAGE);       /* another run stays */
+    ck_assert_uint_eq(w->n_unmaps - unmaps, 2);
+    window_unmap_rest(w, &g);
+    window_unmap_rest(w, &g);
+    ck_assert_uint_eq(w->n_unmaps - unmaps, 3);
+    ck_assert_uint_eq(w->n_runs, 3);
+    expect_run(0, LIN, 1, 0);
+    expect_run(1, LIN + 3 * PAGE, 1, 3 * PAGE);
+    expect_run(2, LIN + 12 * PAGE, 1, 0);
+    check_runs();
+}
+END_TEST
+
 START_TEST(too_many_protected_pages_begin_anew)
 {
     w->pieces_max = 16;
@@ -736,6 +765,7 @@ static void add_tests(TCase *t)
     tcase_add_test(t, too_many_runs_begin_anew);
     tcase_add_test(t, long_runs_stay_when_short_ones_go);
     tcase_add_test(t, scattered_pages_go_by_one_call);
+    tcase_add_test(t, pieces_go_together_where_nothing_stays_between);
     tcase_add_test(t, too_many_protected_pages_begin_anew);
     tcase_add_test(t, a_split_that_finds_no_place_unmaps_all);
     tcase_add_test(t, what_lies_in_the_way_is_not_replaced);
