@@ -251,6 +251,90 @@ SHARED_TEST(an_innocent_instruction_turns_guilty_and_works_on)
     }
 }
 
+static __attribute__((noinline)) u32 exchange(word at, u32 v)
+{
+    u32 old = load32(at);
+
+    store32(at, v);
+    return old;
+}
+
+/* For so long that the guilty are tried again, when `window-pardon` is small. */
+static void be_elsewhere(void)
+{
+    for (unsigned i = 0; i < 60; i++) {
+        EXPECT_TRAP(TRY(__asm__ volatile("ud2")), VECTOR_UD, 0);
+    }
+}
+
+/* In the window, by look-ups, called, by look-ups again, in the window again. */
+SHARED_TEST(an_instruction_turns_to_calls_and_back)
+{
+    u32 n = 0;
+
+    *word_of(page_a, 8) = 0;
+    set_page(1, 0xfee00000 | KERNEL | PCD);
+    invlpg(TEST + PAGE);
+    for (unsigned round = 0; round < 3; round++) {
+        for (unsigned i = 0; i < 200; i++, n++) {
+            EXPECT_EQ(exchange(TEST + 8, n + 1), n);
+        }
+        for (unsigned i = 0; i < 60; i++) {
+            exchange(TEST + PAGE + APIC_DIVIDE, i & 3);
+            EXPECT_EQ(apic_read(APIC_DIVIDE), i & 3);
+        }
+        for (unsigned i = 0; i < 200; i++, n++) {
+            EXPECT_EQ(exchange(TEST + 8, n + 1), n);
+        }
+        be_elsewhere();
+    }
+    set_page(1, 0);
+    invlpg(TEST + PAGE);
+}
+
+/* -- Faults in handlers ----------------------------------------------------------------------------- */
+
+enum { NESTED = 3 };
+static unsigned nested;
+
+/* Each page comes when the one behind it has come, for which the handler itself faults. */
+static bool on_nested_fault(Frame *f)
+{
+    word cr2 = read_cr2();
+    unsigned page = (unsigned)((cr2 - TEST) / PAGE);
+
+    EXPECT_EQ(cr2, TEST + page * PAGE + 8);
+    EXPECT_EQ(nested, page);
+    nested++;
+    if (page + 1 < NESTED) {
+        EXPECT_EQ(load(cr2 + PAGE), page + 1);
+    }
+    set_page(page, (LARGE_AT + page * PAGE) | KERNEL);
+    return true;
+}
+
+SHARED_TEST(handlers_fault_themselves)
+{
+    for (unsigned i = 0; i < NESTED; i++) {
+        *(volatile word *)(LARGE_AT + (word)i * PAGE + 8) = i;
+    }
+    for (unsigned round = 0; round < 2; round++) {
+        for (unsigned i = 0; i < NESTED; i++) {
+            set_page(i, 0);
+            invlpg(TEST + i * PAGE);
+        }
+        nested = 0;
+        trap_hook[VECTOR_PF] = (TrapHook)((word)on_nested_fault + HIGH);
+        EXPECT_EQ(load(TEST + 8), 0);
+        trap_hook[VECTOR_PF] = NULL;
+        EXPECT_EQ(nested, NESTED);
+    }
+    for (unsigned i = 1; i < NESTED; i++) {
+        set_page(i, 0);
+        invlpg(TEST + i * PAGE);
+    }
+}
+
 /* -- Code ---------------------------------------------------------------------------------------- */
 
 static void put_code(u8 *page, u32 v)

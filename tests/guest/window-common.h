@@ -20,8 +20,10 @@ enum { LARGE_AT = 0x1000000 };    /* the physical address of 4 MiB that nobody e
 #define SLOT_BASE(slot) (0xffff000000000000ull | (u64)(slot) << 39)
 enum { SLOT = 300, SLOT_MORE, SLOT_DIFFER, SLOT_OWN, SLOT_LAST, SLOT_FIRST, SLOT_SHARED };
 #define TEST SLOT_BASE(SLOT)
+#define HIGH 0xffffffff80000000ull /* where the kernel is to run, above where it is linked */
 #else
 #define TEST 0x90000000u
+#define HIGH 0u
 #endif
 
 extern u8 page_a[PAGE], page_b[PAGE], ap_page[PAGE];
@@ -136,6 +138,8 @@ extern volatile word ap_wrong, ap_ready, ap_go;
     T(users_pages_and_smap)                                                                        \
     T(a_page_that_becomes_a_users_is_guarded)                                                      \
     T(devices_answer)                                                                              \
+    T(an_instruction_turns_to_calls_and_back)                                                      \
+    T(handlers_fault_themselves)                                                                   \
     T(an_innocent_instruction_turns_guilty_and_works_on)                                           \
     T(code_written_by_another_alias_runs_as_written)                                               \
     T(data_beside_code_is_written_and_read)                                                        \

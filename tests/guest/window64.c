@@ -6,8 +6,6 @@
  */
 #include "tests/guest/window-common.h"
 
-#define HIGH 0xffffffff80000000ull
-
 typedef struct {
     u64 pdpt[512], pd[512], pt[512];
 } Tables;
@@ -344,6 +342,111 @@ HIGH_TEST(stacks_in_the_window_grow_and_shrink)
     }
 }
 
+/* -- Vector registers ------------------------------------------------------------------------------- */
+
+enum { WIDEST = 64, VECTORS = 32 };
+static u8 vectors[VECTORS * WIDEST] __attribute__((aligned(WIDEST))), seen[VECTORS * WIDEST] __attribute__((aligned(WIDEST)));
+static unsigned vector_len, n_vectors;
+
+/* AVX-512 where it is, or AVX, or SSE; on. */
+static void vectors_on(void)
+{
+    const bool xsave = cpu_has(1, 0, 2, 26);
+    const u32 xcr0 = xsave && cpu_has(7, 0, 1, 16) ? 0xe7 : 7;
+
+    vector_len = xsave && xcr0 != 7 ? 64 : xsave && cpu_has(1, 0, 2, 28) ? 32 : 16;
+    n_vectors = vector_len == 64 ? 32 : 16;
+    write_cr0((read_cr0() | CR0_MP | CR0_NE) & ~(word)(CR0_EM | CR0_TS));
+    write_cr4(read_cr4() | CR4_OSFXSR | CR4_OSXMMEXCPT | (vector_len > 16 ? CR4_OSXSAVE : 0));
+    if (vector_len > 16) {
+        __asm__ volatile("xsetbv" : : "c"(0), "a"(xcr0), "d"(0));
+    }
+}
+
+#define ALL_16 "0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15"
+#define ALL_32 ALL_16 ",16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31"
+#define EACH(list, insn) ".irp n," list "\n\t" insn "\n\t.endr"
+
+static void load_vectors(const u8 *from)
+{
+    if (vector_len == 64) {
+        __asm__ volatile(EACH(ALL_32, "vmovdqu64 64*\\n(%0), %%zmm\\n") : : "r"(from) : "memory");
+    } else if (vector_len == 32) {
+        __asm__ volatile(EACH(ALL_16, "vmovdqu 32*\\n(%0), %%ymm\\n") : : "r"(from) : "memory");
+    } else {
+        __asm__ volatile(EACH(ALL_16, "movups 16*\\n(%0), %%xmm\\n") : : "r"(from) : "memory");
+    }
+}
+
+static void store_vectors(u8 *to)
+{
+    if (vector_len == 64) {
+        __asm__ volatile(EACH(ALL_32, "vmovdqu64 %%zmm\\n, 64*\\n(%0)") : : "r"(to) : "memory");
+    } else if (vector_len == 32) {
+        __asm__ volatile(EACH(ALL_16, "vmovdqu %%ymm\\n, 32*\\n(%0)") : : "r"(to) : "memory");
+    } else {
+        __asm__ volatile(EACH(ALL_16, "movups %%xmm\\n, 16*\\n(%0)") : : "r"(to) : "memory");
+    }
+}
+
+/* The first of them from one place to another. */
+static void move_by_vector(u64 from, u64 to)
+{
+    if (vector_len == 64) {
+        __asm__ volatile("vmovdqu64 (%0), %%zmm0; vmovdqu64 %%zmm0, (%1)" : : "r"(from), "r"(to) : "memory");
+    } else if (vector_len == 32) {
+        __asm__ volatile("vmovdqu (%0), %%ymm0; vmovdqu %%ymm0, (%1)" : : "r"(from), "r"(to) : "memory");
+    } else {
+        __asm__ volatile("movups (%0), %%xmm0; movups %%xmm0, (%1)" : : "r"(from), "r"(to) : "memory");
+    }
+}
+
+/* Live while pages come by faults of the host and of the guest, in the middle of accesses, instructions turn guilty and string
+ * instructions stop. */
+HIGH_TEST(vector_registers_live_through_faults)
+{
+    vectors_on();
+    for (unsigned i = 0; i < sizeof vectors; i++) {
+        vectors[i] = (u8)(i * 167 + (i >> 8));
+    }
+    load_vectors(vectors);
+    for (unsigned i = 0; i < TURNS; i++) {
+        const u64 split = PAGE - 1 - i % vector_len;
+        u8 *page = turn(i), *other = i & 1 ? page_a : page_b;
+        set_page(1, (word)other | KERNEL);
+        invlpg(TEST);
+        invlpg(TEST + PAGE);
+        if (i % 3 == 0) {
+            EXPECT_EQ(load(TEST), mark_of(i));
+        }
+        for (unsigned k = 0; k < vector_len; k++) {
+            *(volatile u8 *)(split + k < PAGE ? page + split + k : other + (split + k - PAGE)) = (u8)(i + k);
+        }
+        move_by_vector(TEST + split, TEST + 0x400);
+        for (unsigned k = 0; k < vector_len; k++) {
+            EXPECT_EQ(*(volatile u8 *)(page + 0x400 + k), (u8)(i + k));
+        }
+        *word_of(page_a, 0) = 0xaaaa;      /* splits have written over them */
+        *word_of(page_b, 0) = 0xbbbb;
+        if (i % 20 == 0) {
+            set_page(1, 0);
+            invlpg(TEST + PAGE);
+            EXPECT_TRAP(TRY(move_by_vector(TEST + split, TEST + 0x400)), VECTOR_PF, 0);
+            EXPECT_EQ(trap.cr2, TEST + PAGE);
+            EXPECT_TRAP(TRY(__asm__ volatile("rep movsb" : : "S"(TEST), "D"(TEST + 0xf00), "c"(0x200) : "memory")),
+                        VECTOR_PF, W);
+        }
+        store((u64)page_b + 0x600, i);     /* a user's address: guilty */
+        add(TEST + 0x608, 1);
+    }
+    store_vectors(seen);
+    for (unsigned i = vector_len; i < n_vectors * vector_len; i++) {
+        EXPECT_EQ(seen[i], vectors[i]);
+    }
+    set_page(1, 0);
+    invlpg(TEST + PAGE);
+}
+
 /* -- Two CPUs ----------------------------------------------------------------------------------------- */
 
 static Tables ap_tables PAGE_ALIGNED;
@@ -555,6 +658,7 @@ const GuestTest guest_tests[] = {
     ROW(a_stack_that_ends_is_a_double_fault)
     ROW(stacks_in_the_window_grow_and_shrink)
     ROW(pages_that_come_and_go_all_the_time)
+    ROW(vector_registers_live_through_faults)
     ROW(the_second_cpu_starts)
     WINDOW_SMP_TESTS(ROW)
     ROW(root_tables_part_while_they_are_loaded)
