@@ -135,6 +135,7 @@ def storm(cpus, append="", properties="", says=None, wanted=("on",), name="cloud
                                f"metaphrase.storm={how} " + append),
                         "-initrd", storm_image(name), "-no-reboot", "-d", "stats")
         text = machine.script(script, 3 * g.BOOT)
+        text = re.sub(r"\[ *\d+\.\d{6}\] [^\n]*\n", "", text)  # the kernel's lines come between and within others
         machine.wait(0)
         if says:
             check(re.search(says, machine.text), f"the kernel did not say {says!r}")
