@@ -131,6 +131,28 @@ static uint64_t cr4_valid(const CpuState *cpu)
     return mask;
 }
 
+static uint64_t efer_valid(const CpuState *cpu)
+{
+    uint64_t valid = EFER_LMA;
+
+    valid |= cpu_model_has(cpu->model, FEAT_SYSCALL) ? EFER_SCE : 0;
+    valid |= cpu_model_has(cpu->model, FEAT_LM) ? EFER_LME : 0;
+    valid |= cpu_model_has(cpu->model, FEAT_NX) ? EFER_NXE : 0;
+    valid |= cpu_model_has(cpu->model, FEAT_AUTO_IBRS) ? EFER_AIBRSE : 0;
+    return valid;
+}
+
+bool cpu_control_is_valid(const CpuState *cpu)
+{
+    bool paging = (cpu->cr0 & CR0_PG) != 0, lme = (cpu->efer & EFER_LME) != 0, lma = (cpu->efer & EFER_LMA) != 0;
+
+    return (cpu->cr0 & ~(uint64_t)(CR0_WRITABLE | CR0_ET)) == 0 && (cpu->cr0 & CR0_ET) != 0 &&
+           (cpu->cr0 & (CR0_PG | CR0_PE)) != CR0_PG && (cpu->cr0 & (CR0_NW | CR0_CD)) != CR0_NW &&
+           (cpu->cr4 & ~cr4_valid(cpu)) == 0 && (cpu->efer & ~efer_valid(cpu)) == 0 && lma == (lme && paging) &&
+           (!lma || (cpu->cr4 & CR4_PAE) != 0) && (lma || (cpu->cr4 & CR4_PCIDE) == 0) &&
+           cpu->cr3 >> cpu_model_phys_bits(cpu->model) == 0;
+}
+
 void cpu_write_cr4(CpuState *cpu, uint64_t val)
 {
     uint64_t changed = val ^ cpu->cr4;
@@ -160,12 +182,8 @@ void cpu_write_cr4(CpuState *cpu, uint64_t val)
 
 void cpu_write_efer(CpuState *cpu, uint64_t val)
 {
-    uint64_t valid = EFER_LMA, changed;
+    uint64_t valid = efer_valid(cpu), changed;
 
-    valid |= cpu_model_has(cpu->model, FEAT_SYSCALL) ? EFER_SCE : 0;
-    valid |= cpu_model_has(cpu->model, FEAT_LM) ? EFER_LME : 0;
-    valid |= cpu_model_has(cpu->model, FEAT_NX) ? EFER_NXE : 0;
-    valid |= cpu_model_has(cpu->model, FEAT_AUTO_IBRS) ? EFER_AIBRSE : 0;
     val = (val & ~(uint64_t)EFER_LMA) | (cpu->efer & EFER_LMA); /* read-only: writes are ignored */
     changed = val ^ cpu->efer;
     if ((val & ~valid) != 0 || ((changed & EFER_LME) != 0 && (cpu->cr0 & CR0_PG) != 0)) {

@@ -280,6 +280,10 @@ struct CpuState {
     uint8_t sipi_vector;
     uint64_t monitor_addr;
     uint64_t pending_dbg;      /* DR6 bits of a #DB trap due after this instruction   */
+    struct {                   /* on the way to or from a saved machine (cpu-save.c)  */
+        uint64_t tsc;
+        uint32_t requests;
+    } saved;
 
     /* -- Wiring, set once ---- */
     unsigned index;            /* 0 is the boot processor; also its APIC id           */

@@ -51,6 +51,8 @@ bool cpu_debug_write(CpuState *cpu, GuestLin lin, const void *src, size_t len);
 /* Registers whose change affects translation; flush as the SDM (4.10.4.1) says.  Raise #GP. */
 void cpu_write_cr0(CpuState *cpu, uint64_t val);
 void cpu_write_cr3(CpuState *cpu, uint64_t val);
+/* Could CR0, CR3, CR4 and EFER have come to be what they are, in this model? */
+bool cpu_control_is_valid(const CpuState *cpu);
 void cpu_write_cr4(CpuState *cpu, uint64_t val);
 void cpu_write_efer(CpuState *cpu, uint64_t val);
 void cpu_write_pkru(CpuState *cpu, uint32_t val);

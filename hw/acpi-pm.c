@@ -225,6 +225,12 @@ static const DeviceWindow windows[] = {
     [ACPI_PM_WINDOW_SMI] = {"acpi-smi", WINDOW_PORT, 2, {smi_read, smi_write, 1}},
 };
 
+static const Field acpi_pm_fields[] = {
+    FIELD(AcpiPm, sts), FIELD(AcpiPm, en), FIELD(AcpiPm, cnt), FIELD(AcpiPm, gpe_sts), FIELD(AcpiPm, gpe_en),
+    FIELD(AcpiPm, seen_carry), FIELD(AcpiPm, smi_cmd), FIELD(AcpiPm, smi_sts), FIELD_TIMER(AcpiPm, timer),
+};
+static const FieldTable acpi_pm_state = {.version = 1, FIELDS(acpi_pm_fields)};
+
 static const DeviceClass acpi_pm_class = {
     .name = "acpi-pm",
     .help = "ACPI fixed hardware: power management, timer, events",
@@ -232,6 +238,7 @@ static const DeviceClass acpi_pm_class = {
     .n_windows = ARRAY_LEN(windows),
     .reset = reset,
     .destroy = destroy,
+    .state = &acpi_pm_state,
 };
 
 Device *acpi_pm_new(const AcpiPmConfig *cfg)

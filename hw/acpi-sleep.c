@@ -53,9 +53,15 @@ static const DeviceWindow windows[] = {
      .ops = {.read = sleep_read, .write = sleep_write, .max_size = 1}},
 };
 
+static const Field sleep_fields[] = {
+    FIELD(AcpiSleep, control),
+};
+static const FieldTable sleep_state = {.version = 1, FIELDS(sleep_fields)};
+
 static const DeviceClass sleep_class = {
     .name = "acpi-sleep", .help = "sleep registers of hardware-reduced ACPI", .windows = windows,
     .n_windows = 1, .reset = sleep_reset, .destroy = sleep_destroy,
+    .state = &sleep_state,
 };
 
 Device *acpi_sleep_new(uint8_t s5_type, void (*shutdown)(void *arg), void *arg)

@@ -229,6 +229,11 @@ static const DeviceWindow windows[] = {
     {"apic", WINDOW_MMIO, APIC_WINDOW_LEN, {window_read, window_write, 4}},
 };
 
+static const Field bus_fields[] = {
+    FIELD(ApicBus, turn),
+};
+static const FieldTable bus_state = {.version = 1, FIELDS(bus_fields)};
+
 static const DeviceClass apic_bus_class = {
     .name = "apic-bus",
     .help = "local APIC pages and interrupt messages",
@@ -237,6 +242,7 @@ static const DeviceClass apic_bus_class = {
     .read_has_effect = read_has_effect,
     .reset = reset,
     .destroy = destroy,
+    .state = &bus_state,
 };
 
 Device *apic_bus_new(int (*current_cpu)(void *arg), void *arg)

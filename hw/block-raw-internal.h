@@ -21,12 +21,15 @@ typedef struct {
     unsigned direct_align;     /* of memory, offset and length, for fd_direct                */
     bool read_only;            /* to the guest */
     bool is_device;            /* a host block device */
+    short lock;                /* F_WRLCK, F_RDLCK; F_UNLCK: it is not to be locked */
     bool ignore_flush;         /* cache=unsafe */
     bool ignore_discard;
 } BlockRaw;
 
 bool block_raw_open(BlockRaw *f, const BlockOptions *o, GError **error);
 void block_raw_close(BlockRaw *f);
+bool block_raw_lock(BlockRaw *f, const char *filename, GError **error);
+void block_raw_unlock(BlockRaw *f);
 
 /* [offset, offset + sum of iov) lies inside the image and is a multiple of 512.  The iov array is
  * used up (its elements change).  sync: on stable storage on return. */

@@ -59,16 +59,30 @@ static bool open_file(BlockRaw *f, const BlockOptions *o, GError **error)
 }
 
 /* A writer excludes everybody, readers share.  File systems without locks go unlocked. */
+bool block_raw_lock(BlockRaw *f, const char *filename, GError **error)
+{
+    struct flock l = {.l_type = f->lock, .l_whence = SEEK_SET};
+
+    if (fcntl(f->fd, F_OFD_SETLK, &l) == 0 || (errno != EAGAIN && errno != EACCES)) {
+        return true;
+    }
+    return fail(error, EAGAIN, "could not lock '%s': another process is using it%s", filename,
+                f->lock == F_WRLCK ? "" : " for writing");
+}
+
+void block_raw_unlock(BlockRaw *f)
+{
+    struct flock l = {.l_type = F_UNLCK, .l_whence = SEEK_SET};
+
+    fcntl(f->fd, F_OFD_SETLK, &l);
+}
+
 static bool lock_file(BlockRaw *f, const BlockOptions *o, GError **error)
 {
     bool write = !o->read_only && !o->snapshot;
-    struct flock l = {.l_type = write ? F_WRLCK : F_RDLCK, .l_whence = SEEK_SET};
 
-    if (o->no_lock || fcntl(f->fd, F_OFD_SETLK, &l) == 0 || (errno != EAGAIN && errno != EACCES)) {
-        return true;
-    }
-    return fail(error, EAGAIN, "could not lock '%s': another process is using it%s", o->filename,
-                write ? "" : " for writing");
+    f->lock = o->no_lock ? F_UNLCK : write ? F_WRLCK : F_RDLCK;
+    return o->lock_later || block_raw_lock(f, o->filename, error);
 }
 
 static bool find_size(BlockRaw *f, const BlockOptions *o, GError **error)

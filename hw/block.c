@@ -308,6 +308,30 @@ void block_drain(BlockBackend *b)
     lock_release(&b->lock);
 }
 
+void block_settle(BlockBackend *b)
+{
+    bool more;
+
+    do {
+        block_drain(b);
+        deliver(b);
+        lock_take(&b->lock);
+        more = b->queue.first != NULL || b->current != NULL || b->finished.first != NULL;
+        lock_release(&b->lock);
+    } while (more);
+}
+
+void block_unlock(BlockBackend *b)
+{
+    block_raw_flush(&b->raw);
+    block_raw_unlock(&b->raw);
+}
+
+bool block_lock(BlockBackend *b, GError **error)
+{
+    return block_raw_lock(&b->raw, b->filename, error);
+}
+
 void block_cancel(BlockBackend *b, void *arg)
 {
     RequestList keep;

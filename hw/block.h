@@ -42,6 +42,7 @@ typedef struct {
     const char *format;                /* "raw" or NULL            */
     bool read_only, snapshot;          /* snapshot: writes go to a temporary file that vanishes */
     bool no_lock;
+    bool lock_later;                   /* by block_lock() */
     bool no_discard;                   /* the image keeps its room when the guest discards */
     enum { CACHE_WRITEBACK, CACHE_NONE, CACHE_WRITETHROUGH, CACHE_DIRECTSYNC, CACHE_UNSAFE } cache;
 } BlockOptions;
@@ -54,9 +55,16 @@ BlockBackend *block_open(const BlockOptions *o, GMainContext *context,
 /* Waits for requests in flight (their done is not called), flushes, unlocks, closes. */
 void block_close(BlockBackend *b);
 
+/* Flush, and let go of the image's lock; and take it again: the image is another process's meanwhile, and is not to be used.  With
+ * BlockOptions.no_lock and images that cannot be locked both do nothing. */
+void block_unlock(BlockBackend *b);
+bool block_lock(BlockBackend *b, GError **error);
+
 void block_submit(BlockBackend *b, BlockRequest *r);
 /* Wait (without completing them to the guest) until all submitted host I/O is over. */
 void block_drain(BlockBackend *b);
+/* Wait until all is over and complete it, with what follows from that.  Machine lock held, no CPU runs. */
+void block_settle(BlockBackend *b);
 /* Wait as block_drain() does and forget the requests whose `arg` is this: their done will not be
  * called, and they are the caller's again (device reset, hot unplug). */
 void block_cancel(BlockBackend *b, void *arg);

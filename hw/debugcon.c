@@ -35,12 +35,15 @@ static const DeviceWindow windows[] = {
     {"debugcon", WINDOW_PORT, 1, {port_read, port_write, 1}},
 };
 
+/* Its port reads what the command line says. */
+
 static const DeviceClass debugcon_class = {
     .name = "isa-debugcon",
     .help = "debug console port",
     .windows = windows,
     .n_windows = ARRAY_LEN(windows),
     .destroy = destroy,
+    .state = &fields_none,
 };
 
 Device *debugcon_new(Chardev *chr, uint8_t readback)

@@ -13,6 +13,7 @@
 #ifndef HW_DEVICE_H
 #define HW_DEVICE_H
 
+#include "softmmu/base/fields.h"
 #include "softmmu/bus.h"
 
 #include <stdbool.h>
@@ -41,6 +42,12 @@ typedef struct {
     bool (*read_has_effect)(const Device *d, unsigned window, uint64_t off);
     void (*reset)(Device *d);           /* power-on values, idempotent, total */
     void (*destroy)(Device *d);
+
+    /* What is saved of it; NULL: it cannot be saved, and keeps the machine from being.  Not what is wired, not what
+     * follows from the rest, but levels of lines, which are told to nobody after loading. */
+    const FieldTable *state;
+    /* The whole machine has been loaded: go on with what waited.  May be NULL. */
+    void (*moved)(Device *d);
 } DeviceClass;
 
 struct Device {

@@ -237,6 +237,23 @@ static const DeviceWindow dma8237_windows[DMA8237_WINDOW_COUNT] = {
     [DMA8237_WINDOW_HIGH] = {"dma2", WINDOW_PORT, 32, {high_read, high_write, 1}},
 };
 
+static const Field channel_fields[] = {
+    FIELD(DmaChannel, base_addr), FIELD(DmaChannel, base_count), FIELD(DmaChannel, addr), FIELD(DmaChannel, count),
+    FIELD(DmaChannel, page), FIELD(DmaChannel, mode), FIELD(DmaChannel, masked),
+};
+static const FieldTable channel_state = {.version = 1, FIELDS(channel_fields)};
+
+static const Field controller_fields[] = {
+    FIELD_ARRAY(DmaController, ch, channel_state), FIELD(DmaController, command), FIELD(DmaController, status),
+    FIELD(DmaController, high_byte),
+};
+static const FieldTable controller_state = {.version = 1, FIELDS(controller_fields)};
+
+static const Field dma_fields[] = {
+    FIELD_ARRAY(Dma8237, ctl, controller_state), FIELD(Dma8237, spare_pages),
+};
+static const FieldTable dma_state = {.version = 1, FIELDS(dma_fields)};
+
 static const DeviceClass dma8237_class = {
     .name = "i8257",
     .help = "ISA DMA controllers",
@@ -245,6 +262,7 @@ static const DeviceClass dma8237_class = {
     .read_has_effect = read_has_effect,
     .reset = dma8237_reset,
     .destroy = dma8237_destroy,
+    .state = &dma_state,
 };
 
 Device *dma8237_new(PhysMem *mem)

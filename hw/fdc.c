@@ -670,6 +670,36 @@ static const DeviceWindow fdc_windows[FDC_WINDOW_COUNT] = {
     [FDC_WINDOW_DIR] = {"fdc-dir", WINDOW_PORT, 1, {dir_read, dir_write, 1}},
 };
 
+static bool fdc_loaded(void *state, GError **error)
+{
+    Fdc *f = state;
+    const Drive *d = selected(f);
+    bool moves = f->phase == PHASE_TO_HOST || f->phase == PHASE_FROM_HOST;
+
+    if (f->n_cmd >= f->want || (f->phase == PHASE_RESULT && f->result_at >= f->n_result) ||
+        (moves && f->buf_at >= SECTOR) ||
+        (f->phase == PHASE_FROM_HOST && d != NULL && d->medium != NULL && block_read_only(d->medium))) {
+        g_set_error_literal(error, g_quark_from_static_string("fdc"), 0, "no command is in such a state");
+        return false;
+    }
+    return true;
+}
+
+static const Field drive_fields[] = {
+    FIELD_SAME(Drive, present), FIELD(Drive, cylinder), FIELD(Drive, changed),
+};
+static const FieldTable drive_state = {.version = 1, FIELDS(drive_fields)};
+
+static const Field fdc_fields[] = {
+    FIELD_ARRAY(Fdc, drive, drive_state), FIELD(Fdc, dor), FIELD(Fdc, tdr), FIELD_MAX(Fdc, rate, 3),
+    FIELD(Fdc, specify), FIELD(Fdc, config), FIELD(Fdc, perpendicular), FIELD(Fdc, locked), FIELD(Fdc, irq_level),
+    FIELD_MAX(Fdc, reset_sense, 4), FIELD(Fdc, st0), FIELD(Fdc, sense_pending), FIELD_MAX(Fdc, phase, PHASE_RESULT),
+    FIELD(Fdc, cmd), FIELD_MAX(Fdc, n_cmd, 8), FIELD_MAX(Fdc, want, 9), FIELD(Fdc, result),
+    FIELD_MAX(Fdc, n_result, 10), FIELD_MAX(Fdc, result_at, 10), FIELD(Fdc, c), FIELD(Fdc, h), FIELD(Fdc, r),
+    FIELD(Fdc, buf), FIELD_MAX(Fdc, buf_at, SECTOR),
+};
+static const FieldTable fdc_state = {.version = 1, FIELDS(fdc_fields), .loaded = fdc_loaded};
+
 static const DeviceClass fdc_class = {
     .name = "isa-fdc",
     .help = "floppy disk controller",
@@ -678,6 +708,7 @@ static const DeviceClass fdc_class = {
     .read_has_effect = read_has_effect,
     .reset = fdc_reset,
     .destroy = fdc_destroy,
+    .state = &fdc_state,
 };
 
 Device *fdc_new(Device *dma, IrqLine irq)

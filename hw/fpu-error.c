@@ -48,6 +48,11 @@ static const DeviceWindow windows[] = {
     {"fpu-error", WINDOW_PORT, 2, {port_read, port_write, 1}},
 };
 
+static const Field fpu_fields[] = {
+    FIELD(FpuError, ferr),
+};
+static const FieldTable fpu_state = {.version = 1, FIELDS(fpu_fields)};
+
 static const DeviceClass fpu_error_class = {
     .name = "fpu-error",
     .help = "x87 error latch (IRQ 13)",
@@ -55,6 +60,7 @@ static const DeviceClass fpu_error_class = {
     .n_windows = ARRAY_LEN(windows),
     .reset = reset,
     .destroy = destroy,
+    .state = &fpu_state,
 };
 
 Device *fpu_error_new(const IrqLine *irq13)

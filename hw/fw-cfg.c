@@ -328,6 +328,11 @@ static void clear_file(gpointer p)
     g_bytes_unref(file->data);
 }
 
+static const Field fw_cfg_fields[] = {
+    FIELD(FwCfg, key), FIELD(FwCfg, pos), FIELD(FwCfg, dma_addr),
+};
+static const FieldTable fw_cfg_state = {.version = 1, FIELDS(fw_cfg_fields)};
+
 static const DeviceClass fw_cfg_class = {
     .name = "fw_cfg",
     .help = "firmware configuration: items for firmware and guest",
@@ -336,6 +341,7 @@ static const DeviceClass fw_cfg_class = {
     .read_has_effect = read_has_effect,
     .reset = reset,
     .destroy = destroy,
+    .state = &fw_cfg_state,
 };
 
 Device *fw_cfg_new(PhysMem *mem)

@@ -363,6 +363,26 @@ static const DeviceWindow windows[] = {
     {"hpet", WINDOW_MMIO, HPET_LEN, {mmio_read, mmio_write, 8}},
 };
 
+static bool hpet_loaded(void *state, GError **error)
+{
+    Hpet *h = state;
+
+    h->count_start_ns = MIN(h->count_start_ns, timer_now(&h->t[0].timer));
+    return true;
+}
+
+static const Field comparator_fields[] = {
+    FIELD(Comparator, config), FIELD(Comparator, comparator), FIELD(Comparator, period), FIELD(Comparator, line),
+    FIELD_MAX(Comparator, line_pin, 31), FIELD(Comparator, due_ns), FIELD_TIMER(Comparator, timer),
+};
+static const FieldTable comparator_state = {.version = 1, FIELDS(comparator_fields)};
+
+static const Field hpet_fields[] = {
+    FIELD(Hpet, config), FIELD(Hpet, status), FIELD(Hpet, counter), FIELD(Hpet, count_start_ns),
+    FIELD_ARRAY(Hpet, t, comparator_state),
+};
+static const FieldTable hpet_state = {.version = 1, FIELDS(hpet_fields), .loaded = hpet_loaded};
+
 static const DeviceClass hpet_class = {
     .name = "hpet",
     .help = "high precision event timer",
@@ -370,6 +390,7 @@ static const DeviceClass hpet_class = {
     .n_windows = ARRAY_LEN(windows),
     .reset = reset,
     .destroy = destroy,
+    .state = &hpet_state,
 };
 
 Device *hpet_new(const HpetConfig *cfg)

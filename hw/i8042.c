@@ -309,6 +309,52 @@ static const DeviceWindow windows[] = {
     [I8042_WINDOW_COMMAND] = {"i8042-cmd", WINDOW_PORT, 1, {read_status, write_command, 1}},
 };
 
+static const Field queue_fields[] = {
+    FIELD(Ps2Queue, answer), FIELD_MAX(Ps2Queue, n_answers, PS2_N_ANSWERS), FIELD(Ps2Queue, event),
+    FIELD_MAX(Ps2Queue, first, PS2_N_EVENTS - 1), FIELD_MAX(Ps2Queue, n_events, PS2_N_EVENTS), FIELD(Ps2Queue, last),
+};
+static const FieldTable queue_state = {.version = 1, FIELDS(queue_fields)};
+
+static bool kbd_loaded(void *state, GError **error)
+{
+    Ps2Kbd *k = state;
+
+    k->set = k->set == 1 ? 1 : 2;
+    return true;
+}
+
+static bool mouse_loaded(void *state, GError **error)
+{
+    Ps2Mouse *m = state;
+
+    m->dx = CLAMP(m->dx, -0x10000, 0x10000);
+    m->dy = CLAMP(m->dy, -0x10000, 0x10000);
+    m->dz = CLAMP(m->dz, -0x10000, 0x10000);
+    return true;
+}
+
+static const Field kbd_fields[] = {
+    FIELD_STRUCT(Ps2Kbd, queue, queue_state), FIELD(Ps2Kbd, scanning), FIELD(Ps2Kbd, set), FIELD(Ps2Kbd, leds),
+    FIELD(Ps2Kbd, waits_for), FIELD(Ps2Kbd, typematic),
+};
+static const FieldTable kbd_state = {.version = 1, FIELDS(kbd_fields), .loaded = kbd_loaded};
+
+static const Field mouse_fields[] = {
+    FIELD_STRUCT(Ps2Mouse, queue, queue_state), FIELD(Ps2Mouse, enabled), FIELD(Ps2Mouse, remote),
+    FIELD(Ps2Mouse, wrap), FIELD(Ps2Mouse, scaling_2_1), FIELD(Ps2Mouse, id), FIELD(Ps2Mouse, rate),
+    FIELD(Ps2Mouse, resolution), FIELD(Ps2Mouse, waits_for), FIELD(Ps2Mouse, knock), FIELD(Ps2Mouse, dx),
+    FIELD(Ps2Mouse, dy), FIELD(Ps2Mouse, dz), FIELD(Ps2Mouse, buttons),
+};
+static const FieldTable mouse_state = {.version = 1, FIELDS(mouse_fields), .loaded = mouse_loaded};
+
+static const Field i8042_fields[] = {
+    FIELD(I8042, ctr), FIELD(I8042, output_port), FIELD(I8042, system_flag), FIELD(I8042, last_was_command),
+    FIELD(I8042, timeout), FIELD(I8042, waits_for), FIELD(I8042, ram), FIELD_MAX(I8042, obf, FROM_AUX),
+    FIELD(I8042, data), FIELD(I8042, obf_irq), FIELD(I8042, break_prefix), FIELD_STRUCT(I8042, kbd, kbd_state),
+    FIELD_STRUCT(I8042, mouse, mouse_state),
+};
+static const FieldTable i8042_state = {.version = 1, FIELDS(i8042_fields)};
+
 static const DeviceClass i8042_class = {
     .name = "i8042",
     .help = "keyboard controller with PS/2 keyboard and mouse",
@@ -317,6 +363,7 @@ static const DeviceClass i8042_class = {
     .read_has_effect = read_has_effect,
     .reset = reset,
     .destroy = destroy,
+    .state = &i8042_state,
 };
 
 Device *i8042_new(const I8042Config *cfg)

@@ -47,9 +47,15 @@ static void destroy(Device *d)
 }
 
 static const DeviceWindow windows[] = {{"ib700", WINDOW_PORT, 4, {port_read, port_write, 1}}};
+static const Field ib700_fields[] = {
+    FIELD_TIMER(Ib700, timer),
+};
+static const FieldTable ib700_state = {.version = 1, FIELDS(ib700_fields)};
+
 static const DeviceClass ib700_class = {
     .name = "ib700", .help = "a watchdog",
     .windows = windows, .n_windows = ARRAY_LEN(windows), .reset = reset, .destroy = destroy,
+    .state = &ib700_state,
 };
 
 Device *ib700_new(TimerQueue *timers, void (*expired)(void *arg), void *arg)

@@ -524,6 +524,87 @@ static void ide_destroy(Device *dev)
     g_free(ide);
 }
 
+/* What the running command may do next stays inside the buffer and the medium. */
+static bool command_is_sane(const IdeChannel *ch)
+{
+    const IdeDrive *d = &ch->drive[(ch->device >> 4) & 1];
+    bool pio = ch->phase == IDE_PIO_IN || ch->phase == IDE_PIO_OUT || ch->phase == IDE_PACKET;
+    bool writes = ch->phase == IDE_PIO_OUT || (ch->phase == IDE_DMA_WAIT && ch->write && d->kind == IDE_DISK);
+
+    if (ch->phase == IDE_IDLE) {
+        return true;
+    }
+    return ch->phase != IDE_IO && d->kind != IDE_NONE && (!pio || ch->pos < ch->end) && ch->block >= 2 &&
+           ch->at <= d->sectors && ch->left <= d->sectors - ch->at && (d->kind == IDE_CDROM || ch->left <= 65536) &&
+           (ch->phase != IDE_PACKET || (d->kind == IDE_CDROM && ch->end == 12)) &&
+           (!writes || (d->kind == IDE_DISK && ch->left > 0 && !block_read_only(d->blk))) &&
+           (ch->phase != IDE_PIO_OUT || (ch->end % 512 == 0 && ch->end / 512 <= ch->left)) &&
+           (ch->phase != IDE_DMA_WAIT || d->kind == IDE_CDROM || ch->left > 0);
+}
+
+static bool ide_refuse(GError **error, const char *what)
+{
+    g_set_error_literal(error, g_quark_from_static_string("ide"), 0, what);
+    return false;
+}
+
+static bool channel_saving(void *state, GError **error)
+{
+    return !((IdeChannel *)state)->in_flight || ide_refuse(error, "a request is in flight");
+}
+
+static bool drive_loaded(void *state, GError **error)
+{
+    const IdeDrive *d = state;
+
+    return (d->heads != 0 && d->track_sectors != 0 && (d->mwdma <= 2 || d->mwdma == 0xff) &&
+            (d->udma <= 5 || d->udma == 0xff)) || ide_refuse(error, "no drive is in such a mode");
+}
+
+static bool channel_loaded(void *state, GError **error)
+{
+    return command_is_sane(state) || ide_refuse(error, "no command is in such a state");
+}
+
+/* As much of the buffer as is in use, in pieces. */
+enum { PIECE_LEN = 4096 };
+static const Field piece_fields[] = {{.name = "bytes", .size = PIECE_LEN}};
+static const FieldTable piece_state = {.version = 1, FIELDS(piece_fields)};
+
+static void *find_piece(void *state, unsigned i, const FieldTable **table)
+{
+    IdeChannel *ch = state;
+
+    *table = &piece_state;
+    return i < (MAX(ch->end, ch->valid) + PIECE_LEN - 1) / PIECE_LEN ? ch->req->buf + i * PIECE_LEN : NULL;
+}
+
+static const Field drive_fields[] = {
+    FIELD_SAME(IdeDrive, kind), FIELD_SAME(IdeDrive, sectors), FIELD(IdeDrive, feature), FIELD(IdeDrive, count), FIELD(IdeDrive, lba),
+    FIELD(IdeDrive, error), FIELD(IdeDrive, status), FIELD_MAX(IdeDrive, heads, 16),
+    FIELD_MAX(IdeDrive, track_sectors, 255), FIELD_MAX(IdeDrive, multiple, IDE_MAX_MULTIPLE), FIELD(IdeDrive, mwdma),
+    FIELD(IdeDrive, udma), FIELD(IdeDrive, write_cache), FIELD(IdeDrive, sense_key), FIELD(IdeDrive, sense_asc),
+    FIELD(IdeDrive, unit_attention), FIELD(IdeDrive, medium_changed), FIELD(IdeDrive, locked),
+};
+static const FieldTable drive_state = {.version = 1, FIELDS(drive_fields), .loaded = drive_loaded};
+
+static const Field channel_fields[] = {
+    FIELD_ARRAY(IdeChannel, drive, drive_state), FIELD(IdeChannel, device), FIELD(IdeChannel, control),
+    FIELD(IdeChannel, irq_level), FIELD(IdeChannel, bm_command), FIELD(IdeChannel, bm_status),
+    FIELD(IdeChannel, bm_prdt), FIELD_MAX(IdeChannel, phase, IDE_IO), FIELD(IdeChannel, command),
+    FIELD(IdeChannel, write), FIELD(IdeChannel, dma), FIELD(IdeChannel, flushing), FIELD(IdeChannel, at),
+    FIELD(IdeChannel, left), FIELD_MAX(IdeChannel, block, IDE_BUF_LEN), FIELD_MAX(IdeChannel, pos, IDE_BUF_LEN),
+    FIELD_MAX(IdeChannel, end, IDE_BUF_LEN), FIELD_MAX(IdeChannel, valid, IDE_BUF_LEN), FIELD(IdeChannel, prd_next),
+    FIELD(IdeChannel, prd_addr), FIELD(IdeChannel, prd_left), FIELD(IdeChannel, prd_last),
+    FIELD_MAX(IdeChannel, reset_drives, 3), FIELD_FIND("buf", find_piece),
+};
+static const FieldTable channel_state = {.version = 1, FIELDS(channel_fields), .saving = channel_saving, .loaded = channel_loaded};
+
+static const Field ide_fields[] = {
+    FIELD_STRUCT(IdeController, pci, pci_device_state), FIELD_ARRAY(IdeController, channel, channel_state),
+};
+static const FieldTable ide_state = {.version = 1, FIELDS(ide_fields)};
+
 static const DeviceClass ide_class = {
     .name = "piix3-ide",
     .help = "PIIX3 IDE controller",
@@ -532,6 +613,7 @@ static const DeviceClass ide_class = {
     .read_has_effect = read_has_effect,
     .reset = ide_reset,
     .destroy = ide_destroy,
+    .state = &ide_state,
 };
 
 Device *ide_new(PhysMem *mem)

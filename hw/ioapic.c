@@ -274,6 +274,11 @@ static const DeviceWindow windows[] = {
     {"ioapic", WINDOW_MMIO, WINDOW_LEN, {mmio_read, mmio_write, 4}},
 };
 
+static const Field ioapic_fields[] = {
+    FIELD(Ioapic, index), FIELD_MAX(Ioapic, id, 15), FIELD(Ioapic, lines), FIELD(Ioapic, rte),
+};
+static const FieldTable ioapic_state = {.version = 1, FIELDS(ioapic_fields)};
+
 static const DeviceClass ioapic_class = {
     .name = "ioapic",
     .help = "I/O APIC, 24 pins",
@@ -281,6 +286,7 @@ static const DeviceClass ioapic_class = {
     .n_windows = ARRAY_LEN(windows),
     .reset = reset,
     .destroy = destroy,
+    .state = &ioapic_state,
 };
 
 Device *ioapic_new(uint8_t id, void (*deliver)(void *arg, const ApicMessage *m), void *arg)

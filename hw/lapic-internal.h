@@ -27,6 +27,7 @@ typedef struct {
     uint64_t count_start_ns;  /* when initial_count was written             */
     uint64_t deadline;        /* IA32_TSC_DEADLINE, 0 when not armed        */
     VectorSet irr, isr, tmr;
+    uint8_t saved_tpr;        /* *cfg.tpr as it is saved                    */
     bool extint;              /* an ExtINT message waits for its INTA       */
     bool lint[2];             /* levels of the pins                         */
 

@@ -918,11 +918,46 @@ static void destroy(Device *d)
     g_free(d);
 }
 
+/* The task priority lives with the CPU, an offered end of interrupt in the guest's memory. */
+static bool lapic_saving(void *state, GError **error)
+{
+    Lapic *l = state;
+
+    lapic_settle_eoi(&l->dev);
+    l->saved_tpr = __atomic_load_n(l->cfg.tpr, __ATOMIC_SEQ_CST);
+    return true;
+}
+
+static bool lapic_loaded(void *state, GError **error)
+{
+    Lapic *l = state;
+
+    l->count_start_ns = MIN(l->count_start_ns, timer_now(&l->timer));
+    l->pv_eoi = l->quick_eoi = false;
+    __atomic_store_n(l->cfg.eoi, 0, __ATOMIC_SEQ_CST);
+    __atomic_store_n(l->cfg.tpr, l->saved_tpr, __ATOMIC_SEQ_CST);
+    update(l);
+    return true;
+}
+
+static const Field vectors_fields[] = {FIELD(VectorSet, w)};
+static const FieldTable vectors_state = {.version = 1, FIELDS(vectors_fields)};
+
+static const Field lapic_fields[] = {
+    FIELD(Lapic, base), FIELD(Lapic, ldr), FIELD(Lapic, dfr), FIELD_MAX(Lapic, svr, 0x1ff), FIELD(Lapic, saved_tpr),
+    FIELD(Lapic, icr_low), FIELD(Lapic, icr_high), FIELD(Lapic, lvt), FIELD(Lapic, esr), FIELD(Lapic, esr_collect),
+    FIELD(Lapic, initial_count), FIELD_MAX(Lapic, divide, 0xb), FIELD(Lapic, count_start_ns), FIELD(Lapic, deadline),
+    FIELD_STRUCT(Lapic, irr, vectors_state), FIELD_STRUCT(Lapic, isr, vectors_state),
+    FIELD_STRUCT(Lapic, tmr, vectors_state), FIELD(Lapic, extint), FIELD(Lapic, lint), FIELD_TIMER(Lapic, timer),
+};
+static const FieldTable lapic_state = {.version = 1, FIELDS(lapic_fields), .saving = lapic_saving, .loaded = lapic_loaded};
+
 static const DeviceClass lapic_class = {
     .name = "apic",
     .help = "local APIC of one CPU",
     .reset = reset,
     .destroy = destroy,
+    .state = &lapic_state,
 };
 
 Device *lapic_new(const LapicConfig *cfg)

@@ -209,6 +209,21 @@ static const DeviceWindow i440fx_windows[] = {
     {"pci-config-data", WINDOW_PORT, 4, {data_read, data_write, 4}},
 };
 
+static bool i440fx_loaded(void *state, GError **error)
+{
+    I440fx *s = state;
+
+    s->address &= 0x80fffffc;
+    update_pam(s);
+    update_smram(s);
+    return true;
+}
+
+static const Field i440fx_fields[] = {
+    FIELD_STRUCT(I440fx, pci, pci_device_state), FIELD(I440fx, address),
+};
+static const FieldTable i440fx_state = {.version = 1, FIELDS(i440fx_fields), .loaded = i440fx_loaded};
+
 static const DeviceClass i440fx_class = {
     .name = "i440FX",
     .help = "Intel 82441FX host bridge",
@@ -216,6 +231,7 @@ static const DeviceClass i440fx_class = {
     .n_windows = ARRAY_LEN(i440fx_windows),
     .reset = i440fx_reset,
     .destroy = i440fx_destroy,
+    .state = &i440fx_state,
 };
 
 PciDevice *i440fx_new(const I440fxConfig *c)

@@ -191,7 +191,8 @@ static void update_bars(PciDevice *d)
 
 /* -- INTx ---------------------------------------------------------------------------------------- */
 
-static void update_intx(PciDevice *d)
+/* Bring the bus's count up to date; the PIRQ that changes by it, or -1. */
+static int count_intx(PciDevice *d)
 {
     bool out = d->intx && (pci_get(d, PCI_COMMAND, 2) & PCI_COMMAND_INTX_OFF) == 0;
     unsigned pin = d->initial[PCI_INTERRUPT_PIN];
@@ -199,14 +200,21 @@ static void update_intx(PciDevice *d)
     d->config[PCI_STATUS] =
         (uint8_t)((d->config[PCI_STATUS] & ~PCI_STATUS_INTX) | (d->intx ? PCI_STATUS_INTX : 0));
     if (out == d->intx_out || d->bus == NULL || pin == 0) {
-        return;
+        return -1;
     }
     d->intx_out = out;
     unsigned pirq = d->bus->route(d->devfn >> 3, pin - 1) & 3;
     unsigned *n = &d->bus->asserted[pirq];
     *n += out ? 1 : -1;
-    if (*n == (out ? 1 : 0)) {
-        irq_set(&d->bus->pirq[pirq], out);
+    return *n == (out ? 1 : 0) ? (int)pirq : -1;
+}
+
+static void update_intx(PciDevice *d)
+{
+    int pirq = count_intx(d);
+
+    if (pirq >= 0) {
+        irq_set(&d->bus->pirq[pirq], d->intx_out);
     }
 }
 
@@ -453,6 +461,76 @@ void pci_device_clear(PciDevice *d)
     g_clear_pointer(&d->msix.table, g_free);
     g_clear_pointer(&d->msix.pending, g_free);
 }
+
+/* -- Saving -------------------------------------------------------------------------------------- */
+
+static bool pci_saving(void *state, GError **error)
+{
+    PciDevice *d = state;
+
+    memcpy(d->saved, d->config, PCI_CONFIG_LEN);
+    return true;
+}
+
+static bool refuse(GError **error, const char *what)
+{
+    g_set_error_literal(error, g_quark_from_static_string("pci"), 0, what);
+    return false;
+}
+
+/* What the device sets by itself: the pending bits of MSI. */
+static bool is_own(const PciDevice *d, unsigned off)
+{
+    return d->msi_cap != 0 && off >= d->msi_cap + 0x14u && off < d->msi_cap + 0x18u;
+}
+
+static bool pci_loaded(void *state, GError **error)
+{
+    PciDevice *d = state;
+
+    if (memcmp(d->saved + PCI_VENDOR_ID, d->initial + PCI_VENDOR_ID, 4) != 0 ||
+        memcmp(d->saved + PCI_REVISION, d->initial + PCI_REVISION, 4) != 0) {
+        return refuse(error, "it is another PCI function");
+    }
+    for (unsigned i = 0; i < PCI_CONFIG_LEN; i++) {
+        uint8_t mask = is_own(d, i) ? 0xff : d->writable[i] | d->write1clear[i];
+        d->config[i] = (uint8_t)((d->initial[i] & ~mask) | (d->saved[i] & mask));
+    }
+    d->config[PCI_HEADER_TYPE] |= d->saved[PCI_HEADER_TYPE] & 0x80; /* other functions on its slot */
+    if (d->intx_out && d->bus != NULL) {
+        d->bus->asserted[d->bus->route(d->devfn >> 3, d->initial[PCI_INTERRUPT_PIN] - 1u) & 3]--;
+    }
+    d->intx_out = false;
+    update_bars(d);
+    count_intx(d);
+    return true;
+}
+
+static const Field vector_fields[] = {{.name = "entry", .size = 16}};
+static const FieldTable vector_state = {.version = 1, FIELDS(vector_fields)};
+static const Field pending_fields[] = {{.name = "bits", .size = 8}};
+static const FieldTable pending_state = {.version = 1, FIELDS(pending_fields)};
+
+static void *find_vector(void *state, unsigned i, const FieldTable **table)
+{
+    PciMsix *m = &((PciDevice *)state)->msix;
+
+    *table = &vector_state;
+    return i < m->n ? m->table + i * 16 : NULL;
+}
+
+static void *find_pending(void *state, unsigned i, const FieldTable **table)
+{
+    PciMsix *m = &((PciDevice *)state)->msix;
+
+    *table = &pending_state;
+    return i < (m->n + 63) / 64 ? m->pending + i : NULL;
+}
+
+static const Field pci_fields[] = {
+    FIELD(PciDevice, saved), FIELD(PciDevice, intx), FIELD_FIND("msix", find_vector), FIELD_FIND("msix-pending", find_pending),
+};
+const FieldTable pci_device_state = {.version = 1, FIELDS(pci_fields), .saving = pci_saving, .loaded = pci_loaded};
 
 /* -- Bus ----------------------------------------------------------------------------------------- */
 

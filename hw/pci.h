@@ -127,7 +127,11 @@ struct PciDevice {
     uint8_t config[PCI_CONFIG_LEN];
     bool intx;                    /* what the device asserts, before PCI_COMMAND_INTX_OFF */
     bool intx_out;                /* what the bus sees */
+    uint8_t saved[PCI_CONFIG_LEN]; /* config[] on its way to or from a saved machine */
 };
+
+/* For the tables of functions: FIELD_STRUCT(T, pci, pci_device_state).  Maps BARs where they are to be. */
+extern const FieldTable pci_device_state;
 
 /* The class's windows should list the BARs' register windows. */
 void pci_device_init(PciDevice *d, const DeviceClass *cls, const PciIds *ids);

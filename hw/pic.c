@@ -419,6 +419,27 @@ static const DeviceWindow windows[] = {
     [PIC_WINDOW_ELCR] = {"pic-elcr", WINDOW_PORT, 2, {elcr_read, elcr_write, 1}},
 };
 
+static bool chip_loaded(void *state, GError **error)
+{
+    Chip *c = state;
+
+    c->elcr &= c->elcr_mask;
+    return true;
+}
+
+static const Field chip_fields[] = {
+    FIELD(Chip, lines), FIELD(Chip, latch), FIELD(Chip, imr), FIELD(Chip, isr), FIELD(Chip, elcr),
+    FIELD_MAX(Chip, top, 7), FIELD(Chip, vector_base), FIELD_MAX(Chip, step, EXPECT_ICW4), FIELD(Chip, want_icw4),
+    FIELD(Chip, single), FIELD(Chip, all_level), FIELD(Chip, auto_eoi), FIELD(Chip, rotate_on_aeoi),
+    FIELD(Chip, special_nested), FIELD(Chip, special_mask), FIELD(Chip, read_isr), FIELD(Chip, poll),
+};
+static const FieldTable chip_state = {.version = 1, FIELDS(chip_fields), .loaded = chip_loaded};
+
+static const Field pic_fields[] = {
+    FIELD_ARRAY(Pic, chip, chip_state), FIELD(Pic, intr_level),
+};
+static const FieldTable pic_state = {.version = 1, FIELDS(pic_fields)};
+
 static const DeviceClass pic_class = {
     .name = "isa-i8259",
     .help = "two cascaded 8259A interrupt controllers",
@@ -427,6 +448,7 @@ static const DeviceClass pic_class = {
     .read_has_effect = read_has_effect,
     .reset = reset,
     .destroy = destroy,
+    .state = &pic_state,
 };
 
 Device *pic_new(const IrqLine *intr)

@@ -106,6 +106,11 @@ static const DeviceWindow piix3_windows[] = {
     {"reset-control", WINDOW_PORT, 1, {rcr_read, rcr_write, 1}},
 };
 
+static const Field piix3_fields[] = {
+    FIELD_STRUCT(Piix3, pci, pci_device_state), FIELD(Piix3, pirq), FIELD(Piix3, rcr), FIELD(Piix3, out),
+};
+static const FieldTable piix3_state = {.version = 1, FIELDS(piix3_fields)};
+
 static const DeviceClass piix3_class = {
     .name = "PIIX3",
     .help = "Intel 82371SB ISA bridge",
@@ -113,6 +118,7 @@ static const DeviceClass piix3_class = {
     .n_windows = ARRAY_LEN(piix3_windows),
     .reset = piix3_reset,
     .destroy = piix3_destroy,
+    .state = &piix3_state,
 };
 
 PciDevice *piix3_isa_new(const Piix3Config *c)

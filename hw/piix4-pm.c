@@ -142,6 +142,18 @@ static void piix4_destroy(Device *d)
     g_free(s);
 }
 
+static bool piix4_loaded(void *state, GError **error)
+{
+    update_pm(state);
+    update_smb(state);
+    return true;
+}
+
+static const Field piix4_fields[] = {
+    FIELD_STRUCT(Piix4, pci, pci_device_state), FIELD(Piix4, smb),
+};
+static const FieldTable piix4_state = {.version = 1, FIELDS(piix4_fields), .loaded = piix4_loaded};
+
 static const DeviceClass piix4_class = {
     .name = "PIIX4_PM",
     .help = "Intel 82371AB power management",
@@ -149,6 +161,7 @@ static const DeviceClass piix4_class = {
     .n_windows = ARRAY_LEN(piix4_windows),
     .reset = piix4_reset,
     .destroy = piix4_destroy,
+    .state = &piix4_state,
 };
 
 PciDevice *piix4_pm_new(const Piix4Window *windows, unsigned n)

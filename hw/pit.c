@@ -492,6 +492,33 @@ static const DeviceWindow windows[] = {
     [PIT_WINDOW_PORT61] = {"port61", WINDOW_PORT, 1, {port61_read, port61_write, 1}},
 };
 
+static bool pit_loaded(void *state, GError **error)
+{
+    Pit *p = state;
+
+    for (unsigned n = 0; n < N_CHANNELS; n++) {
+        Channel *c = &p->ch[n];
+
+        c->reload = MAX(c->reload, 1);
+        c->start = MIN(c->start, tick_now(p));
+    }
+    return true;
+}
+
+static const Field channel_fields[] = {
+    FIELD_MAX(Channel, mode, 5), FIELD_MAX(Channel, access, ACCESS_BOTH), FIELD(Channel, bcd),
+    FIELD(Channel, programmed), FIELD(Channel, loaded), FIELD(Channel, triggered), FIELD(Channel, gate),
+    FIELD_MAX(Channel, reload, 65536), FIELD(Channel, start), FIELD(Channel, held), FIELD(Channel, write_low),
+    FIELD(Channel, write_high_next), FIELD(Channel, read_high_next), FIELD_MAX(Channel, latched, 2),
+    FIELD(Channel, latch), FIELD(Channel, status_latched), FIELD(Channel, status),
+};
+static const FieldTable channel_state = {.version = 1, FIELDS(channel_fields)};
+
+static const Field pit_fields[] = {
+    FIELD_ARRAY(Pit, ch, channel_state), FIELD(Pit, port61), FIELD(Pit, irq_enabled), FIELD_TIMER(Pit, timer),
+};
+static const FieldTable pit_state = {.version = 1, FIELDS(pit_fields), .loaded = pit_loaded};
+
 static const DeviceClass pit_class = {
     .name = "isa-pit",
     .help = "8254 programmable interval timer",
@@ -500,6 +527,7 @@ static const DeviceClass pit_class = {
     .read_has_effect = read_has_effect,
     .reset = reset,
     .destroy = destroy,
+    .state = &pit_state,
 };
 
 Device *pit_new(TimerQueue *timers, const IrqLine *irq0)

@@ -53,6 +53,11 @@ static const DeviceWindow windows[] = {
     {"port92", WINDOW_PORT, 1, {port_read, port_write, 1}},
 };
 
+static const Field port92_fields[] = {
+    FIELD(Port92, val),
+};
+static const FieldTable port92_state = {.version = 1, FIELDS(port92_fields)};
+
 static const DeviceClass port92_class = {
     .name = "port92",
     .help = "A20 gate and fast reset",
@@ -60,6 +65,7 @@ static const DeviceClass port92_class = {
     .n_windows = ARRAY_LEN(windows),
     .reset = reset,
     .destroy = destroy,
+    .state = &port92_state,
 };
 
 Device *port92_new(const Port92Config *cfg)

@@ -60,6 +60,11 @@ static const DeviceWindow windows[] = {
     [POST_WINDOW_ED] = {"delay", WINDOW_PORT, 1, {ed_read, ed_write, 1, .lazy_writes = 1}},
 };
 
+static const Field post_fields[] = {
+    FIELD(PostPort, val), FIELD(PostPort, ed),
+};
+static const FieldTable post_state = {.version = 1, FIELDS(post_fields)};
+
 static const DeviceClass post_port_class = {
     .name = "post-port",
     .help = "POST code, DMA page and delay ports",
@@ -67,6 +72,7 @@ static const DeviceClass post_port_class = {
     .n_windows = ARRAY_LEN(windows),
     .reset = reset,
     .destroy = destroy,
+    .state = &post_state,
 };
 
 Device *post_port_new(void)

@@ -33,9 +33,12 @@ static void destroy(Device *d)
 }
 
 static const DeviceWindow windows[] = {{"pvpanic", WINDOW_PORT, 1, {port_read, port_write, 1}}};
+/* Its port reads what the command line says. */
+
 static const DeviceClass pvpanic_class = {
     .name = "pvpanic", .help = "tells the host that the guest has crashed",
     .windows = windows, .n_windows = ARRAY_LEN(windows), .destroy = destroy,
+    .state = &fields_none,
 };
 
 Device *pvpanic_new(unsigned events, void (*event)(void *arg, unsigned event), void *arg)

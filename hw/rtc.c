@@ -442,6 +442,25 @@ static const DeviceWindow windows[] = {
     {"rtc", WINDOW_PORT, 4, {port_read, port_write, 1, .lazy_writes = 1 /* the index */}},
 };
 
+static bool rtc_loaded(void *state, GError **error)
+{
+    const Rtc *r = state;
+    int64_t limit = INT64_C(1) << 40;     /* seconds: more than any calendar here needs */
+
+    if (ABS(r->base_s) > limit || ABS(r->offset_s) > limit || ABS(r->seen_s) > 4 * limit) {
+        g_set_error_literal(error, g_quark_from_static_string("rtc"), 0, "it is no time");
+        return false;
+    }
+    return true;
+}
+
+static const Field rtc_fields[] = {
+    FIELD(Rtc, base_s), FIELD_MAX(Rtc, index, 0x7f), FIELD_MAX(Rtc, ext_index, 0x7f), FIELD(Rtc, ram),
+    FIELD(Rtc, flags), FIELD(Rtc, offset_s), FIELD_MAX(Rtc, phase_ns, NS_PER_SEC - 1), FIELD(Rtc, seen_s),
+    FIELD(Rtc, seen_period), FIELD(Rtc, irq_enabled), FIELD_TIMER(Rtc, timer),
+};
+static const FieldTable rtc_state = {.version = 1, FIELDS(rtc_fields), .loaded = rtc_loaded};
+
 static const DeviceClass rtc_class = {
     .name = "mc146818rtc",
     .help = "real-time clock and CMOS memory",
@@ -450,6 +469,7 @@ static const DeviceClass rtc_class = {
     .read_has_effect = read_has_effect,
     .reset = reset,
     .destroy = destroy,
+    .state = &rtc_state,
 };
 
 Device *rtc_new(TimerQueue *timers, const IrqLine *irq8, int64_t base_s)

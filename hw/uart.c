@@ -477,6 +477,21 @@ static const DeviceWindow windows[] = {
     {"uart", WINDOW_PORT, UART_WINDOW_LEN, {uart_read, uart_write, 1}},
 };
 
+/* Input that has waited for this machine. */
+static void uart_moved(Device *d)
+{
+    accept_input((Uart *)d);
+}
+
+static const Field uart_fields[] = {
+    FIELD(Uart, ier), FIELD(Uart, lcr), FIELD(Uart, mcr), FIELD(Uart, lsr), FIELD(Uart, msr), FIELD(Uart, scratch),
+    FIELD(Uart, divisor), FIELD(Uart, fifo_enabled), FIELD_MAX(Uart, trigger, FIFO_LEN), FIELD(Uart, rx),
+    FIELD(Uart, rx_break), FIELD_MAX(Uart, rx_first, FIFO_LEN - 1), FIELD_MAX(Uart, rx_n, FIFO_LEN),
+    FIELD(Uart, tx_pending), FIELD(Uart, rx_timeout), FIELD_MAX(Uart, polls, POLLS_TO_LISTEN), FIELD(Uart, listens),
+    FIELD_TIMER(Uart, timer), FIELD_TIMER(Uart, listen_timer),
+};
+static const FieldTable uart_state = {.version = 1, FIELDS(uart_fields)};
+
 static const DeviceClass uart_class = {
     .name = "isa-serial",
     .help = "16550A UART",
@@ -485,6 +500,8 @@ static const DeviceClass uart_class = {
     .read_has_effect = read_has_effect,
     .reset = reset,
     .destroy = destroy,
+    .state = &uart_state,
+    .moved = uart_moved,
 };
 
 Device *uart_new(TimerQueue *timers, const IrqLine *irq, Chardev *chr)

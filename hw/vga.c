@@ -318,6 +318,15 @@ static const DeviceWindow vga_windows[VGA_WINDOW_COUNT] = {
     [VGA_WINDOW_MMIO] = {"vga-mmio", WINDOW_MMIO, VGA_MMIO_LEN, {mmio_read, mmio_write, 2}},
 };
 
+static const Field vga_fields[] = {
+    FIELD_STRUCT(Vga, pci, pci_device_state), FIELD(Vga, misc), FIELD(Vga, feature), FIELD_MAX(Vga, seq_index, 7),
+    FIELD(Vga, seq), FIELD_MAX(Vga, gc_index, 15), FIELD(Vga, gc), FIELD(Vga, crtc_index), FIELD(Vga, crtc),
+    FIELD_MAX(Vga, attr_index, 0x3f), FIELD(Vga, attr), FIELD(Vga, attr_data_next), FIELD(Vga, dac_mask),
+    FIELD(Vga, dac_read_index), FIELD(Vga, dac_write_index), FIELD_MAX(Vga, dac_phase, 2), FIELD(Vga, dac_reading),
+    FIELD(Vga, dac), FIELD(Vga, latch), FIELD(Vga, dispi_index), FIELD(Vga, dispi), FIELD(Vga, dispi_low),
+};
+static const FieldTable vga_state = {.version = 1, FIELDS(vga_fields)};
+
 static const DeviceClass vga_class = {
     .name = "VGA",
     .help = "standard VGA with the Bochs display interface",
@@ -326,6 +335,7 @@ static const DeviceClass vga_class = {
     .read_has_effect = read_has_effect,
     .reset = vga_reset,
     .destroy = vga_destroy,
+    .state = &vga_state,
 };
 
 static void add_rom(Vga *v, const void *rom, size_t rom_len)

@@ -60,6 +60,8 @@ struct VirtioBlk {
     char serial[ID_LEN];
     bool initial_cache;            /* the back end's, restored at reset */
     Request *in_flight;
+    bool saved_cache;              /* of the back end, as they are saved         */
+    uint64_t saved_size;
 };
 
 /* -- Completion ---------------------------------------------------------------------------------- */
@@ -266,6 +268,34 @@ static void blk_destroy(VirtioDevice *d)
     g_free(d);
 }
 
+/* The write cache is as the guest has set it. */
+static bool blk_saving(void *state, GError **error)
+{
+    VirtioBlk *s = state;
+
+    s->saved_cache = block_write_cache(s->block);
+    s->saved_size = block_size(s->block);
+    return true;
+}
+
+static bool blk_loaded(void *state, GError **error)
+{
+    VirtioBlk *s = state;
+
+    if (s->saved_size != block_size(s->block)) {
+        g_set_error(error, g_quark_from_static_string("virtio-blk"), 0, "the disk had %" G_GUINT64_FORMAT
+                    " bytes, this one has %" G_GUINT64_FORMAT, s->saved_size, block_size(s->block));
+        return false;
+    }
+    block_set_write_cache(s->block, s->saved_cache);
+    return true;
+}
+
+static const Field blk_fields[] = {
+    FIELD(VirtioBlk, saved_cache), FIELD(VirtioBlk, saved_size),
+};
+static const FieldTable blk_state = {.version = 1, FIELDS(blk_fields), .saving = blk_saving, .loaded = blk_loaded};
+
 static const VirtioClass blk_class = {
     .name = "virtio-blk",
     .id = 2,
@@ -276,6 +306,7 @@ static const VirtioClass blk_class = {
     .driver_ok = driver_ok,
     .reset = blk_reset,
     .destroy = blk_destroy,
+    .state = &blk_state,
 };
 
 static bool is_power_of_2(uint32_t v, uint32_t lo, uint32_t hi)

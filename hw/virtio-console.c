@@ -42,6 +42,8 @@ struct VirtioConsole {
     Port *port;
     unsigned n_ports;
     GQueue control;                /* GBytes*: messages that wait for a buffer */
+    uint8_t saved[MAX_PENDING_CONTROL][CONTROL_LEN]; /* their heads, on the way to or from a saved machine */
+    unsigned n_saved;
 };
 
 static Virtqueue *rx_queue(const Port *p)
@@ -279,6 +281,64 @@ static void console_destroy(VirtioDevice *d)
     g_free(s);
 }
 
+static void forget_control(VirtioConsole *s)
+{
+    GBytes *msg;
+
+    while ((msg = g_queue_pop_head(&s->control)) != NULL) {
+        g_bytes_unref(msg);
+    }
+}
+
+static bool console_saving(void *state, GError **error)
+{
+    VirtioConsole *s = state;
+
+    s->n_saved = 0;
+    for (GList *l = s->control.head; l != NULL; l = l->next) {
+        memcpy(s->saved[s->n_saved++], g_bytes_get_data(l->data, NULL), CONTROL_LEN);
+    }
+    return true;
+}
+
+/* Names are the ports' own. */
+static bool console_loaded(void *state, GError **error)
+{
+    VirtioConsole *s = state;
+
+    forget_control(s);
+    for (unsigned i = 0; i < s->n_saved; i++) {
+        uint32_t port = (uint32_t)load_le(s->saved[i], 4);
+        bool named = load_le(s->saved[i] + 4, 2) == EV_PORT_NAME && port < s->n_ports && s->port[port].name != NULL;
+        const char *name = named ? s->port[port].name : "";
+        uint8_t *msg = g_malloc(CONTROL_LEN + strlen(name));
+
+        memcpy(msg, s->saved[i], CONTROL_LEN);
+        memcpy(msg + CONTROL_LEN, name, strlen(name));
+        g_queue_push_tail(&s->control, g_bytes_new_take(msg, CONTROL_LEN + strlen(name)));
+    }
+    return true;
+}
+
+static const Field port_fields[] = {
+    FIELD(Port, guest_open), FIELD(Port, input), FIELD_MAX(Port, input_len, INPUT_LEN),
+};
+static const FieldTable port_state = {.version = 1, FIELDS(port_fields)};
+
+static void *find_port(void *state, unsigned i, const FieldTable **table)
+{
+    VirtioConsole *s = state;
+
+    *table = &port_state;
+    return i < s->n_ports ? &s->port[i] : NULL;
+}
+
+static const Field console_fields[] = {
+    FIELD_FIND("port", find_port), FIELD(VirtioConsole, saved),
+    FIELD_MAX(VirtioConsole, n_saved, MAX_PENDING_CONTROL),
+};
+static const FieldTable console_state = {.version = 1, FIELDS(console_fields), .saving = console_saving, .loaded = console_loaded};
+
 static const VirtioClass console_class = {
     .name = "virtio-serial",
     .id = 3,
@@ -287,6 +347,7 @@ static const VirtioClass console_class = {
     .queue_notify = queue_notify,
     .reset = console_reset,
     .destroy = console_destroy,
+    .state = &console_state,
 };
 
 VirtioDevice *virtio_console_new(PhysMem *mem, const VirtioConsolePort *ports, unsigned n)

@@ -222,6 +222,36 @@ static const DeviceWindow mmio_windows[] = {
     {"virtio-mmio", WINDOW_MMIO, VIRTIO_MMIO_LEN, {mmio_read, mmio_write, 4, .bells = {.off = REG_QUEUE_NOTIFY, .count = 4, .by_value = true}}},
 };
 
+static void *find_device(void *state, unsigned i, const FieldTable **table)
+{
+    *table = &virtio_device_state;
+    return i == 0 ? ((VirtioMmio *)state)->vd : NULL;
+}
+
+static bool mmio_loaded(void *state, GError **error)
+{
+    VirtioMmio *s = state;
+
+    s->page_size = s->page_size != 0 ? s->page_size : 4096;
+    return true;
+}
+
+/* Doorbells that nobody heard. */
+static void mmio_moved(Device *d)
+{
+    VirtioMmio *s = (VirtioMmio *)d;
+
+    if (s->vd != NULL) {
+        virtio_kick_all(s->vd);
+    }
+}
+
+static const Field mmio_fields[] = {
+    FIELD(VirtioMmio, device_features_sel), FIELD(VirtioMmio, driver_features_sel), FIELD(VirtioMmio, queue_sel),
+    FIELD(VirtioMmio, page_size), FIELD(VirtioMmio, queue_align), FIELD_FIND("virtio", find_device),
+};
+static const FieldTable mmio_state = {.version = 1, FIELDS(mmio_fields), .loaded = mmio_loaded};
+
 static const DeviceClass mmio_class = {
     .name = "virtio-mmio",
     .help = "virtio device in memory",
@@ -229,6 +259,8 @@ static const DeviceClass mmio_class = {
     .n_windows = ARRAY_LEN(mmio_windows),
     .reset = mmio_reset,
     .destroy = mmio_destroy,
+    .state = &mmio_state,
+    .moved = mmio_moved,
 };
 
 Device *virtio_mmio_new(VirtioDevice *vd, const IrqLine *irq, bool force_legacy)

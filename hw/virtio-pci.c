@@ -397,6 +397,34 @@ static const DeviceWindow windows[] = {
                         .bells = {.off = AREA_NOTIFY * AREA_LEN, .step = NOTIFY_STEP, .count = 4}}},
 };
 
+static void *find_device(void *state, unsigned i, const FieldTable **table)
+{
+    *table = &virtio_device_state;
+    return i == 0 ? ((VirtioPci *)state)->vd : NULL;
+}
+
+static bool virtio_pci_loaded(void *state, GError **error)
+{
+    VirtioPci *s = state;
+
+    s->vd->dma_off = !pci_is_master(&s->pci);
+    s->config_vector = valid_vector(s, s->config_vector);
+    return true;
+}
+
+/* Doorbells that nobody heard. */
+static void virtio_pci_moved(Device *d)
+{
+    virtio_kick_all(((VirtioPci *)d)->vd);
+}
+
+static const Field virtio_pci_fields[] = {
+    FIELD_STRUCT(VirtioPci, pci, pci_device_state), FIELD(VirtioPci, device_feature_select),
+    FIELD(VirtioPci, driver_feature_select), FIELD(VirtioPci, queue_select), FIELD(VirtioPci, config_vector),
+    FIELD_FIND("virtio", find_device),
+};
+static const FieldTable virtio_pci_state = {.version = 1, FIELDS(virtio_pci_fields), .loaded = virtio_pci_loaded};
+
 static const DeviceClass virtio_pci_class = {
     .name = "virtio-pci",
     .help = "virtio device on PCI",
@@ -405,6 +433,8 @@ static const DeviceClass virtio_pci_class = {
     .read_has_effect = read_has_effect,
     .reset = virtio_pci_reset,
     .destroy = virtio_pci_destroy,
+    .state = &virtio_pci_state,
+    .moved = virtio_pci_moved,
 };
 
 static unsigned add_cap(VirtioPci *s, unsigned type, unsigned area, uint32_t len, unsigned cap_len)

@@ -50,12 +50,15 @@ static void rng_destroy(VirtioDevice *d)
     g_free(s);
 }
 
+/* It remembers nothing of its own. */
+
 static const VirtioClass rng_class = {
     .name = "virtio-rng",
     .id = 4,
     .pci_class = 0x00ff00,
     .queue_notify = queue_notify,
     .destroy = rng_destroy,
+    .state = &fields_none,
 };
 
 VirtioDevice *virtio_rng_new(PhysMem *mem, const char *filename, GError **error)

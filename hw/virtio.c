@@ -188,3 +188,65 @@ void virtio_config_changed(VirtioDevice *d)
         d->transport.interrupt(d->transport.arg, NULL);
     }
 }
+
+/* -- Saving -------------------------------------------------------------------------------------- */
+
+static bool refuse(GError **error, const char *what)
+{
+    g_set_error_literal(error, g_quark_from_static_string("virtio"), 0, what);
+    return false;
+}
+
+static bool queue_saving(void *state, GError **error)
+{
+    return ((Virtqueue *)state)->in_use == 0 || refuse(error, "requests are in flight");
+}
+
+static bool queue_loaded(void *state, GError **error)
+{
+    const Virtqueue *q = state;
+
+    return (q->size != 0 && q->size <= q->size_max && (q->size & (q->size - 1)) == 0) ||
+           refuse(error, "no queue has such a size");
+}
+
+static const Field queue_fields[] = {
+    FIELD_SAME(Virtqueue, size_max), FIELD(Virtqueue, size), FIELD(Virtqueue, ready), FIELD(Virtqueue, desc), FIELD(Virtqueue, avail), FIELD(Virtqueue, used),
+    FIELD(Virtqueue, vector), FIELD(Virtqueue, next_avail), FIELD(Virtqueue, next_used), FIELD(Virtqueue, announced),
+};
+static const FieldTable queue_state = {.version = 1, FIELDS(queue_fields), .saving = queue_saving, .loaded = queue_loaded};
+
+static void *find_queue(void *state, unsigned i, const FieldTable **table)
+{
+    VirtioDevice *d = state;
+
+    *table = &queue_state;
+    return i < d->n_queues ? &d->queue[i] : NULL;
+}
+
+static void *find_class(void *state, unsigned i, const FieldTable **table)
+{
+    *table = ((VirtioDevice *)state)->cls->state;
+    return i == 0 ? state : NULL;
+}
+
+static bool device_saving(void *state, GError **error)
+{
+    return ((VirtioDevice *)state)->cls->state != NULL || refuse(error, "its state cannot be saved");
+}
+
+static bool device_loaded(void *state, GError **error)
+{
+    const VirtioDevice *d = state;
+
+    return (d->guest_features & ~d->host_features) == 0 || (d->status & VIRTIO_STATUS_FEATURES_OK) == 0 ||
+           refuse(error, "it was saved with features that this one does not have");
+}
+
+static const Field device_fields[] = {
+    FIELD(VirtioDevice, config), FIELD(VirtioDevice, guest_features), FIELD(VirtioDevice, status), FIELD(VirtioDevice, isr),
+    FIELD(VirtioDevice, config_generation), FIELD(VirtioDevice, broken), FIELD_FIND("queue", find_queue),
+    FIELD_FIND("device", find_class),
+};
+const FieldTable virtio_device_state = {.version = 1, FIELDS(device_fields), .saving = device_saving,
+                                        .loaded = device_loaded};

@@ -19,6 +19,7 @@
 #define HW_VIRTIO_H
 
 #include "hw/dma.h"
+#include "softmmu/base/fields.h"
 
 #include <glib.h>
 #include <stdbool.h>
@@ -60,6 +61,7 @@ typedef struct {
     void (*driver_ok)(VirtioDevice *d);          /* the driver is set up; features final */
     void (*reset)(VirtioDevice *d);              /* give back every element              */
     void (*destroy)(VirtioDevice *d);            /* after reset; frees the whole struct  */
+    const FieldTable *state;        /* of it beyond the VirtioDevice; fields_none: nothing is saved */
 } VirtioClass;
 
 typedef struct {
@@ -169,6 +171,9 @@ uint64_t iov_write(const struct iovec *iov, unsigned n, uint64_t off, const void
 /* The part [off, off+len) of a vector, into `dst` (room for n); returns how many elements. */
 unsigned iov_part(struct iovec *dst, const struct iovec *iov, unsigned n, uint64_t off,
                   uint64_t len);
+
+/* For transports' tables: the device they own. */
+extern const FieldTable virtio_device_state;
 
 /* -- For transports ------------------------------------------------------------------------------ */
 

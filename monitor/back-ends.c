@@ -247,7 +247,7 @@ bool back_ends_open_blocks(Machine *m, GError **error)
         g_ptr_array_add(m->blocks, b);
         if (d->file != NULL) {
             BlockOptions o = {.filename = d->file, .format = d->format, .read_only = d->read_only,
-                              .snapshot = d->snapshot, .no_lock = d->no_lock,
+                              .snapshot = d->snapshot, .no_lock = d->no_lock, .lock_later = m->config->incoming != NULL,
                               .no_discard = d->no_discard};
             o.cache = d->cache;
             b->machine = m;

@@ -327,7 +327,7 @@ ConfigResult config_parse(MachineConfig *c, int argc, char **argv, GError **erro
 void config_clear(MachineConfig *c)
 {
     char **strings[] = {&c->cpu, &c->dumpdtb, &c->name, &c->uuid, &c->kernel, &c->initrd,
-                        &c->append, &c->dtb, &c->bios, &c->boot_order, &c->boot_once, &c->pidfile,
+                        &c->append, &c->dtb, &c->bios, &c->boot_order, &c->boot_once, &c->pidfile, &c->incoming,
                         &c->log_items, &c->log_file, &c->memory_backend, &c->process_name, &c->engines, &c->engines_typed,
                         &c->run_as, &c->translate.symbols, &c->trail, &c->follow};
     GPtrArray **lists[] = {&c->firmware_dirs, &c->drives, &c->devices, &c->objects, &c->chardevs,

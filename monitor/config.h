@@ -140,6 +140,8 @@ typedef struct MachineConfig {
     bool msg_timestamp, msg_guest_name;
     uint8_t escape;            /* of shared terminals: 1 is Ctrl-A           */
     bool start_stopped, daemonize;
+    char *incoming;            /* URI or "defer"; NULL: starts anew          */
+    bool only_migratable;
     char *pidfile, *log_items, *log_file;
     GPtrArray *traces, *stress;                        /* char*              */
 } MachineConfig;

@@ -108,3 +108,11 @@ void event_powerdown(Machine *m)
 {
     qmp_send_event(m->qmp, "POWERDOWN", NULL);
 }
+
+void event_migration(Machine *m, const char *status)
+{
+    struct json_object *data = json_object_new_object();
+
+    json_add_string(data, "status", status);
+    qmp_send_event(m->qmp, "MIGRATION", data);
+}

@@ -13,6 +13,7 @@ void event_reset(Machine *m, MachineCause cause);
 void event_stop(Machine *m);
 void event_resume(Machine *m);
 void event_powerdown(Machine *m);
+void event_migration(Machine *m, const char *status);
 
 /* The guest says by pvpanic that it has crashed (GUEST_PANICKED) or that a crash kernel takes over
  * (GUEST_CRASHLOADED); a watchdog has run out.  `action` is what is done about it. */

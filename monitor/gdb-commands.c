@@ -7,6 +7,7 @@
 
 #include "cpu-x86/walk.h"
 #include "monitor/hmp.h"
+#include "monitor/migrate.h"
 #include "monitor/report.h"
 #include "softmmu/base/bits.h"
 
@@ -459,7 +460,9 @@ static bool detach(Packet *k)
     gdb_break_arm(k->g, NULL);
     k->g->stop.valid = false;
     say(k, "OK");
-    machine_set_running(k->g->machine, true);
+    if (migrate_may_run(k->g->machine, NULL)) {
+        machine_set_running(k->g->machine, true);
+    }
     return true;
 }
 

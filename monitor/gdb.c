@@ -5,6 +5,7 @@
 #include "cpu-x86/cpuid.h"
 #include "monitor/back-ends.h"
 #include "monitor/config.h"
+#include "monitor/migrate.h"
 #include "monitor/report.h"
 #include "softmmu/base/log.h"
 
@@ -259,7 +260,9 @@ void gdb_resume(GdbStub *g, const GoMode *modes)
     }
     gdb_break_arm(g, modes);
     m->time_stands = steps_only && (g->step_flags & GDB_STEP_STOPS_TIME) != 0;
-    machine_set_running(m, true);
+    if (migrate_may_run(m, NULL)) {
+        machine_set_running(m, true);
+    }
 }
 
 /* -- Coming and going --------------------------------------------------------------------------------- */

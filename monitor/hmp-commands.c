@@ -7,6 +7,7 @@
 #include "monitor/config.h"
 #include "monitor/cpu-dump.h"
 #include "monitor/gdb.h"
+#include "monitor/migrate.h"
 #include "monitor/opt-list.h"
 #include "monitor/qmp-keys.h"
 #include "monitor/run-loop.h"
@@ -44,8 +45,16 @@ void hmp_stop(HmpCall *c)
 
 void hmp_cont(HmpCall *c)
 {
+    g_autoptr(GError) error = NULL;
+
     if (machine_needs_reset(c->machine)) {
         hmp_error(c, "Resetting the Virtual Machine is required");
+        return;
+    }
+    if (!migrate_may_run(c->machine, &error)) {
+        if (error != NULL) {
+            hmp_error(c, "%s", error->message);
+        }
         return;
     }
     machine_set_running(c->machine, true);

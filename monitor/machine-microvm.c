@@ -330,5 +330,5 @@ static void microvm_nmi(Machine *m)
 
 const MachineClass machine_microvm = {
     .name = "microvm", .build = microvm_build, .boot = microvm_boot, .cpu_init = microvm_cpu_init,
-    .nmi = microvm_nmi, .free = microvm_free,
+    .nmi = microvm_nmi, .free = microvm_free, .state = &fields_none,
 };

@@ -554,10 +554,14 @@ static void pc_key(Machine *m, unsigned key, bool down)
     ps2_kbd_put_key(i8042_keyboard(pc_of(m)->i8042), key, down);
 }
 
+static const Field pc_fields[] = {FIELD(Pc, irq_sources), FIELD(Pc, booted)};
+static const FieldTable pc_state = {.version = 1, FIELDS(pc_fields)};
+
 const MachineClass machine_pc = {
     .name = "pc", .build = pc_build, .boot = pc_boot, .cpu_init = pc_cpu_init,
     .start_cpu = pc_start_cpu,
     .powerdown = pc_powerdown, .nmi = pc_nmi, .key = pc_key, .info = pc_info, .free = pc_free,
+    .state = &pc_state,
 };
 
 /* -- Machine none --------------------------------------------------------------------------------------- */
@@ -572,4 +576,4 @@ static bool none_boot(Machine *m, GError **error)
     return true;
 }
 
-const MachineClass machine_none = {.name = "none", .build = none_build, .boot = none_boot};
+const MachineClass machine_none = {.name = "none", .build = none_build, .boot = none_boot, .state = &fields_none};

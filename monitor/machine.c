@@ -11,6 +11,8 @@
 #include "monitor/gdb.h"
 #include "monitor/hmp.h"
 #include "monitor/iothread.h"
+#include "monitor/migrate-state.h"
+#include "monitor/migrate.h"
 #include "monitor/qmp-keys.h"
 #include "monitor/qmp.h"
 #include "monitor/report.h"
@@ -78,7 +80,8 @@ const char *machine_state_name(RunState s)
         [RUN_PRELAUNCH] = "prelaunch", [RUN_RUNNING] = "running", [RUN_PAUSED] = "paused",
         [RUN_SHUTDOWN] = "shutdown", [RUN_GUEST_PANICKED] = "guest-panicked",
         [RUN_INTERNAL_ERROR] = "internal-error", [RUN_DEBUG] = "debug",
-        [RUN_WATCHDOG] = "watchdog",
+        [RUN_WATCHDOG] = "watchdog", [RUN_INMIGRATE] = "inmigrate",
+        [RUN_FINISH_MIGRATE] = "finish-migrate", [RUN_POSTMIGRATE] = "postmigrate",
     };
 
     return names[s];
@@ -88,6 +91,11 @@ bool machine_needs_reset(const Machine *m)
 {
     return m->state == RUN_SHUTDOWN || m->state == RUN_INTERNAL_ERROR ||
            m->state == RUN_GUEST_PANICKED;
+}
+
+bool machine_is_held(const Machine *m)
+{
+    return m->state == RUN_INMIGRATE || m->state == RUN_FINISH_MIGRATE;
 }
 
 void machine_request_stop(Machine *m, RunState why)
@@ -144,8 +152,9 @@ void machine_stop(Machine *m, RunState why)
 void machine_set_running(Machine *m, bool running)
 {
     if (!running) {
+        migrate_stop_later(m);
         machine_stop(m, RUN_PAUSED);
-    } else if (!m->running) {
+    } else if (!m->running && !machine_is_held(m)) {
         m->state = RUN_RUNNING;
         trace(machine_state, "%s", machine_state_name(m->state));
         event_resume(m);
@@ -330,6 +339,7 @@ static bool build(Machine *m, GError **error)
     pthread_sigmask(SIG_BLOCK, &set, NULL);
     if (!back_ends_start_iothreads(m, error) || !back_ends_open_blocks(m, error) || !m->cls->build(m, error) ||
         !device_table_add_all(m, error) || !back_ends_check_use(m, error) ||
+        (m->config->only_migratable && !migrate_check_blockers(m, error)) ||
         !accel_attach_all(m, error)) {
         return false;
     }
@@ -356,6 +366,7 @@ Machine *machine_new(const MachineConfig *config, GError **error)
     m->on.watchdog = config->on_watchdog;
     m->cls = classes[config->machine];
     m->engine = config->engine;
+    m->state = config->incoming != NULL ? RUN_INMIGRATE : RUN_PRELAUNCH;
     lock_init(&m->lock, LOCK_RANK_MACHINE);
     m->icount = config->icount ? icount_new(config->icount_shift) : NULL;
     m->clock = m->icount != NULL ? icount_clock(m->icount) : clock_host_new();
@@ -387,6 +398,7 @@ void machine_free(Machine *m)
     }
     g_ptr_array_free(m->iothreads, TRUE);
     lock_take(&m->lock);
+    migrate_free(m->migration);
     qmp_free(m->qmp);
     m->qmp = NULL;
     gdb_free(m->gdb);
@@ -451,7 +463,7 @@ static void reset_machine(Machine *m)
 
 void machine_settle(Machine *m)
 {
-    if (m->reset_wanted && !m->quit_wanted) {
+    if (m->reset_wanted && !m->quit_wanted && !machine_is_held(m)) {
         reset_machine(m);
     }
 }
@@ -482,7 +494,7 @@ static void sleep_time(Machine *m, int glib_ms, struct timespec *ts, bool *forev
             ns = MIN(ns, next > now ? next - now : 0);
         }
     }
-    if (m->reset_wanted || m->quit_wanted || m->stop_wanted) {
+    if ((m->reset_wanted && !machine_is_held(m)) || m->quit_wanted || m->stop_wanted) {
         ns = 0;
     }
     *forever = ns == UINT64_MAX;
@@ -555,27 +567,45 @@ static GSource *watch_signals(Machine *m, int *fd)
     return s;
 }
 
-static void run_until_quit(Machine *m)
+void machine_iterate(Machine *m)
 {
     g_autoptr(GArray) fds = g_array_sized_new(FALSE, TRUE, sizeof(GPollFD), 16);
 
     g_array_set_size(fds, 16);
-    for (;;) {
-        if (m->quit_wanted && stays_after(m)) {
-            m->quit_wanted = false;
-            machine_stop(m, RUN_SHUTDOWN);
-        }
-        if (m->quit_wanted) {
-            break;
-        }
-        if (m->stop_wanted) {
-            m->stop_wanted = false;
-            machine_stop(m, m->stop_as);
-        }
-        if (m->reset_wanted) {
-            reset_machine(m);
-        }
-        turn(m, fds);
+    if (m->quit_wanted && stays_after(m)) {
+        m->quit_wanted = false;
+        machine_stop(m, RUN_SHUTDOWN);
+    }
+    if (m->quit_wanted) {
+        return;
+    }
+    if (m->stop_wanted) {
+        m->stop_wanted = false;
+        machine_stop(m, m->stop_as);
+    }
+    machine_settle(m);
+    turn(m, fds);
+}
+
+static void run_until_quit(Machine *m)
+{
+    while (!m->quit_wanted || stays_after(m)) {
+        machine_iterate(m);
+    }
+}
+
+/* The machine is ready: it runs, waits for the monitor, or for what it is to go on from. */
+static void begin(Machine *m)
+{
+    g_autoptr(GError) error = NULL;
+    const char *from = m->config->incoming;
+
+    if (from == NULL && !m->config->start_stopped && !gdb_is_attached(m)) {
+        machine_set_running(m, true);
+    }
+    if (from != NULL && !migrate_receive(m, strcmp(from, "defer") == 0 ? NULL : from, &error)) {
+        report_error("-incoming: %s", error->message);
+        machine_request_shutdown(m, CAUSE_FAILED, 1);
     }
 }
 
@@ -592,8 +622,8 @@ int machine_run(Machine *m)
     if (!run_loop_start(m, &error)) {
         report_error("%s", error->message);
         machine_request_shutdown(m, CAUSE_FAILED, 1);
-    } else if (!m->config->start_stopped && !gdb_is_attached(m)) {
-        machine_set_running(m, true);
+    } else {
+        begin(m);
     }
     run_until_quit(m);
     run_loop_stop(m);

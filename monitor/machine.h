@@ -59,6 +59,9 @@ typedef enum {
     RUN_INTERNAL_ERROR,
     RUN_DEBUG,                /* a CPU stopped for gdb          */
     RUN_WATCHDOG,             /* a watchdog ran out             */
+    RUN_INMIGRATE,            /* waits for its state to come    */
+    RUN_FINISH_MIGRATE,       /* stands still, its state goes   */
+    RUN_POSTMIGRATE,          /* has gone, to a file or another process */
     RUN_STATE_COUNT
 } RunState;
 
@@ -82,6 +85,7 @@ struct MachineClass {
     /* `info irq`, `info pci`...: append text, or return false when there is nothing of that name. */
     bool (*info)(Machine *m, const char *what, GString *out);
     void (*free)(Machine *m);                 /* after the devices are gone */
+    const FieldTable *state;                  /* what is saved of `platform` */
 };
 
 extern const MachineClass machine_pc, machine_microvm, machine_none;
@@ -124,6 +128,9 @@ struct Machine {
     MachineCause cause;       /* of quit_wanted, or of the last reset                    */
     int exit_code;
     bool has_run;             /* once at least                                          */
+    struct Migration *migration; /* monitor/migrate.c; owned, NULL: never asked for      */
+    bool migrate_events;      /* migrate-set-capabilities events=true                   */
+    bool runs_after_load;     /* the machine that was loaded was running                */
     uint64_t stopped_tsc;     /* host TSC when `running` became false                    */
     pthread_t io_thread;
     GPtrArray *monitors;      /* HmpMonitor*, owned */
@@ -150,11 +157,15 @@ void machine_request_stop(Machine *m, RunState why);
 void machine_set_running(Machine *m, bool running);
 /* Stop, and say why; a machine that is stopped already stays what it is.  I/O thread. */
 void machine_stop(Machine *m, RunState why);
+/* Its state is on its way, in or out: it neither runs nor is reset. */
+bool machine_is_held(const Machine *m);
 /* Only a reset leads on from here: `cont` is refused. */
 bool machine_needs_reset(const Machine *m);
 const char *machine_state_name(RunState s);
 /* Carry out a wanted reset at once instead of at the I/O thread's next turn.  I/O thread. */
 void machine_settle(Machine *m);
+/* One turn of machine_run()'s loop, for commands that wait.  I/O thread. */
+void machine_iterate(Machine *m);
 /* Press the power button, where there is one. */
 void machine_powerdown(Machine *m);
 /* Ctrl-A x, `quit`: machine_request_shutdown() with CAUSE_HOST_QUIT; a callback's form. */

@@ -4,6 +4,7 @@
 
 #include "cpu-x86/cpuid.h"
 #include "hwaccel/engine.h"
+#include "monitor/migrate-channel.h"
 #include "monitor/report.h"
 #include "monitor/sandbox.h"
 #include "softmmu/base/bits.h"
@@ -605,6 +606,22 @@ ConfigResult option_rtc(MachineConfig *c, const OptUse *use, GError **error)
 ConfigResult option_stopped(MachineConfig *c, const OptUse *use, GError **error)
 {
     c->start_stopped = true;
+    return CONFIG_OK;
+}
+
+ConfigResult option_incoming(MachineConfig *c, const OptUse *use, GError **error)
+{
+    if (strcmp(use->arg, "defer") != 0 && !migrate_uri_check(use->arg, error)) {
+        return CONFIG_FAILED;
+    }
+    g_free(c->incoming);
+    c->incoming = g_strdup(use->arg);
+    return CONFIG_OK;
+}
+
+ConfigResult option_only_migratable(MachineConfig *c, const OptUse *use, GError **error)
+{
+    c->only_migratable = true;
     return CONFIG_OK;
 }
 

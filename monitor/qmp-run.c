@@ -3,6 +3,7 @@
 #include "monitor/config.h"
 #include "monitor/events.h"
 #include "monitor/hmp.h"
+#include "monitor/migrate.h"
 #include "monitor/qmp-internal.h"
 
 #include <string.h>
@@ -55,16 +56,20 @@ struct json_object *qmp_query_status(QmpCall *c, GError **error)
 
 struct json_object *qmp_stop(QmpCall *c, GError **error)
 {
-    machine_stop(c->machine, RUN_PAUSED);
+    machine_set_running(c->machine, false);
     return NULL;
 }
 
 struct json_object *qmp_cont(QmpCall *c, GError **error)
 {
     Machine *m = c->machine;
+    g_autoptr(GError) why = NULL;
 
     if (machine_needs_reset(m)) {
         return qmp_fail(error, QMP_GENERIC_ERROR, "Resetting the Virtual Machine is required");
+    }
+    if (!migrate_may_run(m, &why)) {
+        return why != NULL ? qmp_fail(error, QMP_GENERIC_ERROR, "%s", why->message) : NULL;
     }
     if (m->running) {          /* whoever waits for RESUME shall have one, as with QEMU */
         event_stop(m);

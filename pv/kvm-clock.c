@@ -146,6 +146,22 @@ void pv_clock_tsc_moved(Pv *pv)
     }
 }
 
+void pv_clock_saving(Pv *pv)
+{
+    const CpuState *cpu = pv->cfg.cpus[0];
+
+    if (pv->clock_set) {
+        pv->saved_tsc = pv_machine_tsc(cpu);
+        pv->saved_ns = pv->clock_ns + to_ns(cpu->tsc_hz, pv->saved_tsc - pv->clock_tsc);
+    }
+}
+
+void pv_clock_loaded(Pv *pv)
+{
+    pv->clock_tsc = pv->saved_tsc;
+    pv->clock_ns = pv->saved_ns;
+}
+
 /* The wall clock as it was when kvmclock was 0. */
 void pv_clock_write_wall(Pv *pv, CpuState *cpu, uint64_t addr)
 {

@@ -32,6 +32,7 @@ struct Pv {
     bool clock_set;            /* the following two are known                           */
     uint64_t clock_tsc;        /* guest TSC (without the guest's own adjustments) at... */
     uint64_t clock_ns;         /* ...this time of the machine                           */
+    uint64_t saved_tsc, saved_ns; /* another such pair, on its way to or from a saved machine */
 };
 
 /* Write len bytes (inside one page) to guest-physical memory; false: no RAM is there. */
@@ -44,6 +45,9 @@ void pv_stored(Pv *pv, const void *p, unsigned size);
 void pv_clock_enable(Pv *pv, CpuState *cpu, uint64_t msr_value);
 void pv_clock_write_wall(Pv *pv, CpuState *cpu, uint64_t addr);
 void pv_clock_tsc_moved(Pv *pv);
+/* FieldTable.saving and loaded: kvmclock goes on from what it shows, at another TSC frequency maybe. */
+void pv_clock_saving(Pv *pv);
+void pv_clock_loaded(Pv *pv);
 /* The TSC without the guest's own adjustments and jumps: one for all CPUs, as long as the host's serves. */
 uint64_t pv_machine_tsc(const CpuState *cpu);
 /* When, on the machine's clock, it had or will have a value (at the latest in a few hundred years). */

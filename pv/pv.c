@@ -200,3 +200,41 @@ void pv_free(Pv *pv)
         g_free(pv);
     }
 }
+
+/* -- Saving ------------------------------------------------------------------------------------------ */
+
+static bool pv_saving(void *state, GError **error)
+{
+    pv_clock_saving(state);
+    return true;
+}
+
+static bool pv_loaded(void *state, GError **error)
+{
+    pv_clock_loaded(state);
+    return true;
+}
+
+static const Field cpu_fields[] = {
+    FIELD(PvCpu, system_time), FIELD(PvCpu, wall_clock), FIELD(PvCpu, steal_time), FIELD(PvCpu, pv_eoi),
+    FIELD_MAX(PvCpu, poll_control, POLL_BY_HOST), FIELD(PvCpu, clock_version), FIELD(PvCpu, stolen_ns),
+};
+static const FieldTable cpu_state = {.version = 1, FIELDS(cpu_fields)};
+
+static void *find_cpu(void *state, unsigned i, const FieldTable **table)
+{
+    Pv *pv = state;
+
+    *table = &cpu_state;
+    return i < pv->cfg.n_cpus ? &pv->cpu[i] : NULL;
+}
+
+static const Field pv_fields[] = {
+    FIELD(Pv, clock_set), FIELD(Pv, saved_tsc), FIELD_MAX(Pv, saved_ns, INT64_MAX), FIELD_FIND("cpu", find_cpu),
+};
+const FieldTable pv_state = {.version = 1, FIELDS(pv_fields), .saving = pv_saving, .loaded = pv_loaded};
+
+void pv_moved(Pv *pv)
+{
+    pv_clock_tsc_moved(pv);
+}

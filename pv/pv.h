@@ -48,6 +48,12 @@ bool pv_host_may_poll(const Pv *pv, const CpuState *cpu);
 /* It was parked or has just started: the time that passed was nobody's loss. */
 void pv_cpu_resumes(Pv *pv, CpuState *cpu);
 
+/* -- Saving: machine lock, all CPUs parked, their TSCs stand still --------------------------------- */
+
+extern const FieldTable pv_state;
+/* The CPUs and memory have been loaded: show the guest the clock as it is here. */
+void pv_moved(Pv *pv);
+
 /* -- The CPU's own thread, with the machine lock -------------------------------------------------- */
 
 /* LapicConfig.eoi_offer and eoi_take_back for a CPU. */

@@ -314,6 +314,70 @@ static const DeviceWindow windows[] = {
     {"vmi", WINDOW_PORT, 1, {call_port_read, call_port_write, 1}},
 };
 
+/* Memory has been loaded, the ROM with it: calls go as they do here. */
+static void vmi_moved(Device *d)
+{
+    way_changed(d);
+}
+
+static bool alarm_loaded(void *state, GError **error)
+{
+    VmiAlarm *a = state;
+
+    a->periodic = a->periodic && a->period != 0;
+    return true;
+}
+
+static const Field alarm_fields[] = {
+    FIELD(VmiAlarm, armed), FIELD(VmiAlarm, periodic), FIELD(VmiAlarm, lvtt), FIELD(VmiAlarm, first),
+    FIELD(VmiAlarm, period), FIELD_TIMER(VmiAlarm, timer),
+};
+static const FieldTable alarm_state = {.version = 1, FIELDS(alarm_fields), .loaded = alarm_loaded};
+
+static void *find_alarm(void *state, unsigned i, const FieldTable **table)
+{
+    Vmi *v = state;
+
+    *table = &alarm_state;
+    return i < v->cfg.pv->cfg.n_cpus * VMI_ALARM_COUNT ? &v->alarms[i / VMI_ALARM_COUNT][i % VMI_ALARM_COUNT] : NULL;
+}
+
+static const Field table_fields[] = {
+    FIELD(DescTable, base), FIELD(DescTable, limit),
+};
+static const FieldTable table_state = {.version = 1, FIELDS(table_fields)};
+static const Field start_fields[] = {
+    FIELD(CpuStart, cr0), FIELD(CpuStart, cr2), FIELD(CpuStart, cr3), FIELD(CpuStart, cr4), FIELD(CpuStart, efer),
+    FIELD(CpuStart, eip), FIELD(CpuStart, eflags), FIELD(CpuStart, gpr), FIELD(CpuStart, seg), FIELD(CpuStart, ldtr),
+    FIELD_STRUCT(CpuStart, gdtr, table_state), FIELD_STRUCT(CpuStart, idtr, table_state),
+};
+static const FieldTable start_state = {.version = 1, FIELDS(start_fields)};
+
+static void *find_start(void *state, unsigned i, const FieldTable **table)
+{
+    Vmi *v = state;
+
+    *table = &start_state;
+    return i < v->cfg.pv->cfg.n_cpus ? &v->start[i] : NULL;
+}
+
+static const Field start_set_fields[] = {{.name = "set", .kind = FIELD_BOOLS, .size = sizeof(bool)}};
+static const FieldTable start_set_state = {.version = 1, FIELDS(start_set_fields)};
+
+static void *find_start_set(void *state, unsigned i, const FieldTable **table)
+{
+    Vmi *v = state;
+
+    *table = &start_set_state;
+    return i < v->cfg.pv->cfg.n_cpus ? &v->start_set[i] : NULL;
+}
+
+static const Field vmi_fields[] = {
+    FIELD(Vmi, found), FIELD(Vmi, wall_ahead), FIELD_FIND("alarm", find_alarm), FIELD_FIND("start", find_start),
+    FIELD_FIND("start-set", find_start_set),
+};
+static const FieldTable vmi_state = {.version = 1, FIELDS(vmi_fields)};
+
 static const DeviceClass vmi_class = {
     .name = "vmi",
     .help = "ROM and calls of the Virtual Machine Interface 3.0",
@@ -321,6 +385,8 @@ static const DeviceClass vmi_class = {
     .n_windows = ARRAY_LEN(windows),
     .reset = reset,
     .destroy = destroy,
+    .state = &vmi_state,
+    .moved = vmi_moved,
 };
 
 Device *vmi_new(const VmiConfig *cfg)

@@ -86,12 +86,15 @@ static const DeviceWindow windows[] = {
     {"vmport", WINDOW_PORT, 4, {backdoor_read, backdoor_write, 4}},
 };
 
+/* It remembers nothing. */
+
 static const DeviceClass vmport_class = {
     .name = "vmport",
     .help = "VMware's back-door port",
     .windows = windows,
     .n_windows = ARRAY_LEN(windows),
     .destroy = destroy,
+    .state = &fields_none,
 };
 
 Device *vmport_new(const VmportConfig *cfg)

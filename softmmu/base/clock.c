@@ -68,6 +68,16 @@ void clock_host_set_running(Clock *c, bool running)
     g_mutex_unlock(&h->lock);
 }
 
+void clock_host_set(Clock *c, uint64_t ns)
+{
+    HostClock *h = (HostClock *)c;
+
+    g_mutex_lock(&h->lock);
+    g_assert(!h->running);
+    h->base_ns = ns;
+    g_mutex_unlock(&h->lock);
+}
+
 /* CPUID leaf 15H gives the ratio to the crystal and, on newer parts, the crystal itself. */
 static uint64_t tsc_hz_from_cpuid(void)
 {

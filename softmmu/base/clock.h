@@ -32,6 +32,9 @@ void clock_host_free(Clock *c);
 /* Stop or restart guest time (monitor `stop`/`cont`).  Idempotent. */
 void clock_host_set_running(Clock *c, bool running);
 
+/* Set it, while it stands still (a saved machine goes on). */
+void clock_host_set(Clock *c, uint64_t ns);
+
 /* ticks * mul / div without overflow of the product (128-bit intermediate). */
 static inline uint64_t muldiv64(uint64_t ticks, uint64_t mul, uint64_t div)
 {
