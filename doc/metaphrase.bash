@@ -59,8 +59,8 @@ _metaphrase() {
     mon|-mon) words="" keys="chardev= mode= pretty= " ;;
     echr|-echr) words="" keys="" ;;
     debugcon|-debugcon) words="stdio null pty file: pipe: unix: tcp: telnet: chardev: none " keys="" ;;
+    incoming|-incoming) words="" keys="" ;;
     gdb|-gdb) words="tcp: unix: chardev: none " keys="" ;;
-    icount|-icount) words="" keys="shift= sleep= align= trail= follow= " ;;
     action|-action) words="reset shutdown " keys="reboot= shutdown= panic= watchdog= " ;;
     watchdog-action|-watchdog-action) words="reset shutdown poweroff pause debug none inject-nmi " keys="action= " ;;
     pidfile|-pidfile) words="" keys="" ;;
@@ -69,8 +69,8 @@ _metaphrase() {
     msg|-msg) words="on off " keys="timestamp= guest-name= " ;;
     d|-d) words="in_asm out_asm op int exec cpu mmu pcall cpu_reset unimp guest_errors stats " keys="" ;;
     D|-D) words="" keys="" ;;
-    trace|-trace) words="phys_map_rebuild phys_unassigned_read phys_unassigned_write port_unassigned_read port_unassigned_write tlb_flush cpu_rdmsr cpu_wrmsr direct_policy direct_spin direct_fault window_region pci_map pci_msi pci_config_read pci_config_write virtio_status virtio_notify virtio_broken virtio_blk_request block_submit block_done pic_set_irq pic_ack ioapic_send apic_deliver lapic_ack lapic_ipi post_code serial_write rtc_write pit_write hpet_write acpi_pm_write i8042_command fw_cfg_select ide_exec_cmd fdc_command machine_state machine_reset qmp_receive qmp_send hmp_command gdb_receive gdb_send " keys="enable= events= file= " ;;
-    stress|-stress) words="tlb_miss= tlb_small= decode_miss= direct= direct_bases= direct_refuse= exit_every_run= kick_entry= kick_late= recreate= evict= slow_path= window_region= code_write= vmi_jump= " keys="" ;;
+    trace|-trace) words="phys_map_rebuild phys_unassigned_read phys_unassigned_write port_unassigned_read port_unassigned_write tlb_flush cpu_rdmsr cpu_wrmsr direct_policy direct_spin direct_fault pci_map pci_msi pci_config_read pci_config_write virtio_status virtio_notify virtio_broken virtio_blk_request block_submit block_done pic_set_irq pic_ack ioapic_send apic_deliver lapic_ack lapic_ipi post_code serial_write rtc_write pit_write hpet_write acpi_pm_write i8042_command fw_cfg_select ide_exec_cmd fdc_command machine_state machine_reset machine_migrate qmp_receive qmp_send hmp_command gdb_receive gdb_send " keys="enable= events= file= " ;;
+    stress|-stress) words="tlb_miss= tlb_small= decode_miss= direct= direct_bases= direct_refuse= exit_every_run= kick_entry= kick_late= recreate= evict= slow_path= code_write= " keys="" ;;
     *) option= ;;
     esac
     option=${option#-}; option=${option#-}
@@ -182,10 +182,6 @@ _metaphrase_values() {
     chardev,signal) words="on off" ;;
     mon,mode) words="readline control" ;;
     mon,pretty) words="on off" ;;
-    icount,sleep) words="off" ;;
-    icount,align) words="off" ;;
-    icount,trail) files=1 ;;
-    icount,follow) files=1 ;;
     action,reboot) words="reset shutdown" ;;
     action,shutdown) words="poweroff pause" ;;
     action,panic) words="shutdown pause exit-failure none" ;;
@@ -224,6 +220,6 @@ _metaphrase_device() {
     esac
 }
 
-_metaphrase_options=" -h -help -version -machine -M -accel -enable-kvm -cpu -smp -m -name -uuid -rtc -boot -overcommit -global -kernel -append -initrd -dtb -bios -L -option-rom -fw_cfg -smbios -drive -blockdev -hda -hdb -hdc -hdd -fda -fdb -cdrom -snapshot -device -object -vga -display -nographic -nodefaults -net -nic -audiodev -readconfig -no-user-config -no-hpet -no-acpi -chardev -serial -parallel -monitor -qmp -qmp-pretty -mon -echr -debugcon -S -gdb -s -icount -no-reboot -no-shutdown -action -watchdog-action -daemonize -pidfile -runas -sandbox -msg -d -D -trace -stress"
+_metaphrase_options=" -h -help -version -machine -M -accel -enable-kvm -cpu -smp -m -name -uuid -rtc -boot -overcommit -global -kernel -append -initrd -dtb -bios -L -option-rom -fw_cfg -smbios -drive -blockdev -hda -hdb -hdc -hdd -fda -fdb -cdrom -snapshot -device -object -vga -display -nographic -nodefaults -net -nic -audiodev -readconfig -no-user-config -no-hpet -no-acpi -chardev -serial -parallel -monitor -qmp -qmp-pretty -mon -echr -debugcon -S -incoming -only-migratable -gdb -s -no-reboot -no-shutdown -action -watchdog-action -daemonize -pidfile -runas -sandbox -msg -d -D -trace -stress"
 
 complete -F _metaphrase metaphrase

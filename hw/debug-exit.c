@@ -36,7 +36,7 @@ Device *debug_exit_new(unsigned len, void (*exit)(void *arg, int code), void *ar
     g_assert(len >= 1 && len <= DEBUG_EXIT_MAX_LEN);
     e->window = (DeviceWindow){"debug-exit", WINDOW_PORT, len, {port_read, port_write, 4}};
     e->cls = (DeviceClass){.name = "isa-debug-exit", .help = "ends the process with a status",
-                           .windows = &e->window, .n_windows = 1, .destroy = destroy};
+                           .windows = &e->window, .n_windows = 1, .destroy = destroy, .state = &fields_none};
     e->dev.cls = &e->cls;
     e->exit = exit;
     e->arg = arg;

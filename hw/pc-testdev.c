@@ -72,9 +72,15 @@ static const DeviceWindow windows[] = {
     [TESTDEV_WINDOW_IRQS] = {"testdev-irqs", WINDOW_PORT, TESTDEV_LINES, {nothing_read, irq_write, 1}},
     [TESTDEV_WINDOW_MEMORY] = {"testdev-memory", WINDOW_MMIO, MEMORY_LEN, {memory_read, memory_write, 8}},
 };
+static const Field testdev_fields[] = {
+    FIELD(PcTestdev, data), FIELD(PcTestdev, memory),
+};
+static const FieldTable testdev_state = {.version = 1, FIELDS(testdev_fields)};
+
 static const DeviceClass testdev_class = {
     .name = "pc-testdev", .help = "what tests of CPUs expect of a machine",
     .windows = windows, .n_windows = ARRAY_LEN(windows), .reset = reset, .destroy = destroy,
+    .state = &testdev_state,
 };
 
 Device *pc_testdev_new(const IrqLine irq[TESTDEV_LINES])

@@ -315,11 +315,11 @@ static void begin(Migration *g, bool incoming)
 
 static bool may_send(const Machine *m, GError **error)
 {
-    if (is_active(m->migration)) {
-        return fail(error, "There's a migration process in progress");
-    }
     if (m->state == RUN_INMIGRATE) {
         return fail(error, "Guest is waiting for an incoming migration");
+    }
+    if (is_active(m->migration)) {
+        return fail(error, "There's a migration process in progress");
     }
     if (m->state == RUN_POSTMIGRATE) {
         return fail(error, "the machine has been sent already ('cont' brings it back)");
