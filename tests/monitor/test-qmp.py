@@ -477,7 +477,13 @@ def identity_commands(c):
     check(len(c.run('query-command-line-options', option='machine')) == 1, 'one option')
     check(c.run('query-command-line-options', option='zz') ==
           ('GenericError', 'invalid option name: zz'), 'no such option')
-    for empty in ['query-migrate-capabilities', 'query-tpm-models', 'query-tpm-types', 'query-jobs',
+    check(c.run('query-migrate') == {}, 'nothing was sent')
+    check(c.run('migrate-set-capabilities', capabilities=[{'capability': 'events', 'state': True}]) == {}, 'abilities')
+    check(c.run('query-migrate-capabilities') == [{'capability': 'events', 'state': True}], 'abilities')
+    check(c.run('migrate', uri='ssh:there')[0] == 'GenericError', 'not a URI')
+    check(c.run('migrate-incoming', uri='file:x') ==
+          ('GenericError', "'-incoming' was not specified on the command line"), 'migrate-incoming')
+    for empty in ['query-tpm-models', 'query-tpm-types', 'query-jobs',
                   'query-block-jobs', 'query-memory-devices']:
         check(c.run(empty) == [], empty)
     threads = c.run('query-iothreads')
