@@ -331,7 +331,7 @@ bool migrate_send(Machine *m, const char *uri, GError **error)
 {
     Migration *g;
 
-    if (!may_send(m, error)) {
+    if (!migrate_uri_check(uri, error) || !may_send(m, error)) {
         return false;
     }
     g = of_machine(m);

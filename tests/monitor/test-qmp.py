@@ -692,17 +692,40 @@ def argument_errors(c):
         check(got == ('GenericError', text), '%s %s: %s' % (command, arguments, got))
 
 
+def migrate_commands(c):
+    """The machine goes, and comes back."""
+    check(c.run('migrate', uri='exec:cat > /dev/null') == {}, 'migrate')
+    states = []
+    while not states or states[-1] != 'completed':
+        states.append(c.event('MIGRATION')['data']['status'])
+    check(states == ['setup', 'active', 'device', 'completed'], 'MIGRATION: %s' % states)
+    check(c.run('query-status') == {'status': 'postmigrate', 'singlestep': False, 'running': False}, 'postmigrate')
+    info = c.run('query-migrate')
+    check(info['status'] == 'completed' and info['ram']['remaining'] == 0 and
+          info['ram']['transferred'] > 4096 and info['downtime'] <= info['total-time'], 'query-migrate: %s' % info)
+    check(c.run('migrate_cancel') == {}, 'nothing to cancel')
+    check(c.run('migrate', uri='exec:true')[1].startswith('the machine has been sent already'), 'once')
+    check(c.run('cont') == {} and c.run('query-status')['status'] == 'running', 'it comes back')
+    check(c.run('migrate', uri='exec:false') == {}, 'to nobody')
+    while c.event('MIGRATION')['data']['status'] != 'failed':
+        pass
+    check(c.run('query-status')['status'] == 'running' and 'error-desc' in c.run('query-migrate'), 'it goes on')
+    c.events.clear()
+
+
 def run_commands(c):
     check(c.run('query-status') == {'status': 'prelaunch', 'singlestep': False, 'running': False},
           'prelaunch')
     check(c.run('cont') == {} and c.events.pop()['event'] == 'RESUME', 'cont')
     check(c.run('query-status')['status'] == 'running', 'running')
     check(c.run('cont') == {} and [e['event'] for e in c.events] == ['STOP', 'RESUME'], 'cont again')
+    migrate_commands(c)
     c.events.clear()
     check(c.run('stop') == {} and c.events.pop()['event'] == 'STOP', 'stop')
     check(c.run('stop') == {} and c.events == [], 'stop again')
     check(c.run('query-status')['status'] == 'paused', 'paused')
     check(c.run('inject-nmi') == {}, 'inject-nmi')        # the reset takes it back
+    c.schema.seen |= {'migrate-incoming'}                  # test_migrate
     c.schema.seen |= {'set-action', 'watchdog-set-action'}  # test_crashes_and_watchdogs
     check(c.run('system_reset') == {} and c.events.pop()['data'] ==
           {'guest': False, 'reason': 'host-qmp-system-reset'}, 'RESET')
@@ -756,6 +779,68 @@ def guest(code, name, *args, before=None):
     c.schema = Schema(c.run('query-qmp-schema'))
     c.run('cont')
     return m, c
+
+
+DIFFERENT = [                  # command line of the destination: what it says
+    (['-m', '32'], 'it has memory=16, this one memory=32 (-m)'),
+    (['-smp', '2'], 'it has cpus=1, this one cpus=2 (-smp)'),
+    (['-cpu', 'max,-sse4.2'], 'its CPUs have sse4.2 which those here have not'),
+    (['-cpu', 'max,-rdtscp,kvm=off'], '(-cpu)'),
+    (['-machine', 'microvm'], 'it has machine=pc, this one machine=microvm (-machine)'),
+    (['-device', 'virtio-rng-pci'], 'virtio-rng-pci'),
+    (['-vga', 'std'], '=VGA at 02.0'),
+    (['-machine', 'pc,hpet=off'], 'it has device 7=hpet'),
+]
+
+
+def refused(path, options, text):
+    p = subprocess.run([EXE, '-display', 'none', '-nodefaults', '-machine', 'pc', '-m', '16', '-accel', 'interpret',
+                        '-kernel', stub_kernel(b'\xeb\xfe', 'loop'), '-incoming', 'file:' + path, *options],
+                       stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, timeout=TIMEOUT, check=False)
+    said = p.stderr.decode()
+    check(p.returncode == 1 and text in said and said.count('\n') == 1, '%s: status %d, %s' % (options, p.returncode, said))
+
+
+def test_migrate():
+    """A machine goes to a file; who continues it must be the same, and the file whole."""
+    with tempfile.TemporaryDirectory(prefix='qmp') as scratch:
+        migrate(scratch)
+
+
+def migrate(scratch):
+    path = os.path.join(scratch, 'state')
+    m, c = guest(b'\xeb\xfe', 'loop')
+    check(c.run('migrate', uri='file:' + path) == {} and c.event('STOP') is not None, 'migrate')
+    while c.run('query-migrate')['status'] != 'completed':
+        pass
+    c.sock.close()
+    m.quit()
+    boot = ['-kernel', stub_kernel(b'\xeb\xfe', 'loop')]
+    for stopped in [[], ['-S']]:
+        m = Machine(*boot, '-incoming', 'defer', *stopped, name='pc')
+        c = m.client()
+        check(c.run('query-status')['status'] == 'inmigrate', 'inmigrate')
+        check(c.run('migrate', uri='file:/dev/null') ==
+              ('GenericError', 'Guest is waiting for an incoming migration'), 'not yet')
+        check(c.run('migrate-incoming', uri='file:' + path) == {}, 'migrate-incoming')
+        while c.run('query-status')['status'] == 'inmigrate':
+            pass
+        check(c.run('query-status')['status'] == ('paused' if stopped else 'running'), 'it goes on')
+        check((c.event('RESUME') is not None) if not stopped else c.run('cont') == {}, 'RESUME')
+        c.sock.close()
+        m.quit()
+    for options, text in DIFFERENT:
+        refused(path, options, text)
+    with open(path, 'rb') as whole:
+        data = whole.read()
+    for name, bad, text in [
+            ('short', data[:-1], 'it ends early'), ('shorter', data[:40], 'it ends early'), ('empty', b'', 'it ends early'),
+            ('version', data.replace(b'machine\n\x01', b'machine\n\x02', 1), 'version 2, this program reads version 1'),
+            ('other', b'x' + data[1:], 'it is not a saved machine'),
+            ('damaged', data[:-9000] + bytes([data[-9000] ^ 1]) + data[-8999:], 'it is damaged: a checksum is wrong')]:
+        with open(os.path.join(scratch, name), 'wb') as f:
+            f.write(bad)
+        refused(f.name, [], text)
 
 
 def test_crashes_and_watchdogs():
