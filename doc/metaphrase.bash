@@ -61,6 +61,7 @@ _metaphrase() {
     debugcon|-debugcon) words="stdio null pty file: pipe: unix: tcp: telnet: chardev: none " keys="" ;;
     incoming|-incoming) words="" keys="" ;;
     gdb|-gdb) words="tcp: unix: chardev: none " keys="" ;;
+    icount|-icount) words="" keys="shift= sleep= align= trail= follow= " ;;
     action|-action) words="reset shutdown " keys="reboot= shutdown= panic= watchdog= " ;;
     watchdog-action|-watchdog-action) words="reset shutdown poweroff pause debug none inject-nmi " keys="action= " ;;
     pidfile|-pidfile) words="" keys="" ;;
@@ -182,6 +183,10 @@ _metaphrase_values() {
     chardev,signal) words="on off" ;;
     mon,mode) words="readline control" ;;
     mon,pretty) words="on off" ;;
+    icount,sleep) words="off" ;;
+    icount,align) words="off" ;;
+    icount,trail) files=1 ;;
+    icount,follow) files=1 ;;
     action,reboot) words="reset shutdown" ;;
     action,shutdown) words="poweroff pause" ;;
     action,panic) words="shutdown pause exit-failure none" ;;
@@ -220,6 +225,6 @@ _metaphrase_device() {
     esac
 }
 
-_metaphrase_options=" -h -help -version -machine -M -accel -enable-kvm -cpu -smp -m -name -uuid -rtc -boot -overcommit -global -kernel -append -initrd -dtb -bios -L -option-rom -fw_cfg -smbios -drive -blockdev -hda -hdb -hdc -hdd -fda -fdb -cdrom -snapshot -device -object -vga -display -nographic -nodefaults -net -nic -audiodev -readconfig -no-user-config -no-hpet -no-acpi -chardev -serial -parallel -monitor -qmp -qmp-pretty -mon -echr -debugcon -S -incoming -only-migratable -gdb -s -no-reboot -no-shutdown -action -watchdog-action -daemonize -pidfile -runas -sandbox -msg -d -D -trace -stress"
+_metaphrase_options=" -h -help -version -machine -M -accel -enable-kvm -cpu -smp -m -name -uuid -rtc -boot -overcommit -global -kernel -append -initrd -dtb -bios -L -option-rom -fw_cfg -smbios -drive -blockdev -hda -hdb -hdc -hdd -fda -fdb -cdrom -snapshot -device -object -vga -display -nographic -nodefaults -net -nic -audiodev -readconfig -no-user-config -no-hpet -no-acpi -chardev -serial -parallel -monitor -qmp -qmp-pretty -mon -echr -debugcon -S -incoming -only-migratable -gdb -s -icount -no-reboot -no-shutdown -action -watchdog-action -daemonize -pidfile -runas -sandbox -msg -d -D -trace -stress"
 
 complete -F _metaphrase metaphrase

@@ -178,6 +178,9 @@ bool migrate_check_blockers(const Machine *m, GError **error)
 {
     Common common;
 
+    if (m->icount != NULL) {
+        return fail(error, "migration is blocked by -icount: how far its clock is is not saved");
+    }
     for (unsigned i = 0; i < migrate_state_count(m); i++) {
         Part p = part_of(m, i, &common);
         if (p.table == NULL) {

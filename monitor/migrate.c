@@ -498,6 +498,9 @@ bool migrate_receive(Machine *m, const char *uri, GError **error)
 {
     Migration *g = of_machine(m);
 
+    if (m->icount != NULL) {
+        return fail(error, "not with -icount");
+    }
     if (uri == NULL) {
         g->incoming = g->deferred = true;
         g->autostart = !m->config->start_stopped;
