@@ -23,17 +23,20 @@ bool kvm_serves_pv_msr(const KvmHost *h, unsigned i)
 
 /* Paravirtual interfaces are this program's own (pv/): those that need no hypercall work, as their MSRs
  * exit.  Hypercalls are KVM's own, and want its local APICs; a CPU that it shows as not running, whose TLB others need
- * not flush, is shown in the area of stolen time. */
+ * not flush, is shown in the area of stolen time.  A KVM without VT-x or SVM has none that come to an end: it executes the
+ * instruction itself, which means to put the right vendor's in its place and to have it executed again, by itself. */
 static bool offers_paravirtual(const KvmHost *h, bool apics, CpuFeature f)
 {
+    bool calls = h->msr_filter && apics && h->hardware != NULL && lists(h, f);
+
     switch (f) {
     case FEAT_KVM_CLOCK: case FEAT_KVM_CLOCK_STABLE: case FEAT_KVM_NOPIODELAY: case FEAT_KVM_STEAL_TIME:
     case FEAT_KVM_PV_EOI: case FEAT_KVM_POLL_CONTROL: case FEAT_KVM_HINT_DEDICATED:
         return h->msr_filter;
     case FEAT_KVM_PV_IPI: case FEAT_KVM_PV_UNHALT: case FEAT_KVM_PV_SCHED_YIELD:
-        return h->msr_filter && apics && lists(h, f);
+        return calls;
     case FEAT_KVM_PV_TLB_FLUSH:
-        return h->msr_filter && apics && lists(h, f) && lists(h, FEAT_KVM_STEAL_TIME);
+        return calls && lists(h, FEAT_KVM_STEAL_TIME);
     default:
         return false;
     }

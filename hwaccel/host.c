@@ -187,7 +187,7 @@ KvmHost *kvm_host_open(const KvmOps *ops, GError **error)
 
     h->ops = ops;
     h->fd = -1;
-    h->hardware = find_hardware();
+    h->hardware = ops->hardware != NULL ? ops->hardware : find_hardware();
     h->nested_paging = find_nested_paging();
     h->nested = find_hypervisor();
     h->emulates_real_mode = find_emulated_real_mode(h->hardware);

@@ -24,7 +24,8 @@ struct KvmOps {
     void (*unmap)(const KvmOps *ops, void *p, size_t len);
     /* Read a descriptor from `offset`: bytes read, or -errno. */
     int (*read)(const KvmOps *ops, int fd, void *buf, size_t len, uint64_t offset);
-    void *arg;                 /* of a test's own */
+    void *arg;                 /* of a test's own...                                */
+    const char *hardware;      /* ...as is what it runs on; NULL: CPUID says        */
 };
 
 extern const KvmOps kvm_host_ops;

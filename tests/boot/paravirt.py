@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Debian's kernel and the paravirtual interfaces: paravirt.py CASE."""
+import os
 import re
 import sys
 import time
 
 import guest as g
+import leaves
 from guest import check, check_equal, linux, start
 
 SOURCE = "cat /sys/devices/system/clocksource/clocksource0/current_clocksource"
@@ -61,16 +63,45 @@ def off():
     machine.poweroff()
 
 
+def initramfs():
+    """With the program that looks at the leaves."""
+    program = os.path.join(g.TOP, "build", "tests", "user", "leaves")
+    program = os.environ.get("METAPHRASE_LEAVES", program)
+    if not os.path.exists(program):
+        raise g.Skip("the program could not be linked: no static C library")
+    g.need_tool("busybox")
+    directory = g.scratch_dir()
+    image = os.path.join(directory, "initramfs.gz")
+    g.tool("sh", os.path.join(g.TOP, "scripts", "make-initramfs.sh"), "-m", g.cached("cloud-amd64", "root"), "-k", leaves.MODULES,
+           "-a", leaves.overlay(os.path.join(directory, "overlay"), program), image,
+           env={**os.environ, "PATH": os.environ["PATH"] + ":/usr/sbin:/sbin"})
+    return image
+
+
+def look(image, names):
+    """A boot with these interfaces alone: the kernel sees them, uses them, and no others."""
+    machine = start(*linux("-m", "256", "-smp", "2", "-cpu", leaves.options(names), "-trace", "post_code", initrd=False,
+                           append=leaves.APPEND + " metaphrase.run=leaves"), "-initrd", image, "-no-reboot")
+    text = machine.script("leaves", 2 * g.BOOT)
+    machine.wait(0)
+    wrong = leaves.problems(text, leaves.shown(names), machine.errors().count("post_code"))
+    check(not wrong, f"with {' '.join(sorted(names))}: {'; '.join(wrong)}")
+
+
 def each():
-    """Every single interface off, and only one on."""
-    names = ("kvmclock", "kvm-nopiodelay", "kvm-steal-time", "kvm-pv-eoi", "kvm-pv-unhalt",
-             "kvm-pv-tlb-flush", "kvm-pv-ipi", "kvm-poll-control", "kvm-pv-sched-yield",
-             "kvmclock-stable-bit")
-    for name in names:
-        boot("-cpu", f"max,{name}=off").poweroff()
-        others = ",".join("-" + other for other in names if other != name)
-        boot("-cpu", f"max,{others}").poweroff()
+    """Every single interface off, and only one on; all and none."""
+    image = initramfs()
+    everything = set(leaves.NAMES)
+    for names in (everything, set(), *(everything - {name} for name in leaves.NAMES), *({name} for name in leaves.NAMES)):
+        look(image, names)
+
+
+def leaf():
+    """All of them on, and none."""
+    image = initramfs()
+    look(image, set(leaves.NAMES))
+    look(image, set())
 
 
 if __name__ == "__main__":
-    sys.exit(g.main({"on": on, "off": off, "each": each}))
+    sys.exit(g.main({"on": on, "off": off, "leaves": leaf, "each": each}))

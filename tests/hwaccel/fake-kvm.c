@@ -414,7 +414,7 @@ void fake_kvm_init(FakeKvm *f)
 {
     *f = (FakeKvm){.absent = -1, .run_size = 3 * 4096};
     f->ops = (KvmOps){.open = fake_open, .close = fake_close, .request = fake_request, .map = fake_map,
-                      .unmap = fake_unmap, .read = fake_read, .arg = f};
+                      .unmap = fake_unmap, .read = fake_read, .arg = f, .hardware = "SVM"};
     f->msrs = g_hash_table_new_full(NULL, NULL, NULL, g_free);
 }
 

@@ -6,8 +6,16 @@
 #include "tests/hwaccel/random-state.h"
 #include "tests/suite.h"
 
+#include <fcntl.h>
+#include <linux/kvm.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/time.h>
+#include <unistd.h>
 
 /* What every KVM has. */
 #define MODEL "qemu64,kvm=off,-x2apic,-tsc-deadline"
@@ -476,6 +484,57 @@ START_TEST(single_steps_are_single)
 }
 END_TEST
 
+static void on_alarm(int sig) { }
+
+/* mov $11,%eax; vmcall or vmmcall; hlt, in real mode on a CPU of KVM's without us: does it halt within some seconds? */
+static bool hypercall_ends(bool amd, unsigned seconds)
+{
+    enum { LEN = 0x10000, CODE = 0x1000 };
+    const uint8_t code[] = {0x66, 0xb8, 11, 0, 0, 0, 0x0f, 0x01, amd ? 0xd9 : 0xc1, 0xf4};
+    const struct itimerval when = {.it_value.tv_sec = seconds}, never = {.it_value.tv_sec = 0};
+    struct kvm_userspace_memory_region region = {.memory_size = LEN};
+    struct kvm_regs regs = {.rip = CODE, .rflags = 2};
+    struct kvm_sregs sregs;
+    int kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC), vm = ioctl(kvm, KVM_CREATE_VM, 0), cpu = ioctl(vm, KVM_CREATE_VCPU, 0), ended;
+    size_t size = (size_t)ioctl(kvm, KVM_GET_VCPU_MMAP_SIZE, 0);
+    struct kvm_run *run = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, cpu, 0);
+    uint8_t *ram = mmap(NULL, LEN, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+    ck_assert(run != MAP_FAILED && ram != MAP_FAILED);
+    memcpy(ram + CODE, code, sizeof code);
+    region.userspace_addr = (uintptr_t)ram;
+    ck_assert_int_eq(ioctl(vm, KVM_SET_USER_MEMORY_REGION, &region), 0);
+    ck_assert_int_eq(ioctl(cpu, KVM_GET_SREGS, &sregs), 0);
+    sregs.cs.base = sregs.cs.selector = 0;
+    ck_assert(ioctl(cpu, KVM_SET_SREGS, &sregs) == 0 && ioctl(cpu, KVM_SET_REGS, &regs) == 0);
+    sigaction(SIGALRM, &(struct sigaction){.sa_handler = on_alarm}, NULL);
+    setitimer(ITIMER_REAL, &when, NULL);
+    ended = ioctl(cpu, KVM_RUN, 0);
+    setitimer(ITIMER_REAL, &never, NULL);
+    ended = ended == 0 && run->exit_reason == KVM_EXIT_HLT;
+    munmap(run, size);
+    munmap(ram, LEN);
+    close(cpu);
+    close(vm);
+    close(kvm);
+    return ended;
+}
+
+/* A guest that is shown a hypercall may make it: where KVM never comes back from one it is not shown. */
+START_TEST(hypercalls_are_offered_where_they_end)
+{
+    KvmHost *h = kvm_host_open(&kvm_host_ops, NULL);
+    bool offered, ends;
+
+    ck_assert_ptr_nonnull(h);
+    offered = kvm_offers(h, true, FEAT_KVM_PV_IPI);
+    ends = hypercall_ends(h->hardware != NULL && strcmp(h->hardware, "SVM") == 0, offered ? 30 : 1);
+    printf("hypercalls: %s, %s\n", offered ? "offered" : "not offered", ends ? "they end" : "they do not end");
+    ck_assert(ends || !offered);
+    kvm_host_close(h);
+}
+END_TEST
+
 static Suite *make_suite(void)
 {
     Suite *s = suite_create("kvm-host");
@@ -491,6 +550,7 @@ static Suite *make_suite(void)
     tcase_add_test(c, an_interrupt_waits_for_an_exception);
     tcase_add_test(c, a_model_of_32_bits_is_taken);
     tcase_add_test(c, single_steps_are_single);
+    tcase_add_test(c, hypercalls_are_offered_where_they_end);
     suite_add_tcase(s, c);
     return s;
 }

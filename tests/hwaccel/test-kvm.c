@@ -750,6 +750,27 @@ START_TEST(hypercalls_come_out_where_kvm_lets_them)
 }
 END_TEST
 
+/* 0: SVM, 1: VT-x, 2: neither; with the local APICs and without. */
+START_TEST(hypercalls_are_offered_where_they_end)
+{
+    static const char *const hardware[] = {"SVM", "VT-x", NULL};
+    static const CpuFeature calls[] = {FEAT_KVM_PV_IPI, FEAT_KVM_PV_UNHALT, FEAT_KVM_PV_SCHED_YIELD, FEAT_KVM_PV_TLB_FLUSH};
+    KvmHost *h;
+    Bed b;
+
+    bed_init(&b, GUEST_LONG64);
+    h = kvm_host_open(&b.f.ops, NULL);
+    h->hardware = hardware[_i];
+    for (unsigned i = 0; i < ARRAY_LEN(calls); i++) {
+        ck_assert(!kvm_offers(h, false, calls[i]));
+        ck_assert_int_eq(kvm_offers(h, true, calls[i]), _i != 2);
+    }
+    ck_assert(kvm_offers(h, false, FEAT_KVM_CLOCK) && kvm_offers(h, true, FEAT_KVM_STEAL_TIME));
+    kvm_host_close(h);
+    bed_clear(&b);
+}
+END_TEST
+
 /* MSRs: ours, one that nobody has, one that KVM refuses. */
 static int access_msrs(FakeKvm *f)
 {
@@ -1103,6 +1124,7 @@ Suite *test_suite(void)
     tcase_add_test(c, what_the_guest_wrote_in_kvm_is_seen_by_the_interpreter);
     tcase_add_test(c, a_triple_fault_is_a_shutdown);
     tcase_add_loop_test(c, hypercalls_come_out_where_kvm_lets_them, 0, 5);
+    tcase_add_loop_test(c, hypercalls_are_offered_where_they_end, 0, 3);
     tcase_add_test(c, msrs_that_exit_are_ours_or_fault);
     tcase_add_test(c, an_interrupt_waits_for_its_window);
     tcase_add_test(c, an_interrupt_waits_for_an_exception);

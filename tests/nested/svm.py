@@ -4,7 +4,7 @@
 
 QEMU's TCG emulates a processor with SVM and boots Debian's cloud kernel with kvm-amd; inside runs this very
 program with -accel kvm: bare-metal guests, the nanobenchmarks, changes of engine, and the cloud kernel again on
-one and two CPUs.  Skipped (77) where QEMU, the kernel or a program is missing."""
+one and two CPUs, and with each of KVM's leaves off.  Skipped (77) where QEMU, the kernel or a program is missing."""
 import ast
 import glob
 import os
@@ -17,6 +17,9 @@ import tempfile
 HERE = os.path.dirname(os.path.abspath(__file__))
 TOP = os.path.dirname(os.path.dirname(HERE))
 CACHE = os.environ.get("METAPHRASE_CACHE", os.path.join(TOP, ".cache"))
+sys.path.insert(0, os.path.join(TOP, "tests", "boot"))
+import leaves                     # noqa: E402
+
 TIMEOUT = 2400 * float(os.environ.get("METAPHRASE_TEST_SLOWNESS", "1"))
 # (Not paging32: TCG sets the accessed bit in PDPTEs, where it is reserved, and KVM rightly answers #GP.)
 GUESTS = ["system64", "paging64", "protect32", "interrupts", "smc", "smp", "reserved64", "vmi", "vmitime", "triple"]
@@ -117,6 +120,13 @@ linux() {
         -append "console=ttyS0 quiet metaphrase.run=inner" -d stats "$@" 2>&1
     echo "== status $?"
 }
+leaves() {
+    echo "== $1"
+    timeout 600 ./metaphrase -accel $2 -cpu $3 -smp 2 -m 220 -display none -no-reboot -serial stdio -monitor none -kernel vmlinuz \
+        -initrd initrd.gz -append "console=ttyS0 quiet @APPEND@ metaphrase.run=leaves" -trace post_code </dev/null 2>&1
+    echo "== status $?"
+}
+@LEAVES@
 has linux1 && { name=linux1; linux 1 kvm </dev/null; }
 # (kvmpv waits to see a halted CPU shown as not running, which KVM does not do.)
 pv="-cpu max,-kvm-pv-tlb-flush"
@@ -147,6 +157,19 @@ cat /sys/devices/system/cpu/online
 for n in 1 2; do seq 1 2000 | sha256sum & done; wait
 dmesg | grep -i -E "hypervisor detected|kvm-clock: using|WARNING|BUG" | cut -c1-100
 """
+
+
+# With no controllers in the kernel guests are shown what needs no hypercall.
+CALLS = {"kvm-pv-unhalt", "kvm-pv-tlb-flush", "kvm-pv-ipi", "kvm-pv-sched-yield"}
+
+
+def leaves_runs(parts):
+    """(section, controllers, what there is, what is on): all, none, and each off in turn."""
+    for chips in ("off", "split"):
+        of = [name for name in leaves.NAMES if chips != "off" or name not in CALLS]
+        if "leaves-" + chips in parts:
+            for n, names in enumerate([set(of), set(), *(set(of) - {name} for name in of)]):
+                yield f"leaves-{chips}-{n}", chips, of, names
 
 
 def packet(text):
@@ -198,7 +221,12 @@ def build(scratch, metaphrase, guests, parts):
         skip("the cloud kernel has no (uncompressed) kvm-amd")
     inner = os.path.join(scratch, "inner")
     script(inner, "inner", INNER)
-    inner_image = make_initramfs(scratch, ("-m", f"{kernel}/root"), ("-a", inner))
+    program = os.path.join(os.path.dirname(guests), "user", "leaves")
+    if any(part.startswith("leaves-") for part in parts):
+        if not os.path.exists(program):
+            skip("the program could not be linked: no static C library")
+        leaves.overlay(inner, program)
+    inner_image = make_initramfs(scratch, ("-m", f"{kernel}/root"), ("-k", leaves.MODULES), ("-a", inner))
     outer = os.path.join(scratch, "outer")
     host_test = os.path.join(os.path.dirname(guests), "hwaccel", "test-kvm-host")
     put(outer, "/mp/metaphrase", metaphrase)
@@ -217,7 +245,10 @@ def build(scratch, metaphrase, guests, parts):
         put(outer, "/mp/tests/guest/nanobench/" + name, os.path.join(guests, "nanobench", name))
     inside = INSIDE
     for mark, value in {**gdb_packets(symbol(os.path.join(guests, "switch.elf"), "enter_user")),
-                        "@GUESTS@": " ".join(GUESTS), "@PARTS@": " ".join(parts)}.items():
+                        "@GUESTS@": " ".join(GUESTS), "@APPEND@": leaves.APPEND,
+                        "@LEAVES@": "".join(f"leaves {name} kvm,kernel-irqchip={chips} {leaves.options(names, of)}\n"
+                                            for name, chips, of, names in leaves_runs(parts)),
+                        "@PARTS@": " ".join(parts)}.items():
         inside = inside.replace(mark, value)
     script(outer, "nested", inside)
     return f"{kernel}/vmlinuz", make_initramfs(scratch, ("-a", outer))
@@ -298,6 +329,14 @@ def judge_gdb(text, guests):
     print("gdb:", re.findall(r"exit: breakpoint.*|interpreted for debuggers.*", said))
 
 
+def judge_leaves(text, parts):
+    for name, _, _, names in leaves_runs(parts):
+        said = section(text, name)
+        wrong = leaves.problems(said, leaves.shown(names), said.count("post_code"))
+        check("== status 0" in said and not wrong, f"{name} with {' '.join(sorted(names))}: {'; '.join(wrong)}: {said[-300:]}")
+        print(f"{name}:", " ".join(re.findall(r"^leaves.*", said, re.M)))
+
+
 def judge_nanobench(text):
     said = section(text, "nanobench")
     check(re.search(r"^syscall +\d", said, re.M) and "== status 0" in said, f"nanobench: {said[-800:]}")
@@ -305,7 +344,7 @@ def judge_nanobench(text):
 
 
 def main(metaphrase, guests, *parts):
-    parts = parts or ("info", "host", "guests", "switch", "gdb", "nanobench", "linux1", "apics", "chips", "linux2")
+    parts = parts or ("info", "host", "guests", "switch", "gdb", "nanobench", "leaves-off", "leaves-split", "linux1", "apics", "chips", "linux2")
     qemu = shutil.which("qemu-system-x86_64")
     if qemu is None:
         skip("qemu-system-x86_64 is not installed")
@@ -358,6 +397,7 @@ def main(metaphrase, guests, *parts):
         check("written pages: rings" in said, "linux4: no rings of written pages")
         sent = re.search(r"interrupt messages: ([1-9]\d*), of these (\d+) by irqfds", said)
         check(sent and sent.group(1) == sent.group(2), f"linux4: not all messages went by irqfds: {sent}")
+    judge_leaves(text, parts)
     for n in (1, 2):
         if f"linux{n}" in parts:
             judge_linux(text, n)
