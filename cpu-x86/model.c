@@ -355,12 +355,24 @@ static bool set_feature_or_property(CpuModel *m, const char *name, bool on, GErr
     return p != NULL || set_feature(m, name, on, error);
 }
 
+/* Does `key` name what holds in any case?  `off`: why it cannot be switched off; NULL: it makes no difference. */
+static bool holds_anyway(const char *key, const char **off)
+{
+    *off = NULL;
+    if (same_name(key, "kvm-pv-enforce-cpuid")) {
+        *off = "KVM's interfaces that CPUID does not show are refused in any case";
+        return true;
+    }
+    return same_name(key, "migratable") || same_name(key, "enforce") || same_name(key, "check"); /* what is not available is refused */
+}
+
 /* One item behind the model's name: +feat, -feat, feat, feat=on|off, phys-bits=N. */
 static bool apply_item(CpuModel *m, const char *item, GError **error)
 {
     const char *eq = strchr(item, '=');
     g_autofree char *key = eq != NULL ? g_strndup(item, (gsize)(eq - item)) : g_strdup(item);
-    const char *val = eq != NULL ? eq + 1 : "on";
+    const char *val = eq != NULL ? eq + 1 : "on", *why;
+    bool anyway, on;
 
     if (item[0] == '+' || item[0] == '-') {
         return set_feature_or_property(m, item + 1, item[0] == '+', error);
@@ -376,16 +388,18 @@ static bool apply_item(CpuModel *m, const char *item, GError **error)
         m->phys_bits = (unsigned)bits;
         return true;
     }
-    if (strcmp(key, "migratable") == 0 || strcmp(key, "enforce") == 0 ||
-        strcmp(key, "check") == 0) {
-        return true; /* what is not available is refused in any case */
-    }
-    if (strcmp(val, "on") != 0 && strcmp(val, "off") != 0) {
+    anyway = holds_anyway(key, &why);
+    on = strcmp(val, "on") == 0;
+    if (!on && strcmp(val, "off") != 0 && (anyway || property(m, key) != NULL || find_feature(key) >= 0)) {
         g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
                     "CPU feature %s=%s: write on or off", key, val);
         return false;
     }
-    return set_feature_or_property(m, key, strcmp(val, "on") == 0, error);
+    if (!on && why != NULL) {
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED, "CPU property %s=off: %s", key, why);
+        return false;
+    }
+    return anyway || set_feature_or_property(m, key, on, error);
 }
 
 /* Where XSAVE components lie: as on the host, or where Intel has them. */
@@ -589,6 +603,6 @@ char *cpu_model_help(void)
             column += (unsigned)strlen(features[i].name) + 1;
         }
     }
-    g_string_append(s, "\nother properties: kvm=on|off, vmware-cpuid-freq=on|off, phys-bits=32..52\n");
+    g_string_append(s, "\nother properties: kvm=on|off, kvm-pv-enforce-cpuid=on, vmware-cpuid-freq=on|off, phys-bits=32..52\n");
     return g_string_free(s, FALSE);
 }

@@ -16,9 +16,21 @@ static bool lists(const KvmHost *h, CpuFeature f)
 static const CpuFeature pv_msr_feature[KVM_PV_MSRS] = {FEAT_KVM_STEAL_TIME, FEAT_KVM_PV_EOI, FEAT_KVM_POLL_CONTROL};
 const uint32_t kvm_pv_msr[KVM_PV_MSRS] = {0x4b564d03, 0x4b564d04, 0x4b564d05};
 
-bool kvm_serves_pv_msr(const KvmHost *h, unsigned i)
+unsigned kvm_pv_msrs(const KvmHost *h, const CpuModel *m)
 {
-    return lists(h, pv_msr_feature[i]);
+    unsigned set = 0;
+
+    for (unsigned i = 0; i < KVM_PV_MSRS; i++) {
+        set |= (unsigned)(cpu_model_is_kvm(m) && cpu_model_has(m, pv_msr_feature[i]) && lists(h, pv_msr_feature[i])) << i;
+    }
+    return set;
+}
+
+bool kvm_hide_paravirtual(KvmCpu *k, GError **error)
+{
+    struct kvm_enable_cap c = {.cap = KVM_CAP_ENFORCE_PV_FEATURE_CPUID, .args = {1}};
+
+    return !k->vm->host->hides_pv || kvm_do(k->vm->ops, k->fd, KVM_ENABLE_CAP, (uintptr_t)&c, error);
 }
 
 /* Paravirtual interfaces are this program's own (pv/): those that need no hypercall work, as their MSRs

@@ -383,7 +383,7 @@ static bool make(KvmCpu *k, GError **error)
     if (k->vm->host->lazy_page != 0) {
         k->lazy_ring = (void *)((uint8_t *)k->run + (size_t)k->vm->host->lazy_page * 4096);
     }
-    return kvm_dirty_init_cpu(k, error) && kvm_set_cpuid(k, error);
+    return kvm_dirty_init_cpu(k, error) && kvm_hide_paravirtual(k, error) && kvm_set_cpuid(k, error);
 }
 
 static KvmWants wants_of(const CpuState *cpu)
@@ -393,6 +393,7 @@ static KvmWants wants_of(const CpuState *cpu)
     const ApicHome *home = cpu->bus.apic_home;
 
     return (KvmWants){
+        .model = cpu->model,
         .apics = c->irqchip != KVM_IRQCHIP_OFF && home != NULL,
         .all_chips = c->irqchip == KVM_IRQCHIP_ON,
         .chips = home != NULL ? home->chips : 0,

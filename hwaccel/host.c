@@ -55,6 +55,7 @@ static void ask_extensions(KvmHost *h)
     h->guest_debug = extension(h, KVM_CAP_SET_GUEST_DEBUG) > 0;
     h->emulation_exits = extension(h, KVM_CAP_EXIT_ON_EMULATION_FAILURE) > 0;
     h->hypercall_exits = (extension(h, KVM_CAP_EXIT_HYPERCALL) >> KVM_HC_MAP_GPA_RANGE & 1) != 0;
+    h->hides_pv = extension(h, KVM_CAP_ENFORCE_PV_FEATURE_CPUID) > 0;
     h->ioeventfd = extension(h, KVM_CAP_IOEVENTFD) > 0 && extension(h, KVM_CAP_IOEVENTFD_ANY_LENGTH) > 0;
     h->irqchip = extension(h, KVM_CAP_IRQCHIP) > 0 && extension(h, KVM_CAP_SIGNAL_MSI) > 0 &&
                  extension(h, KVM_CAP_IRQ_ROUTING) > 0 && extension(h, KVM_CAP_MP_STATE) > 0;

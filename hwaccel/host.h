@@ -34,7 +34,7 @@ typedef struct {
     bool lazy_ports;
     size_t dirty_ring_bytes;   /* the longest ring of written pages a CPU may have; 0: none */
     bool readonly_mem, set_tss, set_identity, user_nmi, immediate_exit, msr_exits, msr_filter, sregs2,
-        stats_fd, guest_debug, emulation_exits, hypercall_exits, split_irqchip, ioeventfd, irqchip, pit, irqfd;
+        stats_fd, guest_debug, emulation_exits, hypercall_exits, hides_pv, split_irqchip, ioeventfd, irqchip, pit, irqfd;
 } KvmHost;
 
 /* Open and ask.  NULL with one line in `error`: not there, forbidden (and what to do about it), too old. */

@@ -73,9 +73,12 @@ void kvm_cpu_kick(KvmCpu *k);
 
 /* May a guest use this feature here, with the local APICs in the kernel or not? */
 bool kvm_offers(KvmHost *h, bool apics, CpuFeature f);
-/* KVM's paravirtual MSRs that it serves itself when it has the local APICs; the others exit, and pv/ serves them. */
+/* KVM's paravirtual MSRs that it serves itself when it has the local APICs: those of this set (bit n: kvm_pv_msr[n]).  The others exit,
+ * and pv/ serves them, or says that they are not there. */
 extern const uint32_t kvm_pv_msr[KVM_PV_MSRS];
-bool kvm_serves_pv_msr(const KvmHost *h, unsigned i);
+unsigned kvm_pv_msrs(const KvmHost *h, const CpuModel *m);
+/* Have KVM refuse its hypercalls where CPUID does not show them (since Linux 5.10), as we do. */
+bool kvm_hide_paravirtual(KvmCpu *k, GError **error);
 bool kvm_set_cpuid(KvmCpu *k, GError **error);
 
 /* -- sync.c ---- */

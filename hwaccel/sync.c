@@ -330,11 +330,9 @@ typedef struct {
 
 static void list_pv(const KvmCpu *k, PvBlock *b)
 {
-    const KvmHost *h = k->vm->host;
-
     memset(b, 0, sizeof *b);
-    for (unsigned i = 0; i < KVM_PV_MSRS && k->vm->apics && h->msr_filter && k->cpu->pv.msr_read != NULL; i++) {
-        if (kvm_serves_pv_msr(h, i)) {
+    for (unsigned i = 0; i < KVM_PV_MSRS && k->cpu->pv.msr_read != NULL; i++) {
+        if ((k->vm->pv_msrs >> i & 1) != 0) {
             b->entry[b->head.nmsrs++].index = kvm_pv_msr[i];
         }
     }

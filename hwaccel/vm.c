@@ -269,7 +269,7 @@ static bool filter_msrs(KvmVm *vm, GError **error)
     for (unsigned i = 0; i < KVM_PV_MSRS; i++) {
         unsigned bit = kvm_pv_msr[i] - PV_MSRS;
 
-        pv[bit / 8] |= (uint8_t)((vm->apics && kvm_serves_pv_msr(vm->host, i)) << bit % 8);
+        pv[bit / 8] |= (uint8_t)((vm->pv_msrs >> i & 1) << bit % 8);
     }
     return kvm_do(vm->ops, vm->fd, KVM_X86_SET_MSR_FILTER, (uintptr_t)&f, error);
 }
@@ -290,7 +290,7 @@ static bool take_hypercalls(KvmVm *vm, GError **error)
     return !vm->host->hypercall_exits || kvm_do(vm->ops, vm->fd, KVM_ENABLE_CAP, (uintptr_t)&c, error);
 }
 
-static bool take_msrs(KvmVm *vm, GError **error)
+static bool take_msrs(KvmVm *vm, const CpuModel *model, GError **error)
 {
     struct kvm_enable_cap c = {
         .cap = KVM_CAP_X86_USER_SPACE_MSR,
@@ -299,6 +299,7 @@ static bool take_msrs(KvmVm *vm, GError **error)
 
     vm->msr_exits = vm->host->msr_exits;
     vm->msr_filter = vm->host->msr_filter;
+    vm->pv_msrs = vm->apics && vm->msr_filter ? kvm_pv_msrs(vm->host, model) : 0;
     return (!vm->msr_exits || kvm_do(vm->ops, vm->fd, KVM_ENABLE_CAP, (uintptr_t)&c, error)) &&
            (!vm->msr_filter || filter_msrs(vm, error));
 }
@@ -356,7 +357,7 @@ static bool build(KvmVm *vm, const KvmWants *wants, GError **error)
     if (wants->dirty_ring != 0) {
         kvm_dirty_init(vm, wants->dirty_ring);
     }
-    return set_addresses(vm, error) && take_msrs(vm, error) && take_emulation_failures(vm, error) && take_hypercalls(vm, error) &&
+    return set_addresses(vm, error) && take_msrs(vm, wants->model, error) && take_emulation_failures(vm, error) && take_hypercalls(vm, error) &&
            follow_map(vm, error);
 }
 

@@ -14,6 +14,7 @@
 #define HWACCEL_VM_H
 
 #include "cpu-x86/apic-home.h"
+#include "cpu-x86/cpuid.h"
 #include "hwaccel/host.h"
 #include "softmmu/phys-mem.h"
 
@@ -25,6 +26,7 @@ typedef struct {
 
 /* What is wanted of a VM beyond what it always is; where KVM lacks it, it goes without. */
 typedef struct {
+    const CpuModel *model;     /* of its CPUs; borrowed for the call                */
     bool apics;                /* the local APICs in the kernel                     */
     bool all_chips;            /* ...and the other interrupt controllers and the PIT: */
     IrqChipSet chips;          /* what the board has of them                        */
@@ -43,6 +45,7 @@ typedef struct KvmVm {
     bool msr_exits, msr_filter;
     bool apics;                /* the local APICs are the kernel's: apic.h          */
     char *no_apics;            /* they were asked for and cannot be had: why; or NULL */
+    unsigned pv_msrs;          /* KVM serves these itself: kvm_pv_msrs()            */
     ApicHolder holder;
     unsigned n_apics;          /* of how many CPUs KVM has the state                */
     IrqChipSet chips;          /* these are the kernel's too: chips.h               */

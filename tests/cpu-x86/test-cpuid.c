@@ -199,6 +199,32 @@ static uint32_t hypervisor(const char *spec, const char *name)
     return r[EAX] | (top != 0 ? 1u << 31 : 0) | (top == 0x40000010 ? 1u << 30 : 0);
 }
 
+/* As QEMU spells them: each switched off takes its own bits away, and what cannot be without it; what there is not may be off. */
+START_TEST(each_paravirtual_interface_has_its_switch)
+{
+    static const struct {
+        const char *name;
+        uint32_t bits;
+    } switches[] = {{"kvmclock", 0x1000009}, {"kvm-nopiodelay", 2}, {"kvm-steal-time", 0x220}, {"kvm-pv-eoi", 0x40},
+                {"kvm-pv-unhalt", 0x80}, {"kvm-pv-tlb-flush", 0x200}, {"kvm-pv-ipi", 0x800}, {"kvm-poll-control", 0x1000},
+                {"kvm-pv-sched-yield", 0x2000}, {"kvmclock-stable-bit", 0x1000000}, {"vmware-cpuid-freq", 1u << 30},
+                {"kvm-mmu", 0}, {"kvm-asyncpf", 0}, {"kvm-asyncpf-vmexit", 0}, {"kvm-asyncpf-int", 0},
+                {"kvm-msi-ext-dest-id", 0}, {"kvm-hint-dedicated", 0}};
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(switches); i++) {
+        g_autofree char *off = g_strdup_printf("max,%s=off", switches[i].name), *minus = g_strdup_printf("max,-%s", switches[i].name);
+        g_autofree char *on = g_strdup_printf("max,%s=off,%s=on", switches[i].name, switches[i].name);
+
+        ck_assert_uint_eq(hypervisor(off, "KVMKVMKVM\0\0\0"), 0xc1003aeb & ~switches[i].bits);
+        ck_assert_uint_eq(hypervisor(minus, "KVMKVMKVM\0\0\0"), 0xc1003aeb & ~switches[i].bits);
+        if (switches[i].bits != 0) {
+            ck_assert_uint_eq(hypervisor(on, "KVMKVMKVM\0\0\0"), 0xc1003aeb);
+        }
+    }
+    ck_assert_uint_eq(hypervisor("max,kvm-pv-enforce-cpuid=on", "KVMKVMKVM\0\0\0"), 0xc1003aeb);
+}
+END_TEST
+
 START_TEST(guests_see_the_hypervisor_that_the_model_names)
 {
     const char *kvm = "KVMKVMKVM\0\0\0";
@@ -327,6 +353,7 @@ Suite *test_suite(void)
     tcase_add_test(t, items_and_spellings_are_understood);
     tcase_add_test(t, without_xsave_there_is_no_avx);
     tcase_add_test(t, named_models_say_who_they_are);
+    tcase_add_test(t, each_paravirtual_interface_has_its_switch);
     tcase_add_test(t, guests_see_the_hypervisor_that_the_model_names);
     tcase_add_test(t, topology_leaves_agree);
     tcase_add_test(t, dynamic_bits_follow_the_control_registers);

@@ -296,6 +296,7 @@ static int answer(FakeKvm *f, unsigned long request, uintptr_t arg)
         if (((struct kvm_enable_cap *)arg)->cap == KVM_CAP_EXIT_HYPERCALL) {
             f->hypercalls = ((struct kvm_enable_cap *)arg)->args[0];
         }
+        f->hides_pv |= ((struct kvm_enable_cap *)arg)->cap == KVM_CAP_ENFORCE_PV_FEATURE_CPUID;
         f->split |= ((struct kvm_enable_cap *)arg)->cap == KVM_CAP_SPLIT_IRQCHIP;
         return 0;
     case KVM_CREATE_IRQCHIP: f->chips = true; return 0;

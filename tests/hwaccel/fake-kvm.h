@@ -65,6 +65,7 @@ struct FakeKvm {
     bool no_dirty_ring;        /* it is refused */
     bool loses_xcr0;           /* a guest's XSETBV sets what nobody learns of */
     uint64_t hypercalls;       /* that exit     */
+    bool hides_pv;             /* what CPUID does not show */
     unsigned dirty_resets;
     struct kvm_coalesced_mmio_zone zone[16]; /* n_zones of them */
     unsigned n_zones;

@@ -237,6 +237,34 @@ START_TEST(paravirtual_msrs_go_with_the_local_apics)
 }
 END_TEST
 
+/* What a model is not shown KVM does not serve: its MSRs exit, and its hypercalls are refused. */
+START_TEST(paravirtual_msrs_that_are_not_shown_exit)
+{
+    static const struct {
+        const char *model;
+        uint16_t allowed;
+    } rows[] = {{"max,-kvm-steal-time", 0x30}, {"max,-kvm-pv-eoi", 0x28}, {"max,-kvm-poll-control", 0x18}, {"max,kvm=off", 0}};
+    FakePv pv = {.val = {[3] = 0x4001}};
+    Bed b;
+
+    bed_init_model(&b, GUEST_LONG64, rows[_i].model);
+    bed_add_board(&b, &all_chips);
+    b.g.cpu->pv = (CpuPv){.arg = &pv, .msr_read = pv_read, .msr_back = pv_back};
+    b.f.guest = guest_with_pv;
+    bed_attach(&b);
+    ck_assert_uint_eq(b.f.pv_allowed, rows[_i].allowed);
+    ck_assert(b.f.hides_pv);
+    kvm_engine.scatter(b.g.cpu);
+    ck_assert_int_eq(bed_run(&b), CPU_EXIT_REQUEST);
+    ck_assert_uint_eq(fake_msr(&b, 0x4b564d03), (rows[_i].allowed & 8) != 0 ? 0x4001 : 0);
+    kvm_engine.sync(b.g.cpu);
+    ck_assert_uint_eq(pv.backs, (unsigned)__builtin_popcount(rows[_i].allowed));
+    kvm_engine.gather(b.g.cpu);
+    b.g.cpu->pv = (CpuPv){0};
+    bed_clear(&b);
+}
+END_TEST
+
 /* Registers reached by interpreted instructions. */
 START_TEST(controllers_in_the_kernel_can_be_looked_at_and_changed)
 {
@@ -682,6 +710,7 @@ Suite *test_suite(void)
     tcase_add_loop_test(c, a_kvm_without_such_apics_leaves_them_to_the_machine, 0, 4);
     tcase_add_test(c, all_controllers_may_be_the_kernels);
     tcase_add_test(c, paravirtual_msrs_go_with_the_local_apics);
+    tcase_add_loop_test(c, paravirtual_msrs_that_are_not_shown_exit, 0, 4);
     tcase_add_test(c, controllers_in_the_kernel_can_be_looked_at_and_changed);
     tcase_add_loop_test(c, a_kvm_without_controllers_leaves_them_to_the_machine, 0, 3);
     tcase_add_test(c, messages_go_by_irqfds);
