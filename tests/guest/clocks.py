@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """clocks.py METAPHRASE GUEST TURNS ENGINE[,PROPERTY=VALUE]...: clocks.elf watches kvmclock from two CPUs while the
-machine is stopped, goes on and changes its engine.  Time never goes back, rests are not counted, and interrupts of the
+machine is stopped, goes on and changes its engine (with one: stays).  Time never goes back, rests are not counted, and interrupts of the
 local APIC's timer and of the other CPU keep coming."""
 import sys
 import time
@@ -39,12 +39,12 @@ def main(metaphrase, guest, turns, *engines):
             q.run("stop")
             stopped = time.monotonic()
             time.sleep(REST)
-            if n % 2:                          # in its sleep
+            if n % 2 and len(names) > 1:       # in its sleep
                 change(q, names[(n + 1) % len(names)], by_hmp=False)
             rested += time.monotonic() - stopped
             q.run("cont")
             now, count = ask_until(s, count)
-            if n % 2 == 0:
+            if n % 2 == 0 and len(names) > 1:
                 change(q, names[(n + 1) % len(names)], by_hmp=True)
         time.sleep(REST)
         now, _ = ask(s)

@@ -354,9 +354,10 @@ def main(metaphrase, guests, *parts):
         kernel, initrd = build(scratch, os.path.abspath(metaphrase), guests, parts)
         log = os.environ.get("METAPHRASE_NESTED_LOG", os.path.join(scratch, "log"))
         with open(log, "wb") as said:
+            # (On a crowded host the TSC would be found unreliable, and KVM would move its guests'.)
             subprocess.run(
                 [qemu, "-accel", "tcg", "-cpu", "EPYC,+svm,+npt", "-m", "1500", "-nographic", "-no-reboot", "-kernel",
-                 kernel, "-initrd", initrd, "-append", "console=ttyS0 quiet no_timer_check panic=-1 metaphrase.run=nested"],
+                 kernel, "-initrd", initrd, "-append", "console=ttyS0 quiet no_timer_check tsc=reliable panic=-1 metaphrase.run=nested"],
                 stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.DEVNULL, timeout=TIMEOUT, check=False)
         with open(log, encoding="latin-1") as f:
             text = f.read().replace("\r", "")
