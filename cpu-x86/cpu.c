@@ -190,6 +190,21 @@ void cpu_sleep(CpuState *cpu)
     __atomic_store_n(&cpu->sleeping, 0, __ATOMIC_SEQ_CST);
 }
 
+/* Between two PAUSEs of a loop, in cycles of the host; a PAUSE takes 40 to 150. */
+enum { LOOP_CYCLES = 1000 };
+
+void cpu_spins(CpuState *cpu, unsigned n)
+{
+    uint64_t now = __builtin_ia32_rdtsc();
+
+    if (now - cpu->spun_at < (uint64_t)n * LOOP_CYCLES) {
+        cpu->stats[STAT_SPINS]++;
+        syscall(SYS_sched_yield);
+        now = __builtin_ia32_rdtsc();
+    }
+    cpu->spun_at = now;
+}
+
 /* -- Time -------------------------------------------------------------------------------------- */
 
 uint64_t cpu_tsc(const CpuState *cpu)

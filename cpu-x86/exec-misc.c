@@ -70,6 +70,9 @@ void exec_serialize(CpuState *cpu, const X86Insn *in)
 void exec_pause(CpuState *cpu, const X86Insn *in)
 {
     __builtin_ia32_pause();
+    if (++cpu->pauses % CPU_PAUSES == 0) {
+        cpu_spins(cpu, CPU_PAUSES);
+    }
 }
 
 void exec_fence(CpuState *cpu, const X86Insn *in)

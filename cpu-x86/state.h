@@ -328,6 +328,8 @@ struct CpuState {
     bool unhalted;             /* a hypercall ends the present or the next halt; atomic */
 
     /* -- Host-side caches ---- */
+    uint64_t spun_at;          /* host's TSC at the last call of cpu_spins()          */
+    uint32_t pauses;           /* executed by the interpreter                         */
     uint32_t mode;             /* MODE_*, derived: cpu_update_mode()                  */
     uint8_t cpl;               /* derived                                             */
     uint8_t tlb_class;         /* TlbClass of ordinary data accesses, derived         */
@@ -389,6 +391,16 @@ static inline uint32_t cpu_requests(const CpuState *cpu)
 
 /* Set request bits, wake a sleeping CPU and kick its engine. */
 void cpu_request(CpuState *cpu, uint32_t bits);
+
+/*
+ * The guest has executed `n` PAUSEs since the last call.  If that was in a loop, it waits for another CPU, which perhaps
+ * waits for the host's: the caller's thread steps back for those that want to run.  It takes the host a microsecond when
+ * nobody does.  Own thread; vector registers are left alone.
+ */
+void cpu_spins(CpuState *cpu, unsigned n);
+
+enum { CPU_PAUSES = 512 };     /* ... that are worth a look */
+
 void cpu_unrequest(CpuState *cpu, uint32_t bits);
 
 /* True when the CPU has something to do (a request it would act on in its present state). */

@@ -358,6 +358,9 @@ bool window_next_local(Window *w, uint64_t lin, WindowRun *run)
 {
     bool found = false;
 
+    if (__atomic_load_n(&w->n_local, __ATOMIC_RELAXED) == 0) {
+        return false;          /* who maps one now has looked at the tables as they were, with the lock or without */
+    }
     lock_take(&w->lock);
     for (unsigned i = w->n_local != 0 ? run_at(w, lin) : w->n_runs; i < w->n_runs && !found; i++) {
         found = !w->run[i].global;

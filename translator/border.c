@@ -824,6 +824,16 @@ static bool device(TransCpu *tc, Block *b, const Site *s)
     return exec_insn(tc, b, s);
 }
 
+/* Somebody asks for this CPU, or it has been waiting for a while: where nothing wants attention it goes on. */
+static bool pause_insn(TransCpu *tc, const Site *s)
+{
+    if (tc->vcb->pauses == 0) {
+        tc->vcb->pauses = tc->config->pause_yield;
+        cpu_spins(tc->cpu, tc->config->pause_yield);
+    }
+    return go_back(tc, s, s->hit_off);
+}
+
 /* An instruction of class IDENT is about to access what is often not in the window yet. */
 static bool touch(TransCpu *tc, Block *b, const Site *s)
 {
@@ -913,6 +923,7 @@ static bool help(TransCpu *tc, Block *b, const Site *s)
     case HELPER_STRING: return string_insn(tc, b, s);
     case HELPER_DIVIDE: return divide(tc, b, s);
     case HELPER_TOUCH: return touch(tc, b, s);
+    case HELPER_PAUSE: return pause_insn(tc, s);
     case HELPER_CROSSING: return crossing(tc, b, s);
     case HELPER_SYSCALL: return transfer(tc, b, s, exec_syscall);
     case HELPER_SYSRET: return transfer(tc, b, s, exec_sysret);

@@ -767,29 +767,51 @@ void gen_helper(Gen *g)
 
 /*
  * PAUSE: who waits in a loop, perhaps without indirect branches, looks whether somebody asks for this CPU
- * (signals_request()), which saves both a signal.  Flags are left alone:
+ * (signals_request()), which saves both a signal, and now and then lets the host run somebody else (cpu_spins()).  Flags are
+ * left alone:
  *
- *   pause; mov [saved rcx], rcx; mov rcx, [jc_mask]; jrcxz 1f; mov rcx, [saved rcx]; jmp 2f; 1: jmp slow; 2:
+ *      pause; mov [saved rcx], rcx
+ *      mov rcx, [pauses]; lea rcx, [rcx-1]; mov [pauses], rcx; jrcxz 1f
+ *      mov rcx, [jc_mask]; jrcxz 1f
+ *      jmp 2f
+ *   1: jmp slow
+ *   2: mov rcx, [saved rcx]
  */
 static void gen_pause(Gen *g)
 {
+    const TransConfig *config = g->p->config;
     const uint16_t was = g->borrowed;
-    uint8_t *asked, *over;
+    uint8_t *tired = NULL, *asked = NULL, *over;
+    Site *s;
 
     emit_bytes(g->e, "\xf3\x90", 2);
-    if (g->p->config->ask_ns == 0) {
+    if (config->ask_ns == 0 && config->pause_yield == 0) {
         return;
     }
     gen_borrow(g, GPR_RCX);
-    emit_fs_load(g->e, GPR_RCX, gen_field(g, VCB_JC_MASK));
-    asked = emit_jrcxz(g->e);
+    if (config->pause_yield != 0) {
+        emit_fs_load(g->e, GPR_RCX, gen_field(g, VCB_PAUSES));
+        emit_lea(g->e, GPR_RCX, GPR_RCX, -1);
+        emit_fs_store(g->e, gen_field(g, VCB_PAUSES), GPR_RCX);
+        tired = emit_jrcxz(g->e);
+    }
+    if (config->ask_ns != 0) {
+        emit_fs_load(g->e, GPR_RCX, gen_field(g, VCB_JC_MASK));
+        asked = emit_jrcxz(g->e);
+    }
+    over = emit_jmp(g->e, emit_here(g->e));
+    if (tired != NULL) {
+        emit_patch8(g->e, tired);
+    }
+    if (asked != NULL) {
+        emit_patch8(g->e, asked);
+    }
+    s = gen_slow_jmp(g, HELPER_PAUSE);
+    emit_patch32(g->e, over);
+    s->hit_off = (uint16_t)emit_offset(g->e);
     if (was != g->borrowed) {
         emit_fs_load(g->e, GPR_RCX, gen_saved_slot(g, GPR_RCX));
     }
-    over = emit_jmp(g->e, emit_here(g->e));
-    emit_patch8(g->e, asked);
-    gen_slow_jmp(g, HELPER_INTERP);
-    emit_patch32(g->e, over);
     g->borrowed = was;
     gen_mark(g);
 }

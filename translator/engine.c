@@ -676,6 +676,7 @@ static CpuExit translate_run(CpuState *cpu, uint64_t budget)
         }
         vcb.jc_whole = (uint64_t)(tc->config->jump_cache - 1) << JC_SHIFT;
         trans_unmask(tc);
+        vcb.pauses = tc->config->pause_yield;
         tc->seen_epoch = UINT64_MAX;
         vcb.spec_ctrl_bad = ~cpu_spec_ctrl_bits(cpu);
         windows_thread_init(tc);

@@ -42,6 +42,8 @@ const TransConfig trans_policy = {
     /* Finding one out costs two or three mappings. */
     .window_region_sites = 96,
     .window_protect = 8,
+    /* 10 to 40 us of waiting, of which a yield with nobody waiting takes one. */
+    .pause_yield = CPU_PAUSES,
     /* A stack of Linux is four; what is never used costs a mapping, a fault some ten. */
     .window_group = 4,
     /* Early boot goes through some sets of tables. */

@@ -23,6 +23,7 @@ typedef struct {
     unsigned window_overflows;    /* so many, and one in so many mappings made: off for good   */
     unsigned window_faults;       /* stores to pages of code that make an instruction guilty */
     unsigned window_group;        /* pages that come together where memory is scattered by pages */
+    unsigned pause_yield;         /* PAUSEs until the host is asked to run somebody else; 0: never  */
     unsigned window_touch;        /* faults that map after which an instruction asks first; 0: never */
     bool window_regions;          /* regions that are restless do without (windows-regions.h), for 64-bit kernels */
     unsigned window_region_us;    /* what each mapping made again books                    */

@@ -98,6 +98,7 @@ typedef struct {
     uint64_t near_mask[7];     /* pext mask of an offset from a near page for an aligned access of
                                   2^n bytes: all but the bits that it may have            */
     uint64_t string[2];      /* added to RDI and RSI while MOVS or STOS executes on host addresses */
+    uint64_t pauses;         /* to be executed until cpu_spins() hears of them           */
     uint64_t jc_ntag[JC_SIZE] __attribute__((aligned(64))); /* minus (rip + key); 0 never matches                     */
     uint64_t jc_code[JC_SIZE]; /* host address of the block                              */
     uint64_t jc_warm[JC_SIZE]; /* ... for those who have borrowed BLOCK_WARM_USUAL        */
@@ -174,6 +175,7 @@ VCB_ASSERT(lent.spot, VCB_SPOT);
 VCB_ASSERT(lent.spots_used, VCB_SPOTS_USED);
 VCB_ASSERT(near_mask, VCB_NEAR_MASK);
 VCB_ASSERT(string, VCB_STRING);
+VCB_ASSERT(pauses, VCB_PAUSES);
 VCB_ASSERT(jc_ntag, VCB_JC_NTAG);
 VCB_ASSERT(jc_code, VCB_JC_CODE);
 VCB_ASSERT(jc_warm, VCB_JC_WARM);

@@ -77,8 +77,8 @@ static void note_came(TransCpu *tc, uint64_t lin, const WindowRun *run)
 
 /* -- Faults ----------------------------------------------------------------------------------------- */
 
-/* `run` is what the tables say around `lin`, where the guest may do its access. */
-static WindowVerdict bring(TransCpu *tc, uint64_t lin, bool write, WindowRun *run)
+/* `run` is what the tables say around `lin`, where the guest may do its access; `group`: with its neighbours. */
+static WindowVerdict bring(TransCpu *tc, uint64_t lin, bool write, WindowRun *run, bool group)
 {
     WindowShare *ws = tc->windows;
     WindowRun old;
@@ -110,7 +110,8 @@ static WindowVerdict bring(TransCpu *tc, uint64_t lin, bool write, WindowRun *ru
     }
     ws->n_mapped++;
     note_came(tc, lin, run);
-    if (run->leaf_shift == GUEST_PAGE_SHIFT && run->len < (uint64_t)tc->config->window_group * GUEST_PAGE_SIZE) {
+    if (group && run->leaf_shift == GUEST_PAGE_SHIFT &&
+        run->len < (uint64_t)tc->config->window_group * GUEST_PAGE_SIZE) {
         bring_group(tc, lin);
     }
     windows_unmap_banned(tc, run);
@@ -174,7 +175,7 @@ WindowVerdict windows_fault(TransCpu *tc)
             return WINDOW_GUILTY; /* a user's page, too */
         }
     }
-    return bring(tc, lin, tc->fault_write, &run);
+    return bring(tc, lin, tc->fault_write, &run, true);
 }
 
 bool windows_touch(TransCpu *tc, uint64_t lin, bool write)
@@ -187,7 +188,8 @@ bool windows_touch(TransCpu *tc, uint64_t lin, bool write)
         return false;
     }
     trans_vec_spill();
-    if (!windows_find_run(tc->cpu, lin, 64, &run) || (write && !run.write) || bring(tc, lin, write, &run) != WINDOW_MAPPED) {
+    if (!windows_find_run(tc->cpu, lin, 64, &run) || (write && !run.write) ||
+        bring(tc, lin, write, &run, false) != WINDOW_MAPPED) {
         return false; /* a fault finds out what it is */
     }
     ws->n_touched++;

@@ -43,6 +43,26 @@ PROGRAM memory
     jnz 1b
 END memory
 
+PROGRAM pauses                      /* flags, rcx and all others live across; as loops and not */
+    mov $3, %r10d
+1:  mov $700, %ecx
+    mov $0x8000000000000001, %rax
+2:  add %rax, %rax
+    pause
+    adc $1, %rax
+    cmp $350, %rcx
+    pause
+    seto 8(%rdi)
+    setb 9(%rdi)
+    lea (%rbx,%rcx), %rbx
+    pause
+    loop 2b
+    mov %rbx, (%rdi,%r10,8)
+    dec %r10d
+    pause
+    jnz 1b
+END pauses
+
 PROGRAM calls
     mov $18, %eax
     call 2f

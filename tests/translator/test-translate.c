@@ -74,7 +74,7 @@ static TransConfig config_number(unsigned i)
     case 9: c.quiet = false; break;
     case 10: c.window = false; break;
     case 11: c.exact_writes = c.revive = c.soft = c.near_stack = false; break;
-    case 12: c.strings = false; c.window_touch = c.divide_faults = 1; break;
+    case 12: c.pause_yield = 1; c.strings = false; c.window_touch = c.divide_faults = 1; break;
     case 13: c.hot_samples = 0; c.window = false; break;
     default: break;
     }
@@ -102,6 +102,30 @@ static void compare_engines(unsigned number, uint64_t base)
     program_finish(&a);
 }
 
+static uint64_t spins_with(unsigned pause_yield)
+{
+    TransConfig c = trans_policy;
+    GuestCpu g;
+    unsigned i = 0;
+    uint64_t spins;
+
+    while (strcmp(programs[i].name, "pauses") != 0) {
+        i++;
+    }
+    c.pause_yield = pause_yield;
+    run_program(&g, &translate_engine, &c, i, 0, 0);
+    spins = g.cpu->stats[STAT_SPINS];
+    program_finish(&g);
+    return spins;
+}
+
+START_TEST(who_loops_over_pause_offers_the_host_a_turn)
+{
+    ck_assert_uint_gt(spins_with(1), 0);
+    ck_assert_uint_eq(spins_with(0), 0);
+}
+END_TEST
+
 START_TEST(programs_end_the_same_translated_and_interpreted)
 {
     compare_engines((unsigned)_i, 0);
@@ -124,6 +148,7 @@ Suite *test_suite(void)
                         (int)(ARRAY_LEN(programs) * ARRAY_LEN(shifts)));
     tcase_add_loop_test(t, programs_end_the_same_in_the_window, 0,
                         (int)(ARRAY_LEN(programs) * ARRAY_LEN(shifts) / 2));
+    tcase_add_test(t, who_loops_over_pause_offers_the_host_a_turn);
     suite_add_tcase(s, t);
     return s;
 }
