@@ -311,7 +311,8 @@ static int32_t spot_field(const Gen *g, unsigned n, size_t field)
  */
 static void gen_spot(Gen *g, unsigned a, unsigned t, unsigned size, bool write)
 {
-    unsigned n = g->cache->spots++ % TLB_SPOTS + ((g->p->env & ENV_CPL3) != 0 ? 0 : TLB_SPOTS);
+    /* Even ones are for loads, odd ones for stores: what a load has found need not be writable. */
+    unsigned n = g->cache->spots++ * 2 % TLB_SPOTS + write + ((g->p->env & ENV_CPL3) != 0 ? 0 : TLB_SPOTS);
     Site *s;
 
     if (stress_hit(STRESS_slow_path)) {

@@ -272,6 +272,26 @@ static void accessed_and_dirty_bits(void)
     }
 }
 
+/* However many instructions have read the page, by whatever it is remembered. */
+static void loads_let_no_store_through(void)
+{
+    u64 va = va_of(target);
+
+    target_init();
+    map(target, SIZE_4K);
+    *entry_of(LEVEL_PT, va) &= ~(u64)W;
+    invlpg(va);
+    set_wp(true);
+    for (unsigned i = 0; i < 3; i++) {
+        EXPECT_TRAP(TRY(__asm__ volatile(".rept 300; movl (%0), %%eax; .endr; notl %%eax; movl %%eax, (%0)"
+                                         : : "r"(va) : "eax", "memory", "cc")), VECTOR_PF, P | W);
+        EXPECT_TRAP(TRY(__asm__ volatile(".rept 300; movl (%0), %%eax; .endr; incl (%0)"
+                                         : : "r"(va) : "eax", "memory", "cc")), VECTOR_PF, P | W);
+    }
+    EXPECT_EQ(target[0], 0xc3);
+    set_wp(false);
+}
+
 static void locked_and_read_modify_write_dirty(void)
 {
     u64 va = va_of(target);
@@ -677,6 +697,7 @@ const GuestTest guest_tests[] = {
     {"wp_and_smap_act_at_once", wp_and_smap_act_at_once},
     {"accessed_and_dirty_bits", accessed_and_dirty_bits},
     {"locked_and_read_modify_write_dirty", locked_and_read_modify_write_dirty},
+    {"loads_let_no_store_through", loads_let_no_store_through},
     {"reserved_bits_fault", reserved_bits_fault},
     {"not_present_at_every_level", not_present_at_every_level},
     {"non_canonical_addresses", non_canonical_addresses},
