@@ -218,6 +218,9 @@ typedef struct {
     bool is;                   /* it has the habit                                               */
 } HabitSite;
 
+/* The classes of operands in memory: IDENT, TLB and CALL. */
+typedef enum { OPERAND_IN_WINDOW, OPERAND_LOOKED_UP, OPERAND_CALLED, OPERAND_CLASSES } OperandClass;
+
 enum { ACROSS_SEEN = 1 << 14 };
 
 typedef struct {
@@ -256,6 +259,7 @@ typedef struct {
     GHashTable *across_pages;   /* the pages of those: number of the linear one -> of the memfd's */
     uint64_t across_seen[ACROSS_SEEN / 64]; /* bits of linear pages that were ever to be among them (atomic) */
     uint64_t n_blocks, n_dead, n_links, n_insns, n_host_bytes;
+    uint64_t n_operands[OPERAND_CLASSES]; /* translated, by class                                       */
     uint64_t n_soft;            /* instructions translated with soft immediates                  */
     uint64_t n_kept;            /* blocks that a write to their bytes left alive                 */
     uint64_t n_revived;

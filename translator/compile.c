@@ -605,6 +605,18 @@ static void finish_block(Gen *g, BlockCache *c)
     memcpy(b->insns, g->insns, g->p->n * sizeof *g->insns);
 }
 
+/* Of what class operands in memory are, for people. */
+static void count_operands(BlockCache *c, const Plan *p)
+{
+    for (unsigned i = 0; i < p->n; i++) {
+        const PlanInsn *in = &p->insn[i];
+        if (in->mem != 0xff && in->op[in->mem].mem.type == ZYDIS_MEMOP_TYPE_MEM) {
+            c->n_operands[in->helper == HELPER_DEVICE ? OPERAND_CALLED : plan_in_window(p, in) ? OPERAND_IN_WINDOW
+                                                                                              : OPERAND_LOOKED_UP]++;
+        }
+    }
+}
+
 bool compile_block(Block *b, BlockCache *c, const Plan *p, Emit *e)
 {
     Gen gen, *g = &gen; /* some 16 KiB */
@@ -634,6 +646,7 @@ bool compile_block(Block *b, BlockCache *c, const Plan *p, Emit *e)
     gen_dead_stubs(g);
     if (!e->full) {
         finish_block(g, c);
+        count_operands(c, p);
     }
     return !e->full;
 }
