@@ -24,36 +24,23 @@
 
 /* -- Going back ------------------------------------------------------------------------------- */
 
-/* At guest instruction `in` of b, which has not been executed. */
-static void set_rip(TransCpu *tc, const Block *b, const BlockInsn *in)
-{
-    tc->cpu->rip = trans_lin(tc, b, b->lin) + in->guest_off;
-    tc->cpu->shadow |= in->after_sti;
-}
-
-/* Where the guest is behind instruction `in` of b, if that does not lead elsewhere. */
-static uint64_t rip_behind(const TransCpu *tc, const Block *b, const BlockInsn *in)
-{
-    uint64_t next = trans_lin(tc, b, b->lin) + in->guest_off + in->guest_len;
-
-    return (b->env & ENV_CODE32) != 0 ? (uint32_t)next : next;
-}
-
-/* ... of Site s, which has left. */
-static uint64_t site_rip(const TransCpu *tc, const Site *s)
+/* The guest's address of Site s, which has left. */
+static uint64_t rip_of(const TransCpu *tc, const Site *s)
 {
     return s->shared ? (tc->vcb->here & GUEST_PAGE_MASK) | (s->rip & GUEST_PAGE_OFFSET_MASK) : s->rip;
 }
 
-static void set_site_rip(TransCpu *tc, const Site *s)
+/* The CpuState is at its instruction, which has not been executed. */
+static void set_rip(TransCpu *tc, const Site *s)
 {
-    tc->cpu->rip = site_rip(tc, s);
+    tc->cpu->rip = rip_of(tc, s);
     tc->cpu->shadow |= s->after_sti;
 }
 
-static uint64_t rip_behind_site(const TransCpu *tc, const Site *s)
+/* Where the guest is behind it, if that does not lead elsewhere. */
+static uint64_t rip_behind(const TransCpu *tc, const Site *s)
 {
-    uint64_t next = site_rip(tc, s) + s->len;
+    uint64_t next = rip_of(tc, s) + s->len;
 
     return (s->env & ENV_CODE32) != 0 ? (uint32_t)next : next;
 }
@@ -96,7 +83,7 @@ static bool go_on(TransCpu *tc, const uint8_t *resume, uint16_t borrowed, unsign
 /* To a place within the block where it left, with the state it left with. */
 static bool go_back(TransCpu *tc, const Site *s, unsigned host_off)
 {
-    set_site_rip(tc, s);
+    set_rip(tc, s);
     return go_on(tc, s->code + host_off, s->borrowed, s->bits, s->vec);
 }
 
@@ -299,7 +286,7 @@ static bool perform(TransCpu *tc, X86Exec f, const X86Insn *in)
 static void begin_insn(TransCpu *tc, const Site *s)
 {
     state_from_host(tc, s->borrowed, s->bits);
-    set_site_rip(tc, s);
+    set_rip(tc, s);
     tc->cpu->next_rip = tc->cpu->rip + s->len;
 }
 
@@ -311,7 +298,7 @@ static bool deliver_fault(TransCpu *tc, Block *b, const Site *s)
     if (!s->may_raise) {
         return false;
     }
-    set_site_rip(tc, s);
+    set_rip(tc, s);
     cpu->shadow = false;
     trans_count(tc, s->insn + 1u);
     if (crosses_quickly(tc, s)) {
@@ -535,14 +522,14 @@ static bool string_insn(TransCpu *tc, Block *b, const Site *s)
         r[GPR_RCX] = s->reg ? left : r[GPR_RCX];
     }
     if (left > 0) {
-        set_site_rip(tc, s);
+        set_rip(tc, s);
         state_from_host(tc, s->borrowed, s->bits);
         tc->attention = true;
         return false;
     }
     tlb_to_host(tc);
     trans_count(tc, s->insn + 1u);
-    tc->cpu->rip = rip_behind_site(tc, s);
+    tc->cpu->rip = rip_behind(tc, s);
     return go_on(tc, s->code + s->resume_off, s->borrowed, s->bits, s->vec);
 }
 
@@ -592,8 +579,8 @@ static bool soft_interrupt(TransCpu *tc, Block *b, const Site *s)
     CpuState *cpu = tc->cpu;
 
     state_return_borrowed(tc, s->borrowed, s->bits);
-    set_site_rip(tc, s);
-    cpu->next_rip = rip_behind_site(tc, s);
+    set_rip(tc, s);
+    cpu->next_rip = rip_behind(tc, s);
     cpu->shadow = false;
     cpu_deliver(cpu, in->mnemonic == ZYDIS_MNEMONIC_INT3 ? EXC_BP : in->imm & 0xff, DELIVER_SOFT, false, 0);
     trans_count(tc, s->insn + 1u);
@@ -661,10 +648,10 @@ static bool find_target(TransCpu *tc, Block *b, const Site *s)
 /* -- The interpreter -------------------------------------------------------------------------- */
 
 /* Interpret the instruction that could not go on; true: vcb.resume is behind it. */
-static bool interpret_insn(TransCpu *tc, Block *b, const BlockInsn *in)
+static bool interpret_insn(TransCpu *tc, Block *b, const Site *s)
 {
     CpuState *cpu = tc->cpu;
-    uint64_t next = rip_behind(tc, b, in), events, insns = cpu->insns;
+    uint64_t next = rip_behind(tc, s), events, insns = cpu->insns;
     uint32_t env = b->env;
 
     trans_vec_spill();
@@ -675,26 +662,26 @@ static bool interpret_insn(TransCpu *tc, Block *b, const BlockInsn *in)
     if (tc->exit != CPU_EXIT_BUDGET) {
         return false;
     }
-    tc->left_whole = in->resume_off == 0 &&
+    tc->left_whole = s->resume_off == 0 &&
                      events == cpu->stats[STAT_INTERRUPTS] + cpu->stats[STAT_EXCEPTIONS];
-    if (cpu->rip != next || in->resume_off == 0 || trans_needs_single_steps(cpu) ||
+    if (cpu->rip != next || s->resume_off == 0 || trans_needs_single_steps(cpu) ||
         !trans_mode_is_translated(cpu) || trans_env(cpu) != env ||
         __atomic_load_n(&tc->shared->evicting, __ATOMIC_ACQUIRE) ||
         __atomic_load_n(&b->state, __ATOMIC_ACQUIRE) != BLOCK_LIVE) {
         return tc->lockstep == NULL && go_anywhere(tc);
     }
     across_update(tc);
-    trans_aim(tc, b->code + in->resume_off, b->vec);
+    trans_aim(tc, b->code + s->resume_off, b->vec);
     verify_before_entry(tc);
     return !trans_wants_attention(cpu);
 }
 
-/* Behind instruction `in` of b, with the CpuState up to date and changed: on in the block, or to the
+/* Behind the instruction of s, with the CpuState up to date and changed: on in the block, or to the
  * block where the guest is now. */
-static bool go_behind(TransCpu *tc, Block *b, const BlockInsn *in)
+static bool go_behind(TransCpu *tc, Block *b, const Site *s)
 {
     CpuState *cpu = tc->cpu;
-    uint64_t next = rip_behind(tc, b, in);
+    uint64_t next = rip_behind(tc, s);
 
     if (!state_is_translated(tc)) {
         return false;
@@ -703,7 +690,7 @@ static bool go_behind(TransCpu *tc, Block *b, const BlockInsn *in)
         __atomic_load_n(&b->state, __ATOMIC_ACQUIRE) != BLOCK_LIVE) {
         return !watched(tc) && quick_way(tc, tc->env);
     }
-    return go_on(tc, b->code + in->resume_off, env_own_regs(b->env), 0, b->vec);
+    return go_on(tc, b->code + s->resume_off, env_own_regs(b->env), 0, b->vec);
 }
 
 static bool perform_exec(TransCpu *tc, const Block *b, const Site *s)
@@ -715,18 +702,16 @@ static bool perform_exec(TransCpu *tc, const Block *b, const Site *s)
 /* ... whose function has `done` it, or has raised what is delivered by now. */
 static bool go_on_after_exec(TransCpu *tc, Block *b, const Site *s, bool done)
 {
-    const BlockInsn *in = &b->insns[s->insn];
-
     trans_count(tc, s->insn + 1u);
     if (!done || (b->env & ENV_CODE32) != 0 || tc->cpu->pending_dbg != 0) {
-        return go_behind(tc, b, in);
+        return go_behind(tc, b, s);
     }
     registers_to_host(tc); /* it has changed nothing else */
     tlb_to_host(tc);
     if (__atomic_load_n(&b->state, __ATOMIC_ACQUIRE) != BLOCK_LIVE) {
-        return go_behind(tc, b, in);
+        return go_behind(tc, b, s);
     }
-    return go_on(tc, b->code + in->resume_off, 0, 0, b->vec);
+    return go_on(tc, s->code + s->resume_off, 0, 0, s->vec);
 }
 
 static bool exec_insn(TransCpu *tc, Block *b, const Site *s)
@@ -751,13 +736,11 @@ static bool divide(TransCpu *tc, Block *b, const Site *s)
 
 static bool system_insn(TransCpu *tc, Block *b, const Site *s)
 {
-    const BlockInsn *in = &b->insns[s->insn];
-
     trans_vec_spill();
     begin_insn(tc, s);
     perform(tc, b->exec[s->exec].exec, &b->exec[s->exec]);
     trans_count(tc, s->insn + 1u);
-    return go_behind(tc, b, in);
+    return go_behind(tc, b, s);
 }
 
 /*
@@ -772,7 +755,7 @@ static bool go_on_past(TransCpu *tc, Block *b, const Site *s, bool same)
         v->flags = v->flags_slot;
     }
     trans_count(tc, s->insn + 1u);
-    tc->cpu->rip = rip_behind_site(tc, s);
+    tc->cpu->rip = rip_behind(tc, s);
     tc->cpu->shadow = false;
     tc->cpu->stats[STAT_TRANS_QUICK]++;
     if (unlikely(!same || __atomic_load_n(&b->state, __ATOMIC_ACQUIRE) != BLOCK_LIVE)) {
@@ -894,7 +877,7 @@ static bool crossing(TransCpu *tc, Block *b, const Site *s)
         return false; /* a vector instruction, whose stub the interpreter's cache owns */
     }
     state_from_host(tc, s->borrowed, s->bits);
-    set_site_rip(tc, s);
+    set_rip(tc, s);
     next = cpu->rip + c->insn.len;
     cpu->next_rip = (b->env & ENV_CODE32) != 0 ? (uint32_t)next : next;
     perform(tc, c->insn.exec, &c->insn);
@@ -950,8 +933,8 @@ static bool slow(TransCpu *tc, Block *b, const Site *s)
         return false;
     }
     state_from_host(tc, s->borrowed, s->bits);
-    set_site_rip(tc, s);
-    return interpret_insn(tc, b, &b->insns[s->insn]);
+    set_rip(tc, s);
+    return interpret_insn(tc, b, s);
 }
 
 /* -- Arrivals --------------------------------------------------------------------------------- */
@@ -996,7 +979,8 @@ static bool arrive_from_window(TransCpu *tc)
     }
     if (verdict == WINDOW_RETRY && (m->bits & ~(MARK_FLAGS_SLOT | MARK_RAX_TMP)) == 0 &&
         !__atomic_load_n(&tc->shared->evicting, __ATOMIC_ACQUIRE)) {
-        set_rip(tc, b, &b->insns[m->insn]);
+        tc->cpu->rip = trans_lin(tc, b, b->lin) + b->insns[m->insn].guest_off;
+        tc->cpu->shadow |= b->insns[m->insn].after_sti;
         return go_on(tc, tc->kick_pc, m->borrowed, m->bits, b->vec);
     }
     state_at_mark(tc, b, m);

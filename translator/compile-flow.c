@@ -37,18 +37,40 @@ static void gen_borrow_at_exit(Gen *g, unsigned k, unsigned reg)
 }
 
 /*
- * Code that does not know where it is, or that leads to such: as an indirect branch, but where the jump cache does not know, on to the
- * exit's stub.
- *
- *   t = target; [rip] = t; u = pext t, [whole]; rcx = key + t; t = [ntag + 8*u]; rcx += t; jrcxz 1f; jmp miss
- *   1: u = [code + 8*u]; [here] = [rip]; jmp u
+ * The look-up in the jump cache that leaves flags alone: rcx = [key] + target + tag, which is 0 where the entry is the target's.
+ * What is returned is to be patched, by emit_patch8(), to where that leads; behind it comes who misses.
  */
-static void gen_exit_saying_where(Gen *g, unsigned k, uint64_t target)
+static void emit_key_sum(Gen *g, unsigned target)
+{
+    emit_fs_load(g->e, GPR_RCX, gen_field(g, VCB_JC_KEY));
+    emit_lea_sum(g->e, GPR_RCX, GPR_RCX, target);
+}
+
+static uint8_t *emit_tag_sum(Gen *g, unsigned tag)
+{
+    emit_lea_sum(g->e, GPR_RCX, GPR_RCX, tag);
+    return emit_jrcxz(g->e);
+}
+
+/*
+ * To another page by the jump cache, whose entry for `target` is at a constant place; but code that does not know where it is, or that
+ * leads to such (`says`), takes its index by pext and says where it goes, and where the jump cache does not know, on to the exit's stub.
+ *
+ *   t = target; [rip] = t; u = pext t, [whole]; rcx = [key] + t; t = [ntag + 8*u]; rcx += t; jrcxz 1f; jmp miss
+ *   1: u = [code + 8*u]; [here] = [rip]; jmp u
+ * or
+ *   t = target; rcx = [key] + t; t = [ntag of it]; rcx += t; jrcxz 1f; jmp miss
+ *   1: jmp [code of it]
+ */
+static void gen_exit_by_cache(Gen *g, unsigned k, uint64_t target)
 {
     Emit *e = g->e;
-    unsigned t = g->scratch[0], u = g->scratch[1];
-    bool usual = ((g->borrowed | 1u << t | 1u << u) & (uint16_t)~g->own) == BLOCK_WARM_USUAL;
-    unsigned keeper = (g->borrowed & 1u << g->scratch[2]) != 0 ? g->scratch[2] : GPR_RCX; /* of the guest's rcx */
+    const bool says = gen_says_where(g, target);
+    const unsigned t = g->scratch[0], u = g->scratch[1], spare = g->scratch[says ? 2 : 1];
+    const int slot = 8 * (int)vcb_jump_slot(target, g->p->config->jump_cache);
+    unsigned keeper = (g->borrowed & 1u << spare) != 0 ? spare : GPR_RCX; /* of the guest's rcx */
+    uint16_t used = (uint16_t)(1u << t | (says ? 1u << u : 0));
+    bool usual = ((g->borrowed | used) & (uint16_t)~g->own) == BLOCK_WARM_USUAL;
     uint16_t keep = usual ? BLOCK_WARM_USUAL : 0;
     uint8_t *hit, *miss;
 
@@ -57,71 +79,44 @@ static void gen_exit_saying_where(Gen *g, unsigned k, uint64_t target)
         emit_mov_rr(e, keeper, GPR_RCX);
     }
     gen_borrow_at_exit(g, k, t);
-    gen_borrow_at_exit(g, k, u);
-    gen_address(g, t, target, g->p->flags_out != 0);
-    emit_fs_store(e, gen_field(g, VCB_RIP), t);
-    emit_fs_pext(e, u, t, gen_field(g, VCB_JC_WHOLE));
-    emit_fs_load(e, GPR_RCX, gen_field(g, VCB_JC_KEY));
-    emit_lea_sum(e, GPR_RCX, GPR_RCX, t);
-    emit_fs_load_indexed(e, t, gen_field(g, VCB_JC_NTAG), u);
-    emit_lea_sum(e, GPR_RCX, GPR_RCX, t);
-    hit = emit_jrcxz(e);
+    if (says) {
+        gen_borrow_at_exit(g, k, u);
+        gen_address(g, t, target, g->p->flags_out != 0);
+        emit_fs_store(e, gen_field(g, VCB_RIP), t);
+        emit_fs_pext(e, u, t, gen_field(g, VCB_JC_WHOLE));
+        emit_key_sum(g, t);
+        emit_fs_load_indexed(e, t, gen_field(g, VCB_JC_NTAG), u);
+    } else {
+        emit_mov_ri(e, t, target);
+        emit_key_sum(g, t);
+        emit_fs_load(e, t, gen_field(g, VCB_JC_NTAG + slot));
+    }
+    hit = emit_tag_sum(g, t);
     miss = emit_jmp(e, emit_here(e));
     emit_patch8(e, hit);
-    emit_fs_load_indexed(e, u, gen_field(g, usual ? VCB_JC_WARM : VCB_JC_CODE), u);
-    if (!usual) {
-        emit_fs_store(e, gen_field(g, VCB_RESUME), u);
+    if (says) {
+        emit_fs_load_indexed(e, u, gen_field(g, usual ? VCB_JC_WARM : VCB_JC_CODE), u);
+        if (!usual) {
+            emit_fs_store(e, gen_field(g, VCB_RESUME), u);
+        }
+        emit_fs_load(e, t, gen_field(g, VCB_RIP));
+        gen_mark_as(g, k, MARK_EXIT | MARK_POST);
+        emit_fs_store(e, gen_field(g, VCB_HERE), t);
     }
-    emit_fs_load(e, t, gen_field(g, VCB_RIP));
-    gen_mark_as(g, k, MARK_EXIT | MARK_POST);
-    emit_fs_store(e, gen_field(g, VCB_HERE), t);
     if (keeper != GPR_RCX) {
         emit_mov_rr(e, GPR_RCX, keeper);
         keep |= 1u << GPR_RCX;
     }
     gen_give_back_but(g, keep);
-    if (usual) {
+    if (!says) {
+        emit_fs_jmp(e, gen_field(g, (usual ? VCB_JC_WARM : VCB_JC_CODE) + slot));
+    } else if (usual) {
         emit_jmp_reg(e, u);
     } else {
         emit_fs_jmp(e, gen_field(g, VCB_RESUME));
     }
     emit_patch32(e, miss);
     gen_mark_as(g, k, MARK_EXIT);
-    gen_give_back(g);
-}
-
-/* The jump cache's entry at a constant place: its code when it is for `target`. */
-static void gen_exit_by_cache(Gen *g, unsigned k, uint64_t target)
-{
-    Emit *e = g->e;
-    unsigned slot = vcb_jump_slot(target, g->p->config->jump_cache);
-    unsigned t = g->scratch[0];
-    bool usual = (g->borrowed & (uint16_t)~g->own) == BLOCK_WARM_USUAL;
-    unsigned keeper = (g->borrowed & 1u << g->scratch[1]) != 0 ? g->scratch[1] : GPR_RCX; /* of the guest's rcx */
-    uint8_t *hit, *miss;
-
-    /* rcx = ntag + target + key, 0 on a hit */
-    gen_borrow_at_exit(g, k, GPR_RCX);
-    if (keeper != GPR_RCX) {
-        emit_mov_rr(e, keeper, GPR_RCX);
-    }
-    gen_borrow_at_exit(g, k, t);
-    emit_fs_load(e, GPR_RCX, gen_field(g, VCB_JC_NTAG + 8 * (int)slot));
-    emit_fs_load(e, t, gen_field(g, VCB_JC_KEY));
-    emit_lea_sum(e, GPR_RCX, GPR_RCX, t);
-    emit_mov_ri(e, t, target);
-    emit_lea_sum(e, GPR_RCX, GPR_RCX, t);
-    hit = emit_jrcxz(e);
-    miss = emit_jmp(e, emit_here(e));
-    emit_patch8(e, hit);
-    if (keeper != GPR_RCX) {
-        emit_mov_rr(e, GPR_RCX, keeper);
-        gen_give_back_but(g, (uint16_t)(1u << GPR_RCX | (usual ? g->warm : 0)));
-    } else {
-        gen_give_back_but(g, usual ? g->warm : 0);
-    }
-    emit_fs_jmp(e, gen_field(g, (usual ? VCB_JC_WARM : VCB_JC_CODE) + 8 * (int)slot));
-    emit_patch32(e, miss);
     gen_give_back(g);
 }
 
@@ -157,11 +152,7 @@ void gen_exit(Gen *g, unsigned k, uint64_t target)
         x->cache_off = same ? 0 : (uint16_t)emit_offset(e);
     }
     if (!same) {
-        if (gen_says_where(g, target)) {
-            gen_exit_saying_where(g, k, target);
-        } else {
-            gen_exit_by_cache(g, k, target);
-        }
+        gen_exit_by_cache(g, k, target);
         g->borrowed = g->own;
     }
     if (x->cache_off != 0) {
@@ -181,7 +172,7 @@ void gen_exit(Gen *g, unsigned k, uint64_t target)
  * tag = [ntag + 8*at], which is for the guest rip in `target` or a miss: out, before anything has changed.  Flags are left alone
  * where they are in the host:
  *
- *   mov rcx, [key]; lea rcx, [rcx + target]; lea rcx, [rcx + tag]; jrcxz 1f; jmp miss; 1:
+ *   rcx = [key] + target + tag; jrcxz 1f; jmp miss; 1:
  *   or add tag, [key]; add tag, target; jne miss
  */
 static Site *emit_tag_check(Gen *g, unsigned target, unsigned tag, unsigned at)
@@ -196,10 +187,8 @@ static Site *emit_tag_check(Gen *g, unsigned target, unsigned tag, unsigned at)
         emit_add_rr(e, tag, target);
         return gen_slow_jcc(g, CC_NE, HELPER_INDIRECT);
     }
-    emit_fs_load(e, GPR_RCX, gen_field(g, VCB_JC_KEY));
-    emit_lea_sum(e, GPR_RCX, GPR_RCX, target);
-    emit_lea_sum(e, GPR_RCX, GPR_RCX, tag);
-    hit = emit_jrcxz(e);
+    emit_key_sum(g, target);
+    hit = emit_tag_sum(g, tag);
     s = gen_slow_jmp(g, HELPER_INDIRECT);
     emit_patch8(e, hit);
     return s;
