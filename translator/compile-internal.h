@@ -149,7 +149,7 @@ static inline void gen_window_prefix(Gen *g)
     }
 }
 
-/* -- compile-mem.c ------------------------------------------------------------------------------------- */
+/* -- compile-address.c --------------------------------------------------------------------------------- */
 
 unsigned gen_reg_of(ZydisRegister r);
 /* a = host address of the guest-linear address in a, for an access of `size` bytes, or out; t, u and the
@@ -173,13 +173,21 @@ unsigned gen_operand_address(Gen *g);
 unsigned gen_operand_linear(Gen *g);
 /* The current instruction is CALL class. */
 void gen_device(Gen *g);
-/* The current instruction has a memory operand that the window can serve: emit it so.  False: it has not. */
-bool gen_mem_in_window(Gen *g);
-
 /* Where a Site of gen_near() or gen_spot() goes first; falls through to who leaves. */
 void gen_near_stub(Gen *g, const Site *s);
 void gen_spot_stub(Gen *g, Site *s);
 
+/* In a segment that has a base: FS or GS. */
+bool gen_is_based(const ZydisDecodedOperand *m);
+/* dst = linear address of the operand; tmp and flags may be clobbered, flags not in the window. */
+void gen_linear(Gen *g, unsigned dst, unsigned tmp, const ZydisDecodedOperand *m);
+/* As gen_window_prefix(), before an access by `base`, which may be a register of the guest's. */
+void gen_stack_prefix(Gen *g, unsigned base);
+
+/* -- compile-mem.c ------------------------------------------------------------------------------------- */
+
+/* The current instruction has a memory operand that the window can serve: emit it so.  False: it has not. */
+bool gen_mem_in_window(Gen *g);
 void gen_mem(Gen *g);
 void gen_push(Gen *g);
 void gen_push_mem(Gen *g);

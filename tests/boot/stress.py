@@ -30,6 +30,12 @@ OPTIONS = {
     "jump-cache": ["-accel", "translate,jump-cache=128"],
     # everything translated at its first visit, and all user code so that it does not know where it is and remembers pages
     "hot": ["-accel", "translate,tiers=1,share-above=0,hot-samples=0,direct=off"],
+    # who asks for a CPU is not answered: signals
+    "kick-late": ["--stress", "kick_late=1"],
+    # the interpreter's and VMI's knobs
+    "others": ["-accel", "interpret", "--stress", "decode_miss=97", "--stress", "exit_every_run=53", "--stress", "vmi_jump=1"],
+    # all user code that can be in worlds is, some of which cannot be had
+    "worlds": ["--stress", "direct=1", "--stress", "direct_bases=1", "--stress", "direct_refuse=5"],
     # all of it at once
     "all": ["--stress", "recreate=9973", "--stress", "kick_entry=211", "--stress", "evict=1999",
             "--stress", "slow_path=101", "--stress", "tlb_small=1", "--stress", "code_write=4999",
