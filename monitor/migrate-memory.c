@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { PAGE = GUEST_PAGE_SIZE, PIECE = SECTION_MEMORY_MAX, PIECE_PAGES = PIECE / PAGE };
+enum { PAGE = GUEST_PAGE_SIZE, PIECE = SECTION_MEMORY_MAX };
 
 static void add(uint64_t *counter, uint64_t n)
 {
@@ -36,7 +36,7 @@ typedef struct {
     MigrateProgress *p;
     uint64_t place, len;       /* len 0: none */
     bool zero;
-    uint8_t *copy;             /* PIECE bytes: the guest may be writing the pages themselves */
+    uint8_t *copy;             /* PIECE bytes: a monitor may be writing the pages themselves */
 } Run;
 
 static bool send_run(Run *r, GError **error)
@@ -92,66 +92,26 @@ static bool send_page(Run *r, uint64_t place, GError **error)
     return extend_run(r, place, PAGE, is_zero(copy) ? NULL : copy, error);
 }
 
-/* Those of [at, end) that are `wanted`, a bit for each page from `first`. */
-static bool send_extents(Run *r, uint64_t first, uint64_t end, const bool *wanted, GError **error)
-{
-    for (uint64_t at = first; at < end;) {
-        bool hole;
-        uint64_t stop = extent_end(r->pm, at, end, &hole);
-
-        for (; at < stop; at += PAGE) {
-            if (wanted[(at - first) / PAGE] &&
-                !(hole ? extend_run(r, at, PAGE, NULL, error) : send_page(r, at, error))) {
-                return false;
-            }
-        }
-    }
-    return true;
-}
-
-/* Which pages to send; they count as not written from here on. */
-static unsigned take_dirty(PhysMem *pm, uint64_t first, uint64_t end, bool all, bool *wanted)
-{
-    unsigned n = 0;
-
-    for (uint64_t at = first; at < end; at += PAGE) {
-        bool dirty = (page_flags_get(pm, at) & PAGE_DIRTY_MIGRATION) != 0 &&
-                     phys_mem_test_clear_dirty(pm, at, PAGE_DIRTY_MIGRATION);
-        wanted[(at - first) / PAGE] = all || dirty;
-        n += all || dirty;
-    }
-    return n;
-}
-
-bool migrate_send_memory(PhysMem *pm, MigrateChannel *c, bool all, MigrateProgress *p, GError **error)
+bool migrate_send_memory(const PhysMem *pm, MigrateChannel *c, MigrateProgress *p, GError **error)
 {
     Run r = {.pm = pm, .c = c, .p = p, .copy = g_malloc(PIECE)};
-    bool wanted[PIECE_PAGES], ok = true;
+    bool ok = true;
 
     __atomic_store_n(&p->total, pm->used, __ATOMIC_RELAXED);
-    __atomic_store_n(&p->left, all ? pm->used : migrate_dirty_bytes(pm), __ATOMIC_RELAXED);
     add(&p->rounds, 1);
-    for (uint64_t at = 0; ok && at < pm->used; at += PIECE) {
-        uint64_t end = MIN(at + PIECE, pm->used);
-        unsigned n = take_dirty(pm, at, end, all, wanted);
-        uint64_t left = __atomic_load_n(&p->left, __ATOMIC_RELAXED);
+    for (uint64_t at = 0; ok && at < pm->used;) {
+        bool hole;
+        uint64_t stop = extent_end(pm, at, pm->used, &hole);
 
-        ok = n == 0 || send_extents(&r, at, end, wanted, error);
-        __atomic_store_n(&p->left, left - MIN(left, (uint64_t)n * PAGE), __ATOMIC_RELAXED);
+        for (; ok && at < stop; at += PAGE) {
+            ok = hole ? extend_run(&r, at, PAGE, NULL, error) : send_page(&r, at, error);
+            __atomic_store_n(&p->left, pm->used - at, __ATOMIC_RELAXED);
+        }
     }
     ok = ok && send_run(&r, error);
+    __atomic_store_n(&p->left, 0, __ATOMIC_RELAXED);
     g_free(r.copy);
     return ok;
-}
-
-uint64_t migrate_dirty_bytes(const PhysMem *pm)
-{
-    uint64_t n = 0;
-
-    for (uint64_t at = 0; at < pm->used; at += PAGE) {
-        n += (page_flags_get(pm, at) & PAGE_DIRTY_MIGRATION) != 0;
-    }
-    return n * PAGE;
 }
 
 /* -- Taking ------------------------------------------------------------------------------------------- */

@@ -256,7 +256,7 @@ static bool send_machine(Migration *g, GError **error)
 
     return stream_write_start(c, error) &&
            stream_write(c, SECTION_DESCRIPTION, g->description, strlen(g->description), error) &&
-           stop_machine(g, error) && (mem == NULL || migrate_send_memory(mem, c, true, &g->progress, error)) &&
+           stop_machine(g, error) && (mem == NULL || migrate_send_memory(mem, c, &g->progress, error)) &&
            send_state(g, error) && migrate_channel_finish(c, error);
 }
 

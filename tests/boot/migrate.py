@@ -158,7 +158,43 @@ def busy_disk():
     machine.poweroff()
 
 
+def microvm():
+    """The other machine, with a disk on virtio-mmio."""
+    image = disk_image("mmio")
+    options = [*linux("-m", "256", "-M", "microvm"), "-no-reboot", "-drive", f"file={image},if=virtio,format=raw"]
+    machine = start(*options)
+    machine.shell()
+    machine.run("modprobe -a virtio_mmio virtio_blk; sleep 1; ls /dev/vda")
+    for n in range(2):
+        machine.run("cat /proc/version > /dev/vda; sync; echo 3 > /proc/sys/vm/drop_caches")
+        machine = goes_on([*options, "-accel", ("interpret", "translate")[n]], ("unix", "file")[n], machine)
+        prompt_again(machine)
+        check("Linux version" in machine.run("dd if=/dev/vda bs=64 count=1 2>/dev/null; echo"), "the disk")
+    machine.send("reboot -f\n")
+    machine.wait(0)
+
+
+def devices():
+    """What else there is on PCI and ISA; a reset finds the kernel again."""
+    options = [*linux("-m", "256"), "-device", "virtio-rng-pci", "-device", "virtio-serial-pci", "-chardev", "ringbuf,id=r,size=4096",
+               "-device", "virtserialport,chardev=r,name=test.port", "-device", "pvpanic", "-device", "ib700",
+               "-cdrom", disk_image("cdrom"), "-vga", "std"]
+    machine = start(*options)
+    machine.shell()
+    machine.run("modprobe -a virtio_console virtio_rng; sleep 2; exec 3> /dev/vport1p1 || exec 3> /dev/vport0p1; echo one >&3")
+    screen = machine.monitor("info screen")
+    for n in range(2):
+        machine = goes_on(options, ("unix", "file")[n], machine)
+        prompt_again(machine)
+        machine.run("echo two >&3; head -c 8 /dev/hwrng | wc -c")
+        check_equal(machine.monitor("info screen"), screen, "the screen")
+    machine.send("reboot -f\n")
+    machine.shell()
+    machine.poweroff()
+
+
 CASES = {
+    "microvm": microvm, "devices": devices,
     "disks": disks, "busy-disk": busy_disk,
     "shell": lambda: shell_of("1"), "shell-smp": lambda: shell_of("2"),
     "boot": lambda: boot_of("1"), "boot-smp": lambda: boot_of("2"),
