@@ -8,7 +8,7 @@
 #
 #   DIR/vmlinuz       Debian's cloud kernel (scripts/fetch-guest.sh)
 #   DIR/initrd.gz     scripts/make-initramfs.sh with WORKLOADS in it
-#   DIR/tools/        the compiler proper, the assembler and a source file, with their libraries, from this
+#   DIR/tools/        the compiler proper, the assembler and two source files, with their libraries, from this
 #                     machine; left out when there is no gcc
 #   DIR/tools.ext4    the same as a disk
 #
@@ -71,6 +71,8 @@ fi
 # -- The compiler --------------------------------------------------------------------------------------
 gcc=${CC:-gcc}
 source=$top/bench/workloads/kernel.c
+# ... and some that share their headers, as one
+large="interp exec-alu exec-system vector"
 if ! command -v "$gcc" >/dev/null || ! cc1=$("$gcc" -print-prog-name=cc1) || [ ! -x "$cc1" ]; then
     echo "make-bench-guest.sh: no gcc: there will be no compile job" >&2
     exit 0
@@ -84,6 +86,12 @@ if ! fresh "$out/tools.ext4" "$0" "$source" "$cc1"; then
     cp "$assembler" "$tools/as"
     strip "$tools/cc1" "$tools/as" 2>/dev/null || true
     "$gcc" -E -std=gnu17 -D_GNU_SOURCE -I"$top" "$source" -o "$tools/job.i"
+    for name in $large; do
+        printf '#include "cpu-x86/%s.c"\n' "$name"
+    done >"$tools/large.c"
+    # shellcheck disable=SC2046
+    "$gcc" -E -std=gnu17 -D_GNU_SOURCE -I"$top" $(pkg-config --cflags glib-2.0) "$tools/large.c" -o "$tools/large.i" ||
+        rm -f "$tools/large.i"
     ldd "$cc1" "$assembler" | sed -n 's/.*=> \(\/[^ ]*\) .*/\1/p' | sort -u | while read -r lib; do
         cp -L "$lib" "$tools/lib/"
     done

@@ -47,14 +47,32 @@ static const char script[] =
     "set -- $text\n"
     "[ $sum = 2999 ] && [ $# = 9 ]\n";
 
+/* The same kind of work for long enough that the start of the shell is little of it. */
+static const char long_script[] =
+    "i=0; sum=0; text=; words='alpha beta gamma delta'\n"
+    "add() { sum=$((sum + $1 * 3 % 7)); }\n"
+    "max() { if [ $1 -gt $2 ]; then big=$1; else big=$2; fi; }\n"
+    "while [ $i -lt 100000 ]; do\n"
+    "  add $i\n"
+    "  max $sum $i\n"
+    "  case $i in\n"
+    "  *000) text=\"$text $(echo $i)\"; set -- $text; [ $# -lt 20 ] || text=${text#* * };;\n"
+    "  *[13579]) name=${words%% *}; words=\"${words#* } $name\";;\n"
+    "  *5*) [ ${#words} = 22 ] && [ \"$name\" != '' ] && name=$name.$i; name=${name##*.};;\n"
+    "  esac\n"
+    "  for w in $words; do [ $w = beta ] && break; done\n"
+    "  i=$((i + 1))\n"
+    "done\n"
+    "[ $sum = 300001 ] && [ $# = 20 ] && [ $big = 300001 ]\n";
+
 static const char *need_busybox(void)
 {
     return access(places.busybox, X_OK) == 0 ? NULL : "no busybox";
 }
 
-static Work shell_loop(uint64_t turns)
+static Work run_script(const char *text, uint64_t turns)
 {
-    const char *const argv[] = {places.busybox, "sh", "-c", script, NULL};
+    const char *const argv[] = {places.busybox, "sh", "-c", text, NULL};
     bool good = true;
 
     for (uint64_t t = 0; t < turns && good; t++) {
@@ -63,11 +81,22 @@ static Work shell_loop(uint64_t turns)
     return (Work){good ? turns : 0};
 }
 
-/* -- Compilation: the compiler proper and the assembler, on one preprocessed source ------------------- */
+static Work shell_loop(uint64_t turns)
+{
+    return run_script(script, turns);
+}
+
+static Work shell_long(uint64_t turns)
+{
+    return run_script(long_script, turns);
+}
+
+/* -- Compilation: the compiler proper and the assembler, on a preprocessed source -------------------- */
 
 static char loader[512], library[512], cc1[512], assembler[512], source[512], made[512], object[512];
 
-static const char *need_compiler(void)
+/* A compiler, and in `source` the file of that name. */
+static const char *need_compiler_and(const char *name)
 {
     if (places.tools == NULL) {
         return "no directory of tools";
@@ -76,10 +105,20 @@ static const char *need_compiler(void)
     snprintf(library, sizeof library, "%s/lib", places.tools);
     snprintf(cc1, sizeof cc1, "%s/cc1", places.tools);
     snprintf(assembler, sizeof assembler, "%s/as", places.tools);
-    snprintf(source, sizeof source, "%s/job.i", places.tools);
+    snprintf(source, sizeof source, "%s/%s", places.tools, name);
     snprintf(made, sizeof made, "%s/workloads-job.%d.s", places.tmp, (int)getpid());
     snprintf(object, sizeof object, "%s/workloads-job.%d.o", places.tmp, (int)getpid());
-    return access(loader, X_OK) == 0 && access(cc1, X_OK) == 0 ? NULL : "no compiler";
+    return access(loader, X_OK) != 0 || access(cc1, X_OK) != 0 ? "no compiler" : access(source, R_OK) != 0 ? "no source file" : NULL;
+}
+
+static const char *need_compiler(void)
+{
+    return need_compiler_and("job.i");
+}
+
+static const char *need_compiler_large(void)
+{
+    return need_compiler_and("large.i");
 }
 
 static Work compile(uint64_t turns)
@@ -178,7 +217,9 @@ static Work disk_sync(uint64_t turns)
 
 const Workload job_workloads[] = {
     {"shell_loop", shell_loop, need_busybox, "ms", 1e6},
+    {"shell_long", shell_long, need_busybox, "ms", 1e6},
     {"compile", compile, need_compiler, "ms", 1e6},
+    {"compile_large", compile, need_compiler_large, "ms", 1e6},
     {"disk_write", disk_write, need_disk, "us", 1e3},
     {"disk_read", disk_read, need_disk, "us", 1e3},
     {"disk_iops", disk_iops, need_disk, "us", 1e3},

@@ -23,6 +23,14 @@ uint64_t now_ns(void)
 
 /* -- One workload ---------------------------------------------------------------------------------- */
 
+static const uint64_t long_ns = 5000000000; /* the runner takes long silence for a hang */
+
+static void say_begun(const Workload *w)
+{
+    printf("run %s\n", w->name);
+    fflush(stdout);
+}
+
 /* Nanoseconds an operation and of the sample; negative: it went wrong. */
 static double sample(const Workload *w, uint64_t turns, uint64_t *took)
 {
@@ -30,6 +38,9 @@ static double sample(const Workload *w, uint64_t turns, uint64_t *took)
     Work work = w->run(turns);
 
     *took = work.ns != 0 ? work.ns : now_ns() - begin;
+    if (*took >= long_ns) {
+        say_begun(w);
+    }
     return work.ops == 0 ? -1 : (double)*took / (double)work.ops;
 }
 
@@ -69,8 +80,7 @@ static void measure(const Workload *w, int samples, uint64_t ns)
         printf("na %s %s\n", w->name, why);
         return;
     }
-    printf("run %s\n", w->name);
-    fflush(stdout);
+    say_begun(w);
     turns = choose_turns(w, ns);
     while (n < samples && turns != 0 && (n == 0 || now_ns() - begin < enough_ns)) {
         v[n] = sample(w, turns, &took);

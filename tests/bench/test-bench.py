@@ -50,7 +50,7 @@ def native():
     assert sorted(got) == sorted(n for n, group in listed().items() if group != "run"), got
     # Without a tool, disk or feature there is no number; all else has one.
     missing = {line[1] for line in lines if line[0] == "na"}
-    assert missing <= {"compile", "shell_loop", "disk_write", "disk_read", "disk_iops", "disk_sync", "fp_mm_avx2",
+    assert missing <= {"compile", "compile_large", "shell_loop", "shell_long", "disk_write", "disk_read", "disk_iops", "disk_sync", "fp_mm_avx2",
                        "vec_int_avx2"}, missing
     for line in lines:
         if line[0] == "op":
