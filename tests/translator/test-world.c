@@ -132,6 +132,70 @@ START_TEST(mappings_have_the_rights_they_are_given)
 }
 END_TEST
 
+static bool wait_for(WorldEvent *ev)
+{
+    while (!world_wait(world, 0, 100000000)) {
+        if (world_check(world) != WORLD_ALIVE) {
+            return false;
+        }
+    }
+    return world_event(world, ev);
+}
+
+/* It never runs without the mappings that were queued: wherever it was, spinning, falling asleep, parked. */
+START_TEST(what_is_queued_precedes_the_run)
+{
+    static const uint8_t bytes[] = {0x8b, 0x01, 0xcc}; /* mov (rcx),eax; int3 */
+    WorldEvent ev;
+
+    code(bytes, sizeof bytes);
+    for (unsigned i = 0; i < 2000; i++) {
+        uint64_t at = DATA + 0x10000 + i % 7 * 8192;
+
+        *(uint32_t *)(ram + DATA_AT) = i;
+        if (i % 5 == 0) {
+            ck_assert(run(CODE + 2, 1000, &ev));
+        }
+        if (i % 3 == 0) {
+            ck_assert(world_park(world));
+        }
+        if (i % 50 == 0) {
+            for (unsigned k = 0; k < 200; k++) { /* more than fit into one order */
+                ck_assert(world_map(world, DATA + 0x100000 + (k ^ 1) * 8192, 4096, PROT_READ, DATA_AT, true));
+            }
+        }
+        ck_assert(world_map(world, at, 4096, PROT_READ, DATA_AT, true));
+        ck_assert_uint_ne(world_requests(world), 0);
+        regs()[REG_RCX] = (greg_t)at;
+        regs()[REG_RIP] = CODE;
+        world_resume_mapped(world);
+        ck_assert_uint_eq(world_requests(world), 0);
+        ck_assert(wait_for(&ev));
+        ck_assert_int_eq(ev.signal, SIGTRAP);
+        ck_assert_int_eq(ev.regs.gregs[REG_RAX], i);
+        ck_assert(world_unmap(world, at, 4096) && world_sync(world));
+    }
+}
+END_TEST
+
+/* The mapper's word that it could not comes later. */
+START_TEST(a_mapping_that_fails_is_found_out)
+{
+    static const uint8_t bytes[] = {0x8b, 0x01, 0xcc};
+    WorldEvent ev;
+
+    code(bytes, sizeof bytes);
+    ck_assert(world_map(world, DATA + 0x10000, 4096, PROT_READ, 1, false)); /* no offset for a page */
+    regs()[REG_RCX] = DATA + 0x10000;
+    regs()[REG_RIP] = CODE;
+    world_resume_mapped(world);
+    ck_assert(wait_for(&ev));
+    ck_assert_int_eq(ev.signal, SIGSEGV);
+    ck_assert(!world_sync(world));
+    ck_assert_int_eq(world_check(world), WORLD_BROKEN);
+}
+END_TEST
+
 START_TEST(a_kick_comes_through)
 {
     static const uint8_t loop[] = {0xeb, 0xfe};
@@ -520,6 +584,8 @@ Suite *test_suite(void)
     tcase_add_checked_fixture(hostile, set_up, tear_down);
     tcase_add_test(use, registers_go_over_and_back);
     tcase_add_test(use, mappings_have_the_rights_they_are_given);
+    tcase_add_test(use, what_is_queued_precedes_the_run);
+    tcase_add_test(use, a_mapping_that_fails_is_found_out);
     tcase_add_test(use, a_kick_comes_through);
     tcase_add_test(use, a_parked_world_goes_on);
     tcase_add_loop_test(use, bases_are_what_they_are_set_to, 0, 2);

@@ -406,13 +406,14 @@ static RunResult wait_for_event(DirectCpu *dc, World *w)
 }
 
 /* The same with both sides looking for each other: were they awake? */
-static RunResult run_awake(DirectCpu *dc, World *w)
+static RunResult run_awake(DirectCpu *dc, Space *s)
 {
+    World *w = s->world;
     uint64_t slept = w->slept, began = __rdtsc();
     RunResult r;
     bool met;
 
-    world_resume(w, dc->spin.looks);
+    space_resume(dc, s);
     r = wait_for_event(dc, w);
     dc->useful_cycles += __rdtsc() - began;
     met = w->slept == slept;
@@ -438,10 +439,10 @@ static RunResult run_world(DirectCpu *dc, Space *s)
     dc->current = s;
     dc->stats.entries++;
     if (dc->spin.looks == 0) {
-        world_resume(w, 0);
+        space_resume(dc, s);
         r = wait_for_event(dc, w);
     } else {
-        r = run_awake(dc, w);
+        r = run_awake(dc, s);
     }
     set_running(dc, NULL);
     return r;
@@ -543,6 +544,7 @@ static void hold_off(DirectCpu *dc, Space *s)
     s->held_off_ns = used;
     s->holdoff = policy_is_forced(dc) ? s->holdoff_next : s->holdoff_next / direct_policy.holdoff_looks;
     s->holdoff_next = MIN(s->holdoff_next * 2, direct_policy.holdoff_max);
+    trace(direct_fault, "cr3 %012" PRIx64 ": the next %u visits at %016" PRIx64 " are the translator's", s->cr3, s->holdoff, dc->cpu->rip);
 }
 
 /* A page fault: FAULT_MAPPED, or what else; raises the guest's. */

@@ -54,12 +54,20 @@ static void forget_pages(DirectCpu *dc, Space *s)
     pages_empty(&s->pages);
 }
 
+/* What is queued is an order, or will be one. */
+static void count_order(DirectCpu *dc, Space *s)
+{
+    unsigned n = world_requests(s->world);
+
+    if (n != 0) {
+        dc->stats.batches++;
+        s->mapping += direct_policy.batch_cost + n * direct_policy.run_cost;
+    }
+}
+
 static bool sync_world(DirectCpu *dc, Space *s)
 {
-    if (s->world->n_requests != 0) {
-        dc->stats.batches++;
-        s->mapping += direct_policy.batch_cost + s->world->n_requests * direct_policy.run_cost;
-    }
+    count_order(dc, s);
     return world_sync(s->world);
 }
 
@@ -479,7 +487,7 @@ static void map_all(DirectCpu *dc, Space *s, const Wanted *w, unsigned n)
     }
 }
 
-/* Announced, published; look again: somebody may have revoked what was not there yet. */
+/* Announced, published, not executed yet; look again: somebody may have revoked what was not there. */
 static void look_again(DirectCpu *dc, Space *s, const Wanted *w, unsigned n)
 {
     PhysMem *mem = dc->cpu->mem;
@@ -541,6 +549,7 @@ static unsigned gather(DirectCpu *dc, Space *s, TlbAccess a, Wanted w[WANTED_MAX
     return n;
 }
 
+/* Queued only: done before the world goes on (space_resume()), which nobody needs to wait for. */
 static FaultResult map_wanted(DirectCpu *dc, Space *s, const Wanted *w, unsigned n)
 {
     bool ok;
@@ -550,11 +559,40 @@ static FaultResult map_wanted(DirectCpu *dc, Space *s, const Wanted *w, unsigned
         empty_locked(dc, s);
     }
     map_all(dc, s, w, n);
-    ok = sync_world(dc, s);
     look_again(dc, s, w, n);
-    ok = ok && sync_world(dc, s);
+    count_order(dc, s);
+    ok = s->world->health == WORLD_ALIVE; /* an earlier order may have failed */
     lock_release(&dc->lock);
     return ok ? FAULT_MAPPED : FAULT_BROKEN;
+}
+
+/* It had the right and faulted all the same: perhaps the order failed. */
+static FaultResult fault_again(DirectCpu *dc, Space *s)
+{
+    bool ok;
+
+    lock_take(&dc->lock);
+    ok = sync_world(dc, s);
+    lock_release(&dc->lock);
+    return ok ? FAULT_INTERPRET : FAULT_BROKEN;
+}
+
+void space_resume(DirectCpu *dc, Space *s)
+{
+    World *w = s->world;
+
+    if (world_requests(w) == 0) {
+        world_resume(w, dc->spin.looks);
+        return;
+    }
+    lock_take(&dc->lock);
+    if (dc->spin.looks == 0 && world_requests(w) != 0) {
+        world_resume_mapped(w);
+    } else {
+        world_sync(w);
+        world_resume(w, dc->spin.looks);
+    }
+    lock_release(&dc->lock);
 }
 
 FaultResult space_fault(DirectCpu *dc, Space *s, GuestLin lin, TlbAccess a)
@@ -578,10 +616,11 @@ FaultResult space_fault(DirectCpu *dc, Space *s, GuestLin lin, TlbAccess a)
     old = pages_find(&s->pages, page);
     w[n] = (Wanted){.lin = page, .offset = side->offset, .large = side->page_shift > GUEST_PAGE_SHIFT};
     w[n].prot = prot_for(dc, s, &w[n], side->rights, side->rom, a);
-    if (!has_rights(w[n].prot, a) ||
-        (old != PAGE_NONE && s->pages.at[old].page == w[n].offset >> GUEST_PAGE_SHIFT &&
-         has_rights(s->pages.at[old].prot, a))) {
-        return FAULT_INTERPRET; /* the last: it had the right and faulted all the same */
+    if (!has_rights(w[n].prot, a)) {
+        return FAULT_INTERPRET;
+    }
+    if (old != PAGE_NONE && s->pages.at[old].page == w[n].offset >> GUEST_PAGE_SHIFT && has_rights(s->pages.at[old].prot, a)) {
+        return fault_again(dc, s);
     }
     n = gather(dc, s, a, w);
     return map_wanted(dc, s, w, n);

@@ -72,6 +72,7 @@ struct Space {
     bool chosen;               /* its user code is to run in the world               */
     bool probing;              /* ... but for a moment not, to compare               */
     uint64_t waited_ns;        /* with the translator, since the last decision       */
+    PolicyPace lately, present; /* in the translator, whatever the stage: the last milliseconds, and since then */
     uint64_t probe_entries;    /* ... entries meanwhile                              */
     int64_t credit_ns;         /* what it may yet lose                               */
     int64_t trust_ns;          /* for so long the comparison of the two is good      */
@@ -109,6 +110,9 @@ FaultResult space_fault(DirectCpu *dc, Space *s, GuestLin lin, TlbAccess a);
 void space_note_fault(Space *s, GuestLin lin, TlbAccess a, uint64_t rip);
 /* At an entry.  False: the world broke. */
 bool space_map_fault(DirectCpu *dc, Space *s);
+
+/* Let its world go, behind the mappings that are queued for it.  Its pages are such that mappings that fail only make it fault. */
+void space_resume(DirectCpu *dc, Space *s);
 
 /* Forget all mappings (the world keeps its processes), or the world altogether. */
 void space_empty(DirectCpu *dc, Space *s);

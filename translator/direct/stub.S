@@ -168,9 +168,6 @@ mapper:                         /* rbx: the stub's base */
     test %eax, %eax
     jnz die
     mov $SYS_close, %eax
-    mov $FD_SHARED, %edi
-    syscall
-    mov $SYS_close, %eax
     mov $FD_IMAGE, %edi
     syscall
     mov $SYS_setsid, %eax       /* no signals from a terminal */

@@ -50,6 +50,7 @@
 #define CTL_NAME 168       /* the process's name */
 #define CTL_TSC 176        /* u32: PR_SET_TSC's argument that is wanted */
 #define CTL_BASES 180      /* u32: BASES_*, how the segment bases come and go */
+#define CTL_NEXT 184       /* u32: what the mapper shall set CTL_RESUME to, through the file */
 #define CTL_FILTERS 0x100  /* struct sock_filter[] up to CTL_REQUESTS */
 #define CTL_REQUESTS 0x1000
 #define CTL_REQUEST_LEN 64 /* number of the call, six arguments, nothing */

@@ -238,7 +238,7 @@ static void guest_filter(Filter *f, uint64_t base)
 
 static void mapper_filter(Filter *f)
 {
-    static const uint32_t allowed[] = {SYS_read, SYS_write, SYS_mmap, SYS_mprotect, SYS_munmap,
+    static const uint32_t allowed[] = {SYS_read, SYS_write, SYS_pwrite64, SYS_mmap, SYS_mprotect, SYS_munmap, SYS_futex,
                                        SYS_exit_group};
 
     load(f, offsetof(struct seccomp_data, arch));

@@ -182,11 +182,9 @@ static void order_bases(World *w)
     w->knows_bases = true;
 }
 
-void world_resume(World *w, unsigned spin)
+/* The next order, but for its number in CTL_RESUME, at which the guest thread goes. */
+static void begin_order(World *w, unsigned spin)
 {
-    bool asleep = *ctl32(w, CTL_SPIN) == 0 ||
-                  __atomic_load_n(ctx32(w, CTX_ASLEEP), __ATOMIC_SEQ_CST) != 0;
-
     place(w, spin);
     if (w->bases_by_calls) {
         order_bases(w);
@@ -194,6 +192,14 @@ void world_resume(World *w, unsigned spin)
     w->number++;
     *ctl32(w, CTL_SPIN) = spin;
     __atomic_store_n(&w->running, true, __ATOMIC_SEQ_CST);
+}
+
+void world_resume(World *w, unsigned spin)
+{
+    bool asleep = *ctl32(w, CTL_SPIN) == 0 ||
+                  __atomic_load_n(ctx32(w, CTX_ASLEEP), __ATOMIC_SEQ_CST) != 0;
+
+    begin_order(w, spin);
     __atomic_store_n(ctl32(w, CTL_RESUME), w->number, __ATOMIC_SEQ_CST);
     if (w->parked) {
         futex(ctl32(w, CTL_PARK), FUTEX_WAKE, 1, 0, NULL, 0);
@@ -303,7 +309,9 @@ static void look_at(World *w, pid_t *pid)
         bool outside = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
 
         *pid = 0;
-        w->health = outside || pid == &w->mapper ? WORLD_KILLED : MAX(w->health, WORLD_BROKEN);
+        if (w->health == WORLD_ALIVE) { /* else it was end(), perhaps */
+            w->health = outside || pid == &w->mapper ? WORLD_KILLED : WORLD_BROKEN;
+        }
     }
 }
 
@@ -340,15 +348,34 @@ static void end(World *w)
 
 /* -- Mappings ------------------------------------------------------------------------------------------ */
 
+/* The mapper's answer to the last order, if it is still to come. */
+static bool collect(World *w)
+{
+    ssize_t n;
+
+    if (!w->reply_is_due) {
+        return w->health == WORLD_ALIVE;
+    }
+    w->reply_is_due = false;
+    n = world_read_reply(w);
+    if (n != 1) {
+        w->health = n == 2 ? WORLD_BROKEN : WORLD_KILLED;
+        end(w); /* what should have gone may be mapped still */
+    }
+    return n == 1;
+}
+
 static bool request(World *w, long nr, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e,
                     uint64_t f)
 {
+    unsigned n = world_requests(w);
     uint64_t *r;
 
-    if (w->n_requests == CTL_REQUESTS_MAX && !world_sync(w)) {
-        return false;
+    if ((n == 0 && !collect(w)) || (n == CTL_REQUESTS_MAX && !world_sync(w))) {
+        return false; /* the mapper may read the last order still; or it is gone */
     }
-    r = ctl64(w, CTL_REQUESTS + w->n_requests * CTL_REQUEST_LEN);
+    n = world_requests(w);
+    r = ctl64(w, CTL_REQUESTS + n * CTL_REQUEST_LEN);
     r[0] = (uint64_t)nr;
     r[1] = a;
     r[2] = b;
@@ -356,14 +383,15 @@ static bool request(World *w, long nr, uint64_t a, uint64_t b, uint64_t c, uint6
     r[4] = d;
     r[5] = e;
     r[6] = f;
-    w->n_requests++;
+    __atomic_store_n(&w->n_requests, n + 1, __ATOMIC_RELAXED);
     return true;
 }
 
 /* The last request, if it is of this kind: words of a system call. */
 static uint64_t *last_request(const World *w, long nr)
 {
-    uint64_t *r = w->n_requests == 0 ? NULL : ctl64(w, CTL_REQUESTS + (w->n_requests - 1) * CTL_REQUEST_LEN);
+    unsigned n = world_requests(w);
+    uint64_t *r = n == 0 ? NULL : ctl64(w, CTL_REQUESTS + (n - 1) * CTL_REQUEST_LEN);
 
     return r != NULL && r[0] == (uint64_t)nr ? r : NULL;
 }
@@ -418,22 +446,54 @@ ssize_t world_read_reply(const World *w)
     return n;
 }
 
-bool world_sync(World *w)
+/* What is queued becomes an order to the mapper. */
+static void send_order(World *w)
 {
     ssize_t n;
 
-    if (w->n_requests == 0) {
-        return w->health == WORLD_ALIVE;
-    }
     *ctl64(w, CTL_N_REQUESTS) = w->n_requests;
-    w->n_requests = 0;
+    __atomic_store_n(&w->n_requests, 0, __ATOMIC_RELAXED);
     do {
         n = send(w->orders, "", 1, MSG_NOSIGNAL);
     } while (n < 0 && errno == EINTR);
-    n = n == 1 ? world_read_reply(w) : 0;
-    if (n != 1) {
-        w->health = n == 2 ? WORLD_BROKEN : WORLD_KILLED;
-        end(w); /* what should have gone may be mapped still */
+    w->reply_is_due = true; /* end of file, if it could not be sent */
+}
+
+bool world_sync(World *w)
+{
+    if (!collect(w) || world_requests(w) == 0) {
+        return w->health == WORLD_ALIVE;
     }
-    return n == 1;
+    send_order(w);
+    return collect(w);
+}
+
+unsigned world_requests(const World *w)
+{
+    return __atomic_load_n(&w->n_requests, __ATOMIC_RELAXED);
+}
+
+static void request_wake(World *w, unsigned futex_at)
+{
+    request(w, SYS_futex, w->base + W_CTL + futex_at, FUTEX_WAKE, 1, 0, 0, 0);
+}
+
+void world_resume_mapped(World *w)
+{
+    enum { REQUESTS = 3 };
+
+    if (world_requests(w) > CTL_REQUESTS_MAX - REQUESTS) {
+        world_sync(w);
+    }
+    begin_order(w, 0);
+    *ctl32(w, CTL_NEXT) = w->number;
+    /* the guest thread may not sleep yet: so nothing but this number, which neither process can write, says that it is time */
+    request(w, SYS_pwrite64, FD_SHARED, w->base + W_CTL + CTL_NEXT, sizeof w->number, CTL_RESUME, 0, 0);
+    if (w->parked) {
+        request_wake(w, CTL_PARK);
+    }
+    request_wake(w, CTL_RESUME);
+    w->parked = false;
+    w->slept++;
+    send_order(w);
 }

@@ -4,7 +4,7 @@
  *
  * The engine's thread fills in the frame (world_frame()), lets the guest thread go (world_resume())
  * and waits for the next event (world_wait()): a system call, a fault, a kick.  Mappings are changed
- * by requests to the mapper, gathered and executed in one go (world_sync()); any thread may do
+ * by requests to the mapper, gathered and executed in one go (world_sync(), world_resume_mapped()); any thread may do
  * that under the world's owner's lock, whether the guest thread runs or not.
  *
  * Trust.  The guest thread can write W_CTX and its frame, can forge events, and can go on running while
@@ -48,7 +48,8 @@ typedef struct World {
     unsigned fp_len;           /* bytes of the vector state in a frame */
     uint64_t base;             /* of the stub */
     uint32_t number;           /* of the order that runs or ran last */
-    unsigned n_requests;
+    unsigned n_requests;       /* queued (atomic: written under the owner's lock) */
+    bool reply_is_due;         /* of the mapper, to the last order */
     bool tsc_can_fault;        /* see WorldImage */
     bool bases_by_calls;       /* the same: */
     bool knows_bases;          /* ... these are the ones it has: */
@@ -145,5 +146,13 @@ bool world_protect(World *w, uint64_t lin, uint64_t len, int prot);
 bool world_unmap_all(World *w);
 /* Execute what is queued.  False: the world is broken. */
 bool world_sync(World *w);
+
+/* Requests that are queued.  Any thread; exact under the owner's lock. */
+unsigned world_requests(const World *w);
+
+/* The same as world_sync() and world_resume(w, 0), under the owner's lock, but the mapper itself wakes the guest thread when
+ * all is done: two switches of threads instead of four.  Its answer is taken before the next order, so that a failure is found
+ * late: only for a queue that ends with new rights, without which the guest thread merely faults once more.  Something is queued. */
+void world_resume_mapped(World *w);
 
 #endif /* TRANSLATOR_DIRECT_WORLD_H */
