@@ -472,11 +472,11 @@ bool trans_dispatch(TransCpu *tc)
             return false;
         }
         cpu->stats[STAT_TRANS_DISPATCHES]++;
+        if (tc->direct != NULL && cpu->cpl == 3) {
+            direct_look(tc->direct); /* first: who only computes comes here for interrupts alone */
+        }
         if (unlikely(cpu_requests(cpu) != 0) && take_interrupt(tc)) {
             tc->link_block = tc->dead_block = NULL;
-        }
-        if (tc->direct != NULL && cpu->cpl == 3) {
-            direct_look(tc->direct);
         }
         if (!trans_wants_attention(cpu) && !trans_needs_single_steps(cpu)) {
             budget = tc->config->odd_budget;

@@ -143,6 +143,95 @@ START_TEST(little_known_programs_make_room)
 }
 END_TEST
 
+/* Translated, until `p` is in its world: how long that took, in ns; or `limit`. */
+static uint64_t until_direct(const Program *p, uint64_t limit)
+{
+    uint64_t ns = 0;
+
+    while (!policy_wants(dc, s) && ns < limit) {
+        uint64_t n = (uint64_t)(1000000 / p->translated_ns);
+
+        policy_judge_translated(dc, s, 1000000, n);
+        ns += 1000000;
+    }
+    return ns;
+}
+
+static const Program calls = {0x4000, 70, 60, 9000}, calm = {0x4000, 4000000, 1000000, 10000};
+enum { SOON = 100000000 };
+
+/* Paces of what it did before do not keep it. */
+START_TEST(who_leaves_the_kernel_alone_is_in_a_world_soon)
+{
+    begin_process(&calls);
+    ck_assert_uint_eq(until_direct(&calls, 2000000000), 2000000000);
+    ck_assert_uint_lt(until_direct(&calm, SOON), SOON);
+    for (unsigned i = 0; i < 200; i++) {
+        some_time(&calm);
+    }
+    ck_assert(policy_wants(dc, s));
+}
+END_TEST
+
+/* Nor does what it lost while it was busy; but what it lost calm does. */
+START_TEST(who_lost_busy_is_taken_when_calm)
+{
+    Program computing = computes, faulting = {loses.key, 3000000, 500000, 9000000};
+    uint64_t first, last;
+
+    computing.key = loses.key;
+    processes(&loses, 40, 2000);
+    begin_process(&computing);
+    first = until_direct(&computing, SOON);
+    ck_assert_uint_lt(first, SOON);
+    for (unsigned i = 0; i < 6; i++) {
+        begin_process(&faulting);
+        until_direct(&faulting, UINT64_C(10000000000));
+        while (policy_wants(dc, s)) {
+            PolicyResult r = {.useful = 100000, .lost = 900000, .total = 1000000, .alone = true};
+
+            policy_judge_world(dc, s, &r);
+        }
+    }
+    last = until_direct(&faulting, UINT64_C(10000000000));
+    ck_assert_uint_gt(last, 4 * first);
+}
+END_TEST
+
+static uint64_t direct_entries(void)
+{
+    uint64_t n = 0;
+
+    for (unsigned i = 0; i < POLICY_STAGES; i++) {
+        n += dc->program[0].stage[i].direct.entries;
+    }
+    return n;
+}
+
+/* With others in turns: by forks, pipes.  Such times are nobody's pace, and what is known of it alone proves nothing. */
+START_TEST(paces_are_of_who_runs_alone)
+{
+    PolicyResult r = {.useful = 1000000, .lost = 900000, .total = 1900000, .entries = 128};
+
+    processes(&gains, 3, 4000);
+    begin_process(&gains);
+    while (!policy_wants(dc, s)) {
+        some_time(&gains);
+    }
+    for (unsigned i = 0; i < 2; i++) {
+        uint64_t before = direct_entries(), own = s->entries;
+
+        r.alone = i == 1;
+        dc->account_ns = 0;
+        policy_judge_world(dc, s, &r);
+        ck_assert_uint_eq(direct_entries() - before, r.alone ? r.entries : 0);
+        ck_assert_uint_eq(s->entries - own, r.alone ? r.entries : 0);
+        /* alone it is known to save two thirds of the time; with others it is taken to save less than it loses */
+        ck_assert_int_eq(dc->account_ns > 0, r.alone);
+    }
+}
+END_TEST
+
 /* The clocks of some hosts stand still for so long: it was nothing once, and a division ended the process. */
 START_TEST(a_round_trip_is_never_nothing)
 {
@@ -234,6 +323,9 @@ Suite *test_suite(void)
     tcase_add_test(t, winnings_are_not_spent_by_others);
     tcase_add_test(t, a_program_that_has_changed_is_tried_again);
     tcase_add_test(t, little_known_programs_make_room);
+    tcase_add_test(t, who_leaves_the_kernel_alone_is_in_a_world_soon);
+    tcase_add_test(t, who_lost_busy_is_taken_when_calm);
+    tcase_add_test(t, paces_are_of_who_runs_alone);
     tcase_add_test(t, a_round_trip_is_never_nothing);
     tcase_add_test(t, the_ends_of_a_64_bit_space);
     tcase_add_test(t, the_ends_of_32_bit_spaces);

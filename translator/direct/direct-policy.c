@@ -37,6 +37,8 @@ const DirectPolicy direct_policy = {
     .burst_trips = 4,
     .long_trips = 100,
     .penalty_max = 7,
+    /* Who stops calling the kernel is calm after two of them. */
+    .lately_us = 5000,
     /* A process whose program gains loses little before this: the first pages are new to everybody. */
     .known_us = 1500,
     .stage_entries = 64,
@@ -133,6 +135,12 @@ static void pace_halve(PolicyPace *p)
     p->entries /= 2;
 }
 
+/* Entries so far apart that round trips hardly matter. */
+static bool is_calm(const DirectCpu *dc, PolicyPace p)
+{
+    return p.ns >= (p.entries + 1) * (uint64_t)trips_ns(dc, direct_policy.long_trips);
+}
+
 /* The present counts, not the past; and what was compared with it ages with it. */
 static void pace_add(PolicyPaces *of, PolicyPace *p, uint64_t ns, uint64_t entries)
 {
@@ -194,9 +202,9 @@ static void trace_decision(DirectCpu *dc, const Space *s, const char *what)
     bool known = compare_paces(dc, s, &p);
 
     trace(direct_policy, "cpu %u cr3 %012" PRIx64 ", program %012" PRIx64 ", entry %" PRIu64 ": %s; %" PRIu64
-          " ns from entry to entry translated, %" PRIu64 " directly; account %" PRId64 " us, penalty %u", dc->cpu->index, s->cr3,
+          " ns from entry to entry translated, %" PRIu64 " directly; account %" PRId64 " us, penalty %u, calm %u", dc->cpu->index, s->cr3,
           s->program, s->entries, what, known ? pace_ns(p.translated) : 0, known ? pace_ns(p.direct) : 0,
-          dc->account_ns / 1000, program_of(dc, s)->penalty);
+          dc->account_ns / 1000, program_of(dc, s)->penalty[POLICY_BUSY], program_of(dc, s)->penalty[POLICY_CALM]);
 }
 
 /* -- Clocks ------------------------------------------------------------------------------------------ */
@@ -278,17 +286,18 @@ static bool is_another(DirectCpu *dc, Space *s)
     s->process = process;
     s->entries = 0;
     s->waited_ns = 0;
+    s->lately = s->present = (PolicyPace){0};
     return true;
 }
 
-static void demote(DirectCpu *dc, Space *s, const char *why)
+static void demote(DirectCpu *dc, Space *s, unsigned manner, const char *why)
 {
     PolicyProgram *p = program_of(dc, s);
 
     trace_decision(dc, s, why);
     policy_forget(dc, s);
     s->waited_ns = p->waited_ns = 0;
-    p->penalty += p->penalty < direct_policy.penalty_max;
+    p->penalty[manner] += p->penalty[manner] < direct_policy.penalty_max;
     dc->stats.demoted++;
 }
 
@@ -307,7 +316,7 @@ static bool end_probe(DirectCpu *dc, Space *s)
 {
     s->probing = false;
     if (does_it_pay(dc, s) == PAYS_NOT) {
-        demote(dc, s, "demoted by a probe");
+        demote(dc, s, POLICY_BUSY, "demoted by a probe");
         return false;
     }
     s->window = (PolicyWindow){0};
@@ -331,7 +340,7 @@ static uint64_t promote_ns(const DirectCpu *dc)
 /* A program that lost is tried again when it has been with the translator for long: what is known is old then. */
 static bool forget_loss(const DirectCpu *dc, PolicyProgram *p)
 {
-    if (p->waited_ns < promote_ns(dc) << p->penalty) {
+    if (p->waited_ns < promote_ns(dc) << p->penalty[POLICY_BUSY]) {
         return false;
     }
     for (unsigned i = 0; i < POLICY_STAGES; i++) {
@@ -347,33 +356,41 @@ static int64_t credit_for_known(const DirectCpu *dc, const Space *s)
                ? MAX(direct_policy.credit_trips, dc->account_ns / (int64_t)dc->trip_ns / 2) : 0;
 }
 
-/* The same of any other. */
-static int64_t credit_for_unknown(DirectCpu *dc, Space *s)
+/* What any other may lose.  Its program has to wait for what it has lost in the same manner. */
+static int64_t credit_for_unknown(DirectCpu *dc, Space *s, unsigned manner)
 {
     const PolicyProgram *p = program_of(dc, s);
     uint64_t wait_ns = promote_ns(dc);
-    int64_t pace = (int64_t)pace_ns(stage_of(dc, s)->translated);
 
-    if (s->waited_ns < wait_ns || p->waited_ns < wait_ns << p->penalty || pace < trips_ns(dc, direct_policy.burst_trips)) {
+    if (s->waited_ns < wait_ns || p->waited_ns < wait_ns << p->penalty[manner]) {
         return 0;
     }
     if (dc->account_ns >= trips_ns(dc, direct_policy.trial_trips)) {
         return direct_policy.credit_trips;
     }
     /* Round trips will hardly matter.  What it costs to begin is little against twice the time. */
-    return s->waited_ns >= 2 * wait_ns && pace >= trips_ns(dc, direct_policy.long_trips) ? direct_policy.long_trips : 0;
+    return s->waited_ns >= 2 * wait_ns && manner == POLICY_CALM ? direct_policy.long_trips : 0;
+}
+
+static int64_t credit_for_busy(DirectCpu *dc, Space *s)
+{
+    return (int64_t)pace_ns(stage_of(dc, s)->translated) >= trips_ns(dc, direct_policy.burst_trips)
+               ? credit_for_unknown(dc, s, POLICY_BUSY) : 0;
 }
 
 static int64_t credit_for(DirectCpu *dc, Space *s)
 {
-    switch (does_it_pay(dc, s)) {
-    case PAYS:
-        return credit_for_known(dc, s);
-    case PAYS_NOT:
-        return forget_loss(dc, program_of(dc, s)) ? credit_for_unknown(dc, s) : 0;
-    default:
-        return credit_for_unknown(dc, s);
+    Pays pays = does_it_pay(dc, s);
+    int64_t credit = pays == PAYS ? credit_for_known(dc, s) : 0;
+
+    /* Paces say nothing of who has left his kernel alone lately: they are of what the program did before, or does elsewhere. */
+    if (credit == 0 && is_calm(dc, s->lately)) {
+        credit = credit_for_unknown(dc, s, POLICY_CALM);
     }
+    if (credit == 0 && (pays == PAYS_UNKNOWN || (pays == PAYS_NOT && forget_loss(dc, program_of(dc, s))))) {
+        credit = credit_for_busy(dc, s);
+    }
+    return credit;
 }
 
 bool policy_judge_translated(DirectCpu *dc, Space *s, uint64_t ns, uint64_t entries)
@@ -382,6 +399,12 @@ bool policy_judge_translated(DirectCpu *dc, Space *s, uint64_t ns, uint64_t entr
 
     dc->account_ns = capped(dc, dc->account_ns + (int64_t)(ns * direct_policy.regret_permille / 1000));
     pace_add(stage, &stage->translated, ns, entries);
+    s->present.ns += ns;
+    s->present.entries += entries;
+    if (s->present.ns >= direct_policy.lately_us * 1000) {
+        s->lately = s->present;
+        s->present = (PolicyPace){0};
+    }
     s->entries += entries;
     s->waited_ns += ns;
     s->probe_entries += entries;
@@ -503,6 +526,16 @@ static bool is_other_phase(const PolicyPaces *stage, const PolicyResult *r)
            r->total / r->entries < pace_ns(stage->direct) / direct_policy.phase;
 }
 
+/* A window paid. */
+static void forgive(PolicyProgram *p)
+{
+    bool enough = ++p->wins % 64 == 0;
+
+    for (unsigned i = 0; i < POLICY_MANNERS; i++) {
+        p->penalty[i] -= enough && p->penalty[i] > 0;
+    }
+}
+
 void policy_judge_world(DirectCpu *dc, Space *s, const PolicyResult *r)
 {
     PolicyProgram *p = program_of(dc, s);
@@ -521,11 +554,11 @@ void policy_judge_world(DirectCpu *dc, Space *s, const PolicyResult *r)
     s->credit_ns = MIN(s->credit_ns + gain, MAX(s->credit_ns, trips_ns(dc, 2 * direct_policy.credit_trips)));
     s->trust_ns -= (int64_t)r->total;
     if (s->credit_ns < 0) {
-        demote(dc, s, "demoted");
+        demote(dc, s, is_calm(dc, (PolicyPace){r->total, r->entries}) ? POLICY_CALM : POLICY_BUSY, "demoted");
     } else if (contested && stage->direct.entries >= direct_policy.pace_entries && (other_phase || s->trust_ns <= 0)) {
         begin_probe(dc, s);
     } else {
-        p->penalty -= p->penalty > 0 && ++p->wins % 64 == 0;
+        forgive(p);
     }
 }
 

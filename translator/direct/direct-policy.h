@@ -42,10 +42,11 @@ typedef struct {
     unsigned holdoff_looks;    /* ... with direct=auto a fraction of it, since those are a look apart */
     uint64_t look_us;          /* between looks                                          */
     uint64_t promote_us, promote_trips; /* user time in the translator before a promotion, the longer; the latter in round trips */
+    uint64_t lately_us;        /* of translated code say whether a process is calm        */
     uint64_t known_us;         /* ... where the program is known to gain by it           */
     unsigned stage_entries;    /* into the kernel, in the first stage of a process's life; twice as many in the next */
     int64_t burst_trips;       /* ... with entries so far apart, in round trips          */
-    int64_t long_trips;        /* with entries so far apart, it is cheap, whatever the account says */
+    int64_t long_trips;        /* with entries so far apart it is calm: cheap, whatever the account and paces say */
     unsigned penalty_max;      /* doublings of promote_us                                */
     unsigned regret_permille;  /* of time, that goes into the account                    */
     int64_t trial_trips;       /* what a promotion asks of the account, in round trips   */

@@ -27,13 +27,17 @@ typedef struct {
     uint16_t *churn;           /* code changes lately: seconds << 8 | count           */
 } DirectShared;
 
+/* How a program was demoted: while it was busy with its kernel, or while it was calm, that is, had entries so far apart that round
+ * trips into worlds hardly matter. */
+enum { POLICY_BUSY, POLICY_CALM, POLICY_MANNERS };
+
 /* What is known of a program: of all its processes so far. */
 typedef struct {
     uint64_t key;              /* Space.program; 0: nothing yet                       */
     uint64_t last_use;         /* DirectCpu.clock                                     */
     PolicyPaces stage[POLICY_STAGES]; /* of a process's life, by its entries into the kernel */
     uint64_t waited_ns;        /* with the translator, since the last decision        */
-    unsigned penalty;          /* demotions lately                                    */
+    unsigned penalty[POLICY_MANNERS]; /* demotions lately                             */
     unsigned wins;             /* ... outweighed by windows that paid                 */
 } PolicyProgram;
 
