@@ -109,15 +109,20 @@ static APART int see(uint64_t base, uint8_t *code)
     return seen;
 }
 
-/* The place of our own world, by asking; 0: it is not to be seen. */
+/* The place of our own world, by asking again and again: we may be with the translator, or in a new world; 0: there are none. */
 static uint64_t find(uint8_t *code)
 {
-    ask();
-    settle();
-    for (unsigned i = 0; i < n_places; i++) {
-        if (see(place[i], code)) {
-            ++*n_seen;
-            return place[i];
+    for (unsigned turn = 0; turn < 100; turn++) {
+        ask();
+        settle();
+        for (unsigned i = 0; i < n_places; i++) {
+            if (see(place[i], code)) {
+                ++*n_seen;
+                return place[i];
+            }
+        }
+        if (n_places == 0) {
+            break;
         }
     }
     return 0;
@@ -212,14 +217,24 @@ static void touch_all(void)
     }
 }
 
+static APART long call64(unsigned nr)
+{
+    register long r10 __asm__("r10") = -1, r8 __asm__("r8") = -1, r9 __asm__("r9") = -1;
+    long r = nr;
+
+    __asm__ volatile("syscall" : "+a"(r) : "D"(-1L), "S"(-1L), "d"(-1L), "r"(r10), "r"(r8), "r"(r9) : "rcx", "r11", "memory");
+    return r;
+}
+
 /* Calls with arguments that no kernel can do anything with. */
-static uint64_t all_calls(void)
+static APART uint64_t all_calls(void)
 {
     static const uint16_t leave[] = {SYS_pause, SYS_fork, SYS_vfork, SYS_clone, SYS_exit, SYS_exit_group, SYS_kill, SYS_tkill,
                                      SYS_rt_sigreturn, SYS_rt_sigsuspend, SYS_reboot, SYS_vhangup, SYS_sync, 435, SYS_brk,
                                      SYS_munmap, SYS_alarm, SYS_setsid, SYS_set_tid_address, SYS_futex, SYS_sched_yield};
     uint64_t hash = 0;
 
+    settle();
     for (unsigned nr = 0; nr < 512; nr++) {
         int skipped = 0;
         long r;
@@ -229,10 +244,133 @@ static uint64_t all_calls(void)
         }
         if (!skipped) {
             if (__builtin_setjmp(env) == 0) {
-                r = syscall(nr, -1L, -1L, -1L, -1L, -1L, -1L);
-                hash = hash * 31 + (r == -1);
+                r = call64(nr);
+                hash = hash * 31 + (r < 0);
             }
         }
+    }
+    return hash;
+}
+
+/* The same by INT 80h, which numbers them otherwise, with all that a child of ours survives. */
+static APART long call32(unsigned nr)
+{
+    long r = nr;
+
+    __asm__ volatile("int $0x80" : "+a"(r) : "b"(-1L), "c"(-1L), "d"(-1L), "S"(-1L), "D"(-1L)
+                     : "r8", "r9", "r10", "r11", "memory");
+    return r;
+}
+
+static APART uint64_t all_calls32(void)
+{
+    enum { EXIT = 1, FORK = 2, ALARM = 27, PAUSE = 29, SYNC = 36, KILL = 37, BRK = 45, SETSID = 66, SSETMASK = 69, SIGSUSPEND = 72,
+           REBOOT = 88, MUNMAP = 91, VHANGUP = 111, SIGRETURN = 119, CLONE = 120, YIELD = 158, RT_SIGRETURN = 173,
+           RT_SIGSUSPEND = 179, VFORK = 190, TKILL = 238, FUTEX = 240, SET_THREAD_AREA = 243, EXIT_GROUP = 252,
+           SET_TID_ADDRESS = 258, CLONE3 = 435 };
+    static const uint16_t leave[] = {EXIT, FORK, ALARM, PAUSE, SYNC, KILL, BRK, SETSID, SSETMASK, SIGSUSPEND, REBOOT, MUNMAP, VHANGUP,
+                                     SIGRETURN, CLONE, YIELD, RT_SIGRETURN, RT_SIGSUSPEND, VFORK, TKILL, FUTEX, SET_THREAD_AREA,
+                                     EXIT_GROUP, SET_TID_ADDRESS, CLONE3};
+    uint64_t hash = 0;
+
+    settle();
+    for (unsigned nr = 0; nr < 512; nr++) {
+        int skipped = 0;
+
+        for (unsigned i = 0; i < sizeof leave / sizeof *leave; i++) {
+            skipped |= leave[i] == nr;
+        }
+        if (!skipped && __builtin_setjmp(env) == 0) {
+            hash = hash * 31 + (call32(nr) < 0);
+        }
+    }
+    return hash;
+}
+
+/* INT n for all n, each 8 bytes long. */
+extern const uint8_t all_ints[];
+__asm__(".pushsection .apart,\"ax\",@progbits\n\t.balign 4096\n"
+        "all_ints:\n\t.set vector, 0\n\t.rept 256\n\t.balign 8\n\t.byte 0xcd, vector\n\tret\n\t.set vector, vector + 1\n\t.endr\n\t.popsection");
+
+static volatile sig_atomic_t last_signal;
+
+static APART void note_signal(int sig)
+{
+    last_signal = sig;
+    __builtin_longjmp(env, 1);
+}
+
+static APART void jump_to_int(unsigned n)
+{
+    const uint8_t *to = all_ints + n * 8;
+
+    __asm__ volatile("mov $-1, %%rax; call *%0" : : "b"(to) : "rax", "rcx", "rdx", "memory");
+}
+
+/* Which signal each vector comes to. */
+static APART uint64_t all_vectors(void)
+{
+    static const int all[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP};
+    struct sigaction sa = {.sa_flags = SA_ONSTACK | SA_NODEFER, .sa_handler = note_signal}, old[sizeof all / sizeof *all];
+    uint64_t hash = 0;
+
+    for (unsigned i = 0; i < sizeof all / sizeof *all; i++) {
+        sigaction(all[i], &sa, &old[i]);
+    }
+    settle();
+    for (unsigned n = 0; n < 256; n++) {
+        last_signal = 0;
+        if (__builtin_setjmp(env) == 0) {
+            jump_to_int(n);
+        }
+        hash = hash * 31 + (unsigned)last_signal;
+    }
+    for (unsigned i = 0; i < sizeof all / sizeof *all; i++) {
+        sigaction(all[i], &old[i], NULL);
+    }
+    return hash;
+}
+
+static APART void enter(unsigned how)
+{
+    static const struct {
+        uint32_t offset;
+        uint16_t selector;
+    } far = {0x400000, 0x10};
+
+    switch (how) {
+    case 0: __asm__ volatile("mov $20, %%eax; sysenter" : : : "rax", "rcx", "rdx", "memory"); break;
+    case 1: __asm__ volatile("lcall *%0" : : "m"(far) : "memory"); break;
+    case 2: __asm__ volatile("mov $0xffffffffff600000, %%rax; xor %%edi, %%edi; call *%%rax" : : : "rax", "rdi", "rcx", "r11", "memory"); break;
+    case 3: __asm__ volatile("mov $0xffffffffff600010, %%rax; call *%%rax" : : : "rax", "rcx", "r11", "memory"); break;
+    case 4: __asm__ volatile("vmcall" : : "a"(0) : "memory"); break;
+    case 5: __asm__ volatile("vmmcall" : : "a"(0) : "memory"); break;
+    case 6: __asm__ volatile("sysretq" : : "c"(0), "r"(0) : "r11", "memory"); break;
+    case 7: __asm__ volatile("hlt"); break;
+    default: __asm__ volatile("pushq $0x10; pushq $0; lretq"); break;
+    }
+}
+
+/* Other ways into a kernel: how a child of ours ends that goes them. */
+static uint64_t other_entries(void)
+{
+    uint64_t hash = 0;
+
+    for (unsigned how = 0; how < 9; how++) {
+        int status = 0;
+        pid_t pid = fork();
+
+        if (pid == 0) {
+            alarm(5);
+            settle();
+            if (__builtin_setjmp(env) == 0) {
+                enter(how);
+                _exit(1);
+            }
+            _exit(2);
+        }
+        waitpid(pid, &status, 0);
+        hash = hash * 31 + (unsigned)status;
     }
     return hash;
 }
@@ -260,6 +398,7 @@ static void attack(unsigned k)
     if (base == 0) {
         return;
     }
+    alarm(2);                  /* it may find itself in a loop of the stub */
     if (k < CALL_JUMPS) {
         try_jump(base, base + call_at(code, k / 2), calls[k % (sizeof calls / sizeof *calls)]);
     } else if ((k -= CALL_JUMPS) < JUMPS) {
@@ -295,16 +434,20 @@ int main(void)
     for (unsigned i = 0; i < ATTACKS; i++) {
         attacker = fork();
         if (attacker == 0) {
-            alarm(2);          /* it may find itself in a loop of the stub */
             attack(i);
             _exit(0);
         }
         waitpid(attacker, &status, 0);
         *(status == 0 ? &survived : &ended) += 1;
     }
-    printf("# %u survived, %u ended\nseen %u times\n", survived, ended, *n_seen);
+    printf("# %u survived, %u ended\nseen %u of %u times\n", survived, ended, *n_seen, (unsigned)ATTACKS);
     touch_all();
     printf("calls %016lx\n", (unsigned long)all_calls());
+    fflush(stdout);
+    printf("calls32 %016lx\n", (unsigned long)all_calls32());
+    printf("vectors %016lx\n", (unsigned long)all_vectors());
+    fflush(stdout);
+    printf("entries %016lx\n", (unsigned long)other_entries());
     *stop = 1;
     waitpid(pid, &status, 0);
     printf("victim %#x\nhostile done\n", status);

@@ -343,3 +343,21 @@ void case_clocks(void)
     }
     printf("the alarm rang\n");
 }
+
+/* -- Computing ------------------------------------------------------------------------------------- */
+
+/* Nothing but this loop, on a page of its own: whoever runs it hears of time by interrupts alone. */
+static __attribute__((noinline, section(".apart"), aligned(4096))) uint64_t compute(uint64_t turns)
+{
+    uint64_t h = 1;
+
+    for (uint64_t i = 0; i < turns; i++) {
+        h = mix(h, i);
+    }
+    return h;
+}
+
+void case_compute(void)
+{
+    printf("computed %016llx\n", (unsigned long long)compute(200000000));
+}
