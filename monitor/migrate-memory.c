@@ -109,7 +109,9 @@ bool migrate_send_memory(const PhysMem *pm, MigrateChannel *c, MigrateProgress *
         }
     }
     ok = ok && send_run(&r, error);
-    __atomic_store_n(&p->left, 0, __ATOMIC_RELAXED);
+    if (ok) {
+        __atomic_store_n(&p->left, 0, __ATOMIC_RELAXED);
+    }
     g_free(r.copy);
     return ok;
 }

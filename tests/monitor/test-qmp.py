@@ -710,6 +710,14 @@ def migrate_commands(c):
     while c.event('MIGRATION')['data']['status'] != 'failed':
         pass
     check(c.run('query-status')['status'] == 'running' and 'error-desc' in c.run('query-migrate'), 'it goes on')
+    check(c.run('migrate', uri='exec:sleep 1000') == {}, 'to somebody who does not read')
+    while c.event('MIGRATION')['data']['status'] != 'device':
+        pass
+    check(c.run('cont') == ('GenericError', 'Migration is not finalized yet'), 'not now')
+    check(c.run('migrate_cancel') == {}, 'migrate_cancel')
+    while c.event('MIGRATION')['data']['status'] != 'cancelled':
+        pass
+    check(c.run('query-status')['status'] == 'running', 'it goes on')
     c.events.clear()
 
 
