@@ -80,11 +80,12 @@ static bool open_file(MigrateChannel *c, const char *path, GError **error)
     return c->fd >= 0 || fail(error, "could not open '%s': %s", path, g_strerror(errno));
 }
 
-/* The mask of this program's threads is not for others. */
+/* The mask of this program's threads is not for others.  A group of its own: what the shell starts ends with it. */
 static void in_child(gpointer unused)
 {
     sigset_t none;
 
+    setpgid(0, 0);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     signal(SIGPIPE, SIG_DFL);
@@ -244,8 +245,8 @@ void migrate_channel_free(MigrateChannel *c)
     }
     close_fd(&c->listen_fd);
     close_fd(&c->cancel_fd);
-    if (c->child != 0) {       /* it was not waited for: the other end is of no use any more */
-        kill(c->child, SIGTERM);
+    /* It was not waited for: the other end is of no use any more.  The sandbox may not let it be killed. */
+    if (c->child != 0 && kill(-c->child, SIGKILL) == 0) {
         waitpid(c->child, NULL, 0);
     }
     g_clear_pointer(&c->bytes, g_bytes_unref);
@@ -339,10 +340,14 @@ bool migrate_channel_write(MigrateChannel *c, const void *buf, size_t len, GErro
 
 static bool wait_for_child(MigrateChannel *c, GError **error)
 {
-    int status;
+    enum { LOOK_MS = 10 };
+    struct pollfd p = {.fd = c->cancel_fd, .events = POLLIN};
+    int status = 0;            /* somebody else has waited for it: nothing is known against it */
 
-    if (waitpid(c->child, &status, 0) != c->child) {
-        status = 0;            /* somebody else has waited for it: nothing is known against it */
+    while (waitpid(c->child, &status, WNOHANG) == 0) {
+        if (poll(&p, 1, LOOK_MS) > 0) {
+            return fail(error, "it was cancelled");
+        }
     }
     c->child = 0;
     return status == 0 || fail(error, "'%s' failed", c->uri);
