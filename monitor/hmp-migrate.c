@@ -2,7 +2,6 @@
 /* The human monitor's commands about migration. */
 #include "monitor/hmp-internal.h"
 #include "monitor/migrate.h"
-#include "monitor/qmp-fds.h"
 #include "monitor/qmp-migrate.h"
 
 #include <string.h>

@@ -9,7 +9,6 @@
 #include "monitor/report.h"
 
 #include <string.h>
-#include <x86intrin.h>
 
 /* -- Parts ------------------------------------------------------------------------------------------ */
 
@@ -139,9 +138,10 @@ static bool features_differ(const char *there, const char *here, GError **error)
 {
     g_autofree char *lost = missing_words(there, here), *more = missing_words(here, there);
 
-    return fail(error, "its CPUs have%s%s%s%s%s which those here have not (-cpu names what both have)%s%s",
-                lost[0] != '\0' ? " " : "", lost, lost[0] != '\0' && more[0] != '\0' ? ", and" : "",
-                more[0] != '\0' ? " not " : "", more, lost[0] == '\0' ? ", or the other way round" : "", "");
+    if (lost[0] != '\0') {
+        return fail(error, "its CPUs have %s, those here have not (-cpu names what both have)", lost);
+    }
+    return fail(error, "its CPUs have not %s, those here have (-cpu names what both have)", more);
 }
 
 static bool line_differs(const char *there, const char *here, GError **error)

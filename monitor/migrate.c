@@ -6,7 +6,6 @@
 #include "monitor/events.h"
 #include "monitor/migrate-state.h"
 #include "monitor/report.h"
-#include "monitor/run-loop.h"
 #include "monitor/sandbox.h"
 #include "softmmu/base/log.h"
 

@@ -792,7 +792,7 @@ def guest(code, name, *args, before=None):
 DIFFERENT = [                  # command line of the destination: what it says
     (['-m', '32'], 'it has memory=16, this one memory=32 (-m)'),
     (['-smp', '2'], 'it has cpus=1, this one cpus=2 (-smp)'),
-    (['-cpu', 'max,-sse4.2'], 'its CPUs have sse4.2 which those here have not'),
+    (['-cpu', 'max,-sse4.2'], 'its CPUs have sse4.2, those here have not'),
     (['-cpu', 'max,-rdtscp,kvm=off'], '(-cpu)'),
     (['-machine', 'microvm'], 'it has machine=pc, this one machine=microvm (-machine)'),
     (['-device', 'virtio-rng-pci'], 'virtio-rng-pci'),
