@@ -36,6 +36,7 @@ CpuState *cpu_new(const CpuConfig *config)
     cpu->index = config->index;
     cpu->n_cpus = config->n_cpus;
     cpu->model = config->model;
+    cpu->amd = cpu_model_is_amd(cpu->model);
     cpu->mem = config->mem;
     cpu->ports = config->ports;
     cpu->machine_lock = config->machine_lock;

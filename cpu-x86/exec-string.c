@@ -91,11 +91,17 @@ static inline void scas_one(CpuState *cpu, const X86Insn *in, unsigned size)
 
 static inline void cmps_one(CpuState *cpu, const X86Insn *in, unsigned size)
 {
-    /* Processors look at ES:rDI first, which shows when both fault. */
-    uint64_t b = mmu_load(&cpu->mmu, data_class(cpu), destination(cpu, in, size, false), size);
-    uint64_t a = mmu_load(&cpu->mmu, data_class(cpu), source(cpu, in, size), size);
     int64_t step = step_of(cpu, size);
+    uint64_t a = 0, b;
 
+    /* Intel's processors look at ES:rDI first, AMD's at DS:rSI, which shows when both fault; the manuals leave it open. */
+    if (cpu->amd) {
+        a = mmu_load(&cpu->mmu, data_class(cpu), source(cpu, in, size), size);
+    }
+    b = mmu_load(&cpu->mmu, data_class(cpu), destination(cpu, in, size, false), size);
+    if (!cpu->amd) {
+        a = mmu_load(&cpu->mmu, data_class(cpu), source(cpu, in, size), size);
+    }
     compare(cpu, size, a, b);
     index_add(cpu, in, GPR_RSI, step);
     index_add(cpu, in, GPR_RDI, step);

@@ -289,6 +289,7 @@ struct CpuState {
     unsigned index;            /* 0 is the boot processor; also its APIC id           */
     unsigned n_cpus;
     const CpuModel *model;
+    bool amd;                  /* it is an AMD processor's */
     PhysMem *mem;
     PortSpace *ports;
     Lock *machine_lock;

@@ -31,7 +31,8 @@ static uint64_t window_maps(const CpuState *cpu)
 }
 #endif
 
-#define KERNEL_LIN (ORACLE_KERNEL32 ? UINT64_C(0x80000000) : UINT64_C(0xffff800000000000))
+/* Where cases do not get to: not at 0x80000000, which conversions make of what does not fit. */
+#define KERNEL_LIN (ORACLE_KERNEL32 ? UINT64_C(0x97400000) : UINT64_C(0xffff800000000000))
 
 enum { /* guest-physical places */
     PML4 = 0x1000, PDPT = 0x2000, PD = 0x3000, PT = 0x4000, KERNEL_PDPT = 0x5000, KERNEL_PD = 0x6000,
