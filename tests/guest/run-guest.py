@@ -53,6 +53,7 @@ PARTIAL_KVM = {
     ("interrupts-chips", "sti_delays_interrupts_by_one_instruction"): "sees late that interrupts may come",
     ("interrupts-chips", "sysret_lets_a_pending_interrupt_in"): "SYSCALL of ring 3 ends in a page fault",
     ("kvmpv-chips", "tsc_writes_do_not_move_the_clock"): "takes any offset of the TSC and uses none",
+    ("kvmpv", "tsc_writes_do_not_move_the_clock"): "the same, when it is not interpreted just then",
     ("kvmpv-chips", "steal_time_is_written"): "writes it when it enters the guest, and emulation is no entry",
     ("kvmpv-chips", "interrupts_end_in_memory"): "offers that when it enters the guest, and emulation is no entry",
 }
