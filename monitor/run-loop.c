@@ -181,13 +181,13 @@ static void log_registers(const CpuState *cpu)
     log_write("%s f=%08x", line->str, (unsigned)cpu->rflags);
 }
 
-/* Instructions until the next look at timers, or at a trail, where time counts instructions; 0: the trail has ended. */
-static uint64_t counted_budget(Machine *m)
+/* Where time counts instructions: at most `most`, until the next look at timers or at a trail; 0: that has ended. */
+static uint64_t counted_budget(Machine *m, uint64_t most)
 {
     uint64_t budget;
 
     lock_take(&m->lock);
-    budget = icount_budget(m->icount, &m->timers, RUN_BUDGET);
+    budget = icount_budget(m->icount, &m->timers, most);
     lock_release(&m->lock);
     return m->trail != NULL ? trail_budget(m->trail, budget) : budget;
 }
@@ -199,39 +199,38 @@ static void end_by_trail(Machine *m, int code)
     lock_release(&m->lock);
 }
 
-static CpuExit run_counted(CpuThread *t)
+/* A single step. */
+static CpuExit step_engine(CpuThread *t)
 {
-    Machine *m = t->machine;
-    uint64_t budget = counted_budget(m);
+    CpuState *cpu = t->cpu;
+    bool was_shadowed = cpu->shadow;
     CpuExit exit;
 
-    if (budget == 0) {
-        end_by_trail(m, 0);
-        return CPU_EXIT_REQUEST;
-    }
-    exit = t->cpu->engine->run(t->cpu, budget);
-    if (m->trail != NULL && !trail_step(m->trail)) {
-        end_by_trail(m, 1);
+    cpu->shadow |= t->mode == GO_ONE_MASKED;
+    exit = cpu->engine->run(cpu, 1);
+    if (exit == CPU_EXIT_REQUEST) {
+        cpu->shadow = was_shadowed;        /* nothing was executed */
     }
     return exit;
 }
 
 static CpuExit run_engine(CpuThread *t)
 {
-    CpuState *cpu = t->cpu;
-    bool was_shadowed = cpu->shadow;
+    Machine *m = t->machine;
+    bool freely = likely(t->mode == GO_FREELY);
+    uint64_t budget = freely && !log_on[LOG_CPU] ? RUN_BUDGET : 1;
     CpuExit exit;
 
-    if (unlikely(t->machine->icount != NULL) && t->mode == GO_FREELY && !log_on[LOG_CPU]) {
-        return run_counted(t);
+    if (unlikely(m->icount != NULL)) {
+        budget = counted_budget(m, budget);
+        if (budget == 0) {
+            end_by_trail(m, 0);
+            return CPU_EXIT_REQUEST;
+        }
     }
-    if (likely(t->mode == GO_FREELY)) {
-        return cpu->engine->run(cpu, log_on[LOG_CPU] ? 1 : RUN_BUDGET);
-    }
-    cpu->shadow |= t->mode == GO_ONE_MASKED;
-    exit = cpu->engine->run(cpu, 1);
-    if (exit == CPU_EXIT_REQUEST) {
-        cpu->shadow = was_shadowed;        /* nothing was executed */
+    exit = freely ? t->cpu->engine->run(t->cpu, budget) : step_engine(t);
+    if (unlikely(m->trail != NULL) && !trail_step(m->trail)) {
+        end_by_trail(m, 1);
     }
     return exit;
 }
