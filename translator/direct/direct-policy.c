@@ -25,6 +25,7 @@ const DirectPolicy direct_policy = {
     .insn_ns = 5,
     .visit_apart_trips = 4,
     .visits_max = 8,
+    .visit_free_trips = 16,
     /* Static programs call from a page with CPUID what runs for milliseconds. */
     .free_trips = 40,
     .holdoff_looks = 8,

@@ -35,7 +35,8 @@ typedef struct {
     unsigned visit_trips, insn_ns; /* code that a world may not execute is interpreted for so many round trips' time;
                                   an instruction takes so long                           */
     uint64_t visit_apart_trips; /* visits that are not so far apart are too many...       */
-    unsigned visits_max;       /* ... when there are so many                             */
+    unsigned visits_max;       /* ... when there are so many, ...                        */
+    uint64_t visit_free_trips; /* ... and one more for so many round trips that the world ran freely before */
     unsigned holdoff_min, holdoff_max; /* visits of the dispatcher left to the translator when a world
                                   could not go on: doubled each time                     */
     uint64_t free_trips;       /* ... unless the world has run for so long in between, in round trips */

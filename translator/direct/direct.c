@@ -566,14 +566,21 @@ static FaultResult on_page_fault(DirectCpu *dc, Space *s, const WorldEvent *ev)
     return r;
 }
 
-/* Another visit to code that is not for the world.  Do they come so often that the translator should have all? */
+/* Another visit to code that is not for the world.  Do they come so often that the translator should have all?  Not where they cost little against
+ * the time that the world ran freely before. */
 static bool visits_crowd(const DirectCpu *dc, Space *s)
 {
-    uint64_t used = world_cpu_ns(s->world);
+    uint64_t used = world_cpu_ns(s->world), trips = (used - s->visited_ns) / dc->trip_ns;
 
-    s->visits = used < s->visited_ns + direct_policy.visit_apart_trips * dc->trip_ns ? s->visits + 1 : 0;
     s->visited_ns = used;
-    return s->visits % direct_policy.visits_max == direct_policy.visits_max - 1;
+    if (trips >= direct_policy.visit_apart_trips) {
+        s->visits = 0;
+        s->visits_max = direct_policy.visits_max + (unsigned)MIN(trips / direct_policy.visit_free_trips, UINT16_MAX);
+    } else if (++s->visits >= MAX(s->visits_max, direct_policy.visits_max)) {
+        s->visits = s->visits_max = 0;
+        return true;
+    }
+    return false;
 }
 
 /* Code of a page that no world may execute.  Often it is a short visit, to read the clock say. */

@@ -85,7 +85,7 @@ struct Space {
     uint32_t holdoff;          /* visits of the dispatcher to leave to the translator */
     uint32_t holdoff_next;     /* what it will be set to                             */
     uint64_t held_off_ns;      /* CPU time of the world then                          */
-    unsigned visits;           /* to code that is not for it, close upon each other   */
+    unsigned visits, visits_max; /* to code that is not for it, close upon each other; as many are too many */
     uint64_t visited_ns;       /* CPU time of the world at the last                   */
 };
 
