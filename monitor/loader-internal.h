@@ -11,6 +11,7 @@
  *     0x9fc00  EBDA: a copy of the RSDP
  *     0xe0000  RSDP
  *     0xf0000  SMBIOS anchor and structures
+ *     0xffff0  code that resets the machine
  *
  * High: ACPI tables at the top of low RAM, then the device tree and the initrd, downwards.
  */
@@ -22,7 +23,7 @@
 enum {
     LOW_EBDA_POINTER = 0x40e, LOW_GDT = 0x6000, LOW_INFO = 0x7000, LOW_PAGE_TABLES = 0x9000,
     LOW_LISTS = 0x10000, LOW_CMDLINE = 0x20000, LOW_CMDLINE_MAX = 0x10000, LOW_EBDA = 0x9fc00,
-    LOW_RSDP = 0xe0000, LOW_SMBIOS = 0xf0000,
+    LOW_RSDP = 0xe0000, LOW_SMBIOS = 0xf0000, LOW_RESET = 0xffff0,
 };
 
 /* A loader at work. */

@@ -286,16 +286,28 @@ static bool put_smbios(Loader *l, GError **error)
     GByteArray *tables, *anchor;
 
     smbios_build(l->config->smbios, LOW_SMBIOS + 0x20, &tables, &anchor);
-    bool ok = tables->len <= 0xffe0;
+    bool ok = tables->len <= LOW_RESET - LOW_SMBIOS - 0x20;
     if (ok) {
         ok = put_array(l, LOW_SMBIOS, anchor, "SMBIOS anchor", error) &&
              put_array(l, LOW_SMBIOS + 0x20, tables, "SMBIOS structures", error);
     } else {
-        loader_fail(l, error, "the SMBIOS structures are larger than 64 KiB");
+        loader_fail(l, error, "the SMBIOS structures are larger than 64 KiB less 48 bytes");
     }
     g_byte_array_unref(tables);
     g_byte_array_unref(anchor);
     return ok;
+}
+
+/* Where firmware begins, for systems that reboot by a jump there in real mode: Linux on a machine without keyboard
+ * controller does, in the end. */
+static bool put_reset(Loader *l, GError **error)
+{
+    static const uint8_t code[] = {
+        0xb0, 0x03, 0xe6, 0x92,    /* mov al, 3; out 0x92, al: fast reset, A20 stays on */
+        0xf4, 0xeb, 0xfd,          /* hlt, for ever                                      */
+    };
+
+    return loader_put_copy(l, LOW_RESET, code, sizeof code, "reset vector", error);
 }
 
 /* -- The image ------------------------------------------------------------------------------------- */
@@ -306,6 +318,9 @@ static bool load(Loader *l, GError **error)
         return false;
     }
     if (l->config->smbios != NULL && !put_smbios(l, error)) {
+        return false;
+    }
+    if (!put_reset(l, error)) {
         return false;
     }
     if (loader_is_linux(l)) {

@@ -343,9 +343,9 @@ void cache_drop_habit(BlockCache *c, Habit h, Block *b, unsigned insn);
 bool cache_has_habit(const BlockCache *c, Habit h, uint64_t at);
 /* All who were not found guilty too often are innocent again, and their blocks die. */
 void cache_forgive(BlockCache *c);
-/* The instruction at memfd offset `at`. */
 /* ... who were guilty because of a region that is_banned() no longer. */
 void cache_forgive_regions(BlockCache *c, bool (*is_banned)(void *arg, uint64_t region), void *arg);
+/* The instruction at memfd offset `at` is guilty. */
 bool cache_is_guilty(BlockCache *c, uint64_t at);
 
 /* The stack access of instruction number `insn` of b is often not to a near page: when it is told so often enough, b

@@ -171,6 +171,7 @@ START_TEST(linux_gets_the_rsdp_and_a_reserved_place_for_its_tables)
     ck_assert(found);
     ck_assert_uint_eq(peek(b, (peek(b, 0x40e, 2) << 4) + 0x10, 8), load_le("RSD PTR ", 8));
     ck_assert_uint_eq(peek(b, 0xf0000, 4), load_le("_SM_", 4));
+    ck_assert_uint_eq(peek(b, 0xffff0, 4), 0x92e603b0); /* mov al, 3; out 0x92, al */
     smbios_config_clear(&smbios);
 }
 END_TEST
