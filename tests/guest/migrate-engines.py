@@ -34,6 +34,8 @@ class Process:
         self.serial = Serial(self.process)
 
     def migrate(self, uri, detach):
+        while self.qmp.run("query-status")["return"]["status"] == "inmigrate":
+            pass                               # it has not arrived itself
         if not detach:
             said = self.qmp.run("human-monitor-command", **{"command-line": f'migrate "{uri}"'})
             assert said == {"return": ""}, said
@@ -78,7 +80,7 @@ def main(metaphrase, guest, kind, turns, *engines):
                     assert there.qmp.run("migrate-incoming", uri=f"exec:cat {path}") == {"return": {}}
                 here.end()
                 here = there
-                if n % 4 != 3:                 # else it goes on at once
+                if n % 4 != 3:                 # else it leaves as soon as it has arrived
                     here.serial.send("p")
                     here.serial.wait_for("pong")
             here.serial.send("q")
