@@ -70,7 +70,7 @@ static void arm_deadline(Lapic *l)
     } else {
         /* Rounded up; a century ahead is as good as never. */
         uint64_t ns = muldiv64(MIN(l->deadline - tsc, UINT64_C(1) << 62), NS_PER_SEC,
-                               l->cfg.tsc_hz);
+                               *l->cfg.tsc_hz);
         timer_set(&l->timer, timer_now(&l->timer) + MIN(ns, UINT64_C(1) << 62) + 1);
     }
 }

@@ -35,9 +35,9 @@ typedef struct {
     bool x2apic, tsc_deadline;                /* what the CPU model offers                */
     unsigned phys_bits;                       /* MAXPHYADDR, 0: 40                        */
     LapicSink sink;
-    void *tsc_arg;                            /* the guest's TSC of this CPU, and its Hz  */
+    void *tsc_arg;                            /* the guest's TSC of this CPU, its Hz      */
     uint64_t (*tsc_now)(void *arg);
-    uint64_t tsc_hz;
+    const uint64_t *tsc_hz;                   /* the owner's: it may change when a machine arrives */
     void *pic_arg;
     int (*pic_ack)(void *arg);                /* NULL: no PIC on LINT0                    */
     /* The guest may end edge interrupts in its own memory (pv/kvm-eoi.c): offer that for the one just

@@ -212,12 +212,20 @@ void migrate_hold_tsc(Machine *m, bool hold)
     }
 }
 
-/* A guest that has measured its TSC goes wrong by as much; 500 ppm is what time servers correct. */
-static void compare_tsc(uint64_t there, uint64_t here)
+/*
+ * The guest has been told a frequency, and devices and interfaces have to go on with that one.  Two processes on one host
+ * measure it a little differently, so what lies closer than 500 ppm, which is what time servers correct, is the same here.
+ * Elsewhere the TSC has another: a guest that has measured it goes wrong by as much.
+ */
+static void take_tsc_hz(Machine *m, uint64_t there)
 {
-    uint64_t differ = there > here ? there - here : here - there;
+    uint64_t here = m->cpus[0]->tsc_hz, differ = there > here ? there - here : here - there;
 
-    if (there != 0 && differ > here / 2000) {
+    if (differ <= here / 2000) {
+        for (unsigned i = 0; i < m->n_cpus; i++) {
+            m->cpus[i]->tsc_hz = there;
+        }
+    } else if (there != 0) {
         report_warning("the machine comes from a host whose TSC has %.3f MHz, this one's has %.3f: the guest's clock may be "
                        "off by as much", (double)there / 1e6, (double)here / 1e6);
     }
@@ -289,7 +297,7 @@ static void take_common(Machine *m, const Common *c)
         phys_mem_set_a20(m->mem, c->a20);
     }
     if (m->n_cpus > 0) {
-        compare_tsc(c->tsc_hz, m->cpus[0]->tsc_hz);
+        take_tsc_hz(m, c->tsc_hz);
     }
     m->runs_after_load = c->running;
 }

@@ -345,7 +345,7 @@ static Device *make_lapic(Processors *p, Socket *s)
         .sink = {.arg = s, .set_intr = set_intr, .nmi = nmi, .init = init, .sipi = sipi},
         .tsc_arg = s,
         .tsc_now = tsc_now,
-        .tsc_hz = s->cpu->tsc_hz,
+        .tsc_hz = &s->cpu->tsc_hz,
         .eoi_arg = s,
         .eoi_offer = cpu_model_has(m->cpu_model, FEAT_KVM_PV_EOI) ? eoi_offer : NULL,
         .eoi_take_back = eoi_take_back,

@@ -78,6 +78,8 @@ static void sink_sipi(void *arg, uint8_t vector)
 {
 }
 
+static const uint64_t tsc_hz = 2000000000;
+
 static uint64_t fake_tsc(void *arg)
 {
     return ((ContractEnv *)arg)->clock.ns * 2;
@@ -91,7 +93,7 @@ static Device *make_lapic(ContractEnv *env)
     for (unsigned i = 0; i < 2; i++) {
         g_ptr_array_add(env->others, lapic_new(&(LapicConfig){
             .bus = bus, .timers = &env->clock.timers, .id = i, .bsp = i == 0, .x2apic = true,
-            .tsc_deadline = true, .tsc_arg = env, .tsc_now = fake_tsc, .tsc_hz = 2000000000,
+            .tsc_deadline = true, .tsc_arg = env, .tsc_now = fake_tsc, .tsc_hz = &tsc_hz,
             .sink = {&env->irq[i], sink_intr, sink_event, sink_event, sink_sipi, NULL}}));
     }
     return bus;

@@ -60,6 +60,8 @@ static uint64_t tsc_now(void *arg)
     return ((Rig *)arg)->clock.ns * 2;
 }
 
+static const uint64_t tsc_hz = 2000000000;
+
 static void init(Rig *r)
 {
     *r = (Rig){.pic_vector = 0x30};
@@ -70,7 +72,7 @@ static void init(Rig *r)
     for (unsigned i = 0; i < N_CPUS; i++) {
         r->apic[i] = lapic_new(&(LapicConfig){
             .bus = r->bus, .timers = &r->clock.timers, .id = i, .bsp = i == 0, .x2apic = true,
-            .tsc_deadline = true, .tsc_arg = r, .tsc_now = tsc_now, .tsc_hz = 2000000000,
+            .tsc_deadline = true, .tsc_arg = r, .tsc_now = tsc_now, .tsc_hz = &tsc_hz,
             .pic_arg = r, .pic_ack = fake_pic_ack,
             .sink = {&r->cpu[i], sink_intr, sink_nmi, sink_init, sink_sipi, NULL}});
     }

@@ -108,7 +108,7 @@ static inline void rig_add_cpu(Rig *r, unsigned i)
     r->cpus[i]->tsc_hz = 2000000000;
     r->lapic[i] = lapic_new(&(LapicConfig){
         .bus = r->bus, .timers = &r->clock.timers, .id = i, .bsp = i == 0, .x2apic = true,
-        .tsc_deadline = true, .tsc_arg = r->cpus[i], .tsc_now = rig_lapic_tsc, .tsc_hz = 2000000000,
+        .tsc_deadline = true, .tsc_arg = r->cpus[i], .tsc_now = rig_lapic_tsc, .tsc_hz = &r->cpus[i]->tsc_hz,
         .eoi_arg = r->cpus[i], .eoi_offer = rig_offer, .eoi_take_back = rig_take_back,
         .sink = {&r->intr[i], rig_intr, rig_nothing, rig_nothing, rig_no_sipi, NULL}});
 }
