@@ -11,7 +11,8 @@
 static struct termios saved, raw;          /* see the header: the process's, written once */
 static volatile sig_atomic_t is_raw;
 
-static const int fatal[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGSYS, SIGQUIT};
+/* The last three end the machine in good order later, when its threads block them (monitor/machine.c). */
+static const int fatal[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGSYS, SIGQUIT, SIGINT, SIGTERM, SIGHUP};
 
 void terminal_restore(void)
 {

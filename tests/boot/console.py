@@ -191,6 +191,13 @@ def keys():
     check_restored(side, before)
 
 
+def waits_for(pid, number):
+    """The process has blocked the signal, to read it from a descriptor."""
+    with open(f"/proc/{pid}/status", encoding="ascii") as f:
+        blocked = next(line for line in f if line.startswith("SigBlk:"))
+    return int(blocked.split()[1], 16) >> (number - 1) & 1 == 1
+
+
 def ends():
     """A power-off and SIGTERM, SIGINT, SIGHUP leave the terminal as it was."""
     machine, side, before = on_terminal()
@@ -203,6 +210,9 @@ def ends():
         deadline = time.monotonic() + g.STEP
         while termios.tcgetattr(side) == before:
             check(time.monotonic() < deadline, "the terminal becomes raw")
+            time.sleep(0.02)
+        while not waits_for(machine.process.pid, number):
+            check(time.monotonic() < deadline, "signals end the machine in good order")
             time.sleep(0.02)
         machine.process.send_signal(number)
         machine.wait(0)
