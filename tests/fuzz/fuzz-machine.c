@@ -3,13 +3,8 @@
  * Whole machines, made, used through their port and memory spaces (configuration cycles, BARs, PAM, A20,
  * every device where it really is), reset and freed.  No CPU runs.
  */
-#include "monitor/config.h"
-#include "monitor/machine.h"
 #include "softmmu/base/bits.h"
-#include "tests/fuzz/fuzz.h"
-
-#include <stdio.h>
-#include <string.h>
+#include "tests/fuzz/whole-machine.h"
 
 enum { OPS_MAX = 1500 };
 
@@ -66,36 +61,22 @@ static void step(Machine *m, FuzzInput *in)
     }
 }
 
+static void steps(Machine *m, FuzzInput *in)
+{
+    for (unsigned i = 0; i < OPS_MAX && in->left > 0; i++) {
+        step(m, in);
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     FuzzInput in = {data, size};
-    g_autoptr(GError) error = NULL;
-    MachineConfig config;
-    char **argv = (char **)lines[fuzz_u8(&in) % ARRAY_LEN(lines)];
 
-    ConfigResult r = config_parse(&config, (int)g_strv_length(argv), argv, &error);
-    g_assert_no_error(error);
-    g_assert(r == CONFIG_OK);
-    Machine *m = machine_new(&config, &error);
-    g_assert_no_error(error);
-    lock_take(&m->lock);
-    for (unsigned i = 0; i < OPS_MAX && in.left > 0; i++) {
-        step(m, &in);
-    }
-    lock_release(&m->lock);
-    machine_free(m);
-    config_clear(&config);
+    with_machine(lines[fuzz_u8(&in) % ARRAY_LEN(lines)], steps, &in);
     return 0;
 }
 
 size_t fuzz_seed(unsigned i, uint8_t *buf)
 {
-    if (i >= 8) {
-        return 0;
-    }
-    buf[0] = (uint8_t)i;
-    for (unsigned k = 1; k < FUZZ_INPUT_MAX; k++) {
-        buf[k] = (uint8_t)(k * 113 + k / 9 * 41 + i * 17);
-    }
-    return FUZZ_INPUT_MAX;
+    return i < 8 ? mixed_seed(i, buf, 113, 41) : 0;
 }

@@ -3,14 +3,10 @@
  * States of machines, damaged, loaded, and used: whatever comes through must be safe to go on with.  The checksums of the
  * stream would catch damage by chance, but not a stream that somebody has made.
  */
-#include "monitor/config.h"
-#include "monitor/machine.h"
 #include "monitor/migrate-state.h"
 #include "monitor/migrate.h"
 #include "softmmu/base/bits.h"
-#include "tests/fuzz/fuzz.h"
-
-#include <string.h>
+#include "tests/fuzz/whole-machine.h"
 
 enum { OPS_MAX = 200 };
 
@@ -85,31 +81,12 @@ static void load(Machine *m, FuzzInput *in)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     FuzzInput in = {data, size};
-    g_autoptr(GError) error = NULL;
-    MachineConfig config;
-    char **argv = (char **)lines[fuzz_u8(&in) % ARRAY_LEN(lines)];
 
-    ConfigResult r = config_parse(&config, (int)g_strv_length(argv), argv, &error);
-    g_assert_no_error(error);
-    g_assert(r == CONFIG_OK);
-    Machine *m = machine_new(&config, &error);
-    g_assert_no_error(error);
-    lock_take(&m->lock);
-    load(m, &in);
-    lock_release(&m->lock);
-    machine_free(m);
-    config_clear(&config);
+    with_machine(lines[fuzz_u8(&in) % ARRAY_LEN(lines)], load, &in);
     return 0;
 }
 
 size_t fuzz_seed(unsigned i, uint8_t *buf)
 {
-    if (i >= 16) {
-        return 0;
-    }
-    buf[0] = (uint8_t)i;
-    for (unsigned k = 1; k < FUZZ_INPUT_MAX; k++) {
-        buf[k] = (uint8_t)(k * 97 + k / 7 * 31 + i * 19);
-    }
-    return FUZZ_INPUT_MAX;
+    return i < 16 ? mixed_seed(i, buf, 97, 31) : 0;
 }

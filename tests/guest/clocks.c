@@ -6,17 +6,9 @@
  * with "pong MILLISECONDS READINGS TICKS IPIS" and ends with "q".
  */
 #include "tests/guest/ap.h"
+#include "tests/guest/kvmclock.h"
 
-enum { COM1 = 0x3f8, MSR_TIME = 0x4b564d01, VEC_TIMER = 0x71, VEC_IPI = 0x72, TICK = 3000000 };
-
-typedef struct {
-    volatile u32 version;
-    u32 pad;
-    volatile u64 tsc, ns;
-    volatile u32 mul;
-    volatile signed char shift;
-    volatile u8 flags, pad2[2];
-} ClockPage;
+enum { COM1 = 0x3f8, VEC_TIMER = 0x71, VEC_IPI = 0x72, TICK = 3000000 };
 
 static ClockPage pages[2] __attribute__((aligned(64)));
 static volatile u64 latest, backwards, turns;
@@ -40,25 +32,6 @@ static bool on_ipi(Frame *f)
     ipis++;
     apic_write(APIC_EOI, 0);
     return true;
-}
-
-static u64 clock_read(const ClockPage *p)
-{
-    for (;;) {
-        u32 v = p->version;
-        u64 d, base;
-
-        barrier();
-        base = p->ns;
-        __asm__ volatile("lfence");
-        d = rdtsc() - p->tsc;
-        d = p->shift < 0 ? d >> -p->shift : d << p->shift;
-        base += (u64)((unsigned __int128)d * p->mul >> 32);
-        barrier();
-        if (v == p->version && !(v & 1)) {
-            return base;
-        }
-    }
 }
 
 static void take_turn(word me)

@@ -2,8 +2,9 @@
 /* KVM's paravirtual interfaces as the manuals of Linux describe them to guests: leaves, clock, steal time,
  * EOI in memory, hypercalls; VMware's back door.  With kvm=off, vmport=off: that they are not there. */
 #include "tests/guest/ap.h"
+#include "tests/guest/kvmclock.h"
 
-enum { MSR_WALL = 0x4b564d00, MSR_TIME = 0x4b564d01, MSR_STEAL = 0x4b564d03, MSR_EOI = 0x4b564d04,
+enum { MSR_WALL = 0x4b564d00, MSR_STEAL = 0x4b564d03, MSR_EOI = 0x4b564d04,
        MSR_POLL = 0x4b564d05, MSR_TSC_ADJUST = 0x3b };
 enum { F_CLOCK = 3, F_STEAL = 5, F_EOI = 6, F_UNHALT = 7, F_TLB = 9, F_IPI = 11, F_POLL = 12,
        F_YIELD = 13, F_STABLE = 24 };
@@ -112,35 +113,7 @@ static void calls_answer(void)
 
 /* -- The clock --------------------------------------------------------------------------------------------- */
 
-typedef struct {
-    volatile u32 version;
-    u32 pad;
-    volatile u64 tsc, ns;
-    volatile u32 mul;
-    volatile signed char shift;
-    volatile u8 flags, pad2[2];
-} ClockPage;
-
 static ClockPage pages[2] __attribute__((aligned(64)));
-
-static u64 clock_read(const ClockPage *p)
-{
-    for (;;) {
-        u32 v = p->version;
-        u64 d, base;
-
-        barrier();
-        base = p->ns;
-        __asm__ volatile("lfence"); /* the TSC may be read before earlier loads: SDM 2B RDTSC */
-        d = rdtsc() - p->tsc;
-        d = p->shift < 0 ? d >> -p->shift : d << p->shift;
-        base += (u64)((unsigned __int128)d * p->mul >> 32);
-        barrier();
-        if (v == p->version && !(v & 1)) {
-            return base;
-        }
-    }
-}
 
 static void register_ap_clock(void)
 {
