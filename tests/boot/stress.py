@@ -35,7 +35,7 @@ OPTIONS = {
     # the interpreter's and VMI's knobs
     "others": ["-accel", "interpret", "--stress", "decode_miss=97", "--stress", "exit_every_run=53", "--stress", "vmi_jump=1"],
     # all user code that can be in worlds is, some of which cannot be had
-    "worlds": ["--stress", "direct=1", "--stress", "direct_bases=1", "--stress", "direct_refuse=5"],
+    "worlds": ["--stress", "direct=1", "--stress", "direct_bases=1", "--stress", "direct_ints=1", "--stress", "direct_refuse=5"],
     # all of it at once
     "all": ["--stress", "recreate=9973", "--stress", "kick_entry=211", "--stress", "evict=1999",
             "--stress", "slow_path=101", "--stress", "tlb_small=1", "--stress", "code_write=4999",

@@ -251,6 +251,30 @@ START_TEST(rdtsc_faults_where_it_shall)
 }
 END_TEST
 
+/* What the scan lets through is what the engine reckons with: a fault where the instruction is, or the gates of user code. */
+START_TEST(each_int_comes_back)
+{
+    unsigned odd = 0;
+
+    for (unsigned n = 0; n < 256; n++) {
+        const uint8_t bytes[] = {0xcd, (uint8_t)n, 0xcc};
+        bool behind = n == 3 || n == 4, either = n == 0x80; /* a fault where the host has no 32-bit code */
+        WorldEvent ev;
+
+        if ((image.odd_ints[n / 64] >> n % 64 & 1) != 0) {
+            odd++;
+            continue;
+        }
+        code(bytes, sizeof bytes);
+        ck_assert(run(CODE, 0, &ev));
+        ck_assert_msg((!behind && ev.regs.gregs[REG_RIP] == CODE) || ((behind || either) && ev.regs.gregs[REG_RIP] == CODE + 2),
+                      "INT %u: signal %d at %llx", n, ev.signal, ev.regs.gregs[REG_RIP]);
+        ck_assert_int_ne(ev.signal, KICK_SIGNAL);
+    }
+    ck_assert_uint_lt(odd, 32);
+}
+END_TEST
+
 /* By instructions if the host can, and by system calls. */
 START_TEST(bases_are_what_they_are_set_to)
 {
@@ -366,6 +390,31 @@ START_TEST(the_scan_finds_loads_of_fs_and_gs)
         memcpy(page + 2000, cases[i].bytes, sizeof cases[i].bytes);
         ck_assert_uint_eq(scan_page(page, NULL, (ScanRules){.deny_fs_loads = true}), cases[i].found);
         ck_assert_uint_eq(scan_page(page, NULL, (ScanRules){0}), 0);
+    }
+}
+END_TEST
+
+START_TEST(the_scan_finds_ints_that_are_not_the_hosts)
+{
+    static const uint64_t ints[HOST_INTS_WORDS] = {BIT64(0x1a), 0, 0, BIT64(0x3f)};
+    static const ScanCase cases[] = {
+        {{0xcd, 0x1a}, SCAN_DENIED},
+        {{0x66, 0xcd, 0xff}, SCAN_DENIED},
+        {{0xcd, 0x1b}, 0},
+        {{0xcd, 0x80}, 0},
+        {{0xb8, 0xcd, 0x1a, 0xcd, 0xff}, 0}, /* their bytes in a constant              */
+    };
+    uint8_t page[SCAN_PAGE];
+
+    for (unsigned i = 0; i < 2 * G_N_ELEMENTS(cases); i++) {
+        const ScanCase *c = &cases[i / 2];
+        bool code32 = i % 2 != 0;
+
+        memset(page, 0x90, sizeof page);
+        memcpy(page + 2000, c->bytes, sizeof c->bytes);
+        memset(page + 2007, 0x90, 1);
+        ck_assert_uint_eq(scan_page(page, NULL, (ScanRules){.code32 = code32, .deny_ints = ints}), c->found);
+        ck_assert_uint_eq(scan_page(page, NULL, (ScanRules){.code32 = code32}), 0);
     }
 }
 END_TEST
@@ -590,8 +639,10 @@ Suite *test_suite(void)
     tcase_add_test(use, a_parked_world_goes_on);
     tcase_add_loop_test(use, bases_are_what_they_are_set_to, 0, 2);
     tcase_add_test(use, rdtsc_faults_where_it_shall);
+    tcase_add_test(use, each_int_comes_back);
     tcase_add_loop_test(scanning, the_scan_finds_what_must_not_run, 0, G_N_ELEMENTS(scan_case));
     tcase_add_test(scanning, the_scan_finds_loads_of_fs_and_gs);
+    tcase_add_test(scanning, the_scan_finds_ints_that_are_not_the_hosts);
     tcase_add_loop_test(scanning, the_scan_knows_32_bit_code, 0, G_N_ELEMENTS(scan_case32));
     tcase_add_loop_test(scanning, the_scan_finds_it_across_pages, 0, G_N_ELEMENTS(scan_case));
     tcase_add_test(hostile, no_system_call_reaches_the_host);

@@ -103,6 +103,14 @@ static bool loads_fs_gs(const uint8_t *code, size_t at, size_t left)
     return left < 2 || reg_of(code[at + 1]) == 4 || reg_of(code[at + 1]) == 5;
 }
 
+/* CD: INT n. */
+static bool int_denied(const uint8_t *code, size_t at, size_t left, ScanRules rules)
+{
+    unsigned n = left > 1 ? code[at + 1] : 0;
+
+    return rules.deny_ints != NULL && (rules.deny_ints[n / 64] >> n % 64 & 1) != 0;
+}
+
 /* -- Is it an instruction? ----------------------------------------------------------------------- */
 
 enum { LOOK_BACK = 192, STARTS = 15 };
@@ -165,11 +173,14 @@ static bool is_instruction(const ZydisDecoder *decoder, const uint8_t *code, siz
 
 /* -- Scanning ------------------------------------------------------------------------------------- */
 
-/* SCAN_*, if an instruction is at code[at] (0F, or 8E). */
+/* SCAN_*, if an instruction is at code[at] (0F, 8E or CD). */
 static unsigned look(const uint8_t *code, size_t at, size_t left, ScanRules rules)
 {
-    if (code[at] != 0x0f) {
+    if (code[at] == 0x8e) {
         return loads_fs_gs(code, at, left) ? SCAN_DENIED : 0;
+    }
+    if (code[at] == 0xcd) {
+        return int_denied(code, at, left, rules) ? SCAN_DENIED : 0;
     }
     bool tsc = (code[at + 1] == 0x31 && !rules.allow_rdtsc) ||             /* rdtsc  */
                (code[at + 1] == 0x01 && (left <= 2 || code[at + 2] == 0xf9)); /* rdtscp */
@@ -212,6 +223,9 @@ static unsigned scan(const uint8_t *code, size_t from, size_t end, size_t len, S
     if ((found & SCAN_DENIED) == 0 && rules.deny_fs_loads) {
         found |= scan_for(0x8e, code, from, end, len, rules);
     }
+    if ((found & SCAN_DENIED) == 0 && rules.deny_ints != NULL) {
+        found |= scan_for(0xcd, code, from, end, len, rules);
+    }
     return found;
 }
 
@@ -246,7 +260,7 @@ static unsigned look32(const ZydisDecodedInstruction *zi, const uint8_t *code, s
     if (shows_selector(zi)) {
         return SCAN_DENIED;
     }
-    return code[opcode] == 0x0f && opcode + 1 < len ? look(code, opcode, len - opcode, rules) : 0;
+    return (code[opcode] == 0x0f || code[opcode] == 0xcd) && opcode + 1 < len ? look(code, opcode, len - opcode, rules) : 0;
 }
 
 /* All ways from the first bytes on; they meet soon.  What begins in [from, end) counts. */

@@ -22,6 +22,7 @@ typedef struct {
     bool allow_rdtsc;          /* RDTSC says what the guest's would                */
     bool deny_pkru;            /* the host has protection keys switched on         */
     bool deny_xsave;           /* the guest's XCR0 is not the host's               */
+    const uint64_t *deny_ints; /* a bit for each INT n that is not to be executed (NULL: none)  */
 } ScanRules;
 
 /* What there is; 0: nothing that matters. */

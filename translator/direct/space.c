@@ -316,7 +316,8 @@ static ScanRules rules_of(const DirectCpu *dc)
                        .deny_fsgsbase = (dc->cpu->cr4 & CR4_FSGSBASE) == 0 || dc->shared->image.bases_by_calls,
                        .deny_fs_loads = dc->shared->image.bases_by_calls,
                        .allow_rdtsc = state_rdtsc_is_true(dc), .deny_pkru = dc->host_pku,
-                       .deny_xsave = dc->cpu->vec.xcr0 != dc->host_xcr0};
+                       .deny_xsave = dc->cpu->vec.xcr0 != dc->host_xcr0,
+                       .deny_ints = dc->shared->image.odd_ints};
 }
 
 /* A verdict holds for the rules it was made by. */
