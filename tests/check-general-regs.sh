@@ -6,7 +6,7 @@
 #   check-general-regs.sh BUILD-DIR
 cd "$1" || exit 1
 bad=0 seen=0
-for name in border quick state walk exception segment far exec-syscall exec-bits exec-stack; do
+for name in border border-insn border-memory quick state walk exception segment far exec-syscall exec-bits exec-stack; do
     for o in $(find translator/libborder.a.p cpu-x86/libcpu-x86-general.a.p -name "$name.c.o"); do
         seen=$((seen + 1))
         calls=$(nm -u "$o" | awk '{print $2}' | grep -E '^(mem|str(cpy|len|chr|cmp|n|s)|.*printf|malloc|calloc|g_malloc|g_new)' | tr '\n' ' ')
@@ -21,8 +21,8 @@ for name in border quick state walk exception segment far exec-syscall exec-bits
         fi
     done
 done
-if [ "$seen" -lt 10 ]; then
-    echo "only $seen of 10 objects found"
+if [ "$seen" -lt 12 ]; then
+    echo "only $seen of 12 objects found"
     bad=1
 fi
 exit $bad

@@ -32,6 +32,7 @@
 #include "cpu-x86/insn.h"
 #include "softmmu/phys-mem.h"
 #include "translator/emit.h"
+#include "translator/helpers.h"
 #include "translator/policy.h"
 
 #include <glib.h>
@@ -110,14 +111,6 @@ typedef union {
     Site s;
     uint8_t line[SITE_ALIGN];
 } SiteLine;
-
-/* What the border does about a Site (border.c). */
-typedef enum {
-#define HELPER(id, text) HELPER_##id,
-#include "translator/helpers.def"
-#undef HELPER
-    HELPER_COUNT
-} TransHelper;
 
 /*
  * A linkable exit ends in a jump that is taken with nothing borrowed.  Before that, where the block's own

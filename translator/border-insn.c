@@ -56,6 +56,7 @@ static bool soft_interrupt(TransCpu *tc, Block *b, const Site *s)
     const X86Insn *in = &b->exec[s->exec];
     CpuState *cpu = tc->cpu;
 
+    g_assert(crosses_quickly(tc, s)); /* front_class_of_exec() */
     state_return_borrowed(tc, s->borrowed, s->bits);
     set_rip(tc, s);
     cpu->next_rip = rip_behind(tc, s);
@@ -183,9 +184,10 @@ static bool divide(TransCpu *tc, Block *b, const Site *s)
     return go_on_after_exec(tc, b, s, done);
 }
 
+/* The vector state was put down, as the rows of those say who come here. */
 static bool system_insn(TransCpu *tc, Block *b, const Site *s)
 {
-    trans_vec_spill();
+    g_assert((tc->vcb->vec_dead & tc->vcb->x87_dead) != 0);
     border_begin_insn(tc, s);
     border_perform(tc, b->exec[s->exec].exec, &b->exec[s->exec]);
     trans_count(tc, s->insn + 1u);
@@ -308,7 +310,6 @@ static bool crossing(TransCpu *tc, Block *b, const Site *s)
     if (p == NULL || q == NULL) {
         return false;
     }
-    trans_vec_spill();
     if (c->lin != lin || c->mode != cpu->mode || c->insn.len == 0 || !same_bytes(&c->insn, p, b->guest_len, q)) {
         uint8_t bytes[15];
 
@@ -336,12 +337,15 @@ static bool crossing(TransCpu *tc, Block *b, const Site *s)
 
 bool border_help(TransCpu *tc, Block *b, const Site *s)
 {
+    if (((unsigned)HELPERS_WITHOUT_VECTORS >> s->helper & 1) != 0) {
+        trans_vec_spill();
+    }
     switch ((TransHelper)s->helper) {
     case HELPER_LOOKUP: return border_look_up(tc, b, s);
     case HELPER_INDIRECT: return border_find_target(tc, b, s);
     case HELPER_EXEC: return exec_insn(tc, b, s);
     case HELPER_SYSTEM: return system_insn(tc, b, s);
-    case HELPER_INT: return crosses_quickly(tc, s) ? soft_interrupt(tc, b, s) : system_insn(tc, b, s);
+    case HELPER_INT: return soft_interrupt(tc, b, s);
     case HELPER_PORT:
         return quick_port(tc, &b->exec[s->exec]) ? go_on_past(tc, b, s, true) : system_insn(tc, b, s);
     case HELPER_MSR:

@@ -79,11 +79,21 @@ static void judge_spot(TransCpu *tc, Block *b, const Site *s)
     spot->left = SPOT_MISSES;
 }
 
+/* trans_fill() has found a page fault, where CR2 was `cr2`: perhaps the instruction raises another exception first. */
+static bool raise_fault(TransCpu *tc, Block *b, const Site *s, uint64_t cr2)
+{
+    if (!s->may_raise) {
+        tc->cpu->cr2 = cr2;
+    }
+    return border_deliver_fault(tc, b, s);
+}
+
 bool border_look_up(TransCpu *tc, Block *b, const Site *s)
 {
     uint64_t lin = s->near ? tc->vcb->host[s->base] + (uint64_t)(int64_t)s->disp : tc->vcb->host[s->reg];
     uint64_t last = lin + s->size - 1;
     TlbAccess a = s->write ? TLB_STORE : TLB_LOAD;
+    uint64_t cr2 = tc->cpu->cr2;
 
     if (s->spot && spot_of(tc, s)->left < 0) {
         judge_spot(tc, b, s);
@@ -93,7 +103,7 @@ bool border_look_up(TransCpu *tc, Block *b, const Site *s)
     }
     if (!hits(tc, lin, s->size, a)) {
         if (!trans_fill(tc, lin, a)) {
-            return border_deliver_fault(tc, b, s);
+            return raise_fault(tc, b, s, cr2);
         }
         if (unlikely(tc->vcb->n_announced != tc->vcb->n_taken)) {
             walk_ahead(tc);
@@ -101,7 +111,7 @@ bool border_look_up(TransCpu *tc, Block *b, const Site *s)
         if (((lin ^ last) & GUEST_PAGE_MASK) != 0) {
             uint64_t host;
             if (!trans_fill(tc, last & GUEST_PAGE_MASK, a)) {
-                return border_deliver_fault(tc, b, s);
+                return raise_fault(tc, b, s, cr2);
             }
             if (!crossing_is_contiguous(tc, lin, s->size, a, &host)) {
                 return missed(tc, b, s);

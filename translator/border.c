@@ -15,6 +15,7 @@
 #include "softmmu/base/log.h"
 #include "softmmu/base/stress.h"
 #include "translator/border-internal.h"
+#include "translator/border-watch.h"
 #include "translator/quick.h"
 #include "translator/verify.h"
 #include "translator/windows.h"
@@ -286,7 +287,7 @@ static bool slow(TransCpu *tc, Block *b, const Site *s)
     if (unlikely(tc->plain_libc)) {
         trans_vec_spill(); /* logging or tracing is on: what is called may use vector registers */
     }
-    if (border_help(tc, b, s)) {
+    if (unlikely(tc->watch != NULL) ? helper_watch_help(tc, b, s) : border_help(tc, b, s)) {
         return true;
     }
     if (tc->attention) {

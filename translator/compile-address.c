@@ -539,5 +539,5 @@ void gen_device(Gen *g)
     s->reg = (uint8_t)a;
     s->size = g->in->mem_size;
     s->write = g->in->mem_write;
-    g->flags = FLAGS_IN_HOST; /* the border puts them there */
+    gen_helped(g, HELPER_DEVICE);
 }

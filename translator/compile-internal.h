@@ -123,6 +123,8 @@ static inline bool gen_says_where(const Gen *g, uint64_t target)
     return g->p->shared || front_shares(g->p->config, target, g->p->env);
 }
 
+/* Behind an instruction that always leaves for `helper`: where flags are. */
+void gen_helped(Gen *g, TransHelper helper);
 void gen_word_lea(Gen *g, unsigned dst, unsigned base, int32_t disp); /* dst = base + disp, wrapping */
 void gen_word_load(Gen *g, unsigned dst, unsigned base);
 void gen_word_store(Gen *g, unsigned base, unsigned src);

@@ -231,7 +231,7 @@ static void gen_read_cr(Gen *g, unsigned reg)
     case ZYDIS_REGISTER_CR8: gen_read_cr8(g, reg); break;
     default: /* #UD */
         gen_slow_jmp(g, HELPER_SYSTEM);
-        g->flags = FLAGS_IN_HOST;
+        gen_helped(g, HELPER_SYSTEM);
     }
 }
 
@@ -752,7 +752,7 @@ void gen_helper(Gen *g)
         unsigned a = gen_operand_linear(g);
         s = gen_slow_jmp(g, HELPER_INVLPG);
         s->reg = (uint8_t)a;
-        g->flags = FLAGS_IN_HOST;
+        gen_helped(g, HELPER_INVLPG);
         return;
     }
     if (g->in->helper == HELPER_STRING) {
@@ -760,9 +760,7 @@ void gen_helper(Gen *g)
         return;
     }
     gen_slow_jmp(g, (TransHelper)g->in->helper);
-    if (g->in->exec) {
-        g->flags = FLAGS_IN_HOST; /* the border puts them there */
-    }
+    gen_helped(g, (TransHelper)g->in->helper);
 }
 
 /*

@@ -250,6 +250,13 @@ static void leave_as(Gen *g, uint32_t site)
     emit_fs_jmp(g->e, gen_field(g, VCB_THUNK));
 }
 
+void gen_helped(Gen *g, TransHelper helper)
+{
+    if ((helper_info[helper].clobbers & CLOBBER_HOST) != 0) {
+        g->flags = FLAGS_IN_HOST;
+    }
+}
+
 void gen_leave(Gen *g, unsigned number, unsigned kind)
 {
     leave_as(g, site_make(g->place, number, kind));
@@ -356,7 +363,7 @@ static void gen_lea_rip(Gen *g)
 static void gen_interp(Gen *g)
 {
     gen_slow_jmp(g, HELPER_INTERP);
-    g->flags = FLAGS_IN_HOST; /* the border puts them there */
+    gen_helped(g, HELPER_INTERP);
 }
 
 static void gen_insn(Gen *g)

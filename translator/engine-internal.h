@@ -85,6 +85,7 @@ struct TransCpu {
     bool enter_shadow;         /* ... and CpuState.shadow                                */
     bool attention;            /* the border found a request; the CpuState is up to date */
     bool plain_libc;           /* logging, tracing, stress or a sanitizer: spill before all C */
+    struct HelperWatch *watch; /* border-watch.h; NULL: helpers are trusted              */
     Block *dead_block;         /* left by its closed entry, which is to lead on               */
     Block *link_block;         /* exit that led to the dispatcher, to be linked          */
     unsigned link_exit;
@@ -244,7 +245,9 @@ uint32_t trans_env(const CpuState *cpu);
 
 /* The part of the state that generated code changes by itself; whenever it has left. */
 void system_from_host(TransCpu *tc);
-/* CpuState <- host registers as the border left them. */
+/* The guest's registers and arithmetic flags, where the border left the host's with `borrowed` and `bits` as in a Mark. */
+void state_registers(const TransCpu *tc, uint16_t borrowed, unsigned bits, uint64_t *gpr, uint64_t *flags);
+/* CpuState <- these. */
 void state_from_host(TransCpu *tc, uint16_t borrowed, unsigned bits);
 /* ... where `m` is in force, rip too. */
 void state_at_mark(TransCpu *tc, const Block *b, const Mark *m);

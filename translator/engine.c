@@ -16,6 +16,7 @@
 #include "softmmu/base/log.h"
 #include "softmmu/base/present.h"
 #include "softmmu/base/stress.h"
+#include "translator/border-watch.h"
 #include "translator/compile.h"
 #include "translator/dump.h"
 #include "translator/engine-internal.h"
@@ -612,6 +613,7 @@ static bool translate_attach(CpuState *cpu, GError **error)
         tc->secret[1] = (uint64_t)(uintptr_t)tc * UINT64_C(0xff51afd7ed558ccd) + __rdtsc();
     }
     tc->exact = cpu->exact;
+    tc->watch = helper_watch_new();
     if (((config->direct != DIRECT_OFF && config->verify == 0 && !cpu->exact) || stress_info[STRESS_direct].one_in != 0) &&
         direct_missing() == NULL) {
         tc->direct = direct_attach(cpu, (DirectMode)config->direct, (SpinMode)config->direct_spin, NULL); /* NULL: without, then */
@@ -644,6 +646,7 @@ static void translate_detach(CpuState *cpu)
         direct_detach(tc->direct);
     }
     lockstep_free(tc->lockstep);
+    helper_watch_free(tc->watch);
     shared_put(cpu->mem, tc->shared);
     g_free(tc);
     cpu->engine_data = NULL;

@@ -201,7 +201,7 @@ PlanClass front_class_of_exec(PlanInsn *in, uint32_t env)
         sequence = quick;
         break;
     case ZYDIS_MNEMONIC_INT: case ZYDIS_MNEMONIC_INT3:
-        in->helper = (env & ENV_NO_QUICK) == 0 ? HELPER_INT : HELPER_SYSTEM;
+        in->helper = (env & ENV_NO_QUICK) == 0 && !code32 ? HELPER_INT : HELPER_SYSTEM;
         break;
     case ZYDIS_MNEMONIC_INVPCID:
     case ZYDIS_MNEMONIC_LGDT: case ZYDIS_MNEMONIC_LIDT: case ZYDIS_MNEMONIC_LLDT:

@@ -151,11 +151,28 @@ static uint64_t target_of(const PlanInsn *in, uint64_t lin, bool code32)
     return code32 ? (uint32_t)v : v;
 }
 
+/* What its helper, or the interpreter, does with flags; that might refuse, so none are surely written. */
+static void take_flags_of(PlanInsn *in, TransHelper helper)
+{
+    const HelperInfo *h = &helper_info[helper];
+
+    in->flags_read = (h->reads & PART_FLAGS) != 0 ? FLAGS_ARITH : 0;
+    in->flags_maybe = (h->writes & PART_FLAGS) != 0 ? FLAGS_ARITH : 0;
+    in->flags_kill = 0;
+}
+
 static void make_interp(PlanInsn *in, PlanClass c)
 {
     in->plan = (uint8_t)c;
-    in->flags_read = in->flags_maybe = FLAGS_ARITH; /* it sees and makes the whole of RFLAGS */
-    in->flags_kill = 0;
+    take_flags_of(in, HELPER_INTERP);
+}
+
+static void make_helped(PlanInsn *in, PlanClass c, TransHelper helper, bool exec)
+{
+    in->plan = (uint8_t)c;
+    in->helper = (uint8_t)helper;
+    in->exec = exec;
+    take_flags_of(in, helper);
 }
 
 static void classify(const Plan *p, PlanInsn *in, uint32_t env)
@@ -180,12 +197,12 @@ static void classify(const Plan *p, PlanInsn *in, uint32_t env)
     if ((in->plan == PLAN_INTERP || in->plan == PLAN_INTERP_END) && (env & ENV_PLAIN) == 0 &&
         ((is_self_contained(in) && !names_segment(in) && !front_is_vector(in)) ||
          (p->code32 && is_segment_insn(in)))) {
-        in->helper = HELPER_EXEC;
-        in->exec = true;
-        in->plan = PLAN_HELPER;
-    }
-    if (in->plan == PLAN_INTERP || in->plan == PLAN_INTERP_END || in->plan == PLAN_HELPER_END || in->exec) {
+        make_helped(in, PLAN_HELPER, HELPER_EXEC, true);
+    } else if (in->plan == PLAN_INTERP || in->plan == PLAN_INTERP_END) {
         make_interp(in, in->plan);
+    } else if (in->plan == PLAN_HELPER || in->plan == PLAN_HELPER_END || in->exec) {
+        g_assert(in->plan != PLAN_HELPER_END || (helper_info[in->helper].ways & WAY_JUMPS) != 0);
+        make_helped(in, in->plan, in->helper, in->exec);
     }
 }
 
@@ -206,9 +223,7 @@ static void find_immediate(PlanInsn *in)
 void front_call(PlanInsn *in)
 {
     if (in->plan == PLAN_MEM && in->vec == 0) {
-        in->helper = HELPER_DEVICE;
-        in->exec = true;
-        make_interp(in, PLAN_HELPER);
+        make_helped(in, PLAN_HELPER, HELPER_DEVICE, true);
     }
 }
 
@@ -217,9 +232,7 @@ void front_divide(PlanInsn *in)
     bool divides = in->zi.mnemonic == ZYDIS_MNEMONIC_DIV || in->zi.mnemonic == ZYDIS_MNEMONIC_IDIV;
 
     if (divides && (in->plan == PLAN_COPY || in->plan == PLAN_MEM)) {
-        in->helper = HELPER_DIVIDE;
-        in->exec = true;
-        make_interp(in, PLAN_HELPER);
+        make_helped(in, PLAN_HELPER, HELPER_DIVIDE, true);
     }
 }
 
@@ -346,8 +359,8 @@ static uint16_t live_behind(Plan *p, const ZydisDecoder *decoder, const uint8_t 
 /* The instruction goes on on the next page, so a block must not know what it is. */
 static void plan_crossing(PlanInsn *in, unsigned avail)
 {
-    *in = (PlanInsn){.len = (uint8_t)avail, .mem = 0xff, .helper = HELPER_CROSSING};
-    make_interp(in, PLAN_HELPER_END);
+    *in = (PlanInsn){.len = (uint8_t)avail, .mem = 0xff};
+    make_helped(in, PLAN_HELPER_END, HELPER_CROSSING, false);
 }
 
 bool front_plan(Plan *p, uint64_t lin, const uint8_t *bytes, unsigned avail, unsigned max, uint32_t env,

@@ -5,7 +5,7 @@
 
     .text
     .globl trans_enter, trans_thunk, trans_thunk_entry, trans_thunk_arrived
-    .globl trans_vec_spill, trans_bounce, trans_bounce_end
+    .globl trans_vec_spill, trans_vec_load, trans_bounce, trans_bounce_end
 
     .type trans_enter, @function
 trans_enter:
@@ -180,6 +180,13 @@ vec_load:
     movq $0, V(VCB_X87_DEAD)
 5:  ret
     .size vec_load, . - vec_load
+
+/* C function: the halves that its argument says come back from *vec. */
+    .type trans_vec_load, @function
+trans_vec_load:
+    mov %edi, %eax
+    jmp vec_load
+    .size trans_vec_load, . - trans_vec_load
 
 /* C function: what is in the host goes to *vec, and C has its own MXCSR and an empty x87 stack. */
     .type trans_vec_spill, @function

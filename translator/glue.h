@@ -18,6 +18,9 @@ extern const char trans_bounce_end[];
 /* Put the vector state that is live in the host into *vcb.vec.  Idempotent; cheap when nothing is. */
 void trans_vec_spill(void);
 
+/* VEC_HALF_* of it come back, where they are there. */
+void trans_vec_load(unsigned halves);
+
 /* Called by glue.S on the C stack when translated code leaves, registers in vcb.host.  True: go on
  * at vcb.resume with vcb.host; false: return from trans_enter(). */
 _Bool trans_left(void);

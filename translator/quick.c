@@ -28,7 +28,6 @@ static bool quick_call(TransCpu *tc, uint16_t port, unsigned size)
     if (cpu->pv.port_sees_few == NULL || !cpu->pv.port_sees_few(cpu->pv.arg, port, r)) {
         return false;
     }
-    trans_vec_spill();
     cpu->stats[STAT_PORT_IO]++;
     memcpy(cpu->gpr, r, 8 * sizeof *r);
     port_write(cpu->ports, port, size, (uint32_t)(r[GPR_RAX] & mask_bytes(size)));
@@ -53,7 +52,6 @@ bool quick_port(TransCpu *tc, const X86Insn *in)
     if (cpu->pv.port_sees_registers != NULL && cpu->pv.port_sees_registers(cpu->pv.arg, port)) {
         return !reads && quick_call(tc, port, size);
     }
-    trans_vec_spill();
     cpu->stats[STAT_PORT_IO]++;
     if (reads) {
         put(&r[GPR_RAX], size, port_read(cpu->ports, port, size));
@@ -81,7 +79,6 @@ bool quick_msr(TransCpu *tc, const X86Insn *in)
     if (!is_apart(msr)) {
         return false;
     }
-    trans_vec_spill();
     if (in->mnemonic == ZYDIS_MNEMONIC_WRMSR) {
         return cpu_msr_write(tc->cpu, msr, r[GPR_RDX] << 32 | (uint32_t)r[GPR_RAX]);
     }
@@ -115,14 +112,12 @@ bool quick_cr(TransCpu *tc, const X86Insn *in)
     uint64_t *reg = &tc->vcb->host[in->op[to ? 1 : 0].reg];
 
     if (n == 3 && to && is_plain_cr3(cpu, *reg)) {
-        trans_vec_spill();
         cpu_write_cr3(cpu, *reg);
         return true;
     }
     if (n != 8 || cpu->bus.cr8_read == NULL || (to && *reg > 15)) {
         return false;
     }
-    trans_vec_spill();
     if (to) {
         cpu->bus.cr8_write(cpu->bus.arg, *reg);
     } else {
@@ -153,7 +148,6 @@ bool quick_cpuid(TransCpu *tc)
     uint32_t leaf = (uint32_t)r[GPR_RAX], subleaf = (uint32_t)r[GPR_RCX];
     CpuidEntry e = {.key = (uint64_t)subleaf << 32 | leaf};
 
-    trans_vec_spill();
     cpu_cpuid(tc->cpu, leaf, subleaf, e.regs);
     r[GPR_RAX] = e.regs[0];
     r[GPR_RBX] = e.regs[1];
@@ -170,7 +164,6 @@ bool quick_cpuid(TransCpu *tc)
 bool quick_invlpg(TransCpu *tc, uint64_t lin)
 {
     if ((uint64_t)((int64_t)(lin << 16) >> 16) == lin) { /* else nothing can be cached */
-        trans_vec_spill();
         tlb_flush_page(&tc->cpu->mmu.tlb, guest_lin(lin));
     }
     return true;

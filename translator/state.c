@@ -88,27 +88,34 @@ static void copy_registers(uint64_t *to, const uint64_t *from)
     }
 }
 
-void state_from_host(TransCpu *tc, uint16_t borrowed, unsigned bits)
+void state_registers(const TransCpu *tc, uint16_t borrowed, unsigned bits, uint64_t *gpr, uint64_t *flags)
 {
-    Vcb *v = tc->vcb;
-    CpuState *cpu = tc->cpu;
+    const Vcb *v = tc->vcb;
 
-    copy_registers(cpu->gpr, v->host);
+    copy_registers(gpr, v->host);
     for (unsigned left = borrowed; left != 0; left &= left - 1) {
         unsigned r = (unsigned)__builtin_ctz(left);
-        cpu->gpr[r] = v->saved[r];
+        gpr[r] = v->saved[r];
     }
     if ((bits & MARK_RAX_TMP) != 0) {
-        cpu->gpr[GPR_RAX] = v->rax_tmp;
+        gpr[GPR_RAX] = v->rax_tmp;
     }
     if ((bits & MARK_RDI_HOST) != 0) {
-        cpu->gpr[GPR_RDI] -= v->string[0];
+        gpr[GPR_RDI] -= v->string[0];
     }
     if ((bits & MARK_RSI_HOST) != 0) {
-        cpu->gpr[GPR_RSI] -= v->string[1];
+        gpr[GPR_RSI] -= v->string[1];
     }
-    cpu->rflags = (cpu->rflags & ~(uint64_t)FLAGS_ARITH) |
-                  flags_of((bits & MARK_FLAGS_SLOT) != 0 ? v->flags_slot : v->flags);
+    *flags = flags_of((bits & MARK_FLAGS_SLOT) != 0 ? v->flags_slot : v->flags);
+}
+
+void state_from_host(TransCpu *tc, uint16_t borrowed, unsigned bits)
+{
+    CpuState *cpu = tc->cpu;
+    uint64_t flags;
+
+    state_registers(tc, borrowed, bits, cpu->gpr, &flags);
+    cpu->rflags = (cpu->rflags & ~(uint64_t)FLAGS_ARITH) | flags;
 }
 
 void state_return_borrowed(TransCpu *tc, uint16_t borrowed, unsigned bits)

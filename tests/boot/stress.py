@@ -30,6 +30,8 @@ OPTIONS = {
     "jump-cache": ["-accel", "translate,jump-cache=128"],
     # everything translated at its first visit, and all user code so that it does not know where it is and remembers pages
     "hot": ["-accel", "translate,tiers=1,share-above=0,hot-samples=0,direct=off"],
+    # helpers that are compared with their rows of helpers.def; what differs is said on standard error
+    "helpers": ["--stress", "helpers=7", "-accel", "translate,direct=off,tiers=1"],
     # who asks for a CPU is not answered: signals
     "kick-late": ["--stress", "kick_late=1"],
     # the interpreter's and VMI's knobs

@@ -448,4 +448,74 @@ PROGRAM warm_links
     ret
 END warm_links
 
+/* Whatever helpers do for a kernel.  (No device is at 16 MiB but in test-helpers.c: then it ends there.) */
+PROGRAM helpers
+    mov $0x00cf480224048348, %rax   /* divide errors: addq $2, (%rsp); iretq */
+    mov %rax, 0xf0000
+    mov $0xcf48, %eax               /* vector 33: iretq */
+    mov %rax, 0xf0210
+    mov $40, %r12d
+1:  mov $0x277, %ecx                /* IA32_PAT */
+    rdmsr
+    wrmsr
+    lea 0x1234(%r12), %eax
+    xor %ecx, %ecx
+    cpuid
+    mov %rax, 0x20(%rdi)
+    invlpg 0x1000(%rdi)
+    mov %cr3, %rax
+    mov %rax, %cr3
+    mov %cr0, %rax
+    mov %rax, %cr0
+    in $0x80, %al
+    out %al, $0x80
+    cmp $4, %r12d                   /* flags that stay */
+    invlpg (%rdi)
+    adc %r13, %r13
+    sgdt 0x100(%rdi)
+    mov $4097, %r8d
+    bts %r8, (%rdi)
+    setc 0x18(%rdi)
+    int $33
+    xor %edx, %edx
+    xor %ecx, %ecx
+    mov $5, %eax
+    div %ecx
+    mov $7, %ecx
+    div %ecx
+    mov %rax, 8(%rdi)
+    lea 1(%rdi), %rsi
+    push %rdi
+    mov $3000, %ecx
+    cmp %rdi, %rsi
+    rep movsb
+    pop %rdi
+    adc $1, %r13
+    dec %r12d
+    jnz 1b
+    mov $40, %r12d
+2:  mov %r12d, 0x1000000
+    pushf
+    popq 0x40(%rdi)
+    movzwl 0x1000004, %eax
+    add 0x1000008, %eax
+    mov %rax, (%rdi,%r12,8)
+    dec %r12d
+    jnz 2b
+    mov $0xc0000082, %ecx           /* IA32_LSTAR */
+    lea 3f(%rip), %rax
+    mov %rax, %rdx
+    shr $32, %rdx
+    wrmsr
+    dec %ecx                        /* IA32_STAR */
+    xor %eax, %eax
+    mov $0x18, %edx
+    wrmsr
+    stc
+    syscall
+    hlt
+3:  mov %rcx, 0x30(%rdi)
+    mov %r11, 0x38(%rdi)
+END helpers
+
     .section .note.GNU-stack, "", @progbits

@@ -93,7 +93,7 @@ static void compare_engines(unsigned number, uint64_t base)
         TransConfig c = config_number(k);
         run_program(&b, &translate_engine, &c, i, s, base);
         compare(i, &a, &b);
-        ck_assert_msg(k == 6 || b.cpu->stats[STAT_TRANS_BLOCKS] > 0, "nothing was translated");
+        ck_assert_msg(k == 6 || b.cpu->stats[STAT_TRANS_BLOCKS] > 0, "nothing was translated with configuration %u", k);
         maps += window_maps(b.cpu);
         ck_assert(window_maps(b.cpu) == 0 || (base != 0 && c.window));
         program_finish(&b);
