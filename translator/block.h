@@ -92,6 +92,7 @@ typedef struct {
     bool may_raise;            /* a page fault there is the instruction's first                  */
     bool near, quiet;          /* quiet: flags are live, rcx is borrowed                         */
     bool spot;                 /* by spot number `base` of the CPU first (gen_spot())             */
+    uint8_t group;             /* not 0: of group number `group` less 1 (compile-group.c)        */
     bool addend;               /* reg is to hold what is to be added to the linear address       */
     uint8_t base;              /* register, or number of the spot                                */
     uint8_t bits, insn;        /* as in Mark                                                     */
@@ -253,6 +254,7 @@ typedef struct {
     uint64_t across_seen[ACROSS_SEEN / 64]; /* bits of linear pages that were ever to be among them (atomic) */
     uint64_t n_blocks, n_dead, n_links, n_insns, n_host_bytes;
     uint64_t n_operands[OPERAND_CLASSES]; /* translated, by class                                       */
+    uint64_t n_groups, n_members; /* groups of operands that share a look-up, and those operands  */
     uint64_t n_soft;            /* instructions translated with soft immediates                  */
     uint64_t n_kept;            /* blocks that a write to their bytes left alive                 */
     uint64_t n_revived;

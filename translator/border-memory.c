@@ -98,6 +98,9 @@ bool border_look_up(TransCpu *tc, Block *b, const Site *s)
     if (s->spot && spot_of(tc, s)->left < 0) {
         judge_spot(tc, b, s);
     }
+    if (s->group != 0) { /* its members are looked up one by one where the TLB does not have them all */
+        return border_go_back(tc, s, s->retry_off);
+    }
     if (!is_canonical(lin) || !is_canonical(last) || ((s->env & ENV_CODE32) != 0 && last > UINT32_MAX)) {
         return false;
     }

@@ -177,11 +177,9 @@ static bool is_quiet(const Gen *g)
 
 /* -- Near pages ------------------------------------------------------------------------------- */
 
-/* Is [base + disp] worth trying in a near page?  64-bit code of the two privileges that have some. */
 static bool is_near(const Gen *g, unsigned base, unsigned size)
 {
-    return g->p->config->near_stack && !g->p->code32 && (g->p->env & (ENV_CPL0 | ENV_CPL3)) != 0 && !g->in->far &&
-           (base == GPR_RSP || g->in->plan == PLAN_LEAVE) && size <= 64 && (size & (size - 1)) == 0;
+    return plan_is_near(g->p, g->in, base, size);
 }
 
 /* Offset from fs of the n-th near page. */
@@ -293,7 +291,7 @@ static bool is_non_temporal(const PlanInsn *in)
 static bool has_spot(const Gen *g)
 {
     bool one_class = (g->p->env & ENV_CPL3) != 0 || (g->p->env & (ENV_CPL0 | ENV_SMAP)) == ENV_CPL0;
-    bool may = g->p->config->near_data && one_class && !g->in->far && !is_non_temporal(g->in);
+    bool may = g->p->config->near_data && one_class && !g->in->far && !is_non_temporal(g->in) && !g->beside;
 
     g->b->looks_up |= may && !g->p->hot;
     return may && g->p->hot;
@@ -309,7 +307,7 @@ static int32_t spot_field(const Gen *g, unsigned n, size_t field)
  *
  *   mov t, a; add t, [minus_page]; cmp t, 4096 - size; ja stub; add a, [addend]
  */
-static void gen_spot(Gen *g, unsigned a, unsigned t, unsigned size, bool write)
+static Site *gen_spot(Gen *g, unsigned a, unsigned t, unsigned size, bool write)
 {
     /* Even ones are for loads, odd ones for stores: what a load has found need not be writable. */
     unsigned n = g->cache->spots++ * 2 % TLB_SPOTS + write + ((g->p->env & ENV_CPL3) != 0 ? 0 : TLB_SPOTS);
@@ -326,6 +324,25 @@ static void gen_spot(Gen *g, unsigned a, unsigned t, unsigned size, bool write)
     describe_look_up(g, s, a, size, write, 0);
     s->spot = true;
     s->base = (uint8_t)n;
+    return s;
+}
+
+uint8_t *gen_span(Gen *g, unsigned a, unsigned span, unsigned group)
+{
+    unsigned t = gen_scratch(g, 1), u = gen_scratch(g, 2);
+    uint8_t *fail;
+
+    if (stress_hit(STRESS_slow_path)) {
+        return emit_jmp(g->e, emit_here(g->e));
+    }
+    if (has_spot(g)) {
+        gen_spot(g, a, t, span, false)->group = (uint8_t)group;
+        return NULL;
+    }
+    emit_tlb(g, a, t, u, span, false);
+    fail = emit_jcc(g->e, CC_NE, emit_here(g->e));
+    emit_op_load(g->e, 0x03, a, t, (int)offsetof(TlbEntry, addend));
+    return fail;
 }
 
 /* Farther from the last page than this, in pages, it is no walk through memory. */
@@ -379,12 +396,14 @@ void gen_spot_stub(Gen *g, Site *s)
     emit_patch32(e, beside);
     s->retry_off = (uint16_t)emit_offset(e);
     emit_tlb(g, s->reg, t, u, s->size, s->write);
-    missed = emit_jcc(e, CC_NE, emit_here(e));
+    missed = emit_jcc(e, CC_NE, s->group == 0 ? emit_here(e) : g->b->code + g->group[s->group - 1].entry_off);
     revoked = emit_fill_spot(g, s, t, u);
     emit_op_load(e, 0x03, s->reg, t, (int)offsetof(TlbEntry, addend));
     emit_jmp(e, g->b->code + s->hit_off);
     emit_patch32(e, often);
-    emit_patch32(e, missed);
+    if (s->group == 0) {
+        emit_patch32(e, missed);
+    }
     if (revoked != NULL) {
         emit_patch32(e, revoked);
     }

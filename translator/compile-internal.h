@@ -15,6 +15,27 @@ enum { MARKS_MAX = 1024, SLOW_MAX = 192 };
 /* Where the guest's flags are. */
 typedef enum { FLAGS_IN_HOST, FLAGS_IN_SLOT, FLAGS_DEAD } FlagsAt;
 
+/* Loads by the same registers that share a look-up (compile-group.c). */
+typedef struct {
+    int64_t from, to;          /* displacements of the span                         */
+    uint8_t base, index, scale; /* EMIT_NO_REG: none                                */
+    bool absolute;             /* ... neither: from and to are addresses            */
+    bool open;                 /* while they are looked for: there may be more      */
+    uint8_t first, last, n;    /* members; n is 1: no group                         */
+    uint8_t reg;               /* holds the host's address of the span, first to last */
+    uint8_t *fail;             /* rel32 of the jump that the look-up fails by; NULL: the stub of its Site jumps */
+    uint16_t borrowed;         /* then                                              */
+    FlagsAt flags;
+    uint16_t entry_off;        /* host offset where it goes on beside the block     */
+} Group;
+enum { GROUPS_MAX = 8 };
+
+/* Where the block is behind an instruction. */
+typedef struct {
+    uint16_t off, borrowed;
+    FlagsAt flags;
+} Rejoin;
+
 typedef struct {
     Emit *e;
     Block *b;
@@ -37,6 +58,11 @@ typedef struct {
     Site sites[SLOW_MAX], spare; /* spare: for those that do not fit */
     uint8_t *slow[SLOW_MAX];   /* rel32 of the jump to each site's stub */
     unsigned n_sites;
+    Group group[GROUPS_MAX];
+    unsigned n_groups;
+    uint8_t group_of[FRONT_INSNS_MAX]; /* of each instruction: its number plus 1; 0: none */
+    Rejoin rejoin[FRONT_INSNS_MAX];
+    bool beside;               /* code of group members with own look-ups           */
     uint32_t place, sites_place; /* cache_place() of the block and its first Site */
     uint8_t exec;              /* number of the current instruction in Block.exec */
 } Gen;
@@ -61,6 +87,9 @@ static inline int32_t gen_saved_slot(const Gen *g, unsigned reg)
     return gen_field(g, VCB_SAVED + 8 * (int)reg);
 }
 
+/* The current instruction. */
+void gen_insn(Gen *g);
+
 /* -- Borrowing and flags ---------------------------------------------------------------------------- */
 
 void gen_borrow(Gen *g, unsigned reg);
@@ -69,6 +98,7 @@ unsigned gen_scratch(Gen *g, unsigned n);
 /* The host's flags are about to be clobbered before the current instruction executes. */
 void gen_free_flags(Gen *g);
 void gen_flags_to_host(Gen *g);
+void gen_flags_to_slot(Gen *g);
 /* Around the use of rax by lahf and sahf; the guest's waits in scratch 2 where that is borrowed. */
 void gen_take_rax(Gen *g);
 void gen_return_rax(Gen *g);
@@ -93,6 +123,8 @@ uint8_t *gen_patchable_nop(Gen *g);
  * to be filled in (a spare one when no more fit; then the block is thrown away). */
 Site *gen_slow_jcc(Gen *g, unsigned cc, TransHelper helper);
 Site *gen_slow_jmp(Gen *g, TransHelper helper);
+/* Behind an instruction that always leaves for `helper`: where flags are. */
+void gen_helped(Gen *g, TransHelper helper);
 /* mov dword site, imm; jmp [thunk] */
 void gen_leave(Gen *g, unsigned number, unsigned kind);
 
@@ -123,8 +155,6 @@ static inline bool gen_says_where(const Gen *g, uint64_t target)
     return g->p->shared || front_shares(g->p->config, target, g->p->env);
 }
 
-/* Behind an instruction that always leaves for `helper`: where flags are. */
-void gen_helped(Gen *g, TransHelper helper);
 void gen_word_lea(Gen *g, unsigned dst, unsigned base, int32_t disp); /* dst = base + disp, wrapping */
 void gen_word_load(Gen *g, unsigned dst, unsigned base);
 void gen_word_store(Gen *g, unsigned base, unsigned src);
@@ -151,6 +181,13 @@ static inline void gen_window_prefix(Gen *g)
     }
 }
 
+/* Is [base + disp] of `size` bytes worth trying in a near page?  64-bit code of the two privileges that have some. */
+static inline bool plan_is_near(const Plan *p, const PlanInsn *in, unsigned base, unsigned size)
+{
+    return p->config->near_stack && !p->code32 && (p->env & (ENV_CPL0 | ENV_CPL3)) != 0 && !in->far &&
+           (base == GPR_RSP || in->plan == PLAN_LEAVE) && size <= 64 && (size & (size - 1)) == 0;
+}
+
 /* -- compile-address.c --------------------------------------------------------------------------------- */
 
 unsigned gen_reg_of(ZydisRegister r);
@@ -170,6 +207,12 @@ void gen_place_store(Gen *g, Place p, unsigned src);
 void gen_place_store_imm(Gen *g, Place p, int32_t imm);
 /* Scratch 0 = address of the current instruction's memory operand, likewise. */
 unsigned gen_operand_address(Gen *g);
+/*
+ * a = host address of the guest-linear address in a, where `span` bytes are in one page that may be loaded from.  Else to where group
+ * number `group` less 1 goes on beside the block: by the jump whose rel32 is returned, or, NULL, by the Site's stub.  Scratch 1, 2 and
+ * flags are clobbered.
+ */
+uint8_t *gen_span(Gen *g, unsigned a, unsigned span, unsigned group);
 /* Scratch 0 = linear address of the current instruction's memory operand, which is not in FS or GS; flags
  * stay. */
 unsigned gen_operand_linear(Gen *g);
@@ -195,6 +238,15 @@ void gen_push(Gen *g);
 void gen_push_mem(Gen *g);
 void gen_pop(Gen *g);
 void gen_leave_insn(Gen *g);
+
+/* -- compile-group.c ----------------------------------------------------------------------------------- */
+
+/* What groups the plan has, and their registers. */
+void gen_find_groups(Gen *g);
+/* The current instruction's operand is a group's: at [reg + disp] in the host (the first one's look-up is emitted). */
+bool gen_group_place(Gen *g, unsigned *reg, int32_t *disp);
+/* Behind the block: where look-ups of groups fail to. */
+void gen_groups_beside(Gen *g);
 
 /* -- compile-string.c ---------------------------------------------------------------------------------- */
 

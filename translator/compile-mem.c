@@ -43,6 +43,7 @@ static void gen_rebased_disp(Gen *g, unsigned base, int32_t disp)
     const ZydisDecodedInstruction *zi = &g->in->zi;
     const uint8_t *bytes = g->p->bytes + g->in->off;
     unsigned rex = 0, at = 0, imm_at, mod;
+    bool short_disp;
 
     gen_window_prefix(g);
     for (unsigned i = 0; i < zi->raw.prefix_count; i++) {
@@ -81,7 +82,8 @@ static void gen_rebased_disp(Gen *g, unsigned base, int32_t disp)
         at = zi->raw.vex.offset + zi->raw.vex.size;
     }
     emit_bytes(g->e, bytes + at, zi->raw.modrm.offset - at);
-    mod = disp != 0 ? 0x80 : (base & 7) == GPR_RBP ? 0x40 : 0;
+    short_disp = disp == (int8_t)disp && zi->encoding != ZYDIS_INSTRUCTION_ENCODING_EVEX; /* there it is multiplied */
+    mod = disp == 0 && (base & 7) != GPR_RBP ? 0 : disp == 0 || short_disp ? 0x40 : 0x80;
     emit8(g->e, (uint8_t)(mod | zi->raw.modrm.reg << 3 | (base & 7)));
     if ((base & 7) == GPR_RSP) {
         emit8(g->e, 0x24);
@@ -89,15 +91,10 @@ static void gen_rebased_disp(Gen *g, unsigned base, int32_t disp)
     if (mod == 0x80) {
         emit32(g->e, (uint32_t)disp);
     } else if (mod == 0x40) {
-        emit8(g->e, 0);
+        emit8(g->e, (uint8_t)disp);
     }
     imm_at = zi->raw.imm[0].size != 0 ? zi->raw.imm[0].offset : zi->length;
     emit_bytes(g->e, bytes + imm_at, zi->length - imm_at);
-}
-
-static void gen_rebased(Gen *g, unsigned base)
-{
-    gen_rebased_disp(g, base, 0);
 }
 
 /* -- The instruction in the window -------------------------------------------------------------- */
@@ -264,7 +261,7 @@ bool gen_mem_in_window(Gen *g)
 /* -- Instructions ----------------------------------------------------------------------------- */
 
 /* The same, by a register that goes with AH, BH, CH, DH: one that the instruction does not use. */
-static void gen_rebased_low(Gen *g, unsigned a)
+static void gen_rebased_low(Gen *g, unsigned a, int32_t disp)
 {
     static const uint8_t low[] = {GPR_RDX, GPR_RSI, GPR_RDI, GPR_RBX, GPR_RBP, GPR_RCX};
     uint16_t was = g->borrowed;
@@ -275,8 +272,8 @@ static void gen_rebased_low(Gen *g, unsigned a)
         g_assert(r < ARRAY_LEN(low));
     }
     gen_borrow(g, low[r]);
-    emit_mov_rr(g->e, low[r], a);
-    gen_rebased(g, low[r]);
+    emit_lea(g->e, low[r], a, disp);
+    gen_rebased_disp(g, low[r], 0);
     gen_flags_after_insn(g);
     if (was != g->borrowed) {
         gen_mark_done(g);
@@ -287,17 +284,20 @@ static void gen_rebased_low(Gen *g, unsigned a)
 
 void gen_mem(Gen *g)
 {
+    int32_t disp = 0;
     unsigned a;
 
     if (gen_mem_in_window(g)) {
         return;
     }
-    a = gen_operand_address(g);
+    if (!gen_group_place(g, &a, &disp)) {
+        a = gen_operand_address(g);
+    }
     gen_flags_for_insn(g);
     if (g->in->high_byte && a >= 8) {
-        gen_rebased_low(g, a);
+        gen_rebased_low(g, a, disp);
     } else {
-        gen_rebased(g, a);
+        gen_rebased_disp(g, a, disp);
     }
     gen_flags_after_insn(g);
 }

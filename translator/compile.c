@@ -163,7 +163,7 @@ void gen_return_rax(Gen *g)
 }
 
 /* lahf; seto al; mov slot, eax */
-static void flags_to_slot(Gen *g)
+void gen_flags_to_slot(Gen *g)
 {
     gen_take_rax(g);
     emit_bytes(g->e, "\x9f\x0f\x90\xc0", 4);
@@ -194,7 +194,7 @@ void gen_free_flags(Gen *g)
         if (g->in->flags_live == 0) {
             g->flags = FLAGS_DEAD;
         } else {
-            flags_to_slot(g);
+            gen_flags_to_slot(g);
         }
     }
 }
@@ -366,7 +366,7 @@ static void gen_interp(Gen *g)
     gen_helped(g, HELPER_INTERP);
 }
 
-static void gen_insn(Gen *g)
+void gen_insn(Gen *g)
 {
     switch (g->in->plan) {
     case PLAN_COPY: gen_copy(g); break;
@@ -512,6 +512,7 @@ static void gen_body(Gen *g)
         gen_mark(g);
         gen_insn(g);
         bi->resume_off = g->in->plan >= PLAN_INTERP_END ? 0 : (uint16_t)emit_offset(g->e);
+        g->rejoin[g->insn] = (Rejoin){(uint16_t)emit_offset(g->e), g->borrowed, g->flags};
     }
     if (g->p->insn[g->p->n - 1].plan < PLAN_INTERP_END) {
         gen_fall_through(g);
@@ -624,6 +625,14 @@ static void count_operands(BlockCache *c, const Plan *p)
     }
 }
 
+static void count_groups(BlockCache *c, const Gen *g)
+{
+    for (unsigned k = 0; k < g->n_groups; k++) {
+        c->n_groups += g->group[k].n > 1;
+        c->n_members += g->group[k].n > 1 ? g->group[k].n : 0;
+    }
+}
+
 bool compile_block(Block *b, BlockCache *c, const Plan *p, Emit *e)
 {
     Gen gen, *g = &gen; /* some 16 KiB */
@@ -646,7 +655,10 @@ bool compile_block(Block *b, BlockCache *c, const Plan *p, Emit *e)
     b->vec = p->vec;
     find_scratch(g);
     b->warm = g->warm;
+    g->beside = false;
+    gen_find_groups(g);
     gen_body(g);
+    gen_groups_beside(g);
     gen_site_stubs(g);
     gen_usual_entry(g);
     gen_aside_entry(g);
@@ -654,6 +666,7 @@ bool compile_block(Block *b, BlockCache *c, const Plan *p, Emit *e)
     if (!e->full) {
         finish_block(g, c);
         count_operands(c, p);
+        count_groups(c, g);
     }
     return !e->full;
 }

@@ -72,6 +72,7 @@ const TransConfig trans_policy = {
     .strings = true,
     .near_stack = true,
     .near_data = true,
+    .group = true,
     /* An eighth of the time: so only a few pages are, whose instructions find room. */
     .hot_samples = 4,
     .warm = true,

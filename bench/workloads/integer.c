@@ -204,6 +204,35 @@ static Work lock_xadd(uint64_t turns)
     return (Work){cell - before == turns * BLOCK ? turns * BLOCK : 0};
 }
 
+/* Structures in a ring, whose members are added up; an operation is one of them. */
+static Work int_fields(uint64_t turns)
+{
+    typedef struct Node {
+        struct Node *next;
+        uint64_t a, b;
+        uint32_t c, d;
+        uint16_t e, f;
+        uint8_t g, h, weight;
+        uint64_t sum;
+    } Node;
+    enum { NODES = 256, STRIDE = 97 };
+    static Node node[NODES];
+    uint64_t total = 0, want = 0;
+    Node *n = node;
+
+    for (unsigned i = 0; i < NODES; i++) {
+        node[i] = (Node){&node[(i + STRIDE) % NODES], i, 1, 2, 3, 4, 5, 6, 7, (uint8_t)(i % 3), 0};
+        want += (i + 28) * (i % 3);
+    }
+    for (uint64_t t = 0; t < turns; t++) {
+        for (unsigned i = 0; i < NODES; i++, n = n->next) {
+            OPAQUE(n);
+            total += (n->a + n->b + n->c + n->d + n->e + n->f + n->g + n->h) * n->weight;
+        }
+    }
+    return (Work){total == want * turns ? turns * NODES : 0};
+}
+
 static Work read_tsc(uint64_t turns)
 {
     uint64_t sum = 0;
@@ -218,6 +247,7 @@ static Work read_tsc(uint64_t turns)
 const Workload integer_workloads[] = {
     {"int_sieve", int_sieve}, {"int_hash", int_hash}, {"int_div", int_div}, {"int_bytes", int_bytes},
     {"int_branch", int_branch}, {"int_cmov", int_cmov}, {"loop_xpage", loop_xpage}, {"call_fib", call_fib},
-    {"call_indirect", call_indirect}, {"vm_goto", vm_goto}, {"lock_xadd", lock_xadd}, {"rdtsc", read_tsc},
+    {"call_indirect", call_indirect}, {"vm_goto", vm_goto}, {"int_fields", int_fields}, {"lock_xadd", lock_xadd},
+    {"rdtsc", read_tsc},
     {NULL},
 };

@@ -448,6 +448,110 @@ PROGRAM warm_links
     ret
 END warm_links
 
+/* Loads by the same registers, near each other: over a page's end, with flags live, other look-ups, pushes and new bases between. */
+PROGRAM fields
+    mov $0x30, %ecx
+    xor %eax, %eax
+1:  mov %rcx, (%rdi,%rcx,8)         /* something to read */
+    mov %ecx, 0x1000(%rdi,%rcx,4)
+    movq $-7, 0xf80(%rdi,%rcx,8)
+    dec %ecx
+    jnz 1b
+    mov $150, %ecx
+    lea 0xf60(%rdi), %rbx
+2:  mov 24(%rbx), %rax              /* the first is not the lowest */
+    add (%rbx), %rax
+    adc 8(%rbx), %rax
+    push %rax
+    sbb 16(%rbx), %rax
+    mov %rax, 0x3000(%rdi)
+    mov 3(%rbx), %ah
+    cmp 31(%rbx), %dl
+    setb 0x3008(%rdi)
+    mov (%rdi,%rcx,8), %rsi         /* another base, between */
+    movzbl 40(%rbx), %edx
+    xor 8(%rdi,%rcx,8), %rsi
+    lahf
+    add 48(%rbx), %rsi
+    cmovc 5(%rbx), %rdx
+    add %rdx, 0x3010(%rdi)
+    pop %rdx
+    movdqu 16(%rbx), %xmm1
+    movdqu 33(%rbx), %xmm2
+    movdqu %xmm1, 0x3020(%rdi)
+    movdqu %xmm2, 0x3050(%rdi)
+    imul $3, 0x28(%rbx), %r8
+    inc %rbx                        /* another value of the base */
+    xor (%rbx), %r8
+    xor 9(%rbx), %r8
+    add %r8, 0x3018(%rdi)
+    mov 3f(%rip), %rax              /* constant addresses */
+    adc 3f+8(%rip), %rax
+    add 3f+4(%rip), %edx
+    mov %rax, 0x3040(%rdi)
+    mov %edx, 0x3048(%rdi)
+    dec %ecx
+    jnz 2b
+    lea 0x3100(%rdi), %rbx          /* a list: the last member loads its own base */
+    mov $20, %ecx
+4:  lea 0x38(%rbx), %rax
+    mov %rax, 8(%rbx)
+    mov %rcx, 0x10(%rbx)
+    mov %rax, %rbx
+    dec %ecx
+    jnz 4b
+    movq $0, 8(%rbx)
+    lea 0x3100(%rdi), %rbx
+5:  add 0x10(%rbx), %rdx
+    mov (%rbx), %rsi
+    mov 8(%rbx), %rbx
+    test %rbx, %rbx
+    jnz 5b
+    mov %rdx, (%rdi)
+    hlt
+    .balign 8
+3:  .quad 0xfedcba9876543210, 0x8123456789abcdef
+END fields
+
+/* A page that is not there, and one that was not accessed, are met by each member in turn; the handler makes the first present. */
+PROGRAM field_faults
+    mov $0x0100106088250c80, %rax   /* page faults: orb $1, 0x106088; */
+    mov %rax, 0xf00e0
+    mov $0xcf4808c48348, %rax       /* add $8, %rsp; iretq */
+    mov %rax, 0xf00e8
+    mov $36, %ecx
+    mov $0xffffffff80210fdc, %rbx
+1:  andl $~0x21, 0x106088           /* entry of page 0x211: not present, not accessed */
+    andl $~0x20, 0x106080           /* of page 0x210: not accessed */
+    mov $0xffffffff80211000, %rax
+    invlpg (%rax)
+    invlpg -0x1000(%rax)
+    mov 16(%rbx), %rdx
+    adc (%rbx), %rdx
+    adc 24(%rbx), %rdx
+    mov %rcx, 0x100(%rdi)
+    adc 8(%rbx), %rdx
+    mov 0x106080, %eax
+    add %rax, (%rdi)
+    mov 0x106088, %eax
+    add %rax, 8(%rdi)
+    mov %cr2, %rax
+    add %rax, 16(%rdi)
+    add %rdx, 24(%rdi)
+    push $0                         /* over the flags that were pushed */
+    push $0
+    push $0
+    push $0
+    push $0
+    push $0
+    push $0
+    push $0
+    add $64, %rsp
+    inc %rbx
+    dec %ecx
+    jnz 1b
+END field_faults
+
 /* Whatever helpers do for a kernel.  (No device is at 16 MiB but in test-helpers.c: then it ends there.) */
 PROGRAM helpers
     mov $0x00cf480224048348, %rax   /* divide errors: addq $2, (%rsp); iretq */

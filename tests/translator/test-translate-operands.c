@@ -119,6 +119,7 @@ static bool check(OracleGuest *g, OracleRandom *r, OracleMode mode, const Templa
     unsigned twice = mode == ORACLE_64 ? 15 : GPR_RDI; /* doubled first, for its flags */
     bool wide = mode == ORACLE_64 && t->wide && oracle_below(r, 2) != 0, same = base == index && index != NO_INDEX;
     uint8_t segment = !ORACLE_KERNEL ? 0 : (uint8_t[]){0, 0, 0x64, 0x65}[oracle_below(r, 4)];
+    bool more = oracle_below(r, 2) != 0; /* loads that may share its look-up */
     uint64_t seed = r->s, want;
     OracleCase c = {.mode = mode};
 
@@ -130,6 +131,14 @@ static bool check(OracleGuest *g, OracleRandom *r, OracleMode mode, const Templa
     c.len = mode == ORACLE_64 ? 3 : 2; /* add r15, r15 or edi, edi: flags that stay live */
     memcpy(c.code, "\x4d\x01\xff" + 3 - c.len, c.len);
     c.len += put(&c, t, wide, reg, base, index, scale, segment, r);
+    for (unsigned i = 1; i <= (more ? 2 : 0); i++) { /* mov edx, [the same + 8]; cmp [... - 8], dl */
+        c.code[c.len++] = (uint8_t)(0x40 | (index & 8) >> 2 | (base & 8) >> 3);
+        c.len -= mode == ORACLE_64 ? 0 : 1;
+        c.code[c.len++] = i == 1 ? 0x8b : 0x38;
+        c.code[c.len++] = 0x54;
+        c.code[c.len++] = (uint8_t)(scale << 6 | (index & 7) << 3 | (base & 7));
+        c.code[c.len++] = i == 1 ? 0x19 : 0x09;
+    }
     oracle_place_code(&c, oracle_engine_place(r));
     want = oracle_data_addr(mode, 0) + (uint64_t)place - 0x11;
     want -= segment == 0x64 ? ORACLE_FS_BASE : segment == 0x65 ? ORACLE_GS_BASE : 0;
