@@ -39,7 +39,7 @@ static uint64_t sum_of_memory(const PhysMem *pm)
 /* Memory is much: a helper's first calls, and then some. */
 static bool looks_at_memory(const PhysMem *pm, uint64_t n)
 {
-    enum { FIRST = 4, SOME = 64 };
+    enum { FIRST = 2, SOME = 256 };
 
     return pm->used <= WATCH_MEMORY && (n < FIRST || n % SOME == 0);
 }
