@@ -4,6 +4,7 @@
 #include "softmmu/base/clock.h"
 
 #include <sched.h>
+#include <sys/resource.h>
 #include <x86intrin.h>
 
 /* A sleep and its end take some 25 to 60 us of each side, 100 where host CPUs are virtual.  Watching for longer than
@@ -12,7 +13,8 @@
 #define SHORTEST_NS (10 * NS_PER_US)
 /* The host's scheduler is asked so often whether somebody waits. */
 #define YIELD_NS (10 * NS_PER_US)
-/* Time of ours that is missing: somebody else had the CPU.  A yield with nobody waiting takes one or two us. */
+/* Time of ours that is missing: somebody else had the CPU, of our host or, unseen, of the host's host.  A yield with nobody waiting
+ * takes one or two us. */
 #define GONE_NS (40 * NS_PER_US)
 #define HOLD_OFF_NS (2 * NS_PER_MS)
 /* Between looks at the clock; and so often nobody may be running before we believe it: who was woken counts itself
@@ -64,9 +66,18 @@ static bool ended(const CpuState *cpu)
     return false;
 }
 
+/* How often others took the CPU from this thread, or got it by a yield. */
+static long preemptions(void)
+{
+    struct rusage u;
+
+    return getrusage(RUSAGE_THREAD, &u) == 0 ? u.ru_nivcsw : 0;
+}
+
 static HaltWatch watch(const HaltPoll *p, HaltPollers *s, const CpuState *cpu)
 {
     uint64_t begin = halt_poll_now(cpu), last = begin, yielded = begin;
+    long preempted = preemptions();
     unsigned deserted = 0;
 
     for (;;) {
@@ -80,7 +91,7 @@ static HaltWatch watch(const HaltPoll *p, HaltPollers *s, const CpuState *cpu)
             return HALT_GOES_ON;
         }
         now = halt_poll_now(cpu);
-        if (now - last > GONE_NS) {
+        if (now - last > GONE_NS && preemptions() != preempted) {
             return HALT_HOST_BUSY;
         }
         if (now - begin > p->ns) {

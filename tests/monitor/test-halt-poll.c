@@ -7,7 +7,11 @@
 
 #include <check.h>
 #include <pthread.h>
+#include <sched.h>
+#include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/time.h>
 
 /* -- How long ------------------------------------------------------------------------------------ */
 
@@ -102,6 +106,93 @@ START_TEST(an_idle_guest_is_not_watched_for)
 }
 END_TEST
 
+/* -- Missing time -------------------------------------------------------------------------------- */
+
+static uint64_t tsc_hz;
+static volatile sig_atomic_t absences;
+
+static void be_away(int sig)
+{
+    CpuState cpu = {.tsc_hz = tsc_hz};
+    uint64_t begin = halt_poll_now(&cpu);
+
+    while (halt_poll_now(&cpu) - begin < 100 * NS_PER_US) {
+    }
+    absences++;
+}
+
+static long preemptions(void)
+{
+    struct rusage u;
+
+    getrusage(RUSAGE_THREAD, &u);
+    return u.ru_nivcsw;
+}
+
+/* Watch for so long, in which nothing happens, with another CPU running. */
+static HaltWatch watch_in_vain(const CpuState *cpu, uint64_t ns)
+{
+    HaltPollers s = {.enabled = true, .host_cpus = 8, .n_running = 1};
+    HaltPoll p = {.ns = ns};
+
+    return halt_poll(&p, &s, cpu);
+}
+
+/* The host's interrupts, and its own host.  Too short for yields, which would find others on a crowded machine. */
+START_TEST(time_that_nobody_else_here_had_says_nothing)
+{
+    CpuState *cpu = halted_cpu();
+    unsigned times = 0;            /* some of them while it was watched */
+
+    tsc_hz = cpu->tsc_hz;
+    signal(SIGALRM, be_away);
+    setitimer(ITIMER_REAL, &(struct itimerval){{0, 1000}, {0, 1000}}, NULL);
+    while (times < 200) {
+        long before = preemptions();
+        HaltWatch how;
+
+        absences = 0;
+        how = watch_in_vain(cpu, 5 * NS_PER_US);
+        if (preemptions() == before && absences != 0) {
+            ck_assert_int_eq(how, HALT_GOES_ON);
+            times++;
+        }
+    }
+    setitimer(ITIMER_REAL, &(struct itimerval){{0, 0}, {0, 0}}, NULL);
+    signal(SIGALRM, SIG_DFL);
+    free(cpu);
+}
+END_TEST
+
+static void *run_until_told(void *told)
+{
+    while (!__atomic_load_n((bool *)told, __ATOMIC_RELAXED)) {
+    }
+    return NULL;
+}
+
+START_TEST(somebody_else_on_this_cpu_is_seen)
+{
+    CpuState *cpu = halted_cpu();
+    HaltWatch how = HALT_GOES_ON;
+    cpu_set_t one;
+    pthread_t thread;
+    bool told = false;
+
+    CPU_ZERO(&one);
+    CPU_SET((unsigned)sched_getcpu(), &one);
+    sched_setaffinity(0, sizeof one, &one); /* the thread's too */
+    pthread_create(&thread, NULL, run_until_told, &told);
+    for (unsigned i = 0; i < 100 && how == HALT_GOES_ON; i++) {
+        how = watch_in_vain(cpu, 20 * NS_PER_MS);
+    }
+    __atomic_store_n(&told, true, __ATOMIC_RELAXED);
+    pthread_join(thread, NULL);
+    ck_assert_int_eq(how, HALT_HOST_BUSY);
+    free(cpu);
+}
+END_TEST
+
 /* -- Nothing is lost ------------------------------------------------------------------------------ */
 
 /* Two CPUs that halt and wake each other in turn, each by its own kind of request.  A wake-up lost is a hang. */
@@ -173,6 +264,8 @@ int main(void)
     tcase_add_test(t, long_halts_end_watching);
     tcase_add_test(t, a_busy_host_is_left_alone_for_a_while);
     tcase_add_test(t, an_idle_guest_is_not_watched_for);
+    tcase_add_test(t, time_that_nobody_else_here_had_says_nothing);
+    tcase_add_test(t, somebody_else_on_this_cpu_is_seen);
     tcase_add_loop_test(t, two_cpus_wake_each_other_again_and_again, 0, 3);
     srunner_run_all(r, CK_NORMAL);
     failed = srunner_ntests_failed(r);
