@@ -71,7 +71,7 @@ _metaphrase() {
     d|-d) words="in_asm out_asm op int exec cpu mmu pcall cpu_reset unimp guest_errors stats " keys="" ;;
     D|-D) words="" keys="" ;;
     trace|-trace) words="phys_map_rebuild phys_unassigned_read phys_unassigned_write port_unassigned_read port_unassigned_write tlb_flush cpu_rdmsr cpu_wrmsr direct_policy direct_spin direct_fault window_region pci_map pci_msi pci_config_read pci_config_write virtio_status virtio_notify virtio_broken virtio_blk_request block_submit block_done pic_set_irq pic_ack ioapic_send apic_deliver lapic_ack lapic_ipi post_code serial_write rtc_write pit_write hpet_write acpi_pm_write i8042_command fw_cfg_select ide_exec_cmd fdc_command machine_state machine_reset machine_migrate qmp_receive qmp_send hmp_command gdb_receive gdb_send " keys="enable= events= file= " ;;
-    stress|-stress) words="tlb_miss= tlb_small= decode_miss= direct= direct_bases= direct_refuse= exit_every_run= kick_entry= kick_late= recreate= evict= slow_path= helpers= window_region= code_write= vmi_jump= " keys="" ;;
+    stress|-stress) words="tlb_miss= tlb_small= decode_miss= direct= direct_ints= direct_bases= direct_refuse= exit_every_run= kick_entry= kick_late= recreate= evict= slow_path= helpers= window_region= code_write= vmi_jump= " keys="" ;;
     *) option= ;;
     esac
     option=${option#-}; option=${option#-}

@@ -77,7 +77,7 @@ static long preemptions(void)
 static HaltWatch watch(const HaltPoll *p, HaltPollers *s, const CpuState *cpu)
 {
     uint64_t begin = halt_poll_now(cpu), last = begin, yielded = begin;
-    long preempted = preemptions();
+    long preempted = -1;           /* not known: most halts are over before it matters, and asking takes as long as an interrupt */
     unsigned deserted = 0;
 
     for (;;) {
@@ -91,7 +91,7 @@ static HaltWatch watch(const HaltPoll *p, HaltPollers *s, const CpuState *cpu)
             return HALT_GOES_ON;
         }
         now = halt_poll_now(cpu);
-        if (now - last > GONE_NS && preemptions() != preempted) {
+        if (now - last > GONE_NS && preempted >= 0 && preemptions() != preempted) {
             return HALT_HOST_BUSY;
         }
         if (now - begin > p->ns) {
@@ -99,6 +99,7 @@ static HaltWatch watch(const HaltPoll *p, HaltPollers *s, const CpuState *cpu)
         }
         last = now;
         if (now - yielded > YIELD_NS) {
+            preempted = preempted < 0 ? preemptions() : preempted;
             yielded = now;
             sched_yield();
         }

@@ -116,23 +116,41 @@ static HabitSite *habit_site(const BlockCache *c, Habit h, uint64_t at)
     return &c->habit[h][(at ^ at >> 12 ^ at >> 24) % HABIT_SITES];
 }
 
+/* Whoever faults for good costs more than asking in vain. */
+static bool has_had_its_turns(const BlockCache *c, Habit h, const HabitSite *s)
+{
+    return s->turns >= c->config->habit_turns && h != HABIT_TOUCH;
+}
+
 void cache_note_habit(BlockCache *c, Habit h, Block *b, unsigned insn)
 {
     const unsigned often[HABITS] = {[HABIT_CALL] = c->config->call_misses, [HABIT_TOUCH] = c->config->window_touch,
-                                    [HABIT_DIVIDE] = c->config->divide_faults};
+                                    [HABIT_ASIDE] = c->config->window_aside, [HABIT_DIVIDE] = c->config->divide_faults};
     uint64_t at = b->offset + b->insns[insn].guest_off;
     HabitSite *s = habit_site(c, h, at);
 
     if (s->at != at) {
         *s = (HabitSite){.at = at};
     }
-    if (s->is || s->turns >= c->config->habit_turns || ++s->times < often[h] || b->state != BLOCK_LIVE) {
+    if (s->is || has_had_its_turns(c, h, s) || ++s->times < often[h]) {
         return;
     }
     s->is = true;
-    s->turns++;
+    s->turns += s->turns < UINT8_MAX;
     c->n_habits[h]++;
-    cache_kill_block(c, b);
+    if (b->state == BLOCK_LIVE) {
+        cache_kill_block(c, b);
+    }
+}
+
+/* What it has mapped so far does not count. */
+static void forget_asides(BlockCache *c, uint64_t at)
+{
+    HabitSite *s = habit_site(c, HABIT_ASIDE, at);
+
+    if (s->at == at) {
+        s->times = 0;
+    }
 }
 
 void cache_drop_habit(BlockCache *c, Habit h, Block *b, unsigned insn)
@@ -140,13 +158,34 @@ void cache_drop_habit(BlockCache *c, Habit h, Block *b, unsigned insn)
     uint64_t at = b->offset + b->insns[insn].guest_off;
     HabitSite *s = habit_site(c, h, at);
 
+    if (h == HABIT_TOUCH && s->at == at && ++s->vain < 1u << MIN(s->turns, c->config->touch_doublings)) {
+        return;
+    }
     if (s->at == at) {
         s->is = false;
-        s->times = 0;
+        s->times = s->vain = 0;
+    }
+    if (h == HABIT_TOUCH) {
+        forget_asides(c, at);
     }
     if (b->state == BLOCK_LIVE) {
         c->n_dropped[h]++;
         cache_kill_block(c, b);
+    }
+}
+
+void cache_note_touch(BlockCache *c, Block *b, unsigned insn, bool often)
+{
+    uint64_t at = b->offset + b->insns[insn].guest_off;
+    HabitSite *s = habit_site(c, HABIT_TOUCH, at);
+
+    if (s->at == at) {
+        s->vain = 0;
+    }
+    if (!often) {
+        forget_asides(c, at);
+    } else if (c->config->window_aside != 0) {
+        cache_note_habit(c, HABIT_ASIDE, b, insn);
     }
 }
 
@@ -170,11 +209,41 @@ static void kill_blocks_with(BlockCache *c, uint64_t at)
     }
 }
 
+void cache_note_missed(BlockCache *c, uint64_t at)
+{
+    HabitSite *s = habit_site(c, HABIT_ASIDE, at);
+
+    if (s->at != at || !s->is) {
+        kill_blocks_with(c, at);   /* forgotten, or come back from the dead */
+    } else if (++s->missed >= c->config->window_missed) {
+        s->is = false;
+        s->turns = UINT8_MAX;  /* for good */
+        c->n_dropped[HABIT_ASIDE]++;
+        kill_blocks_with(c, at);
+    }
+}
+
+/* What kernels do changes: they map what they reach again, and go on from there. */
+static void forgive_aside(BlockCache *c)
+{
+    for (unsigned i = 0; i < HABIT_SITES; i++) {
+        HabitSite *s = &c->habit[HABIT_ASIDE][i];
+
+        s->missed = 0;
+        if (s->is && s->turns < c->config->habit_turns) {
+            s->is = false;
+            s->times = 0;
+            kill_blocks_with(c, s->at);
+        }
+    }
+}
+
 void cache_forgive(BlockCache *c)
 {
     GHashTableIter it;
     gpointer at, value;
 
+    forgive_aside(c);
     g_hash_table_iter_init(&it, c->guilty);
     while (g_hash_table_iter_next(&it, &at, &value)) {
         Guilt *g = value;

@@ -102,6 +102,7 @@ typedef struct {
     uint8_t len;               /* of the instruction                                             */
     bool shared;               /* Block.shared                                                   */
     bool after_sti;            /* BlockInsn.after_sti                                            */
+    bool aside;                /* HABIT_ASIDE                                                    */
     /* HELPER_STRING: size of an element; reg: with rep; write: stos */
 } Site;
 enum { SITE_ALIGN = 64 };
@@ -199,6 +200,7 @@ typedef struct {
 typedef enum {
     HABIT_CALL,                /* it misses the software TLB for good: class CALL                */
     HABIT_TOUCH,               /* what it reaches is not in the window yet: HELPER_TOUCH first   */
+    HABIT_ASIDE,               /* ... and only it wants that there: the software TLB             */
     HABIT_DIVIDE,              /* a division that faults: HELPER_DIVIDE                          */
     HABITS,
 } Habit;
@@ -209,6 +211,8 @@ typedef struct {
     uint64_t at;               /* memfd offset of the instruction                                */
     uint8_t times;             /* that it did so, since it was last translated as usual          */
     uint8_t turns;             /* times that it got the habit                                    */
+    uint8_t vain;              /* HABIT_TOUCH: cache_drop_habit() since it last mapped something */
+    uint8_t missed;            /* HABIT_ASIDE: so often others wanted what it had not mapped     */
     bool is;                   /* it has the habit                                               */
 } HabitSite;
 
@@ -329,11 +333,15 @@ void cache_forward(BlockCache *c, Block *b, Block *to);
 void cache_accuse(BlockCache *c, Block *b, unsigned insn, unsigned weight, uint64_t region);
 /*
  * Instruction number `insn` of b did what `h` says.  When that is frequent it is its habit: b dies, to be translated anew.
- * A place has few turns: then it stays what it is.
+ * A place has few turns: then it stays what it is.  HABIT_TOUCH has as many as it takes, each of which it keeps for longer.
  */
 void cache_note_habit(BlockCache *c, Habit h, Block *b, unsigned insn);
 /* It did not again and again: translated as usual, likewise. */
 void cache_drop_habit(BlockCache *c, Habit h, Block *b, unsigned insn);
+/* By HABIT_TOUCH it has mapped something, as it does often or not.  Often, again and again, becomes HABIT_ASIDE. */
+void cache_note_touch(BlockCache *c, Block *b, unsigned insn, bool often);
+/* What the one at memfd offset `at` reached by HABIT_ASIDE was wanted in the window soon after: too often, and it maps such again. */
+void cache_note_missed(BlockCache *c, uint64_t at);
 /* The instruction at memfd offset `at` has the habit. */
 bool cache_has_habit(const BlockCache *c, Habit h, uint64_t at);
 /* All who were not found guilty too often are innocent again, and their blocks die. */

@@ -274,8 +274,9 @@ static bool touch(TransCpu *tc, Block *b, const Site *s)
     BlockInsn *in = &b->insns[s->insn];
 
     if (windows_touch(tc, tc->vcb->host[s->reg], s->write)) {
-        __atomic_store_n(&in->in_vain, 0, __ATOMIC_RELAXED);
+        trans_note_touch(tc, b, s->insn, __atomic_exchange_n(&in->in_vain, 0, __ATOMIC_RELAXED) < tc->config->aside_in_vain);
     } else if (__atomic_add_fetch(&in->in_vain, 1, __ATOMIC_RELAXED) >= tc->config->habit_in_vain) {
+        __atomic_store_n(&in->in_vain, 0, __ATOMIC_RELAXED);
         trans_vec_spill();
         trans_drop_habit(tc, HABIT_TOUCH, b, s->insn);
         return false;

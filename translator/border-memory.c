@@ -4,6 +4,7 @@
 
 #include "cpu-x86/walk.h"
 #include "translator/glue.h"
+#include "translator/windows.h"
 
 #include <x86intrin.h>
 
@@ -107,6 +108,9 @@ bool border_look_up(TransCpu *tc, Block *b, const Site *s)
     if (!hits(tc, lin, s->size, a)) {
         if (!trans_fill(tc, lin, a)) {
             return raise_fault(tc, b, s, cr2);
+        }
+        if (unlikely(s->aside)) {
+            windows_note_aside(tc, lin, b->offset + b->insns[s->insn].guest_off);
         }
         if (unlikely(tc->vcb->n_announced != tc->vcb->n_taken)) {
             walk_ahead(tc);

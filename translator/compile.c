@@ -230,7 +230,7 @@ static Site *note_site(Gen *g, uint8_t *rel32, TransHelper helper)
     }
     g->slow[g->n_sites++] = rel32;
     *s = (Site){.borrowed = g->borrowed, .bits = (uint8_t)gen_flag_bits(g),
-                .insn = (uint8_t)g->insn, .helper = (uint8_t)helper, .exec = g->exec};
+                .insn = (uint8_t)g->insn, .helper = (uint8_t)helper, .exec = g->exec, .aside = g->in != NULL && g->in->aside};
     return s;
 }
 

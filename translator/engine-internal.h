@@ -212,9 +212,11 @@ bool trans_dispatch(TransCpu *tc);
 void trans_accuse(TransCpu *tc, Block *b, unsigned insn, unsigned weight, uint64_t region);
 /* What front_plan() is told of environment env: with what the configuration leaves to the interpreter. */
 uint32_t trans_plan_env(const TransCpu *tc, uint32_t env);
-/* cache_note_habit() and cache_drop_habit(), with the lock; vector state is spilled. */
+/* cache_note_habit() and its kin, with the lock; vector state is spilled. */
 void trans_note_habit(TransCpu *tc, Habit h, Block *b, unsigned insn);
 void trans_drop_habit(TransCpu *tc, Habit h, Block *b, unsigned insn);
+void trans_note_touch(TransCpu *tc, Block *b, unsigned insn, bool often);
+void trans_note_missed(TransCpu *tc, uint64_t at);
 
 /* -- border.c ---- */
 

@@ -190,6 +190,8 @@ static void find_habits(TransCpu *tc, uint64_t offset)
             front_divide(in);
         }
         in->touch = tc->lockstep == NULL && cache_has_habit(tc->cache, HABIT_TOUCH, offset + in->off);
+        in->aside = tc->lockstep == NULL && cache_has_habit(tc->cache, HABIT_ASIDE, offset + in->off);
+        in->guilty |= in->aside;
     }
 }
 
@@ -268,6 +270,20 @@ void trans_drop_habit(TransCpu *tc, Habit h, Block *b, unsigned insn)
 {
     lock_take(&tc->cache->lock);
     cache_drop_habit(tc->cache, h, b, insn);
+    lock_release(&tc->cache->lock);
+}
+
+void trans_note_touch(TransCpu *tc, Block *b, unsigned insn, bool often)
+{
+    lock_take(&tc->cache->lock);
+    cache_note_touch(tc->cache, b, insn, often);
+    lock_release(&tc->cache->lock);
+}
+
+void trans_note_missed(TransCpu *tc, uint64_t at)
+{
+    lock_take(&tc->cache->lock);
+    cache_note_missed(tc->cache, at);
     lock_release(&tc->cache->lock);
 }
 
@@ -738,14 +754,14 @@ char *translate_report(const CpuState *cpu)
         "  hot code: %u pages, %u operands were given spots, %u instructions were found far\n"
         "  operands in memory: %" PRIu64 " translated for the window, %" PRIu64 " for look-ups, %" PRIu64 " as calls; %" PRIu64 " loads in %" PRIu64 " groups\n"
         "  habits: %" PRIu64 " instructions became calls for devices (%" PRIu64 " again as they were), %" PRIu64
-        " ask for the window's memory (%" PRIu64 "), %" PRIu64 " divisions became calls (%" PRIu64 ")\n%s",
+        " ask for the window's memory (%" PRIu64 "), %" PRIu64 " do without it (%" PRIu64 "), %" PRIu64 " divisions became calls (%" PRIu64 ")\n%s",
         c->n_blocks - c->n_dead, c->n_blocks, c->n_links, c->across->len, c->n_host_bytes >> 10, c->size >> 20,
         c->evictions, (double)c->n_insns / (double)MAX(c->n_blocks, 1),
         (double)c->n_host_bytes / (double)MAX(c->n_insns, 1), (double)cycles / (double)MAX(insns, 1),
         c->n_kept, c->n_revived, c->n_soft, g_hash_table_size(c->hot), c->spots, g_hash_table_size(c->far),
         c->n_operands[OPERAND_IN_WINDOW], c->n_operands[OPERAND_LOOKED_UP], c->n_operands[OPERAND_CALLED], c->n_members, c->n_groups,
         c->n_habits[HABIT_CALL], c->n_dropped[HABIT_CALL], c->n_habits[HABIT_TOUCH], c->n_dropped[HABIT_TOUCH],
-        c->n_habits[HABIT_DIVIDE], c->n_dropped[HABIT_DIVIDE], window != NULL ? window : "");
+        c->n_habits[HABIT_ASIDE], c->n_dropped[HABIT_ASIDE], c->n_habits[HABIT_DIVIDE], c->n_dropped[HABIT_DIVIDE], window != NULL ? window : "");
     g_free(window);
     return text;
 }

@@ -40,7 +40,8 @@ typedef struct {
     uint8_t mem_size;          /* bytes                                                        */
     bool mem_write;            /* the operand is written                                       */
     bool guilty;               /* faulted in the window: software TLB                          */
-    bool touch;                /* ... what it reaches is often not there yet                    */
+    bool touch;                /* what it reaches there is often not mapped yet                 */
+    bool aside;                /* ... and need not be: guilty, for now                          */
     bool high_byte;            /* names AH, CH, DH or BH: takes no REX prefix                  */
     uint8_t cc;                /* PLAN_JCC                                                     */
     uint8_t helper;            /* PLAN_HELPER*, and PLAN_SYSTEM with exec: TransHelper         */

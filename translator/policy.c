@@ -32,6 +32,14 @@ const TransConfig trans_policy = {
     .window_cluster = 8,
     /* Asking takes some 100 cycles, a fault that maps 5,000 to 50,000; less than one in 64 is left to faults. */
     .window_touch = 8,
+    /* Eight faults cost as much as asking some 1,000 to 4,000 times in vain. */
+    .touch_doublings = 4,
+    /* A miss of the TLB costs 500 cycles, a mapping used once 10,000 to 100,000. */
+    .window_aside = 16,
+    /* On memory that is there a look-up costs 5 cycles, its miss 500: both must be less than the mappings. */
+    .aside_in_vain = 16,
+    /* Others that want it may come to do without, too, and take 8 and 16. */
+    .window_missed = 48,
     .window_regions = true,
     /* A mapping made again takes some 5 to 40 us with its fault and its end, look-ups instead of it one at most: so it is where
      * some per cent of the time goes there that this begins. */

@@ -25,6 +25,10 @@ typedef struct {
     unsigned window_group;        /* pages that come together where memory is scattered by pages */
     unsigned pause_yield;         /* PAUSEs until the host is asked to run somebody else; 0: never  */
     unsigned window_touch;        /* faults that map after which an instruction asks first; 0: never */
+    unsigned touch_doublings;     /* ... and does so in vain for twice as long each time, so many times */
+    unsigned window_aside;        /* ... and times that it has mapped something then after which it looks up instead; 0: never */
+    unsigned aside_in_vain;       /* ... each time after fewer than so many in vain                */
+    unsigned window_missed;       /* ... until others wanted what it reached so often              */
     bool window_regions;          /* regions that are restless do without (windows-regions.h), for 64-bit kernels */
     unsigned window_region_us;    /* what each mapping made again books                    */
     unsigned window_region_burst; /* so many at once are too many                          */

@@ -75,6 +75,30 @@ static void note_came(TransCpu *tc, uint64_t lin, const WindowRun *run)
     }
 }
 
+/* -- What was not worth mapping ---------------------------------------------------------------------- */
+
+void windows_note_aside(TransCpu *tc, uint64_t lin, uint64_t at)
+{
+    WindowShare *ws = tc->windows;
+    WindowAside *a = &ws->aside[__atomic_fetch_add(&ws->next_aside, 1, __ATOMIC_RELAXED) % ASIDES];
+
+    __atomic_store_n(&a->at, at, __ATOMIC_RELAXED);
+    __atomic_store_n(&a->page, (lin & GUEST_PAGE_MASK) | 1, __ATOMIC_RELAXED);
+}
+
+/* `lin` has been mapped for somebody: others could have done so before. */
+static void note_missed(TransCpu *tc, uint64_t lin)
+{
+    for (unsigned i = 0; i < ASIDES; i++) {
+        WindowAside *a = &tc->windows->aside[i];
+
+        if (__atomic_load_n(&a->page, __ATOMIC_RELAXED) == ((lin & GUEST_PAGE_MASK) | 1)) {
+            __atomic_store_n(&a->page, 0, __ATOMIC_RELAXED);
+            trans_note_missed(tc, __atomic_load_n(&a->at, __ATOMIC_RELAXED));
+        }
+    }
+}
+
 /* -- Faults ----------------------------------------------------------------------------------------- */
 
 /* `run` is what the tables say around `lin`, where the guest may do its access; `group`: with its neighbours. */
@@ -110,6 +134,7 @@ static WindowVerdict bring(TransCpu *tc, uint64_t lin, bool write, WindowRun *ru
     }
     ws->n_mapped++;
     note_came(tc, lin, run);
+    note_missed(tc, lin);
     if (group && run->leaf_shift == GUEST_PAGE_SHIFT &&
         run->len < (uint64_t)tc->config->window_group * GUEST_PAGE_SIZE) {
         bring_group(tc, lin);

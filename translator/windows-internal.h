@@ -43,6 +43,14 @@ typedef struct {
     uint64_t entry;
 } LocalPage;
 
+/* What HABIT_ASIDE has reached lately.  Two may meet in one: then the wrong instruction is blamed, or none. */
+typedef struct {
+    uint64_t page;             /* its linear address and 1; 0: none                                 */
+    uint64_t at;               /* memfd offset of the instruction                                   */
+} WindowAside;
+
+enum { ASIDES = 32 };
+
 struct WindowShare {
     Window *window;
     Lock lock;                 /* slots and paging                                                  */
@@ -57,6 +65,8 @@ struct WindowShare {
     unsigned n_locals, next_local; /* the latter to be given up when there are too many            */
     uint64_t local_generation; /* PhysMem.generation                                                */
     WindowRegions regions;     /* of 64-bit systems, under lock; n_banned and ended are looked at without */
+    WindowAside aside[ASIDES]; /* atomic                                                            */
+    unsigned next_aside;       /* atomic                                                            */
     uint64_t generation;       /* changes with the slots and paging (atomic); not 0                 */
     const char *off;           /* why it is off for good, or NULL (atomic)                         */
     uint64_t n_faults, n_mapped, n_user, n_unmapped, n_device, n_probes, n_stores, n_refused, n_unserved, n_restless, n_brought, n_touched;

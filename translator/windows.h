@@ -51,6 +51,10 @@ WindowVerdict windows_fault(TransCpu *tc);
  * state then. */
 bool windows_touch(TransCpu *tc, uint64_t lin, bool write);
 
+/* The instruction at memfd offset `at` reached the page of `lin` by the TLB, with nothing there perhaps.  Who wants it in the window soon
+ * holds that against it (trans_note_missed()).  No locks, no vector registers. */
+void windows_note_aside(TransCpu *tc, uint64_t lin, uint64_t at);
+
 /* Terms of regions (windows-regions.h) end.  True: some that were not mapped may be again, since this was asked last. */
 bool windows_regions_ended(TransCpu *tc);
 /* Is that region (WINDOW_RESTLESS) not to be mapped still? */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Guilt of instructions (block.c), and the names that people get to see (symbols.c). */
+/* Guilt and habits of instructions (block-habit.c), and the names that people get to see (symbols.c). */
 #include "translator/block.h"
 #include "translator/symbols.h"
 
@@ -158,6 +158,121 @@ START_TEST(guilt_for_good_does_not_end_with_a_ban)
 }
 END_TEST
 
+/* -- Habits ------------------------------------------------------------------------------------------ */
+
+/* The first instruction at AT does f() so many times. */
+static void do_times(void (*f)(BlockCache *c, Block *b, unsigned insn), unsigned times)
+{
+    BlockInsn insns[1] = {{.guest_off = 0, .guest_len = 2}};
+    Block b = {.offset = AT, .lin = 0xc0000123, .insns = insns, .n_insns = 1, .state = BLOCK_DEAD};
+
+    lock_take(&cache->lock);
+    for (unsigned i = 0; i < times; i++) {
+        f(cache, &b, 0);
+    }
+    lock_release(&cache->lock);
+}
+
+static void note_fault(BlockCache *c, Block *b, unsigned insn)
+{
+    cache_note_habit(c, HABIT_TOUCH, b, insn);
+}
+
+static void note_map(BlockCache *c, Block *b, unsigned insn)
+{
+    cache_note_touch(c, b, insn, true);
+}
+
+static void note_rare_map(BlockCache *c, Block *b, unsigned insn)
+{
+    cache_note_touch(c, b, insn, false);
+}
+
+static void note_vain(BlockCache *c, Block *b, unsigned insn)
+{
+    cache_drop_habit(c, HABIT_TOUCH, b, insn);
+}
+
+static void note_missed(BlockCache *c, Block *b, unsigned insn)
+{
+    cache_note_missed(c, b->offset);
+}
+
+static void forgive(BlockCache *c, Block *b, unsigned insn)
+{
+    cache_forgive(c);
+}
+
+START_TEST(asking_in_vain_ends_later_each_time_but_comes_back)
+{
+    for (unsigned turn = 1; turn <= 300; turn++) {
+        unsigned lasts = 1u << MIN(turn, config.touch_doublings);
+
+        do_times(note_fault, config.window_touch - 1);
+        ck_assert(!cache_has_habit(cache, HABIT_TOUCH, AT));
+        do_times(note_fault, 1);
+        do_times(note_vain, lasts - 1);
+        ck_assert(cache_has_habit(cache, HABIT_TOUCH, AT));
+        do_times(note_map, 1);
+        do_times(note_vain, lasts - 1);
+        ck_assert(cache_has_habit(cache, HABIT_TOUCH, AT));
+        do_times(note_vain, 1);
+        ck_assert(!cache_has_habit(cache, HABIT_TOUCH, AT));
+    }
+    ck_assert(!cache_has_habit(cache, HABIT_ASIDE, AT)); /* what came in between does not count */
+}
+END_TEST
+
+static void come_to_do_without(void)
+{
+    do_times(note_fault, config.window_touch);
+    do_times(note_map, config.window_aside - 1);
+    do_times(note_rare_map, 1);
+    do_times(note_map, config.window_aside - 1);
+    ck_assert(!cache_has_habit(cache, HABIT_ASIDE, AT));
+    do_times(note_map, 1);
+    ck_assert(cache_has_habit(cache, HABIT_ASIDE, AT));
+}
+
+START_TEST(who_maps_for_others_does_so_for_good)
+{
+    come_to_do_without();
+    do_times(note_missed, config.window_missed - 1);
+    ck_assert(cache_has_habit(cache, HABIT_ASIDE, AT));
+    do_times(note_missed, 1);
+    ck_assert(!cache_has_habit(cache, HABIT_ASIDE, AT));
+    ck_assert(cache_has_habit(cache, HABIT_TOUCH, AT));
+    do_times(note_map, 10 * config.window_aside);
+    do_times(note_missed, 1);
+    do_times(forgive, 1);
+    do_times(note_map, 10 * config.window_aside);
+    ck_assert(!cache_has_habit(cache, HABIT_ASIDE, AT));
+}
+END_TEST
+
+START_TEST(who_does_without_tries_again_now_and_then)
+{
+    for (unsigned i = 1; i < config.habit_turns; i++) {
+        come_to_do_without();
+        do_times(note_missed, config.window_missed - 1);
+        do_times(forgive, 1);
+        ck_assert(!cache_has_habit(cache, HABIT_ASIDE, AT));
+    }
+    come_to_do_without();
+    do_times(forgive, 1);
+    ck_assert(cache_has_habit(cache, HABIT_ASIDE, AT));
+}
+END_TEST
+
+START_TEST(looking_up_instead_can_be_off)
+{
+    config.window_aside = 0;
+    do_times(note_fault, config.window_touch);
+    do_times(note_map, 1000);
+    ck_assert(!cache_has_habit(cache, HABIT_ASIDE, AT));
+}
+END_TEST
+
 /* -- Symbols ---------------------------------------------------------------------------------------- */
 
 static char *path;
@@ -268,6 +383,10 @@ Suite *test_suite(void)
     tcase_add_test(t, pardons_are_few);
     tcase_add_test(t, guilt_because_of_a_region_ends_with_its_ban);
     tcase_add_test(t, guilt_for_good_does_not_end_with_a_ban);
+    tcase_add_test(t, asking_in_vain_ends_later_each_time_but_comes_back);
+    tcase_add_test(t, who_maps_for_others_does_so_for_good);
+    tcase_add_test(t, who_does_without_tries_again_now_and_then);
+    tcase_add_test(t, looking_up_instead_can_be_off);
     tcase_add_checked_fixture(n, make_path, remove_path);
     tcase_add_test(n, names_are_found_by_address);
     tcase_add_test(n, the_place_of_the_kernel_is_told_by_its_entry);

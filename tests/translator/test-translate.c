@@ -74,7 +74,7 @@ static TransConfig config_number(unsigned i)
     case 9: c.quiet = false; break;
     case 10: c.window = c.group = false; break;
     case 11: c.exact_writes = c.revive = c.soft = c.near_stack = false; break;
-    case 12: c.pause_yield = 1; c.strings = false; c.window_touch = c.divide_faults = 1; break;
+    case 12: c.pause_yield = 1; c.strings = false; c.window_touch = c.window_aside = c.divide_faults = 1; break;
     case 13: c.hot_samples = 0; c.window = false; break;
     default: break;
     }
