@@ -32,11 +32,17 @@ static void window(uint64_t event_ns, uint64_t met, uint64_t missed, long preemp
     spin_judge(&c, now, cycles_of_ns(event_ns), met, missed, preempted);
 }
 
+/* Awake, and asleep on two CPUs. */
+static void trial(uint64_t spin_ns, uint64_t wake_ns)
+{
+    spin_judge_trial(&c, now, (SpinTimes){SLEEP_NS, spin_ns, wake_ns}, 500);
+}
+
 static void go_awake(void)
 {
     window(SLEEP_NS, 0, 0, 0);
     ck_assert(c.trial_is_due);
-    spin_judge_trial(&c, now, SLEEP_NS, SLEEP_NS / 4, 500);
+    trial(SLEEP_NS / 4, SLEEP_NS * 2);
     ck_assert_uint_eq(c.looks, 500);
     ck_assert(!c.trial_is_due);
 }
@@ -70,7 +76,7 @@ START_TEST(what_is_not_faster_is_tried_less_and_less_often)
     window(SLEEP_NS, 0, 0, 0);
     for (unsigned i = 0; i < 5; i++) {
         ck_assert(c.trial_is_due);
-        spin_judge_trial(&c, now, SLEEP_NS, SLEEP_NS * 9 / 10, 500);
+        trial(SLEEP_NS * 9 / 10, SLEEP_NS);
         ck_assert_uint_eq(c.looks, 0);
         wait_ms(wait - 1);
         window(SLEEP_NS, 0, 0, 0);
@@ -80,7 +86,7 @@ START_TEST(what_is_not_faster_is_tried_less_and_less_often)
         wait *= 2;
     }
     for (unsigned i = 0; i < 40; i++) {
-        spin_judge_trial(&c, now, SLEEP_NS, SLEEP_NS, 500);
+        trial(SLEEP_NS, SLEEP_NS);
     }
     wait_ms(direct_policy.spin_wait_max_ms + 1);
     window(SLEEP_NS, 0, 0, 0);
@@ -92,7 +98,7 @@ START_TEST(far_events_are_not_tried)
 {
     begin(SPIN_AUTO);
     window(SLEEP_NS, 0, 0, 0);
-    spin_judge_trial(&c, now, SLEEP_NS, SLEEP_NS, 500);
+    trial(SLEEP_NS, SLEEP_NS);
     wait_ms(direct_policy.spin_wait_max_ms + 1);
     window(SLEEP_NS * direct_policy.spin_event_trips * 2, 0, 0, 0);
     ck_assert(!c.trial_is_due);
@@ -121,12 +127,24 @@ START_TEST(it_ends_where_waits_outlast_it)
 }
 END_TEST
 
+START_TEST(it_goes_on_where_a_wait_that_outlasts_it_costs_little)
+{
+    begin(SPIN_AUTO);
+    window(SLEEP_NS, 0, 0, 0);
+    trial(SLEEP_NS / 4, SLEEP_NS);
+    window(SLEEP_NS, 32, 32, 0);
+    ck_assert_uint_eq(c.looks, 500);
+    window(SLEEP_NS, 1, 63, 0);
+    ck_assert_uint_eq(c.looks, 0);
+}
+END_TEST
+
 START_TEST(who_must_spin_does_so_whatever_it_costs)
 {
     begin(SPIN_ON);
     window(SLEEP_NS * 1000, 0, 0, 0);
     ck_assert(c.trial_is_due);
-    spin_judge_trial(&c, now, SLEEP_NS, SLEEP_NS * 10, 500);
+    trial(SLEEP_NS * 10, SLEEP_NS * 20);
     window(SLEEP_NS * 1000, 0, 128, 60);
     ck_assert_uint_eq(c.looks, 500);
 }
@@ -143,6 +161,7 @@ Suite *test_suite(void)
     tcase_add_test(t, far_events_are_not_tried);
     tcase_add_test(t, it_ends_where_others_want_the_cpu);
     tcase_add_test(t, it_ends_where_waits_outlast_it);
+    tcase_add_test(t, it_goes_on_where_a_wait_that_outlasts_it_costs_little);
     tcase_add_test(t, who_must_spin_does_so_whatever_it_costs);
     suite_add_tcase(s, t);
     return s;

@@ -168,7 +168,7 @@ START_TEST(what_is_queued_precedes_the_run)
         ck_assert_uint_ne(world_requests(world), 0);
         regs()[REG_RCX] = (greg_t)at;
         regs()[REG_RIP] = CODE;
-        world_resume_mapped(world);
+        world_resume_mapped(world, 0);
         ck_assert_uint_eq(world_requests(world), 0);
         ck_assert(wait_for(&ev));
         ck_assert_int_eq(ev.signal, SIGTRAP);
@@ -188,7 +188,7 @@ START_TEST(a_mapping_that_fails_is_found_out)
     ck_assert(world_map(world, DATA + 0x10000, 4096, PROT_READ, 1, false)); /* no offset for a page */
     regs()[REG_RCX] = DATA + 0x10000;
     regs()[REG_RIP] = CODE;
-    world_resume_mapped(world);
+    world_resume_mapped(world, 0);
     ck_assert(wait_for(&ev));
     ck_assert_int_eq(ev.signal, SIGSEGV);
     ck_assert(!world_sync(world));

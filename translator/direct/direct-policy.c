@@ -75,8 +75,10 @@ const DirectPolicy direct_policy = {
     .spin_wait_ms = 50,
     .spin_wait_max_ms = 10000,
     .spin_percent = 70,
-    .spin_event_trips = 6,
-    .spin_miss_percent = 10,
+    /* A page fault of the guest with its mapping takes two or three. */
+    .spin_event_trips = 8,
+    .spin_wait_trips = 8,
+    .spin_stay_percent = 90,
 };
 
 static uint64_t cycles_of_us(uint64_t us)
@@ -508,7 +510,7 @@ static int64_t ns_between(uint64_t from, uint64_t to)
 static PolicyResult result_of(const DirectCpu *dc, const PolicyWindow *w, const PolicyWindow *now)
 {
     bool awake = w->awake && now->awake; /* the clocks of both threads run all the time then */
-    int64_t trips = (int64_t)w->events * (int64_t)(awake ? dc->spin.spin_ns : dc->trip_ns);
+    int64_t trips = (int64_t)w->events * (int64_t)(awake ? dc->spin.took.spin : dc->trip_ns);
     int64_t ran = awake ? ns_between(w->useful, now->useful) : (int64_t)(now->world_ns - w->world_ns);
 
     return (PolicyResult){

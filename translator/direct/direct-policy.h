@@ -72,7 +72,8 @@ typedef struct {
     uint64_t spin_wait_ms, spin_wait_max_ms; /* from one trial to the next, doubling       */
     unsigned spin_percent;     /* of a round trip asleep is what one awake may take at most */
     unsigned spin_event_trips; /* events are close when they take so many of them        */
-    unsigned spin_miss_percent; /* of waits may find the other side asleep               */
+    unsigned spin_wait_trips;  /* a side looks for the other for the time of so many of them, before it sleeps */
+    unsigned spin_stay_percent; /* of what its waits would have taken asleep is what a window awake may take at most */
     unsigned phase;            /* entries so many times closer: the program does something else */
 } DirectPolicy;
 

@@ -587,10 +587,9 @@ void space_resume(DirectCpu *dc, Space *s)
         return;
     }
     lock_take(&dc->lock);
-    if (dc->spin.looks == 0 && world_requests(w) != 0) {
-        world_resume_mapped(w);
+    if (world_requests(w) != 0) {
+        world_resume_mapped(w, dc->spin.looks);
     } else {
-        world_sync(w);
         world_resume(w, dc->spin.looks);
     }
     lock_release(&dc->lock);

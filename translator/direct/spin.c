@@ -38,28 +38,34 @@ static void give_up(SpinControl *c, uint64_t now, const char *why)
     c->wait_ms = MIN(c->wait_ms * 2, direct_policy.spin_wait_max_ms);
 }
 
-void spin_judge_trial(SpinControl *c, uint64_t now, uint64_t sleep_ns, uint64_t spin_ns, unsigned looks)
+void spin_judge_trial(SpinControl *c, uint64_t now, SpinTimes took, unsigned looks)
 {
     c->trial_is_due = false;
-    c->sleep_ns = sleep_ns;
-    c->spin_ns = spin_ns;
+    c->took = took;
     c->looks = MAX(looks, 1);
-    trace(direct_spin, "trial: %" PRIu64 " ns a round trip asleep, %" PRIu64 " awake, %u looks", sleep_ns, spin_ns, c->looks);
-    if (c->mode == SPIN_AUTO && spin_ns * 100 > sleep_ns * direct_policy.spin_percent) {
+    trace(direct_spin, "trial: %" PRIu64 " ns a round trip asleep, %" PRIu64 " awake, %" PRIu64 " asleep on two CPUs, %u looks", took.sleep,
+          took.spin, took.wake, c->looks);
+    if (c->mode == SPIN_AUTO && took.spin * 100 > took.sleep * direct_policy.spin_percent) {
         give_up(c, now, "no faster");
     }
+}
+
+/* Did these waits cost so much that they had better been asleep? */
+static bool is_too_dear(const SpinTimes *t, uint64_t met, uint64_t missed)
+{
+    return (met * t->spin + missed * MAX(t->wake, t->spin)) * 100 > (met + missed) * t->sleep * direct_policy.spin_stay_percent;
 }
 
 void spin_judge(SpinControl *c, uint64_t now, uint64_t event_cycles, uint64_t met, uint64_t missed, long preempted)
 {
     if (c->looks == 0) {
-        bool close = c->sleep_ns == 0 || ns_of(event_cycles) < c->sleep_ns * direct_policy.spin_event_trips;
+        bool close = c->took.sleep == 0 || ns_of(event_cycles) < c->took.sleep * direct_policy.spin_event_trips;
 
         c->trial_is_due = c->mode == SPIN_ON || (c->mode == SPIN_AUTO && close && now >= c->next_trial);
     } else if (c->mode == SPIN_AUTO) {
         if (preempted > 0) {
             give_up(c, now, "somebody else wants the CPU");
-        } else if (missed * 100 > (met + missed) * direct_policy.spin_miss_percent) {
+        } else if (is_too_dear(&c->took, met, missed)) {
             give_up(c, now, "waits outlast it");
         } else {
             c->wait_ms = MAX(c->wait_ms / 2, direct_policy.spin_wait_ms);
@@ -75,12 +81,23 @@ static long preemptions(void)
     return getrusage(RUSAGE_THREAD, &u) == 0 ? u.ru_nivcsw : 0;
 }
 
-static void begin_window(SpinControl *c, uint64_t now)
+static void begin_window(DirectCpu *dc, uint64_t now)
 {
+    SpinControl *c = &dc->spin;
+
     c->began = now;
     c->events = 0;
     c->met = c->missed = 0;
     c->preempted = c->looks != 0 ? preemptions() : 0;
+    c->interrupts = dc->cpu->stats[STAT_INTERRUPTS];
+}
+
+/* ... since the window began, but for our own threads that bring the guest's interrupts: the clock's awakes twice for one. */
+static long preemptions_by_others(const DirectCpu *dc)
+{
+    enum { OURS = 2 };
+
+    return preemptions() - dc->spin.preempted - (long)(OURS * (dc->cpu->stats[STAT_INTERRUPTS] - dc->spin.interrupts));
 }
 
 void spin_event(DirectCpu *dc)
@@ -93,9 +110,9 @@ void spin_event(DirectCpu *dc)
     }
     now = __rdtsc();
     if (c->began != 0) {
-        spin_judge(c, now, (now - c->began) / c->events, c->met, c->missed, c->looks != 0 ? preemptions() - c->preempted : 0);
+        spin_judge(c, now, (now - c->began) / c->events, c->met, c->missed, c->looks != 0 ? preemptions_by_others(dc) : 0);
     }
-    begin_window(c, now);
+    begin_window(dc, now);
 }
 
 static int by_size(const void *a, const void *b)
@@ -137,18 +154,19 @@ static unsigned looks_within(uint64_t ns)
 bool spin_trial(DirectCpu *dc, World *w)
 {
     SpinControl *c = &dc->spin;
-    uint64_t sleep_ns, spin_ns;
+    SpinTimes t = {0};
     unsigned looks;
 
     if (!c->trial_is_due) {
         return true;
     }
     dc->stats.spin_trials++;
-    sleep_ns = time_trips(dc, w, 0);
-    looks = looks_within(sleep_ns);
-    spin_ns = sleep_ns != 0 ? time_trips(dc, w, looks) : 0;
-    spin_judge_trial(c, __rdtsc(), sleep_ns, spin_ns, looks);
+    t.sleep = time_trips(dc, w, 0);
+    looks = looks_within(t.sleep * direct_policy.spin_wait_trips);
+    t.wake = t.sleep != 0 ? time_trips(dc, w, 1) : 0;
+    t.spin = t.wake != 0 ? time_trips(dc, w, looks) : 0;
+    spin_judge_trial(c, __rdtsc(), t, looks);
     dc->stats.spin_won += c->looks != 0;
-    begin_window(c, __rdtsc());
-    return spin_ns != 0;
+    begin_window(dc, __rdtsc());
+    return t.spin != 0;
 }

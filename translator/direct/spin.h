@@ -4,14 +4,14 @@
  *
  * Awake a hand-over is a cache line's way from CPU to CPU; asleep it is two system calls and a switch of
  * threads.  But two CPUs are busy then, and a sleeper on the other CPU takes longer to wake than one on this.  So
- * (direct-spin=auto) it is tried, where events are close to each other, both ways; and it goes on only while
- * both sides find each other awake, and nobody else wants the CPUs:
+ * (direct-spin=auto) it is tried, where events are close to each other; and it goes on only while it
+ * costs clearly less, those waits included that ended asleep, and nobody else wants the CPUs:
  *
  *     asleep --(events are close, the last trial is long ago)--> trial --(clearly faster)--> awake
- *     awake  --(waits outlast the spinning, or we were preempted)--> asleep; the next trial after twice the time
+ *     awake  --(no longer faster, or we were preempted)--> asleep; the next trial after twice the time
  *
- * Whoever spins does so no longer than a round trip takes asleep, and sleeps on a futex then: so a peer that does not come
- * costs at most that much.  There is no spinning where the process has one CPU.
+ * Whoever spins does so for the time of some round trips asleep (a page fault of the guest is handled within that, and an order to
+ * the mapper), and sleeps on a futex then.  There is no spinning where the process has one CPU.
  */
 #ifndef TRANSLATOR_DIRECT_SPIN_H
 #define TRANSLATOR_DIRECT_SPIN_H
@@ -24,17 +24,25 @@ typedef enum { SPIN_OFF, SPIN_ON, SPIN_AUTO } SpinMode;
 typedef struct DirectCpu DirectCpu;
 typedef struct World World;
 
+/* Wall time of a round trip, in ns. */
+typedef struct {
+    uint64_t sleep;            /* both sides take turns on one CPU; 0: not known         */
+    uint64_t spin;             /* on two CPUs, awake                                     */
+    uint64_t wake;             /* on two CPUs, asleep: what a wait costs that outlasts the spinning */
+} SpinTimes;
+
 /* Of one CPU. */
 typedef struct {
     SpinMode mode;
     unsigned looks;            /* at the other side, before sleeping; 0: none            */
     bool trial_is_due;         /* at the next opportunity                                */
-    uint64_t sleep_ns, spin_ns; /* wall time of a round trip at the last trial           */
+    SpinTimes took;            /* at the last trial                                      */
     /* the present window: */
     uint64_t began;            /* TSC                                                    */
     unsigned events;
     uint64_t met, missed;      /* waits that ended awake; asleep                         */
-    long preempted;            /* of the thread, at its beginning                        */
+    long preempted;            /* of the thread, at its beginning: how often             */
+    uint64_t interrupts;       /* of the guest's CPU, then                               */
     /* after that: */
     uint64_t next_trial;       /* TSC                                                    */
     uint64_t wait_ms;          /* between this one and the next                          */
@@ -45,10 +53,10 @@ unsigned spin_host_cpus(void);
 
 void spin_init(SpinControl *c, SpinMode mode);
 
-/* A window has ended: its events took so many cycles each; waits; how often this thread was preempted meanwhile. */
+/* A window has ended: its events took so many cycles each; waits; how often others preempted this thread meanwhile. */
 void spin_judge(SpinControl *c, uint64_t now, uint64_t event_cycles, uint64_t met, uint64_t missed, long preempted);
-/* A trial's outcome; `looks` take about as long as a round trip asleep. */
-void spin_judge_trial(SpinControl *c, uint64_t now, uint64_t sleep_ns, uint64_t spin_ns, unsigned looks);
+/* A trial's outcome; `looks` are how often a side shall look before it sleeps. */
+void spin_judge_trial(SpinControl *c, uint64_t now, SpinTimes took, unsigned looks);
 
 /* A world's event has been dealt with. */
 void spin_event(DirectCpu *dc);

@@ -194,10 +194,15 @@ static void begin_order(World *w, unsigned spin)
     __atomic_store_n(&w->running, true, __ATOMIC_SEQ_CST);
 }
 
+/* Does the guest thread sleep, as far as is known? */
+static bool is_asleep(const World *w)
+{
+    return *ctl32(w, CTL_SPIN) == 0 || __atomic_load_n(ctx32(w, CTX_ASLEEP), __ATOMIC_SEQ_CST) != 0;
+}
+
 void world_resume(World *w, unsigned spin)
 {
-    bool asleep = *ctl32(w, CTL_SPIN) == 0 ||
-                  __atomic_load_n(ctx32(w, CTX_ASLEEP), __ATOMIC_SEQ_CST) != 0;
+    bool asleep = is_asleep(w);
 
     begin_order(w, spin);
     __atomic_store_n(ctl32(w, CTL_RESUME), w->number, __ATOMIC_SEQ_CST);
@@ -478,14 +483,15 @@ static void request_wake(World *w, unsigned futex_at)
     request(w, SYS_futex, w->base + W_CTL + futex_at, FUTEX_WAKE, 1, 0, 0, 0);
 }
 
-void world_resume_mapped(World *w)
+void world_resume_mapped(World *w, unsigned spin)
 {
     enum { REQUESTS = 3 };
+    bool asleep = w->parked || is_asleep(w);
 
     if (world_requests(w) > CTL_REQUESTS_MAX - REQUESTS) {
         world_sync(w);
     }
-    begin_order(w, 0);
+    begin_order(w, spin);
     *ctl32(w, CTL_NEXT) = w->number;
     /* the guest thread may not sleep yet: so nothing but this number, which neither process can write, says that it is time */
     request(w, SYS_pwrite64, FD_SHARED, w->base + W_CTL + CTL_NEXT, sizeof w->number, CTL_RESUME, 0, 0);
@@ -494,6 +500,9 @@ void world_resume_mapped(World *w)
     }
     request_wake(w, CTL_RESUME);
     w->parked = false;
-    w->slept++;
+    w->slept += asleep;
     send_order(w);
+    if (spin != 0) {
+        collect(w); /* a failure shows as an event that never comes */
+    }
 }

@@ -152,9 +152,10 @@ bool world_sync(World *w);
 /* Requests that are queued.  Any thread; exact under the owner's lock. */
 unsigned world_requests(const World *w);
 
-/* The same as world_sync() and world_resume(w, 0), under the owner's lock, but the mapper itself wakes the guest thread when
+/* The same as world_sync() and world_resume(), under the owner's lock, but the mapper itself lets the guest thread go when
  * all is done: two switches of threads instead of four.  Its answer is taken before the next order, so that a failure is found
- * late: only for a queue that ends with new rights, without which the guest thread merely faults once more.  Something is queued. */
-void world_resume_mapped(World *w);
+ * late: only for a queue that ends with new rights, without which the guest thread merely faults once more.  With `spin` the mapper
+ * needs this thread's CPU, so the answer is waited for, but the guest thread runs meanwhile.  Something is queued. */
+void world_resume_mapped(World *w, unsigned spin);
 
 #endif /* TRANSLATOR_DIRECT_WORLD_H */
