@@ -198,6 +198,25 @@ START_TEST(who_lost_busy_is_taken_when_calm)
 }
 END_TEST
 
+/* Probes in ten seconds of its world. */
+static uint64_t probes_of(const Program *p)
+{
+    uint64_t before = dc->stats.probes;
+
+    ck_assert_uint_eq(processes(p, 1, UINT64_C(10000000000) / (uint64_t)(p->useful_ns + p->lost_ns)), 1);
+    return dc->stats.probes - before;
+}
+
+START_TEST(who_gains_clearly_is_probed_less_often)
+{
+    const Program little = {gains.key + 0x1000, 85000, gains.useful_ns, gains.lost_ns};
+    uint64_t clear = probes_of(&gains), unclear = probes_of(&little);
+
+    ck_assert_uint_ge(clear, 10);
+    ck_assert_uint_ge(unclear, 2 * clear);
+}
+END_TEST
+
 static uint64_t direct_entries(void)
 {
     uint64_t n = 0;
@@ -325,6 +344,7 @@ Suite *test_suite(void)
     tcase_add_test(t, little_known_programs_make_room);
     tcase_add_test(t, who_leaves_the_kernel_alone_is_in_a_world_soon);
     tcase_add_test(t, who_lost_busy_is_taken_when_calm);
+    tcase_add_test(t, who_gains_clearly_is_probed_less_often);
     tcase_add_test(t, paces_are_of_who_runs_alone);
     tcase_add_test(t, a_round_trip_is_never_nothing);
     tcase_add_test(t, the_ends_of_a_64_bit_space);

@@ -64,6 +64,8 @@ typedef struct {
     uint64_t pace_ms;          /* ... of the last time, so long                          */
     int64_t gain_percent;      /* what a world saves, until the paces are known          */
     int64_t trust_us;          /* in a world, on a comparison of paces                   */
+    unsigned clear_percent;    /* a probe is clear if what is translated takes so much of what a world does; then... */
+    unsigned trust_doublings;  /* ... the next comparison is good for twice as long, so often in a row */
     uint64_t probe_us;         /* length of a probe, ...                                 */
     unsigned probe_entries;    /* ... or so many entries                                 */
     int64_t gain_max;          /* a saving is at most so many times what ran in the world */

@@ -545,6 +545,7 @@ static void hold_off(DirectCpu *dc, Space *s)
     s->held_off_ns = used;
     s->holdoff = policy_is_forced(dc) ? s->holdoff_next : s->holdoff_next / direct_policy.holdoff_looks;
     s->holdoff_next = MIN(s->holdoff_next * 2, direct_policy.holdoff_max);
+    dc->stats.held_off += s->holdoff;
     trace(direct_fault, "cr3 %012" PRIx64 ": the next %u visits at %016" PRIx64 " are the translator's", s->cr3, s->holdoff, dc->cpu->rip);
 }
 
@@ -597,6 +598,7 @@ static CpuExit interpret_visit(DirectCpu *dc, Space *s)
     CpuExit exit = CPU_EXIT_BUDGET;
 
     dc->stats.interpreted++;
+    dc->stats.visits++;
     for (uint64_t i = 0; i < pieces && exit == CPU_EXIT_BUDGET && !wants_attention(cpu); i++) {
         exit = interp_engine.run(cpu, PIECE);
         if (cpu->cpl != 3 || (cpu->rip & GUEST_PAGE_MASK) != page) {
@@ -606,6 +608,7 @@ static CpuExit interpret_visit(DirectCpu *dc, Space *s)
             return exit;
         }
     }
+    dc->stats.long_visits++;
     if (only_tsc && s->world != NULL && s->world->tsc_can_fault) {
         world_fault_tsc(s->world, true); /* it does more here than to read the clock */
         dc->measure_trips = true;

@@ -76,6 +76,7 @@ struct Space {
     uint64_t probe_entries;    /* ... entries meanwhile                              */
     int64_t credit_ns;         /* what it may yet lose                               */
     int64_t trust_ns;          /* for so long the comparison of the two is good      */
+    unsigned clear_probes;     /* in a row                                           */
     PolicyWindow window;
     GuestLin refault;          /* page fault given to the guest: its user code will... */
     uint64_t refault_rip;      /* ... do the access again from here                  */

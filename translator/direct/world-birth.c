@@ -381,6 +381,10 @@ static bool start(World *w, const WorldImage *image, int shared)
         return false;
     }
     w->guest = (pid_t)*ctx32(w, CTX_GUEST_PID);
+    errno = clock_getcpuclockid(w->guest, &w->clock); /* a system call by itself: not each time */
+    if (errno != 0) {
+        return false;
+    }
     while (!world_wait(w, 0, 100000000)) {
         if (world_check(w) != WORLD_ALIVE) {
             errno = ENOSYS;

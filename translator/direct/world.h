@@ -24,6 +24,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <time.h>
 #include <ucontext.h>
 
 /* How a world is made: one a machine. */
@@ -44,6 +45,7 @@ typedef enum {
 
 typedef struct World {
     pid_t mapper, guest;
+    clockid_t clock;           /* CPU time of the guest thread */
     int orders;                /* socket to the mapper, and its answers */
     uint8_t *shared;           /* W_CTL and W_CTX */
     uint8_t fp_sw[48];         /* software bytes of an XSAVE image, as the kernel made them */
