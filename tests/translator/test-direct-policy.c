@@ -198,6 +198,29 @@ START_TEST(who_lost_busy_is_taken_when_calm)
 }
 END_TEST
 
+/* A compiler: it has read its source, calling its kernel all the time, where the world was no better.  Then it computes, with entries
+ * that are far apart but not so far that it were calm: probes see few of them, and what was before is no reason to leave it to the translator. */
+START_TEST(who_computes_later_is_in_a_world_then)
+{
+    const Program works = {0x5000, 700000, 150000, 40000};
+    uint64_t demoted;
+
+    begin_process(&works);
+    s->entries = 8192;
+    until_direct(&works, SOON);
+    dc->program[0].stage[5] = (PolicyPaces){{100000000, 1000}, {105000000, 1000}};
+    ck_assert_uint_eq(dc->program[0].key, works.key);
+    demoted = dc->stats.demoted;
+    while (s->entries < 15000) {
+        some_time(&works);
+    }
+    ck_assert_uint_ge(dc->stats.probes, 5);
+    ck_assert_uint_eq(dc->stats.demoted, demoted);
+    /* the probes of its own stage are compared by now */
+    ck_assert_uint_ge(dc->program[0].stage[8].translated.entries, direct_policy.pace_entries);
+}
+END_TEST
+
 /* Probes in ten seconds of its world. */
 static uint64_t probes_of(const Program *p)
 {
@@ -344,6 +367,7 @@ Suite *test_suite(void)
     tcase_add_test(t, little_known_programs_make_room);
     tcase_add_test(t, who_leaves_the_kernel_alone_is_in_a_world_soon);
     tcase_add_test(t, who_lost_busy_is_taken_when_calm);
+    tcase_add_test(t, who_computes_later_is_in_a_world_then);
     tcase_add_test(t, who_gains_clearly_is_probed_less_often);
     tcase_add_test(t, paces_are_of_who_runs_alone);
     tcase_add_test(t, a_round_trip_is_never_nothing);

@@ -147,14 +147,25 @@ static bool is_calm(const DirectCpu *dc, PolicyPace p)
     return p.ns >= (p.entries + 1) * (uint64_t)trips_ns(dc, direct_policy.long_trips);
 }
 
-/* The present counts, not the past; and what was compared with it ages with it. */
+/* ... but so that it can be compared still. */
+static void pace_age(PolicyPace *p)
+{
+    if (p->entries >= 2 * direct_policy.pace_entries) {
+        pace_halve(p);
+    }
+}
+
+/*
+ * The present counts, not the past; and what was compared with it ages with it.  Of entries that are far apart there are few in
+ * that time, fewer still in probes: they stay until there are enough.
+ */
 static void pace_add(PolicyPaces *of, PolicyPace *p, uint64_t ns, uint64_t entries)
 {
     p->ns += ns;
     p->entries += entries;
     if (p->ns >= direct_policy.pace_ms * NS_PER_MS) {
-        pace_halve(&of->translated);
-        pace_halve(&of->direct);
+        pace_age(&of->translated);
+        pace_age(&of->direct);
     }
 }
 
@@ -163,16 +174,28 @@ static bool can_be_compared(const PolicyPaces *p)
     return p->translated.entries >= direct_policy.pace_entries && p->direct.entries >= direct_policy.pace_entries;
 }
 
+/* The two paces of this stage of the process's life.  False: not enough is known. */
+static bool compare_stage(DirectCpu *dc, const Space *s, PolicyPaces *p)
+{
+    *p = *stage_of(dc, s);
+    return can_be_compared(p);
+}
+
+static bool is_faster(const PolicyPaces *p)
+{
+    return pace_ns(p->translated) > pace_ns(p->direct) + pace_ns(p->direct) / 16;
+}
+
 /*
- * The two paces, of this stage of the process's life, or where it is not known of all that are: then, how long what was done
- * directly would have taken the translator.  False: not enough is known.
+ * The same, or where the stage is not known of all that are: then, how long what was done directly would have taken the
+ * translator.  That the world was faster in other stages is believed; that it was not says nothing of this one: a compiler that reads its
+ * source calls its kernel all the time, and then computes.
  */
 static bool compare_paces(DirectCpu *dc, const Space *s, PolicyPaces *p)
 {
     const PolicyProgram *program = program_of(dc, s);
 
-    *p = *stage_of(dc, s);
-    if (can_be_compared(p)) {
+    if (compare_stage(dc, s, p)) {
         return true;
     }
     *p = (PolicyPaces){0};
@@ -186,7 +209,7 @@ static bool compare_paces(DirectCpu *dc, const Space *s, PolicyPaces *p)
             p->translated.entries += stage->direct.entries;
         }
     }
-    return can_be_compared(p);
+    return can_be_compared(p) && is_faster(p);
 }
 
 typedef enum { PAYS_UNKNOWN, PAYS, PAYS_NOT } Pays;
@@ -196,10 +219,7 @@ static Pays does_it_pay(DirectCpu *dc, const Space *s)
 {
     PolicyPaces p;
 
-    if (!compare_paces(dc, s, &p)) {
-        return PAYS_UNKNOWN;
-    }
-    return pace_ns(p.translated) > pace_ns(p.direct) + pace_ns(p.direct) / 16 ? PAYS : PAYS_NOT;
+    return !compare_paces(dc, s, &p) ? PAYS_UNKNOWN : is_faster(&p) ? PAYS : PAYS_NOT;
 }
 
 static void trace_decision(DirectCpu *dc, const Space *s, const char *what)
@@ -322,7 +342,7 @@ static void begin_probe(DirectCpu *dc, Space *s)
 static int64_t trust_after_probe(DirectCpu *dc, Space *s)
 {
     PolicyPaces p;
-    bool clear = compare_paces(dc, s, &p) && pace_ns(p.translated) * 100 >= pace_ns(p.direct) * direct_policy.clear_percent;
+    bool clear = compare_stage(dc, s, &p) && pace_ns(p.translated) * 100 >= pace_ns(p.direct) * direct_policy.clear_percent;
 
     s->clear_probes = clear ? MIN(s->clear_probes + 1, direct_policy.trust_doublings) : 0;
     return (direct_policy.trust_us * 1000) << s->clear_probes;

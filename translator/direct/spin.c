@@ -92,12 +92,10 @@ static void begin_window(DirectCpu *dc, uint64_t now)
     c->interrupts = dc->cpu->stats[STAT_INTERRUPTS];
 }
 
-/* ... since the window began, but for our own threads that bring the guest's interrupts: the clock's awakes twice for one. */
+/* ... since the window began, but for our own threads, which bring the guest's interrupts. */
 static long preemptions_by_others(const DirectCpu *dc)
 {
-    enum { OURS = 2 };
-
-    return preemptions() - dc->spin.preempted - (long)(OURS * (dc->cpu->stats[STAT_INTERRUPTS] - dc->spin.interrupts));
+    return preemptions() - dc->spin.preempted - (long)(dc->cpu->stats[STAT_INTERRUPTS] - dc->spin.interrupts);
 }
 
 void spin_event(DirectCpu *dc)
