@@ -10,7 +10,7 @@
 #include <sys/user.h>
 #include <sys/wait.h>
 
-static uint8_t *area;          /* four pages: rw, none, r, rw */
+static uint8_t *area;          /* four pages: rw, none, r, rwx of an empty file */
 static uint64_t code_at;
 
 
@@ -39,9 +39,14 @@ static void report(int sig, siginfo_t *info, void *context)
     snprintf(rax, sizeof rax, "%s", where((uint64_t)g[REG_RAX]));
     snprintf(rip, sizeof rip, "%s", where((uint64_t)g[REG_RIP]));
     snprintf(addr, sizeof addr, "%s", where((uint64_t)(uintptr_t)info->si_addr));
-    printf("  signal %d code %d addr %s rip %s trap %lld err %#llx flags %#llx rax %s rcx %#llx\n", sig,
-           info->si_code, addr, rip, g[REG_TRAPNO], g[REG_ERR], g[REG_EFL] & 0x54700,
+    printf("  signal %d code %d errno %d addr %s rip %s trap %lld err %#llx flags %#llx rax %s rcx %#llx\n", sig,
+           info->si_code, info->si_errno, addr, rip, g[REG_TRAPNO], g[REG_ERR], g[REG_EFL] & 0x54700,
            rax, g[REG_RCX]);
+    if (sig == SIGFPE && g[REG_TRAPNO] != 0) {
+        const struct _libc_fpstate *fp = ((ucontext_t *)context)->uc_mcontext.fpregs;
+
+        printf("  x87 %#x %#x, mxcsr %#x\n", fp->cwd, fp->swd, fp->mxcsr);
+    }
     siglongjmp(env, 1);
 }
 
@@ -84,20 +89,42 @@ static void set_up(void)
         area = mmap(NULL, 4 * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         mprotect(area + 4096, 4096, PROT_NONE);
         mprotect(area + 8192, 4096, PROT_READ);
+        REQUIRE(mmap(area + 3 * 4096, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_SHARED | MAP_FIXED, memfd_create("empty", 0), 0) !=
+                MAP_FAILED);
         code_at = (uint64_t)mmap(NULL, 8192, PROT_READ | PROT_WRITE | PROT_EXEC,
                                  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         mprotect((void *)(code_at + 4096), 4096, PROT_NONE);
     }
 }
 
+/* Opcodes of the x87 behind FLDCW of a word that masks nothing (but the precision, where asked), and of SSE behind such an LDMXCSR. */
+#define X87(name, mask, ...) BYTES("x87 " name, 0x66, 0xc7, 0x07, 0x40 | (mask), 0x03, 0xd9, 0x2f, __VA_ARGS__, 0x9b)
+#define SSE(name, mask, ...) BYTES("sse " name, 0xc7, 0x07, 0, (mask) >> 8, 0, 0, 0x0f, 0xae, 0x17, __VA_ARGS__)
+#define PRECISION 0x20
+/* fld of an 80-bit number: mantissa m000..0 or all ones, exponent e */
+#define FLD80(low, high, e0, e1)                                                                     \
+    0xc7, 0x47, 8, low, low, low, low, 0xc7, 0x47, 12, low, low, low, high, 0x66, 0xc7, 0x47, 16, e0, e1, 0xdb, 0x6f, 8
+#define MOVD_XMM0(a, b, c, d) 0xb8, a, b, c, d, 0x66, 0x0f, 0x6e, 0xc0
+
 static void arithmetic(void)
 {
     BYTES("div by zero", 0x31, 0xc9, 0x31, 0xd2, 0xf7, 0xf1);
     BYTES("idiv overflow", 0xb8, 0, 0, 0, 0x80, 0x99, 0xb9, 0xff, 0xff, 0xff, 0xff, 0xf7, 0xf9);
-    BYTES("x87 unmasked divide", 0x66, 0xc7, 0x07, 0x7b, 0x03, 0xd9, 0x2f, 0xd9, 0xe8, 0xd9, 0xee, 0xde,
-          0xf9, 0x9b);
-    BYTES("sse unmasked divide", 0xc7, 0x07, 0x80, 0x1d, 0, 0, 0x0f, 0xae, 0x17, 0x0f, 0x57, 0xc0, 0xb8, 1, 0,
-          0, 0, 0xf3, 0x0f, 0x2a, 0xc8, 0xf3, 0x0f, 0x5e, 0xc8);
+    X87("divide", PRECISION, 0xd9, 0xe8, 0xd9, 0xee, 0xde, 0xf9);
+    X87("invalid", PRECISION, 0xd9, 0xee, 0xd9, 0xee, 0xde, 0xf9);
+    X87("denormal", PRECISION, 0xc7, 0x47, 8, 1, 0, 0, 0, 0xd9, 0x47, 8);
+    X87("overflow", PRECISION, FLD80(0xff, 0xff, 0xfe, 0x7f), 0xd8, 0xc0);
+    X87("underflow", PRECISION, FLD80(0, 0x80, 1, 0), 0xd8, 0xc8);
+    X87("precision", 0, 0xd9, 0xe8, 0x66, 0xc7, 0x47, 8, 3, 0, 0xdf, 0x47, 8, 0xde, 0xf9);
+    X87("stack overflow", PRECISION, 0xd9, 0xe8, 0xd9, 0xe8, 0xd9, 0xe8, 0xd9, 0xe8, 0xd9, 0xe8, 0xd9, 0xe8, 0xd9, 0xe8, 0xd9,
+        0xe8, 0xd9, 0xe8);
+    X87("stack underflow", PRECISION, 0xd8, 0xc1);
+    SSE("divide", PRECISION << 7, 0x0f, 0x57, 0xc0, 0xb8, 1, 0, 0, 0, 0xf3, 0x0f, 0x2a, 0xc8, 0xf3, 0x0f, 0x5e, 0xc8);
+    SSE("invalid", PRECISION << 7, 0x0f, 0x57, 0xc0, 0xf3, 0x0f, 0x5e, 0xc0);
+    SSE("denormal", PRECISION << 7, MOVD_XMM0(1, 0, 0, 0), 0xf3, 0x0f, 0x58, 0xc0);
+    SSE("overflow", PRECISION << 7, MOVD_XMM0(0xff, 0xff, 0x7f, 0x7f), 0xf3, 0x0f, 0x58, 0xc0);
+    SSE("underflow", PRECISION << 7, MOVD_XMM0(0, 0, 0x80, 0), 0xf3, 0x0f, 0x59, 0xc0);
+    SSE("precision", 0, 0xb8, 1, 0, 0, 0, 0xf3, 0x0f, 0x2a, 0xc8, 0xb9, 3, 0, 0, 0, 0xf3, 0x0f, 0x2a, 0xd1, 0xf3, 0x0f, 0x5e, 0xca);
 }
 
 static void invalid(void)
@@ -122,12 +149,26 @@ static void invalid(void)
     BYTES("clts", 0x0f, 0x06);
     BYTES("ltr", 0x0f, 0x00, 0xd8);
     BYTES("iretq to nothing", 0x6a, 0, 0x6a, 0, 0x6a, 2, 0x6a, 0, 0x6a, 0, 0x48, 0xcf);
+    BYTES("retf to nothing", 0x6a, 0, 0x6a, 0, 0x48, 0xcb);
+    BYTES("far jump to the kernel's code", 0xc7, 0x07, 0, 0, 0, 0, 0x66, 0xc7, 0x47, 4, 0x10, 0, 0xff, 0x2f);
+    BYTES("mov ss, 0", 0x31, 0xc0, 0x8e, 0xd0);
+    BYTES("mov cs", 0x31, 0xc0, 0x8e, 0xc8);
+    BYTES("rdpmc", 0x31, 0xc9, 0x0f, 0x33);
+    BYTES("xgetbv 7", 0xb9, 7, 0, 0, 0, 0x0f, 0x01, 0xd0);
+    BYTES("xsetbv", 0x31, 0xc9, 0x0f, 0x01, 0xd1);
+    BYTES("lmsw", 0x0f, 0x01, 0xf0);
+    BYTES("rsm", 0x0f, 0xaa);
+    BYTES("ldmxcsr of reserved bits", 0xc7, 0x07, 0xff, 0xff, 0xff, 0xff, 0x0f, 0xae, 0x17);
+    BYTES("fxrstor of reserved bits", 0xc7, 0x47, 24, 0xff, 0xff, 0xff, 0xff, 0x0f, 0xae, 0x0f);
+    BYTES("xrstor of a bad header", 0x48, 0xc7, 0x87, 8, 2, 0, 0, 0xff, 0, 0, 0, 0xb8, 7, 0, 0, 0, 0x31, 0xd2, 0x0f, 0xae, 0x2f);
+    BYTES("cmpxchg16b unaligned", 0x48, 0x0f, 0xc7, 0x4f, 8);
 }
 
 static void traps(void)
 {
     BYTES("int3", 0xcc);
     BYTES("int 3", 0xcd, 3);
+    BYTES("icebp", 0xf1);
     BYTES("int 4", 0xcd, 4);
     BYTES("int 5", 0xcd, 5);
     BYTES("int 0x21", 0xcd, 0x21);
@@ -158,6 +199,11 @@ static void memory(void)
     BYTES("alignment not checked", 0x8b, 0x47, 0x01, 0x31, 0xc0);
     BYTES("movs into none", 0x48, 0x8d, 0xb7, 0, 0x20, 0, 0, 0x48, 0x81, 0xc7, 0xf8, 0x0f, 0, 0, 0xb9, 16, 0, 0, 0,
           0xf3, 0xa4);
+    BYTES("push into none", 0x48, 0x89, 0xe2, 0x48, 0x8d, 0xa7, 8, 0x10, 0, 0, 0x50);
+    BYTES("call, the stack into none", 0x48, 0x89, 0xe2, 0x48, 0x8d, 0xa7, 8, 0x20, 0, 0, 0xe8, 0, 0, 0, 0);
+    BYTES("read behind a file's end", 0x8b, 0x87, 8, 0x30, 0, 0);
+    BYTES("write behind a file's end", 0x89, 0x87, 8, 0x30, 0, 0);
+    BYTES("jump behind a file's end", 0x48, 0x8d, 0x87, 0, 0x30, 0, 0, 0xff, 0xe0);
 }
 
 void case_exceptions(void)

@@ -347,7 +347,7 @@ void case_clocks(void)
 /* -- Computing ------------------------------------------------------------------------------------- */
 
 /* Nothing but this loop, on a page of its own: whoever runs it hears of time by interrupts alone. */
-static __attribute__((noinline, section(".apart"), aligned(4096))) uint64_t compute(uint64_t turns)
+static APART uint64_t compute(uint64_t turns)
 {
     uint64_t h = 1;
 

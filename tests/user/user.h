@@ -32,6 +32,9 @@
 /* Install `handler` (SA_SIGINFO | SA_ONSTACK on a stack of its own). */
 void on_signal(int sig, void (*handler)(int, siginfo_t *, void *));
 
+/* On a page of its own: worlds do not execute those with the C library's CPUID, or ours. */
+#define APART __attribute__((noinline, section(".apart"), aligned(4096)))
+
 static inline uint64_t mix(uint64_t h, uint64_t v)
 {
     h = (h ^ v) * UINT64_C(0x9e3779b97f4a7c15);
