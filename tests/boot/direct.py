@@ -390,6 +390,9 @@ def hostile():
     seen = re.search(r"seen (\d+) of (\d+)", said["on"])
     check_equal(seen.group(1), seen.group(2), "attacks that saw their stub")
     check_equal(re.search(r"seen (\d+)", said["off"]).group(1), "0", "stubs without worlds")
+    over = re.search(r"mapped over (\d+), wrong (\d+)", said["on"])
+    check(int(over.group(1)) >= 6, "stubs' places were mapped over")  # a large piece may meet others
+    check_equal(over.group(2), "0", "words in the stub's place that are not its owner's")
 
 
 if __name__ == "__main__":

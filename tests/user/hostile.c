@@ -23,7 +23,7 @@ enum { PLACES = 16, STACK_LEN = 16384 };
 
 static void *env[5];
 static uint64_t place[PLACES];
-static unsigned n_places, *n_seen; /* the latter shared */
+static unsigned n_places, *n_seen, *n_mapped, *n_wrong; /* the latter shared */
 static uint8_t *scratch;
 
 static APART void on_signal(int sig)
@@ -194,6 +194,46 @@ static void forge(uint64_t base, unsigned how)
     if (__builtin_setjmp(env) == 0) {
         forge_so(base, how);
         getppid();
+    }
+}
+
+static APART long map_call(uint64_t at, uint64_t len, int flags)
+{
+    register long r10 __asm__("r10") = flags, r8 __asm__("r8") = -1, r9 __asm__("r9") = 0;
+    long r = SYS_mmap;
+
+    __asm__ volatile("syscall" : "+a"(r) : "D"(at), "S"(len), "d"(PROT_READ | PROT_WRITE), "r"(r10), "r"(r8), "r"(r9) : "rcx", "r11", "memory");
+    return r;
+}
+
+/* Words that are not what they should be: nothing, then what is written. */
+static APART unsigned wrong_words(uint64_t at, uint64_t len)
+{
+    volatile uint64_t *word = (uint64_t *)at;
+    unsigned wrong = 0;
+
+    for (uint64_t i = 0; i < len / 8; i += 64) {
+        wrong += word[i] != 0;
+    }
+    for (uint64_t i = 0; i < len / 8; i += 64) {
+        word[i] = i;
+    }
+    for (uint64_t i = 0; i < len / 8; i += 64) {
+        wrong += word[i] != i;
+    }
+    return wrong;
+}
+
+/* Memory of its own in the stub's place, asked for in a small piece or with all that is around it; it is in nobody's way. */
+static void map_over(uint64_t base, unsigned how)
+{
+    uint64_t around = UINT64_C(4096) << 8 * (how % 4);
+    uint64_t from = base - around, len = W_LEN + 2 * around;
+    long at = map_call(from, len, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | 0x100000 /* MAP_FIXED_NOREPLACE */ | (how == 0 ? MAP_POPULATE : 0));
+
+    if (at == (long)from) {
+        ++*n_mapped;
+        *n_wrong += wrong_words(base, W_LEN);
     }
 }
 
@@ -386,7 +426,7 @@ static unsigned call_at(const uint8_t *code, unsigned k)
     return 0;
 }
 
-enum { CALL_JUMPS = 40, JUMPS = 24, FORGERIES = 8, ATTACKS = CALL_JUMPS + JUMPS + FORGERIES + 1 };
+enum { CALL_JUMPS = 40, JUMPS = 24, FORGERIES = 8, MAPS = 8, ATTACKS = CALL_JUMPS + JUMPS + FORGERIES + MAPS + 1 };
 
 static void attack(unsigned k)
 {
@@ -405,6 +445,8 @@ static void attack(unsigned k)
         try_jump(base, base + k * 43, SYS_mmap);
     } else if ((k -= JUMPS) < FORGERIES) {
         forge(base, k);
+    } else if ((k -= FORGERIES) < MAPS) {
+        map_over(base, k);
     } else {
         write_everywhere(base);
     }
@@ -422,6 +464,8 @@ int main(void)
     pid_t pid, attacker;
 
     n_seen = (unsigned *)stop + 1;
+    n_mapped = (unsigned *)stop + 2;
+    n_wrong = (unsigned *)stop + 3;
     scratch = mmap(NULL, STACK_LEN, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     sigaltstack(&ss, NULL);
     for (unsigned i = 0; i < sizeof all / sizeof *all; i++) {
@@ -441,6 +485,7 @@ int main(void)
         *(status == 0 ? &survived : &ended) += 1;
     }
     printf("# %u survived, %u ended\nseen %u of %u times\n", survived, ended, *n_seen, (unsigned)ATTACKS);
+    printf("mapped over %u, wrong %u\n", *n_mapped, *n_wrong);
     touch_all();
     printf("calls %016lx\n", (unsigned long)all_calls());
     fflush(stdout);

@@ -9,6 +9,7 @@
 #include "softmmu/base/stress.h"
 #include "translator/direct/direct-state.h"
 #include "translator/direct/direct-policy.h"
+#include "translator/direct/place.h"
 #include "translator/dump.h"
 #include "translator/glue.h"
 #include "translator/vcb.h"
@@ -277,7 +278,7 @@ static World *make_world(DirectCpu *dc)
     return w;
 }
 
-static bool have_world(DirectCpu *dc, Space *s)
+static bool have_some_world(DirectCpu *dc, Space *s)
 {
     World *w = NULL;
 
@@ -294,6 +295,21 @@ static bool have_world(DirectCpu *dc, Space *s)
         adopt(dc, s, w);
     }
     return w != NULL;
+}
+
+/* ... and one whose stub is in nobody's way. */
+static bool have_world(DirectCpu *dc, Space *s)
+{
+    enum { TRIES = 8 };        /* half of all addresses may be asked for */
+
+    for (unsigned i = 0; i < TRIES && have_some_world(dc, s); i++) {
+        if (!place_is_wanted(dc, s)) {
+            return true;
+        }
+        dc->stats.displaced++;
+        space_drop_world(dc, s);
+    }
+    return false;
 }
 
 /* -- Whether ------------------------------------------------------------------------------------------ */
@@ -485,6 +501,7 @@ static CpuExit on_syscall(DirectCpu *dc, const WorldEvent *ev)
         return interpret(dc); /* int 0x80 */
     }
     cpu->next_rip = cpu->rip + 2;
+    place_note_call(dc->current, cpu);
     cpu->unwind = &env;
     if (_setjmp(env) == 0) {
         exec_syscall(cpu, NULL);

@@ -52,6 +52,13 @@ typedef struct {
     PolicyPace translated, direct;
 } PolicyPaces;
 
+/* Addresses that its user code has asked for (place.h). */
+typedef struct {
+    uint64_t at, len;
+} PlaceAsked;
+
+enum { SPACE_ASKED = 4 };
+
 struct Space {
     uint64_t cr3;              /* which address space: the base of its tables        */
     World *world;              /* NULL: none                                         */
@@ -65,6 +72,10 @@ struct Space {
     uint64_t n_wipes, n_page_flushes;
     bool rdtsc_is_true;        /* state_rdtsc_is_true() when its pages were mapped   */
     uint64_t n_moves;          /* DirectCpu.n_moves when its world ran last          */
+    /* place.c */
+    PlaceAsked asked[SPACE_ASKED]; /* the last large ones, and the very last          */
+    unsigned n_asked;
+    uint64_t asks_len, asks_rip; /* a call for so much is under way, and comes back here; len 0: none */
     /* policy.c */
     uint64_t last_use;         /* DirectCpu.clock                                    */
     uint64_t process, program; /* identity.h, when it was last looked at             */
