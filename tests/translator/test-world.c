@@ -5,6 +5,7 @@
 #include "translator/direct/scan.h"
 #include "translator/direct/world.h"
 
+#include <inttypes.h>
 #include <linux/audit.h>
 #include <stdio.h>
 #include <sys/mman.h>
@@ -468,8 +469,8 @@ START_TEST(no_system_call_reaches_the_host)
     WorldEvent ev;
 
     code(bytes, sizeof bytes);
-    for (uint64_t nr = 0; nr < 1200; nr++) {
-        uint64_t n = nr < 600 ? nr : nr < 1000 ? (nr - 600) | 0x40000000 : nr * UINT64_C(0x123456789);
+    for (uint64_t nr = 0; nr < 1500; nr++) { /* known ones, those of x32, negative and large ones */
+        uint64_t n = nr < 600 ? nr : nr < 1200 ? (nr - 600) | 0x40000000 : nr < 1300 ? -(nr - 1200) : nr * UINT64_C(0x123456789);
 
         for (unsigned entry = 0; entry < 2; entry++) {
             regs()[REG_RAX] = (greg_t)n;
@@ -486,6 +487,73 @@ START_TEST(no_system_call_reaches_the_host)
             ck_assert_uint_eq((uint32_t)ev.regs.gregs[REG_RAX], (uint32_t)n);
         }
     }
+}
+END_TEST
+
+/* Reads of all kinds of places: one in each 4 GiB, each page around the stub, where nobody may map, the kernel's half, what is no address.  A world has its
+ * own pages and its stub, whose numbers it may read, and else nothing. */
+START_TEST(no_address_leads_elsewhere)
+{
+    static const uint8_t bytes[] = {0x8a, 0x01, 0xcc}; /* mov (rcx), al; int3 */
+    enum { AROUND = 64 };
+    GArray *at = g_array_new(FALSE, FALSE, sizeof(uint64_t));
+    unsigned read_well = 0;
+    WorldEvent ev;
+
+    for (uint64_t a = 0; a < UINT64_C(1) << 47; a += UINT64_C(1) << 32) {
+        uint64_t upper = ~a, odd = a | UINT64_C(1) << (47 + (a >> 32) % 16);
+
+        g_array_append_val(at, a);
+        if ((a >> 32) % 16 == 0) {
+            g_array_append_val(at, upper);
+            g_array_append_val(at, odd);
+        }
+    }
+    for (uint64_t a = world->base - AROUND * 4096; a < world->base + W_LEN + AROUND * 4096; a += 4096) {
+        g_array_append_val(at, a);
+    }
+    for (uint64_t a = 0; a < 1 << 20; a += 4096) {
+        uint64_t high = W_TOP - 4096 - a, low = CODE - (1 << 19) + a;
+
+        g_array_append_val(at, a);
+        g_array_append_val(at, high);
+        g_array_append_val(at, low);
+    }
+    code(bytes, sizeof bytes);
+    for (unsigned i = 0; i < at->len; i++) {
+        uint64_t a = g_array_index(at, uint64_t, i);
+        bool mine = a - CODE < 4096 || a - DATA < 4096 || a - world->base < W_LEN;
+
+        regs()[REG_RCX] = (greg_t)a;
+        ck_assert(run(CODE, 0, &ev));
+        ck_assert_int_eq(ev.signal == SIGTRAP, mine);
+        ck_assert(mine || ev.signal == SIGSEGV || ev.signal == SIGBUS);
+        read_well += mine;
+    }
+    ck_assert_uint_eq(read_well, W_LEN / 4096 + 1);    /* the stub's pages; CODE in the rest, DATA lies elsewhere */
+    g_array_free(at, TRUE);
+}
+END_TEST
+
+/* What the host's kernel says of it. */
+START_TEST(nothing_else_is_mapped)
+{
+    g_autofree char *path = g_strdup_printf("/proc/%d/maps", world->guest), *text = NULL;
+    unsigned n = 0;
+
+    if (!g_file_get_contents(path, &text, NULL, NULL) || *text == 0) {
+        printf("not shown: maps of worlds\n");             /* they are not dumpable, which only root may look at */
+        return;
+    }
+    for (const char *line = text; line != NULL && *line != 0; line = strchr(line, '\n') + 1) {
+        uint64_t from = 0, to = 0;
+
+        ck_assert_int_eq(sscanf(line, "%" SCNx64 "-%" SCNx64, &from, &to), 2);
+        ck_assert((from >= CODE && to <= CODE + 4096) || (from >= DATA && to <= DATA + 4096) ||
+                  (from >= world->base && to <= world->base + W_LEN) || from >> 63 != 0 /* vsyscall */);
+        n++;
+    }
+    ck_assert_uint_ge(n, 4);
 }
 END_TEST
 
@@ -646,6 +714,8 @@ Suite *test_suite(void)
     tcase_add_loop_test(scanning, the_scan_knows_32_bit_code, 0, G_N_ELEMENTS(scan_case32));
     tcase_add_loop_test(scanning, the_scan_finds_it_across_pages, 0, G_N_ELEMENTS(scan_case));
     tcase_add_test(hostile, no_system_call_reaches_the_host);
+    tcase_add_test(hostile, nothing_else_is_mapped);
+    tcase_add_test(hostile, no_address_leads_elsewhere);
     tcase_add_test(hostile, the_stubs_calls_are_of_no_use);
     tcase_add_test(hostile, a_forged_event_is_found_out);
     tcase_add_test(hostile, the_stub_is_read_only);
