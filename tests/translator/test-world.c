@@ -329,6 +329,7 @@ static const ScanCase scan_case[] = {
     {{0x66, 0x0f, 0x01, 0xc1}, SCAN_DENIED}, /* ... with a prefix                      */
     {{0x0f, 0x01, 0x00}, SCAN_DENIED},       /* sgdt                                   */
     {{0x0f, 0x34}, SCAN_DENIED},             /* sysenter                               */
+    {{0x0f, 0x33}, SCAN_DENIED},             /* rdpmc                                  */
     {{0xf3, 0x0f, 0xc7, 0xf8}, SCAN_DENIED}, /* rdpid                                  */
     {{0x0f, 0x31}, SCAN_TSC},                /* rdtsc                                  */
     {{0x0f, 0x01, 0xf9}, SCAN_TSC},          /* rdtscp                                 */
