@@ -49,6 +49,7 @@ void tlb_init(Tlb *t, PhysMem *mem)
     memset(t, 0, sizeof *t);
     t->mem = mem;
     lock_init(&t->resize_lock, LOCK_RANK_BACKEND);
+    t->writer = g_malloc0_n(mem->size >> GUEST_PAGE_SHIFT, sizeof *t->writer);
     for (int c = 0; c < TLB_CLASS_COUNT; c++) {
         table_make(&t->table[c], (TlbClass)c, TLB_BITS_START);
     }
@@ -63,6 +64,7 @@ void tlb_clear(Tlb *t)
         g_free(t->table[c].entry);
         g_free(t->table[c].side);
     }
+    g_free(t->writer);
     lock_clear(&t->resize_lock);
 }
 
@@ -83,6 +85,47 @@ static void find_locals(Tlb *t)
     for (uint64_t i = 0; i <= tt->index_mask; i++) {
         if (tt->side[i].tag != TLB_TAG_NONE && !tt->side[i].global) {
             note_local(t, (uint32_t)i);
+        }
+    }
+}
+
+/* -- Who may write ---------------------------------------------------------------------------- */
+
+/* Has the entry a store tag for the page of the host's memory at `host`? */
+static bool writes_to(const TlbEntry *e, uintptr_t host, uint64_t *tag)
+{
+    *tag = __atomic_load_n(&e->store, __ATOMIC_SEQ_CST);
+    return *tag != TLB_TAG_NONE && (*tag & GUEST_PAGE_MASK) + __atomic_load_n(&e->addend, __ATOMIC_ACQUIRE) == host;
+}
+
+/*
+ * The memfd page at `offset` gets a store tag in `slot`, so that who revokes it need not look at all entries; `writer` says what is
+ * known then.  Mostly a page has one in a table.  Who revokes forgets what is known before it looks at entries: so when this is
+ * what it was, after the tag was published, the tag was, or will be, found.
+ */
+static uint32_t note_writer(Tlb *t, TlbClass c, uint64_t slot, uint64_t offset)
+{
+    uint32_t *w = &t->writer[offset >> GUEST_PAGE_SHIFT][c], was = __atomic_load_n(w, __ATOMIC_SEQ_CST), now = (uint32_t)slot + 1;
+    uint64_t tag;
+
+    if (was == TLB_WRITER_MANY ||
+        (was != 0 && was != now && writes_to(&t->table[c].entry[was - 1], (uintptr_t)(t->mem->base + offset), &tag))) {
+        now = TLB_WRITER_MANY;
+    }
+    if (now != was) {
+        __atomic_store_n(w, now, __ATOMIC_SEQ_CST);
+    }
+    return now;
+}
+
+/* A table's entries are elsewhere now. */
+static void find_writers(Tlb *t, TlbClass c)
+{
+    const TlbTable *tt = &t->table[c];
+
+    for (uint64_t i = 0; i < tt->len; i++) {
+        if (tt->entry[i].store != TLB_TAG_NONE) {
+            note_writer(t, c, i, tt->side[i].offset);
         }
     }
 }
@@ -115,6 +158,7 @@ static void grow_if_thrashing(Tlb *t, TlbClass c)
     }
     bigger.first = 2 * old.first;
     *tt = bigger;
+    find_writers(t, c);
     t->n_resizes++;
     lock_release(&t->resize_lock);
     if (tt == &t->table[TLB_KERNEL]) {
@@ -126,9 +170,12 @@ static void grow_if_thrashing(Tlb *t, TlbClass c)
 
 /* -- Fast tags -------------------------------------------------------------------------------- */
 
-static void give_store_tag(Tlb *t, TlbEntry *e, const TlbSide *s)
+static void give_store_tag(Tlb *t, TlbClass c, uint64_t slot)
 {
+    TlbEntry *e = &t->table[c].entry[slot];
+    const TlbSide *s = &t->table[c].side[slot];
     uint8_t flags = page_flags_get(t->mem, s->offset);
+    uint32_t writer;
 
     if (page_store_needs_marking(flags)) {
         return;
@@ -137,22 +184,26 @@ static void give_store_tag(Tlb *t, TlbEntry *e, const TlbSide *s)
     if ((flags & PAGE_TLB_WRITABLE) == 0) {
         page_flags_set(t->mem, s->offset, PAGE_TLB_WRITABLE);
     }
+    writer = note_writer(t, c, slot, s->offset);
     __atomic_store_n(&e->store, s->tag, __ATOMIC_SEQ_CST);
     flags = page_flags_get(t->mem, s->offset);
-    if (page_store_needs_marking(flags) || (flags & PAGE_TLB_WRITABLE) == 0 || phys_mem_is_forgetting(t->mem)) {
+    if (page_store_needs_marking(flags) || (flags & PAGE_TLB_WRITABLE) == 0 || phys_mem_is_forgetting(t->mem) ||
+        __atomic_load_n(&t->writer[s->offset >> GUEST_PAGE_SHIFT][c], __ATOMIC_SEQ_CST) != writer) {
         __atomic_store_n(&e->store, TLB_TAG_NONE, __ATOMIC_SEQ_CST);
     }
 }
 
-static void set_fast_tags(Tlb *t, TlbEntry *e, const TlbSide *s)
+static void set_fast_tags(Tlb *t, TlbClass c, uint64_t slot)
 {
+    TlbEntry *e = &t->table[c].entry[slot];
+    const TlbSide *s = &t->table[c].side[slot];
     bool fast = s->offset != TLB_NO_OFFSET && (s->rights & TLB_R_WATCH) == 0;
 
     e->load = fast && (s->rights & TLB_R_READ) != 0 ? s->tag : TLB_TAG_NONE;
     e->fetch = fast && (s->rights & TLB_R_EXEC) != 0 ? s->tag : TLB_TAG_NONE;
     __atomic_store_n(&e->store, TLB_TAG_NONE, __ATOMIC_RELAXED);
     if (fast && (s->rights & TLB_R_WRITE) != 0 && !s->rom) {
-        give_store_tag(t, e, s);
+        give_store_tag(t, c, slot);
     }
 }
 
@@ -236,7 +287,7 @@ TlbSide *tlb_insert(Tlb *t, TlbClass c, GuestLin lin, GuestPhys phys, unsigned r
     __atomic_store_n(&e->addend,
                      memory ? (uintptr_t)(t->mem->base + s->offset) - (lin.v & GUEST_PAGE_MASK) : 0,
                      __ATOMIC_RELEASE);
-    set_fast_tags(t, e, s);
+    set_fast_tags(t, c, slot);
     if (c == TLB_KERNEL && !global && t->kernel_apart) {
         note_local(t, (uint32_t)slot);
     }
@@ -263,7 +314,7 @@ TlbSide *tlb_probe(Tlb *t, TlbClass c, GuestLin lin)
     }
     if (s->global && s->tag != TLB_TAG_NONE && ((s->tag ^ lin.v) & GUEST_PAGE_MASK) == 0) {
         s->tag = tlb_tag(t, c, lin.v);
-        set_fast_tags(t, &tt->entry[slot], s);
+        set_fast_tags(t, c, slot);
         t->n_retags++;
         return s;
     }
@@ -278,7 +329,7 @@ void tlb_refresh_store(Tlb *t, TlbClass c, GuestLin lin)
 
     if (s->tag == tlb_tag(t, c, lin.v) && s->offset != TLB_NO_OFFSET && !s->rom &&
         (s->rights & (TLB_R_WRITE | TLB_R_WATCH)) == TLB_R_WRITE) {
-        give_store_tag(t, &tt->entry[slot], s);
+        give_store_tag(t, c, slot);
     }
 }
 
@@ -289,7 +340,7 @@ static void forget_spots(TlbLent *lent)
     for (unsigned i = 0; i < TLB_NEAR_CLASSES * TLB_SPOTS; i++) {
         __atomic_store_n(&lent->spot[i / TLB_SPOTS][i % TLB_SPOTS].minus_page, TLB_NEAR_NONE, __ATOMIC_RELAXED);
     }
-    lent->spots_used = 0;
+    __atomic_store_n(&lent->spots_used, 0, __ATOMIC_RELEASE);
 }
 
 static void forget_near(Tlb *t)
@@ -373,10 +424,12 @@ static void revoke_near(Tlb *t, uintptr_t host)
     }
 }
 
-/* After the tags were taken: generated code publishes a spot first, then looks at the tag that it came from again. */
+/* After the tags were taken: generated code says that there are spots, publishes one, then looks at the tag that it came from again. */
 static void revoke_spots(Tlb *t, uintptr_t host)
 {
-    for (unsigned i = 0; t->lent != NULL && i < TLB_NEAR_CLASSES * TLB_SPOTS; i++) {
+    bool used = t->lent != NULL && __atomic_load_n(&t->lent->spots_used, __ATOMIC_SEQ_CST) != 0;
+
+    for (unsigned i = 0; used && i < TLB_NEAR_CLASSES * TLB_SPOTS; i++) {
         TlbSpot *s = &t->lent->spot[i / TLB_SPOTS][i % TLB_SPOTS];
         uint64_t minus_page = __atomic_load_n(&s->minus_page, __ATOMIC_SEQ_CST);
 
@@ -561,6 +614,17 @@ void tlb_flush_page(Tlb *t, GuestLin lin)
 
 /* -- From other threads ----------------------------------------------------------------------- */
 
+static void revoke_entry(Tlb *t, TlbEntry *e, uintptr_t host)
+{
+    uint64_t tag;
+
+    if (writes_to(e, host, &tag)) {
+        /* Fails when the owner replaced the entry meanwhile: then it looked again. */
+        __atomic_compare_exchange_n(&e->store, &tag, TLB_TAG_NONE, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
+        __atomic_add_fetch(&t->n_revokes, 1, __ATOMIC_RELAXED);
+    }
+}
+
 void tlb_revoke_write(Tlb *t, uint64_t offset)
 {
     uintptr_t host = (uintptr_t)(t->mem->base + offset);
@@ -569,16 +633,10 @@ void tlb_revoke_write(Tlb *t, uint64_t offset)
     revoke_near(t, host);
     for (int c = 0; c < TLB_CLASS_COUNT; c++) {
         TlbTable *tt = &t->table[c];
-        for (uint64_t i = 0; i < tt->len; i++) {
-            TlbEntry *e = &tt->entry[i];
-            uint64_t tag = __atomic_load_n(&e->store, __ATOMIC_SEQ_CST);
-            if (tag != TLB_TAG_NONE &&
-                (tag & GUEST_PAGE_MASK) + __atomic_load_n(&e->addend, __ATOMIC_ACQUIRE) == host) {
-                /* Fails when the owner replaced the entry meanwhile: then it looked again. */
-                __atomic_compare_exchange_n(&e->store, &tag, TLB_TAG_NONE, false, __ATOMIC_SEQ_CST,
-                                            __ATOMIC_RELAXED);
-                __atomic_add_fetch(&t->n_revokes, 1, __ATOMIC_RELAXED);
-            }
+        uint32_t writer = __atomic_exchange_n(&t->writer[offset >> GUEST_PAGE_SHIFT][c], 0, __ATOMIC_SEQ_CST);
+        bool all = writer == TLB_WRITER_MANY;
+        for (uint64_t i = all ? 0 : writer - 1; writer != 0 && i < (all ? tt->len : writer); i++) {
+            revoke_entry(t, &tt->entry[i], host);
         }
     }
     revoke_spots(t, host);

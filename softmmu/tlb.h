@@ -109,6 +109,7 @@ typedef struct {
 enum { TLB_FLUSHED = 64, TLB_CODE_FLUSHED = 16 };
 #define TLB_SPACES 4095u /* 0xfff with the last page would be TLB_TAG_NONE */
 
+#define TLB_WRITER_MANY UINT32_MAX
 enum { TLB_LOCALS = 32 };   /* non-global entries of TLB_KERNEL that are dropped one by one */
 enum { TLB_PLACES = 8 };     /* a power of two; Linux uses six PCIDs a CPU                 */
 enum { TLB_BITS_MIN = 6, TLB_BITS_START = 10, TLB_BITS_MAX = 15 };
@@ -127,6 +128,8 @@ typedef struct {
     TlbTable table[TLB_CLASS_COUNT];
     Lock resize_lock;            /* owner while it replaces a table or `lent`; tlb_revoke_write */
     TlbLent *lent;               /* borrowed, or NULL                                  */
+    /* For each memfd page where it may have a store tag in each table: 0 nowhere, one more than the slot, or TLB_WRITER_MANY. */
+    uint32_t (*writer)[TLB_CLASS_COUNT];
 
     uint32_t space;              /* the current space tag, below TLB_SPACES            */
     /* TLB_KERNEL has its own while all but a few of its entries are global and outlive every switch: the

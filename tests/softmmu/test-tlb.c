@@ -281,6 +281,62 @@ START_TEST(a_code_page_loses_its_store_tags_in_every_tlb)
 }
 END_TEST
 
+static bool hits_as(TlbClass c, uint64_t lin)
+{
+    return tlb_hit(t, c, lin, TLB_STORE) != NULL;
+}
+
+static void writable(TlbClass c, uint64_t lin, uint64_t phys)
+{
+    phys_mem_written(f->pm, phys, 1);
+    insert_as(c, lin, phys, false);
+}
+
+/* Many addresses in one table and in all, before and after it has grown, and an entry that another page has taken. */
+START_TEST(all_store_tags_of_a_page_are_found)
+{
+    const uint64_t apart = (t->table[TLB_USER].index_mask + 1) << GUEST_PAGE_SHIFT;
+
+    for (unsigned turn = 0; turn < 2; turn++) {
+        writable(TLB_KERNEL, 0x1000, 0x7000);
+        writable(TLB_USER, 0x2000, 0x7000);
+        writable(TLB_KERNEL_AC, 0x3000, 0x7000);
+        for (uint64_t i = 0; i < 3; i++) {
+            writable(TLB_USER, 0x10000 + (i << GUEST_PAGE_SHIFT), 0x4000);
+        }
+        writable(TLB_USER, 0x20000, 0x5000);
+        writable(TLB_USER, 0x20000 + apart, 0x6000); /* instead of it */
+        writable(TLB_USER, 0x21000, 0x5000);
+        tlb_revoke_write(t, 0x7000);
+        ck_assert(!hits_as(TLB_KERNEL, 0x1000) && !hits_as(TLB_USER, 0x2000) && !hits_as(TLB_KERNEL_AC, 0x3000));
+        ck_assert(hits_as(TLB_USER, 0x10000) && hits_as(TLB_USER, 0x12000));
+        tlb_revoke_write(t, 0x4000);
+        ck_assert(!hits_as(TLB_USER, 0x10000) && !hits_as(TLB_USER, 0x11000) && !hits_as(TLB_USER, 0x12000));
+        tlb_revoke_write(t, 0x5000);
+        ck_assert(!hits_as(TLB_USER, 0x21000));
+        ck_assert(turn > 0 || hits_as(TLB_USER, 0x20000 + apart));
+        for (uint64_t i = 0; turn == 0 && t->n_resizes == 0; i++) { /* it grows, with those in it */
+            writable(TLB_USER, 0x20000 + i % 8 * apart, 0x3000);
+        }
+    }
+}
+END_TEST
+
+/* A page that is writable when its table grows. */
+START_TEST(store_tags_are_found_after_a_table_has_grown)
+{
+    const uint64_t apart = (t->table[TLB_USER].index_mask + 1) << GUEST_PAGE_SHIFT;
+
+    writable(TLB_USER, apart + 0x5000, 0x7000);
+    for (uint64_t i = 0; t->n_resizes == 0; i++) {
+        writable(TLB_USER, 0x20000 + i % 8 * apart, 0x3000);
+    }
+    ck_assert(hits_as(TLB_USER, apart + 0x5000));
+    tlb_revoke_write(t, 0x7000);
+    ck_assert(!hits_as(TLB_USER, apart + 0x5000));
+}
+END_TEST
+
 START_TEST(watched_device_and_rom_pages_take_the_slow_path)
 {
     insert(0x1000, 0x1000, RWX | TLB_R_WATCH, false, 12);
@@ -438,6 +494,8 @@ Suite *test_suite(void)
     tcase_add_test(c, invlpg_removes_globals_and_every_piece_of_a_large_page);
     tcase_add_test(c, numbers_running_out_clear_everything);
     tcase_add_test(c, a_code_page_loses_its_store_tags_in_every_tlb);
+    tcase_add_test(c, all_store_tags_of_a_page_are_found);
+    tcase_add_test(c, store_tags_are_found_after_a_table_has_grown);
     tcase_add_test(c, watched_device_and_rom_pages_take_the_slow_path);
     tcase_add_test(c, a_thrashing_table_grows_and_keeps_its_entries);
     tcase_add_test(c, the_two_pages_used_last_are_near_until_something_changes);
