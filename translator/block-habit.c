@@ -51,7 +51,7 @@ void cache_heat_page(BlockCache *c, uint64_t at)
     if (!cache_is_hot(c, at)) {
         block_count_up(c->hot, at >> GUEST_PAGE_SHIFT);
         while (p != NULL && p->n > 0) {
-            block_kill_entry(c, p, p->n - 1);
+            block_kill_entry(c, p, p->n - 1, false);
         }
     }
 }
@@ -204,7 +204,7 @@ static void kill_blocks_with(BlockCache *c, uint64_t at)
     for (unsigned i = p != NULL ? p->n : 0; i-- > 0;) {
         const Block *b = block_of_entry(c, p, i);
         if (at - b->offset < b->guest_len) {
-            block_kill_entry(c, p, i);
+            block_kill_entry(c, p, i, false);
         }
     }
 }

@@ -15,16 +15,14 @@ void block_aim(BlockCache *c, uint8_t *rel32, const uint8_t *target);
 void block_aim_early(BlockCache *c, const Block *b, BlockExit *x, const uint8_t *target);
 /* An exit leads to its stub again. */
 void block_unlink_exit(BlockCache *c, const Block *b, BlockExit *x);
-/* Close the entries of b, or open them again. */
+/* Close the door of b, or open it again. */
 void block_close_entries(BlockCache *c, const Block *b, bool closed);
 /* The block of a page's i-th entry. */
 Block *block_of_entry(const BlockCache *c, const PageBlocks *p, unsigned i);
-/* ... dies, and the entry is another's. */
-void block_kill_entry(BlockCache *c, PageBlocks *p, unsigned i);
-/* b, which just died by a write, may come back. */
-void block_bury(BlockCache *c, Block *b);
-/* b, which is dead, stays so. */
-void block_give_up(BlockCache *c, Block *b);
+/* ... dies, and the entry is another's; when it was `written`, it may come back. */
+void block_kill_entry(BlockCache *c, PageBlocks *p, unsigned i, bool written);
+/* The block of the i-th entry of those that may come back does (`same`), or stays dead; the entry is another's. */
+void block_give_up(BlockCache *c, PageBlocks *dead, unsigned i, bool same);
 /* b's entry led to another block: not any more. */
 void block_stop_forwarding(BlockCache *c, Block *b);
 

@@ -70,12 +70,36 @@ CodeEffect cache_bytes_written(BlockCache *c, uint64_t offset, uint64_t len)
             if (is_still_true(c, b, from, to, &effect)) {
                 c->n_kept++;
             } else {
-                block_kill_entry(c, p, i);
-                block_bury(c, b);
+                block_kill_entry(c, p, i, true);
             }
         }
     }
     return effect;
+}
+
+/* Byte i of b's source is not what it was, and its code does not read it by itself. */
+static bool differs_at(const Block *b, const uint8_t *now, int i)
+{
+    return (now[i] ^ b->source[i]) & ~(b->soft != NULL ? b->soft[i] : 0);
+}
+
+/* Some byte is such. */
+static bool differs(const Block *b, const uint8_t *now)
+{
+    int i = 0;
+
+    if (b->soft == NULL) {
+        return memcmp(now, b->source, b->source_len) != 0;
+    }
+    for (; i + 8 <= b->source_len; i += 8) {
+        if (((load_le(now + i, 8) ^ load_le(b->source + i, 8)) & ~load_le(b->soft + i, 8)) != 0) {
+            return true;
+        }
+    }
+    while (i < b->source_len && !differs_at(b, now, i)) {
+        i++;
+    }
+    return i < b->source_len;
 }
 
 /* Are the bytes that b rests on what they were?  Where only immediates are not, that is counted. */
@@ -83,25 +107,21 @@ static bool is_as_it_was(BlockCache *c, const Block *b)
 {
     const uint8_t *now = c->mem->base + (b->offset & GUEST_PAGE_MASK) + b->source_off;
     int code = (int)(b->offset & GUEST_PAGE_OFFSET_MASK) - b->source_off;
-    unsigned changed = 0;
 
-    if (memcmp(now, b->source, b->source_len) == 0) {
+    if (!differs(b, now)) {
         return true;
     }
     for (int i = 0; i < b->source_len; i++) {
-        if (now[i] != b->source[i] && (b->soft == NULL || b->soft[i] == 0)) {
-            if (insn_with_immediate(b, i - code) == NULL) {
-                return false;
-            }
-            changed++;
+        if (differs_at(b, now, i) && insn_with_immediate(b, i - code) == NULL) {
+            return false;
         }
     }
-    for (int i = 0; changed > 0 && i < b->source_len; i++) {
-        if (now[i] != b->source[i] && (b->soft == NULL || b->soft[i] == 0)) {
+    for (int i = 0; i < b->source_len; i++) {
+        if (differs_at(b, now, i)) {
             count_change(c, b, i - code);
         }
     }
-    return changed == 0;
+    return false;
 }
 
 static void revive(BlockCache *c, Block *b)
@@ -128,10 +148,10 @@ bool cache_revive_page(BlockCache *c, uint64_t offset, uint32_t version)
     dead->version = version;
     for (unsigned i = dead->n; i-- > 0;) { /* the last first */
         Block *b = block_of_entry(c, dead, i);
-        bool other = cache_find(c, b->offset, b->lin, b->env) != NULL, same = !other && is_as_it_was(c, b);
+        bool other = !b->hashed && cache_find(c, b->offset, b->lin, b->env) != NULL, same = !other && is_as_it_was(c, b);
 
         if (same || other || ++b->strikes >= STRIKES_MAX) {
-            block_give_up(c, b);
+            block_give_up(c, dead, i, same);
         }
         if (same) {
             revive(c, b);

@@ -168,7 +168,7 @@ static uint64_t hash_of(const BlockCache *c, uint64_t offset, uint64_t lin, uint
     return (x >> 40) & c->hash_mask;
 }
 
-Block *cache_find(BlockCache *c, uint64_t offset, uint64_t lin, uint32_t env)
+static Block *find_hashed(const BlockCache *c, uint64_t offset, uint64_t lin, uint32_t env)
 {
     Block *b = c->hash[hash_of(c, offset, lin, env)];
 
@@ -177,6 +177,13 @@ Block *cache_find(BlockCache *c, uint64_t offset, uint64_t lin, uint32_t env)
         b = b->hash_next;
     }
     return b;
+}
+
+Block *cache_find(BlockCache *c, uint64_t offset, uint64_t lin, uint32_t env)
+{
+    Block *b = find_hashed(c, offset, lin, env);
+
+    return b != NULL && b->state == BLOCK_LIVE ? b : NULL;
 }
 
 Block *cache_find_host(BlockCache *c, const uint8_t *pc)
@@ -301,13 +308,32 @@ static void enlist(PageBlocks **lists, const Block *b)
     p->entry[p->n++] = (PageEntry){b->id, b->source_off, (uint16_t)(b->source_off + b->source_len)};
 }
 
+static void unhash(BlockCache *c, Block *b)
+{
+    Block **p = &c->hash[hash_of(c, b->offset, b->lin, b->env)];
+
+    while (*p != b) {
+        p = &(*p)->hash_next;
+    }
+    *p = b->hash_next;
+    b->hashed = false;
+}
+
 void block_make_findable(BlockCache *c, Block *b)
 {
-    uint64_t h = hash_of(c, b->offset, b->lin, b->env);
+    if (!b->hashed) {
+        const PageBlocks *dead = c->dead[b->offset >> GUEST_PAGE_SHIFT];
+        Block *other = dead != NULL && dead->n > 0 ? find_hashed(c, b->offset, b->lin, b->env) : NULL;
+        uint64_t h = hash_of(c, b->offset, b->lin, b->env);
 
+        if (other != NULL) { /* it is dead, and may come back another time */
+            unhash(c, other);
+        }
+        b->hash_next = c->hash[h];
+        c->hash[h] = b;
+        b->hashed = true;
+    }
     b->state = BLOCK_LIVE;
-    b->hash_next = c->hash[h];
-    c->hash[h] = b;
     enlist(c->page, b);
 }
 
@@ -368,33 +394,17 @@ void block_aim_early(BlockCache *c, const Block *b, BlockExit *x, const uint8_t 
 
 /* -- Killing ---------------------------------------------------------------------------------- */
 
-static void unhash(BlockCache *c, Block *b)
-{
-    Block **p = &c->hash[hash_of(c, b->offset, b->lin, b->env)];
-
-    while (*p != b) {
-        p = &(*p)->hash_next;
-    }
-    *p = b->hash_next;
-}
-
-/* Close the entries of b, or open them again. */
+/* Close the door of b, or open it again. */
 void block_close_entries(BlockCache *c, const Block *b, bool closed)
 {
-    put_jump(c, b->writable, closed ? b->code + b->dead_off : NULL);
-    if (b->live_off != 0) {
-        put_jump(c, b->writable + b->live_off, closed ? b->code + b->dead_off : NULL);
-    }
-    if (b->warm_off != 0) {
-        put_jump(c, b->writable + b->warm_off, closed ? b->code + b->warm_dead_off : NULL);
-    }
+    put_jump(c, b->writable + b->door_off, closed ? b->code + b->door_dead_off : NULL);
 }
 
+/* It stays in the hash table. */
 static void kill_block(BlockCache *c, Block *b)
 {
     g_assert(b->state == BLOCK_LIVE);
     b->state = BLOCK_DEAD;
-    unhash(c, b);
     block_close_entries(c, b, true);
     c->n_dead++;
 }
@@ -406,14 +416,17 @@ Block *block_of_entry(const BlockCache *c, const PageBlocks *p, unsigned i)
 
 enum { DEAD_MAX = 256 }; /* dead blocks of a page that may come back */
 
-/* b, which just died by a write, may come back. */
-void block_bury(BlockCache *c, Block *b)
+/* b dies by a write: it may come back. */
+static void kill_written(BlockCache *c, Block *b)
 {
     const PageBlocks *dead = c->dead[b->offset >> GUEST_PAGE_SHIFT];
 
+    kill_block(c, b);
     if (c->config->revive && b->source != NULL && (dead == NULL || dead->n < DEAD_MAX)) {
         b->may_revive = true;
         enlist(c->dead, b);
+    } else {
+        unhash(c, b);
     }
 }
 
@@ -422,19 +435,24 @@ void cache_kill_page(BlockCache *c, uint64_t offset)
     PageBlocks *p = c->page[offset >> GUEST_PAGE_SHIFT];
 
     for (unsigned i = 0; p != NULL && i < p->n; i++) {
-        Block *b = block_of_entry(c, p, i);
-        kill_block(c, b);
-        block_bury(c, b);
+        kill_written(c, block_of_entry(c, p, i));
     }
     if (p != NULL) {
         p->n = 0;
     }
 }
 
-void block_kill_entry(BlockCache *c, PageBlocks *p, unsigned i)
+void block_kill_entry(BlockCache *c, PageBlocks *p, unsigned i, bool written)
 {
-    kill_block(c, block_of_entry(c, p, i));
+    Block *b = block_of_entry(c, p, i);
+
     p->entry[i] = p->entry[--p->n];
+    if (written) {
+        kill_written(c, b);
+    } else {
+        kill_block(c, b);
+        unhash(c, b);
+    }
 }
 
 static unsigned place_of(const PageBlocks *p, const Block *b)
@@ -451,17 +469,19 @@ void cache_kill_block(BlockCache *c, Block *b)
 {
     PageBlocks *p = c->page[b->offset >> GUEST_PAGE_SHIFT];
 
-    block_kill_entry(c, p, place_of(p, b));
+    block_kill_entry(c, p, place_of(p, b), false);
 }
 
-/* b, which is dead, stays so. */
-void block_give_up(BlockCache *c, Block *b)
+/* The block of a page's i-th entry, which is dead, stays so, or comes back (`same`). */
+void block_give_up(BlockCache *c, PageBlocks *dead, unsigned i, bool same)
 {
-    PageBlocks *dead = c->dead[b->offset >> GUEST_PAGE_SHIFT];
+    Block *b = block_of_entry(c, dead, i);
 
-    dead->entry[place_of(dead, b)] = dead->entry[dead->n - 1];
-    dead->n--;
+    dead->entry[i] = dead->entry[--dead->n];
     b->may_revive = false;
+    if (b->hashed && !same) {
+        unhash(c, b);
+    }
 }
 
 void cache_forward(BlockCache *c, Block *b, Block *to)
@@ -499,7 +519,8 @@ void cache_kill_region(BlockCache *c, unsigned region)
             cache_kill_block(c, b);
         }
         if (b->may_revive) {
-            block_give_up(c, b);
+            PageBlocks *dead = c->dead[b->offset >> GUEST_PAGE_SHIFT];
+            block_give_up(c, dead, place_of(dead, b), false);
         }
     }
     for (unsigned i = 0; i < c->blocks->len; i++) {
@@ -527,7 +548,7 @@ void cache_next_region(BlockCache *c)
 
     for (unsigned i = 0; i < list->len; i++) {
         Block *b = g_ptr_array_index(list, i);
-        g_assert(b->state == BLOCK_DEAD);
+        g_assert(b->state == BLOCK_DEAD && !b->hashed);
         g_ptr_array_index(c->blocks, b->id) = NULL;
         cache_return_id(c, b->id);
         block_free(c, b);

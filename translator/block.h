@@ -10,8 +10,8 @@
  *
  *   LIVE  findable by key; CPUs may be inside; others may link to it.  It may come back from DEAD when its page's
  *         bytes are what they were (cache_revive_page()).
- *   DEAD  not findable; its first bytes jump to its own exit, so a link or jump-cache entry that
- *         still points here leaves at once.  A CPU may still be inside.
+ *   DEAD  not findable; the last of its entries, through which all lead, jumps to its own exit, so a link or
+ *         jump-cache entry that still points here leaves at once.  A CPU may still be inside.
  *
  * Keyed by the place of the code (memfd offset), its linear address and the environment (mode and
  * what else decides how it may be translated).  The linear
@@ -139,9 +139,25 @@ enum { BLOCK_EXITS = 2, BLOCK_ENTRY_NOP = 5 };
 enum { BLOCK_WARM_USUAL = 1 << 9 | 1 << 10 | 1 << 11 };
 
 struct Block {
+    /* What writes to code and executing it again look at. */
+    uint8_t state, region;
+    uint8_t strikes;           /* DEAD, may_revive: so often other code was found                */
+    bool may_revive;           /* DEAD: in BlockCache.dead                                       */
+    bool hashed;               /* in BlockCache.hash: LIVE, or the only one of its key that may come back */
+    uint8_t n_insns;
+    uint16_t source_off, source_len; /* of its page: what was translated and looked at beyond that */
+    uint16_t door_off;         /* all entries lead through this nop                              */
+    uint32_t door_dead_off;    /* host offset where it leads while the block is dead             */
+    uint8_t *writable;
+    const uint8_t *code;       /* executable view                                                */
+    uint8_t *source;           /* what was translated and looked at, as it was                   */
+    uint8_t *soft;             /* 0xff: this byte of `source` is read by the code itself; NULL: none */
+    Block *forward;            /* DEAD: the entry leads to this block                            */
+
     uint64_t lin, offset;      /* key                                                            */
     uint32_t env;              /* key: ENV_* of front.h                                          */
     uint32_t id;
+    Block *hash_next;
     uint16_t host_len, n_marks, guest_len;
     uint16_t live_off;         /* entry for those who have the vector state `vec` in the host    */
     uint16_t vec_off;          /* end of its wait for vector state, rcx still borrowed           */
@@ -149,28 +165,18 @@ struct Block {
     uint16_t warm;
     uint16_t usual_off;        /* entry for those who have borrowed BLOCK_WARM_USUAL             */
     uint16_t aside_off;        /* ... and have the guest's flags in vcb.flags_slot               */
-    uint8_t n_insns, n_exits, state, region;
+    uint8_t n_exits;
     uint8_t n_exec;
     bool looks_up;             /* some instruction would have a spot, were the page hot          */
     bool shared;               /* `lin` is where it was made, and targets of exits go with that  */
     uint8_t vec;               /* VEC_HALF_* that its instructions want in the host              */
-    const uint8_t *code;       /* executable view                                                */
-    uint8_t *writable;
+    uint8_t n_checks;          /* lockstep.c: first runs that were compared                      */
     Mark *marks;
     BlockInsn *insns;
     SiteLine *sites;           /* with marks and insns behind them                              */
     X86Insn *exec;             /* for HELPER_EXEC, n_exec of them                                */
-    Block *forward;            /* DEAD: the entry leads to this block                            */
     uint32_t dead_off;         /* host offset of the exit to itself                              */
-    uint32_t warm_dead_off;    /* ... from the warm entry                                        */
     BlockExit exit[BLOCK_EXITS];
-    Block *hash_next;
-    uint16_t source_off, source_len; /* of its page: what was translated and looked at beyond that */
-    uint8_t *source;           /* ... as it was                                                  */
-    uint8_t *soft;             /* not 0: this byte of `source` is read by the code itself; NULL: none */
-    bool may_revive;           /* DEAD: in BlockCache.dead                                       */
-    uint8_t strikes;           /* ... and so often other code was found                          */
-    uint8_t n_checks;          /* lockstep.c: first runs that were compared                      */
     void *gdb_jit;             /* handle, or NULL                                                */
 };
 

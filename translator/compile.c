@@ -409,6 +409,7 @@ uint8_t *gen_patchable_nop(Gen *g)
 
 /* -- The block -------------------------------------------------------------------------------- */
 
+/* Where block.c closes the way in. */
 static void gen_entry_nop(Gen *g)
 {
     emit_align(g->e, 8, 0);
@@ -450,7 +451,6 @@ static void gen_want_vectors(Gen *g)
     gen_mark_as(g, BLOCK_EXITS, MARK_EXIT);
     emit_align(g->e, 8, 0);
     g->b->live_off = (uint16_t)emit_offset(g->e);
-    gen_entry_nop(g);
 }
 
 /* Borrow the registers for look-ups; the warm entry is for those who have borrowed the same. */
@@ -465,19 +465,21 @@ static void gen_warm_up(Gen *g)
     gen_mark_as(g, BLOCK_EXITS, MARK_EXIT);
     emit_align(g->e, 8, 0);
     g->b->warm_off = (uint16_t)emit_offset(g->e);
-    gen_entry_nop(g);
 }
 
-/* Nothing here touches flags. */
+/* Nothing here touches flags.  The door is where the last entry is, which the others come to. */
 static void gen_prologue(Gen *g)
 {
-    gen_entry_nop(g);
+    gen_mark_as(g, BLOCK_EXITS, MARK_EXIT);
     if (g->b->vec != 0) {
         gen_want_vectors(g);
     }
     if (g->warm != 0) {
         gen_warm_up(g);
     }
+    emit_align(g->e, 8, 0);
+    g->b->door_off = (uint16_t)emit_offset(g->e);
+    gen_entry_nop(g);
 }
 
 /* Behind the last instruction, where that does not end the block itself. */
@@ -558,12 +560,12 @@ static void gen_aside_entry(Gen *g)
     emit_jmp(g->e, g->b->code + g->b->usual_off);
 }
 
-/* Where entries of a dead block lead. */
+/* Where the door of a dead block leads. */
 static void gen_dead_stubs(Gen *g)
 {
     g->borrowed = g->own | g->warm;
     gen_mark_as(g, BLOCK_EXITS, MARK_EXIT);
-    g->b->warm_dead_off = emit_offset(g->e);
+    g->b->door_dead_off = emit_offset(g->e);
     gen_give_back(g);
     g->borrowed = g->own;
     gen_mark_as(g, BLOCK_EXITS, MARK_EXIT);

@@ -165,7 +165,7 @@ static void keep_source(TransCpu *tc, Block *b)
     for (unsigned i = 0; i < p->n; i++) {
         const PlanInsn *in = &p->insn[i];
         if (in->soft) {
-            memset(b->soft + (code - p->source_from) + in->off + in->imm_off, 1, in->imm_len);
+            memset(b->soft + (code - p->source_from) + in->off + in->imm_off, 0xff, in->imm_len);
             tc->cache->n_soft++;
         }
     }
