@@ -61,7 +61,7 @@ typedef struct {
 
 /* A guest instruction of a block. */
 typedef struct {
-    uint16_t resume_off;       /* host offset behind it; 0: it ends the block                    */
+    uint16_t resume_off;       /* host offset behind it; 0: there is none where to go on         */
     uint8_t guest_off, guest_len;
     uint8_t imm_off, imm_len;  /* its immediate, from its first byte on, where that can be soft; else 0 */
     uint8_t in_vain;           /* it did without its habit so many times in a row (atomic)      */
@@ -95,6 +95,9 @@ typedef struct {
     uint8_t group;             /* not 0: of group number `group` less 1 (compile-group.c)        */
     bool addend;               /* reg is to hold what is to be added to the linear address       */
     uint8_t base;              /* register, or number of the spot                                */
+    /* near: not 0: for a run of accesses, of so many bytes in all, from so far before or behind this first one (gen_near()) */
+    uint8_t run_len;
+    int16_t run_from;
     uint8_t bits, insn;        /* as in Mark                                                     */
     uint8_t helper;            /* TransHelper: what to try before the interpreter                */
     uint8_t exec;              /* HELPER_EXEC: number in Block.exec                              */

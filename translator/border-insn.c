@@ -112,7 +112,7 @@ bool border_interpret(TransCpu *tc, Block *b, const Site *s)
     if (tc->exit != CPU_EXIT_BUDGET) {
         return false;
     }
-    tc->left_whole = s->resume_off == 0 &&
+    tc->left_whole = s->insn + 1u == b->n_insns &&
                      events == cpu->stats[STAT_INTERRUPTS] + cpu->stats[STAT_EXCEPTIONS];
     if (cpu->rip != next || s->resume_off == 0 || trans_needs_single_steps(cpu) ||
         !trans_mode_is_translated(cpu) || trans_env(cpu) != env ||

@@ -39,6 +39,8 @@ static bool missed(TransCpu *tc, Block *b, const Site *s)
 
 /* Of so many accesses beside near pages, one is held against its instruction. */
 enum { NEAR_MISSES = 256 };
+/* ... of so many runs that are not in one page. */
+enum { RUN_MISSES = 16 };
 
 /* An access at `lin`, which hits, was not to a near page. */
 static bool go_near(TransCpu *tc, Block *b, const Site *s, uint64_t lin, TlbAccess a)
@@ -54,6 +56,23 @@ static bool go_near(TransCpu *tc, Block *b, const Site *s, uint64_t lin, TlbAcce
         lock_release(&tc->cache->lock);
     }
     return border_go_back(tc, s, s->hit_off);
+}
+
+/* The accesses of a run, of which the first at `lin` hits: are they in one page that may be near?  Else its first instruction is done by
+ * itself. */
+static bool run_is_near(TransCpu *tc, Block *b, const Site *s, uint64_t lin)
+{
+    tlb_refresh_store(&tc->cpu->mmu.tlb, tc->cpu->tlb_class, guest_lin(lin));
+    if (hits(tc, lin + (uint64_t)(int64_t)s->run_from, s->run_len, TLB_STORE)) {
+        return true;
+    }
+    if (unlikely(++tc->run_misses % RUN_MISSES == 0)) {
+        trans_vec_spill();
+        lock_take(&tc->cache->lock);
+        cache_note_far(tc->cache, b, s->insn);
+        lock_release(&tc->cache->lock);
+    }
+    return false;
 }
 
 /* An instruction that met other pages than its own so often within so many cycles is better off with the TLB. */
@@ -115,7 +134,7 @@ bool border_look_up(TransCpu *tc, Block *b, const Site *s)
         if (unlikely(tc->vcb->n_announced != tc->vcb->n_taken)) {
             walk_ahead(tc);
         }
-        if (((lin ^ last) & GUEST_PAGE_MASK) != 0) {
+        if (((lin ^ last) & GUEST_PAGE_MASK) != 0 && s->run_len == 0) {
             uint64_t host;
             if (!trans_fill(tc, last & GUEST_PAGE_MASK, a)) {
                 return raise_fault(tc, b, s, cr2);
@@ -131,6 +150,9 @@ bool border_look_up(TransCpu *tc, Block *b, const Site *s)
             return missed(tc, b, s);
         }
         tlb_to_host(tc);
+    }
+    if (s->run_len != 0 && !run_is_near(tc, b, s, lin)) {
+        return false;
     }
     return s->near ? go_near(tc, b, s, lin, a) : border_go_back(tc, s, s->retry_off);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Memory operands: linear addresses, the software TLB, near pages and spots, the stack. */
+/* Memory operands: linear addresses, the software TLB, spots, the stack. */
 #include "translator/compile-internal.h"
 
 #include "softmmu/base/stress.h"
@@ -173,104 +173,6 @@ static bool is_quiet(const Gen *g)
 {
     return gen_flags_matter(g) && g->in->plan >= PLAN_CALL &&
            g->p->config->quiet;
-}
-
-/* -- Near pages ------------------------------------------------------------------------------- */
-
-static bool is_near(const Gen *g, unsigned base, unsigned size)
-{
-    return plan_is_near(g->p, g->in, base, size);
-}
-
-/* Offset from fs of the n-th near page. */
-static int32_t near_field(const Gen *g, unsigned n)
-{
-    return gen_field(g, VCB_NEAR + ((g->p->env & ENV_CPL3) != 0 ? 0 : 32) + 16 * (int)n);
-}
-
-/* Subtract the n-th near page from [base + disp]; the instruction that compares is the caller's:
- *   mov t, [minus_page]; lea t, [t + base + disp]; and rcx = pext t, [mask] or test t, mask */
-static void near_test(Gen *g, unsigned n, unsigned t, const Site *s)
-{
-    emit_fs_load(g->e, t, near_field(g, n));
-    emit_lea_full(g->e, t, s->base, t, 0, s->disp);
-    if (s->quiet) {
-        emit_fs_pext(g->e, t, t, gen_field(g, VCB_NEAR_MASK + 8 * __builtin_ctz(s->size)));
-    } else {
-        emit_test64_ri(g->e, t, (int32_t)(-GUEST_PAGE_SIZE | (s->size - 1)));
-    }
-}
-
-static void near_address(Gen *g, unsigned n, const Site *s)
-{
-    emit_fs_load(g->e, s->reg, near_field(g, n) + 8);
-    if (!s->addend) {
-        emit_lea_full(g->e, s->reg, s->base, s->reg, 0, s->disp);
-    }
-}
-
-/*
- * Scratch 0 = host address of [base + disp], or the addend that makes it, where it is in the page used last; else
- * the stub tries the one before, or out.  Flags are left alone where they are live; rcx serves then.
- */
-static unsigned gen_near(Gen *g, unsigned base, int32_t disp, unsigned size, bool write, bool addend)
-{
-    unsigned a = gen_scratch(g, 0);
-    Site *s, here = {.reg = (uint8_t)a, .size = (uint8_t)size, .base = (uint8_t)base, .disp = disp, .addend = addend};
-    bool lent = (g->borrowed & 1u << GPR_RCX) == 0 && (g->p->regs & 1u << GPR_RCX) != 0;
-    unsigned keeper = lent ? gen_scratch(g, 1) : GPR_RCX; /* of the guest's rcx */
-
-    here.quiet = gen_flags_matter(g);
-    if (here.quiet) {
-        uint8_t *hit;
-        gen_borrow(g, GPR_RCX);
-        if (lent) {
-            emit_mov_rr(g->e, keeper, GPR_RCX);
-        }
-        near_test(g, 0, GPR_RCX, &here);
-        hit = emit_jrcxz(g->e);
-        s = gen_slow_jmp(g, HELPER_LOOKUP);
-        emit_patch8(g->e, hit);
-    } else {
-        gen_free_flags(g);
-        near_test(g, 0, a, &here);
-        s = gen_slow_jcc(g, CC_NE, HELPER_LOOKUP);
-    }
-    near_address(g, 0, &here);
-    s->reg = here.reg;
-    s->size = here.size;
-    s->base = here.base;
-    s->disp = disp;
-    s->quiet = here.quiet;
-    s->addend = addend;
-    s->near = true;
-    s->write = write;
-    s->may_raise = g->in->vec == 0;
-    s->hit_off = (uint16_t)emit_offset(g->e);
-    if (here.quiet && lent) {
-        emit_mov_rr(g->e, GPR_RCX, keeper);
-        g->borrowed &= (uint16_t)~(1u << GPR_RCX);
-        gen_mark(g);
-    }
-    return a;
-}
-
-void gen_near_stub(Gen *g, const Site *s)
-{
-    Emit *e = g->e;
-    uint8_t *hit, *miss;
-
-    near_test(g, 1, s->quiet ? GPR_RCX : s->reg, s);
-    if (s->quiet) {
-        hit = emit_jrcxz(e);
-        miss = emit_jmp(e, emit_here(e));
-        emit_patch8(e, hit);
-    } else {
-        miss = emit_jcc(e, CC_NE, emit_here(e));
-    }
-    near_address(g, 1, s);
-    emit_jmp(e, g->b->code + s->hit_off);
-    emit_patch32(e, miss);
 }
 
 /* -- Spots -------------------------------------------------------------------------------------- */
@@ -452,7 +354,7 @@ unsigned gen_stack(Gen *g, unsigned base, int32_t disp, bool write)
         gen_word_lea(g, a, base, disp);
         return a;
     }
-    if (is_near(g, base, gen_word(g))) {
+    if (gen_is_near(g, base, gen_word(g))) {
         return gen_near(g, base, disp, gen_word(g), write, false);
     }
     t = gen_scratch(g, 1);
@@ -471,7 +373,7 @@ unsigned gen_stack(Gen *g, unsigned base, int32_t disp, bool write)
 
 Place gen_stack_place(Gen *g, unsigned base, int32_t disp, bool write)
 {
-    if (!gen_in_window(g) && is_near(g, base, gen_word(g))) {
+    if (!gen_in_window(g) && gen_is_near(g, base, gen_word(g))) {
         return (Place){base, gen_near(g, base, disp, gen_word(g), write, true), disp};
     }
     return (Place){gen_stack(g, base, disp, write), EMIT_NO_REG, 0};
@@ -515,7 +417,7 @@ unsigned gen_operand_address(Gen *g)
     }
     if (m->mem.base == ZYDIS_REGISTER_RSP && m->mem.index == ZYDIS_REGISTER_NONE &&
         m->mem.segment != ZYDIS_REGISTER_FS && m->mem.segment != ZYDIS_REGISTER_GS &&
-        is_near(g, GPR_RSP, g->in->mem_size)) {
+        gen_is_near(g, GPR_RSP, g->in->mem_size)) {
         int64_t disp = m->mem.disp.has_displacement ? m->mem.disp.value : 0;
         return gen_near(g, GPR_RSP, (int32_t)disp, g->in->mem_size, g->in->mem_write, false);
     }

@@ -202,6 +202,16 @@ void gen_find_groups(Gen *g)
     }
 }
 
+bool gen_in_group(const Gen *g, unsigned insn)
+{
+    bool in = false;
+
+    for (unsigned k = 0; k < g->n_groups; k++) {
+        in |= g->group[k].n > 1 && insn >= g->group[k].first && insn <= g->group[k].last;
+    }
+    return in;
+}
+
 /* -- In the block ---------------------------------------------------------------------------------- */
 
 /* Its members' registers are as they will be; scratch registers and flags are free. */

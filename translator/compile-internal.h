@@ -51,6 +51,7 @@ typedef struct {
     FlagsAt flags;
     uint8_t bits;              /* MARK_* besides the flags */
     uint8_t scratch[16], n_scratch; /* free registers, best first */
+    unsigned run_end;          /* up to this instruction scratch 0 holds a near page's addend (compile-near.c); 0: none */
 
     Mark marks[MARKS_MAX];
     unsigned n_marks;
@@ -218,8 +219,7 @@ uint8_t *gen_span(Gen *g, unsigned a, unsigned span, unsigned group);
 unsigned gen_operand_linear(Gen *g);
 /* The current instruction is CALL class. */
 void gen_device(Gen *g);
-/* Where a Site of gen_near() or gen_spot() goes first; falls through to who leaves. */
-void gen_near_stub(Gen *g, const Site *s);
+/* Where a Site of gen_spot() goes first; falls through to who leaves. */
 void gen_spot_stub(Gen *g, Site *s);
 
 /* In a segment that has a base: FS or GS. */
@@ -228,6 +228,25 @@ bool gen_is_based(const ZydisDecodedOperand *m);
 void gen_linear(Gen *g, unsigned dst, unsigned tmp, const ZydisDecodedOperand *m);
 /* As gen_window_prefix(), before an access by `base`, which may be a register of the guest's. */
 void gen_stack_prefix(Gen *g, unsigned base);
+
+/* -- compile-near.c ------------------------------------------------------------------------------------ */
+
+/* Is [base + disp] worth trying in a near page?  64-bit code of the two privileges that have some. */
+bool gen_is_near(const Gen *g, unsigned base, unsigned size);
+/*
+ * Host address of [base + disp], or the addend that makes it, in the register returned, where it is in the page used last; else
+ * the stub tries the one before, or out.  Flags are left alone where they are live.
+ */
+unsigned gen_near(Gen *g, unsigned base, int32_t disp, unsigned size, bool write, bool addend);
+/* Where a Site of gen_near() goes first; falls through to who leaves. */
+void gen_near_stub(Gen *g, const Site *s);
+/* Before the current instruction: if flags are dead here, but not where a run begins that is about to, begin it here. */
+void gen_near_ahead(Gen *g);
+/* The current instruction is in a run, and not its last: the block cannot go on behind it but by the run's own code. */
+static inline bool gen_in_run(const Gen *g)
+{
+    return g->insn < g->run_end;
+}
 
 /* -- compile-mem.c ------------------------------------------------------------------------------------- */
 
@@ -245,6 +264,8 @@ void gen_leave_insn(Gen *g);
 void gen_find_groups(Gen *g);
 /* The current instruction's operand is a group's: at [reg + disp] in the host (the first one's look-up is emitted). */
 bool gen_group_place(Gen *g, unsigned *reg, int32_t *disp);
+/* Is instruction number `insn` a group's, or between two of its? */
+bool gen_in_group(const Gen *g, unsigned insn);
 /* Behind the block: where look-ups of groups fail to. */
 void gen_groups_beside(Gen *g);
 

@@ -512,8 +512,9 @@ static void gen_body(Gen *g)
                         g->in[-1].zi.mnemonic == ZYDIS_MNEMONIC_STI;
         g->exec = g->in->exec ? g->b->n_exec++ : 0;
         gen_mark(g);
+        gen_near_ahead(g);
         gen_insn(g);
-        bi->resume_off = g->in->plan >= PLAN_INTERP_END ? 0 : (uint16_t)emit_offset(g->e);
+        bi->resume_off = g->in->plan >= PLAN_INTERP_END || gen_in_run(g) ? 0 : (uint16_t)emit_offset(g->e);
         g->rejoin[g->insn] = (Rejoin){(uint16_t)emit_offset(g->e), g->borrowed, g->flags};
     }
     if (g->p->insn[g->p->n - 1].plan < PLAN_INTERP_END) {
@@ -649,6 +650,7 @@ bool compile_block(Block *b, BlockCache *c, const Plan *p, Emit *e)
     g->flags = FLAGS_IN_HOST;
     g->bits = 0;
     g->n_scratch = g->n_marks = g->n_sites = 0;
+    g->run_end = 0;
     g->warm = 0;
     g->place = cache_place(c, b);
     g->sites_place = cache_place(c, cache_notes_at(c, SITE_ALIGN));

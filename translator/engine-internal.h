@@ -135,6 +135,7 @@ struct TransCpu {
     DirectCpu *direct;         /* NULL: user code never runs directly                    */
     CpuExit exit;              /* why run() returns                                      */
     unsigned near_misses;      /* accesses that were not to a near page                  */
+    unsigned run_misses;       /* ... runs of them that were not in one page             */
     uint64_t sample[TRANS_SAMPLES]; /* pages of code that were interrupted last, by memfd offset */
     unsigned n_samples;
     uint8_t cold[COLD_SLOTS];  /* visits of addresses not translated yet                 */

@@ -79,6 +79,7 @@ const TransConfig trans_policy = {
     .share_above = 4,
     .strings = true,
     .near_stack = true,
+    .near_runs = true,
     .near_data = true,
     .group = true,
     /* An eighth of the time: so only a few pages are, whose instructions find room. */

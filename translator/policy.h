@@ -50,6 +50,7 @@ typedef struct {
     unsigned share_above;         /* ... GiB, from this address on                         */
     bool strings;                 /* MOVS and STOS within pages are sequences               */
     bool near_stack;              /* stack accesses try near pages (TlbNear) first         */
+    bool near_runs;               /* ... once for a run of pushes and pops                  */
     bool near_data;               /* hot code's others a page of their own (TlbSpot)       */
     bool group;                   /* loads of a block by the same register share a look-up (compile-group.c) */
     unsigned hot_samples;         /* interrupts of the last TRANS_SAMPLES that make a page hot; 0: all are */

@@ -100,6 +100,49 @@ PROGRAM page_cross
     jnz 1b
 END page_cross
 
+PROGRAM stack_runs                   /* frames at, around and over a page end, at any alignment */
+    mov $0x90, %ecx
+    mov %rsp, %r8
+1:  lea -0x48(%r8,%rcx), %rsp
+    push %rcx
+    push %rax
+    mov %rcx, %rdx
+    push $7
+    sub $24, %rsp
+    mov %rdx, 8(%rsp)
+    add 8(%rsp), %rax
+    movb $3, 19(%rsp)
+    mov %rsp, %r9
+    lea 24(%rsp), %rsp
+    xor %r9, %rax
+    cmp %rcx, %rax                  /* flags live over pops */
+    pop %rbx
+    pop %rdx
+    pop %rsi
+    adc %rbx, %rax
+    call 2f
+    rol $7, %rax
+    push %rsp
+    pop %rsp
+    dec %ecx
+    jnz 1b
+    mov %r8, %rsp
+    hlt
+2:  push %rbp
+    mov %rsp, %rbp
+    push %rbx
+    push %r12
+    push %rsp
+    lea 5(%rax,%rcx), %rbx
+    add %rbx, %rax
+    add $8, %rsp                    /* flags are dead before, live behind */
+    adc %rdx, %rax
+    pop %r12
+    pop %rbx
+    pop %rbp
+    ret $0
+END stack_runs
+
 PROGRAM flags_live
     mov $300, %ecx
     xor %eax, %eax

@@ -71,7 +71,7 @@ static TransConfig config_number(unsigned i)
     case 6: c.block_insns_max = 3; c.translate_at = 255; break;
     case 7: c.look_ahead = false; break;
     case 8: c.warm = c.near_stack = c.near_data = c.window = false; break;
-    case 9: c.quiet = false; break;
+    case 9: c.quiet = c.near_runs = false; break;
     case 10: c.window = c.group = false; break;
     case 11: c.exact_writes = c.revive = c.soft = c.near_stack = false; break;
     case 12: c.pause_yield = 1; c.strings = false; c.window_touch = c.window_aside = c.divide_faults = 1; break;
