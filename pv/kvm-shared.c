@@ -47,15 +47,15 @@ static void look_at_clocks(Pv *pv, PvCpu *c)
     c->busy_ns = thread_ns();
 }
 
-/* The thread wanted to run since the last look: what it did not get was stolen. */
-static void account(Pv *pv, PvCpu *c)
+/* The thread wanted to run since the last look: what it did not get was stolen; nothing where time counts instructions. */
+static void account(Pv *pv, const CpuState *cpu, PvCpu *c)
 {
     uint64_t wall = c->wall_ns, busy = c->busy_ns;
     int64_t lost;
 
     look_at_clocks(pv, c);
     lost = (int64_t)(c->wall_ns - wall - (c->busy_ns - busy));
-    c->stolen_ns += lost > 0 ? (uint64_t)lost : 0;
+    c->stolen_ns += lost > 0 && !cpu->exact ? (uint64_t)lost : 0;
 }
 
 static void publish(Pv *pv, const PvCpu *c, StealTime *st)
@@ -117,7 +117,7 @@ void pv_interrupt(Pv *pv, CpuState *cpu)
         clock_now(pv->cfg.clock) - c->wall_ns >= STEAL_EVERY_NS) {
         StealTime *st = steal_area(pv, c);
 
-        account(pv, c);
+        account(pv, cpu, c);
         if (st != NULL) {
             publish(pv, c, st);
         }
@@ -141,7 +141,7 @@ void pv_cpu_sleeps(Pv *pv, CpuState *cpu)
     StealTime *st = steal_area(pv, c);
 
     if (st != NULL) {
-        account(pv, c);
+        account(pv, cpu, c);
         publish(pv, c, st);
         c->sleeping = true;
         __atomic_store_n(&st->preempted, PREEMPTED, __ATOMIC_SEQ_CST);
