@@ -169,8 +169,8 @@ static uint64_t movs_block(CpuState *cpu, const X86Insn *in, unsigned size, uint
         return 0;
     }
     from = mmu_run(&cpu->mmu, data_class(cpu), source(cpu, in, size), TLB_LOAD, &from_room);
-    if (from == NULL) {
-        return 0;
+    if (from == NULL || from_room < size) {
+        return 0;              /* an element over the page's end: its second half may fault, before the destination does */
     }
     to = mmu_run(&cpu->mmu, data_class(cpu), destination(cpu, in, size, true), TLB_STORE, &to_room);
     n = MIN(count, MIN(from_room, to_room) / size);
