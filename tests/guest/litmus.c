@@ -29,6 +29,21 @@ static void needs_ap(void)
     }
 }
 
+/* Both CPUs in both roles: `there` on the other one and `here_too` on this one, and the other way round. */
+static bool in_both_roles(void (*prepare)(void), void (*there)(void), void (*here_too)(void), void (*check)(void))
+{
+    for (unsigned turn = 0; turn < 2; turn++) {
+        prepare();
+        ap_run(turn == 0 ? there : here_too);
+        (turn == 0 ? here_too : there)();
+        if (!ap_wait()) {
+            return false;
+        }
+        check();
+    }
+    return true;
+}
+
 /* -- Store buffering: a locked instruction or a fence between forbids 0, 0 ----------------------------- */
 
 enum { TURNS = 20000 };
@@ -97,23 +112,34 @@ static void mp_reader(void)
     }
 }
 
-static void messages_pass_in_order(void)
+static void mp_writer(void)
 {
-    needs_ap();
-    NEED_AP();
-    flag = mp_wrong = 0;
-    for (unsigned i = 0; i < 64; i++) {
-        data[i][0] = 0;
-    }
-    ap_run(mp_reader);
     for (word i = 1; i <= TURNS; i++) {
         for (unsigned k = 0; k < 4; k++) {
             data[(i + k * 16) & 63][0] = i;
         }
         flag = i;
     }
-    EXPECT(ap_wait());
+}
+
+static void mp_prepare(void)
+{
+    flag = mp_wrong = 0;
+    for (unsigned i = 0; i < 64; i++) {
+        data[i][0] = 0;
+    }
+}
+
+static void mp_check(void)
+{
     EXPECT_EQ(mp_wrong, 0);
+}
+
+static void messages_pass_in_order(void)
+{
+    needs_ap();
+    NEED_AP();
+    EXPECT(in_both_roles(mp_prepare, mp_reader, mp_writer, mp_check));
 }
 
 /* -- Locked counters of every size, also across a cache line ---------------------------------------------- */
@@ -179,15 +205,16 @@ static void immediate_runner(void)
     }
 }
 
-static void an_immediate_changes_as_a_whole(void)
+static void immediate_prepare(void)
 {
-    needs_ap();
-    NEED_AP();
     code[3] = 0xb8;                            /* its immediate is at 4: aligned */
     *(volatile u32 *)(code + 4) = 0;
     code[8] = 0xc3;
     stop = code_wrong = calls = 0;
-    ap_run(immediate_runner);
+}
+
+static void immediate_writer(void)
+{
     for (u32 i = 0; i < 3000; i++) {
         *(volatile u32 *)(code + 4) = (i & 0xff) * 0x01010101;
         for (word was = calls, n = 0; (i & 15) == 0 && calls == was && n < 1000000; n++) {
@@ -195,9 +222,19 @@ static void an_immediate_changes_as_a_whole(void)
         }
     }
     stop = 1;
-    EXPECT(ap_wait());
+}
+
+static void immediate_check(void)
+{
     EXPECT_EQ(code_wrong, 0);
     EXPECT(calls > 100);
+}
+
+static void an_immediate_changes_as_a_whole(void)
+{
+    needs_ap();
+    NEED_AP();
+    EXPECT(in_both_roles(immediate_prepare, immediate_runner, immediate_writer, immediate_check));
 }
 
 /* As Linux patches: an int3 over the first byte, the rest, the first byte; who meets the int3 goes round. */
@@ -219,16 +256,17 @@ static void poke_runner(void)
     }
 }
 
-static void code_poked_with_int3_runs_as_old_or_new(void)
+static void poke_prepare(void)
 {
-    needs_ap();
-    NEED_AP();
     code[64] = 0xb8;
     *(volatile u32 *)(code + 65) = 0x11111111;
     code[69] = 0xc3;
     trap_hook[3] = on_int3;
     stop = code_wrong = calls = int3s = 0;
-    ap_run(poke_runner);
+}
+
+static void poke_writer(void)
+{
     for (u32 i = 0; i < 1000; i++) {
         word was;
         *(volatile u8 *)(code + 64) = 0xcc;
@@ -241,10 +279,20 @@ static void code_poked_with_int3_runs_as_old_or_new(void)
         *(volatile u8 *)(code + 64) = 0xb8;
     }
     stop = 1;
-    EXPECT(ap_wait());
+}
+
+static void poke_check(void)
+{
     trap_hook[3] = NULL;
     EXPECT_EQ(code_wrong, 0);
     EXPECT(int3s > 100);
+}
+
+static void code_poked_with_int3_runs_as_old_or_new(void)
+{
+    needs_ap();
+    NEED_AP();
+    EXPECT(in_both_roles(poke_prepare, poke_runner, poke_writer, poke_check));
 }
 
 /* -- Code and data on one page --------------------------------------------------------------------------------- */
