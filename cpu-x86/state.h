@@ -307,6 +307,7 @@ struct CpuState {
     bool exact;
     void (*trail)(void *arg, const CpuState *cpu, uint64_t dead_flags);
     void *trail_arg;
+    uint64_t trail_every;      /* ... or, where this is not 0, behind the block with which so many instructions are executed */
     /* gdb: an execution breakpoint at rip?  Asked before each instruction; true: CPU_EXIT_DEBUG, with
      * nothing executed.  To get past one is the debugger's business.  While not NULL, engines notice
      * watch_hit right after the instruction.  Changed, with a new epoch (never 0), only while the CPU

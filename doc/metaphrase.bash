@@ -61,7 +61,7 @@ _metaphrase() {
     debugcon|-debugcon) words="stdio null pty file: pipe: unix: tcp: telnet: chardev: none " keys="" ;;
     incoming|-incoming) words="" keys="" ;;
     gdb|-gdb) words="tcp: unix: chardev: none " keys="" ;;
-    icount|-icount) words="" keys="shift= sleep= align= trail= follow= " ;;
+    icount|-icount) words="" keys="shift= sleep= align= trail= every= follow= " ;;
     action|-action) words="reset shutdown " keys="reboot= shutdown= panic= watchdog= " ;;
     watchdog-action|-watchdog-action) words="reset shutdown poweroff pause debug none inject-nmi " keys="action= " ;;
     pidfile|-pidfile) words="" keys="" ;;

@@ -101,6 +101,7 @@ typedef struct MachineConfig {
     bool hpet, acpi, graphics;
     bool icount;               /* time counts instructions, of 2^icount_shift ns each */
     unsigned icount_shift;
+    uint64_t trail_every;      /* ... instructions between steps of the trail; 0: behind each block */
     char *trail, *follow;      /* ... file of a trail to write, to compare with; or NULL */
     bool halt_poll;            /* watch for the ends of halts before sleeping */
     bool vmi, vmport;                                  /* pc                 */

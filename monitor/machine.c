@@ -319,7 +319,7 @@ static bool open_trail(Machine *m, GError **error)
     const MachineConfig *c = m->config;
 
     if (m->n_cpus != 0 && c->trail != NULL) {
-        m->trail = trail_write(c->trail, m->cpus[0], error);
+        m->trail = trail_write(c->trail, c->trail_every, m->cpus[0], error);
     } else if (m->n_cpus != 0 && c->follow != NULL) {
         m->trail = trail_follow(c->follow, m->cpus[0], error);
     } else {

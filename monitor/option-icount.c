@@ -5,12 +5,12 @@
 #include "monitor/report.h"
 #include "translator/direct/direct.h"
 
-enum { SHIFT_MAX = 10 };
+enum { SHIFT_MAX = 10, EVERY_MAX = 1 << 30 };
 
 ConfigResult option_icount(MachineConfig *c, const OptUse *use, GError **error)
 {
     g_autoptr(OptList) l = opt_list_parse(use->arg, "shift");
-    uint64_t shift = 0;
+    uint64_t shift = 0, every = 0;
     bool ok;
 
     if (g_strcmp0(opt_peek(l, "shift"), "auto") == 0) {
@@ -20,10 +20,15 @@ ConfigResult option_icount(MachineConfig *c, const OptUse *use, GError **error)
          opt_take_only(l, "align", "off", error);
     opt_take_string(l, "trail", &c->trail);
     opt_take_string(l, "follow", &c->follow);
+    ok = ok && opt_take_number(l, "every", 0, EVERY_MAX, &every, error);
     if (ok && c->trail != NULL && c->follow != NULL) {
         ok = fail(error, "trail= and follow= are for two machines");
     }
+    if (ok && every != 0 && c->trail == NULL) {
+        ok = fail(error, "every= is of a trail");
+    }
     c->icount = true;
+    c->trail_every = every;
     c->icount_shift = (unsigned)shift;
     return config_result(ok && opt_list_finish(l, error));
 }
@@ -43,7 +48,7 @@ bool config_check_icount(MachineConfig *c, GError **error)
         return fail(error, "-icount: verify= executes instructions twice");
     }
     c->translate.direct = DIRECT_OFF;
-    if (c->trail != NULL) {
+    if (c->trail != NULL && c->trail_every == 0) {
         c->translate.look_ahead = false; /* all flags are to be what they are */
     }
     return true;

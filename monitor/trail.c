@@ -172,13 +172,14 @@ static void on_block_end(void *arg, const CpuState *cpu, uint64_t dead_flags)
     write_step(arg, dead_flags);
 }
 
-Trail *trail_write(const char *path, CpuState *cpu, GError **error)
+Trail *trail_write(const char *path, uint64_t every, CpuState *cpu, GError **error)
 {
     Trail *t = open_trail(path, cpu, false, error);
 
     if (t != NULL) {
         cpu->trail = on_block_end;
         cpu->trail_arg = t;
+        cpu->trail_every = every;
     }
     return t;
 }
@@ -266,7 +267,8 @@ static unsigned fetch(CpuState *cpu, uint64_t lin, uint8_t bytes[15])
         GuestPhys phys;
         const uint8_t *p = NULL;
 
-        if ((cpu_walk_peek(cpu, guest_lin(at), TLB_KERNEL, &phys, &shift) & TLB_R_READ) != 0) {
+        if (((cpu_walk_peek(cpu, guest_lin(at), TLB_KERNEL, &phys, &shift) |
+              cpu_walk_peek(cpu, guest_lin(at), TLB_USER, &phys, &shift)) & TLB_R_READ) != 0) {
             p = phys_mem_host(cpu->mem, guest_phys(phys.v | (at & GUEST_PAGE_OFFSET_MASK)), 1, false);
         }
         if (p == NULL) {

@@ -17,8 +17,9 @@
 
 typedef struct Trail Trail;
 
-/* For cpu, whose steps are written to `path`, or compared with those there.  NULL: `error` says why. */
-Trail *trail_write(const char *path, CpuState *cpu, GError **error);
+/* For cpu, whose steps are written to `path`, at least `every` instructions apart but where runs end (0: behind each block), or
+ * compared with those there.  NULL: `error` says why. */
+Trail *trail_write(const char *path, uint64_t every, CpuState *cpu, GError **error);
 Trail *trail_follow(const char *path, CpuState *cpu, GError **error);
 void trail_free(Trail *t);
 

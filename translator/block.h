@@ -168,6 +168,8 @@ struct Block {
     uint16_t warm;
     uint16_t usual_off;        /* entry for those who have borrowed BLOCK_WARM_USUAL             */
     uint16_t aside_off;        /* ... and have the guest's flags in vcb.flags_slot               */
+    uint16_t flags_in, flags_out; /* arithmetic flags that are what they should be where it begins, and behind it */
+    uint16_t flags_written;    /* ... that it overwrites                                         */
     uint8_t n_exits;
     uint8_t n_exec;
     bool looks_up;             /* some instruction would have a spot, were the page hot          */

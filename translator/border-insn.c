@@ -109,6 +109,9 @@ bool border_interpret(TransCpu *tc, Block *b, const Site *s)
     events = cpu->stats[STAT_INTERRUPTS] + cpu->stats[STAT_EXCEPTIONS];
     tc->exit = interp_engine.run(cpu, 1);
     tc->counted += (unsigned)(cpu->insns - insns);
+    if (unlikely(events != cpu->stats[STAT_INTERRUPTS] + cpu->stats[STAT_EXCEPTIONS])) {
+        trans_doubt_flags(tc, FLAGS_ARITH);
+    }
     if (tc->exit != CPU_EXIT_BUDGET) {
         return false;
     }
@@ -268,6 +271,17 @@ static bool pause_insn(TransCpu *tc, const Site *s)
     return border_go_back(tc, s, s->hit_off);
 }
 
+/* Before the first instruction of b, which was counted with the others: to the dispatcher. */
+static bool reach_limit(TransCpu *tc, const Block *b, const Site *s)
+{
+    state_from_host(tc, s->borrowed, s->bits);
+    set_rip(tc, s);
+    tc->whole = 0;
+    trans_keeps_flags(tc, b->flags_in);
+    tc->attention = true;
+    return false;
+}
+
 /* An instruction of class IDENT is about to access what is often not in the window yet. */
 static bool touch(TransCpu *tc, Block *b, const Site *s)
 {
@@ -360,6 +374,7 @@ bool border_help(TransCpu *tc, Block *b, const Site *s)
     case HELPER_STRING: return border_string(tc, b, s);
     case HELPER_DIVIDE: return divide(tc, b, s);
     case HELPER_TOUCH: return touch(tc, b, s);
+    case HELPER_LIMIT: return reach_limit(tc, b, s);
     case HELPER_PAUSE: return pause_insn(tc, s);
     case HELPER_CROSSING: return crossing(tc, b, s);
     case HELPER_SYSCALL: return transfer(tc, b, s, exec_syscall);
@@ -369,7 +384,7 @@ bool border_help(TransCpu *tc, Block *b, const Site *s)
     case HELPER_SYSEXIT:
         return quick_sysenter(tc, b, s, exec_sysexit) ? border_go_across(tc) : transfer(tc, b, s, exec_sysexit);
     case HELPER_IRET:
-        trans_doubt_flags(tc);
+        trans_doubt_flags(tc, FLAGS_ARITH);
         return quick_iret(tc, b, s) ? border_go_across(tc) : transfer(tc, b, s, do_iret);
     default: return false;
     }

@@ -280,6 +280,7 @@ bool border_string(TransCpu *tc, Block *b, const Site *s)
     if (left > 0) {
         set_rip(tc, s);
         state_from_host(tc, s->borrowed, s->bits);
+        trans_count_halfway(tc);
         tc->attention = true;
         return false;
     }

@@ -136,6 +136,7 @@ bool border_quick_way(TransCpu *tc, uint32_t env)
         return false;
     }
     tc->vcb->here = tc->cpu->rip;
+    trans_count_on(tc);
     return border_go_on(tc, code, env_own_regs(env), 0, 0);
 }
 
@@ -194,6 +195,7 @@ bool border_go_across(TransCpu *tc)
         tc->vcb->saved[r] = tc->vcb->host[r]; /* 32-bit code begins with them borrowed */
     }
     tc->vcb->here = cpu->rip;
+    trans_count_on(tc);
     return border_go_on(tc, code, env_own_regs(tc->env), 0, 0);
 }
 
@@ -243,6 +245,7 @@ bool border_deliver_fault(TransCpu *tc, Block *b, const Site *s)
     set_rip(tc, s);
     cpu->shadow = false;
     trans_count(tc, s->insn + 1u);
+    trans_doubt_flags(tc, FLAGS_ARITH);
     if (crosses_quickly(tc, s)) {
         state_return_borrowed(tc, s->borrowed, s->bits);
         cpu_deliver(cpu, cpu->exc.vector, DELIVER_FAULT, cpu->exc.has_code, cpu->exc.code);
@@ -312,11 +315,15 @@ static void note_division(TransCpu *tc)
 static void count_to_mark(TransCpu *tc, const Block *b, const Mark *m)
 {
     bool end = (m->bits & MARK_POST) != 0 || ((m->bits & MARK_EXIT) != 0 && m->insn < BLOCK_EXITS);
+    bool begin = !end && (m->bits & MARK_EXIT) != 0;
 
-    trans_count(tc, end                              ? b->n_insns
-                    : (m->bits & MARK_EXIT) != 0     ? 0
-                    : (m->bits & MARK_SWAPGS) != 0   ? m->insn + 1u
-                                                     : m->insn);
+    trans_count_of(tc, begin ? NULL : b, end ? b->n_insns : (m->bits & MARK_SWAPGS) != 0 ? m->insn + 1u : m->insn);
+    if (begin || end) {
+        trans_keeps_flags(tc, begin ? b->flags_in : b->flags_out);
+    }
+    if ((m->bits & (MARK_RDI_HOST | MARK_RSI_HOST)) != 0) {
+        trans_count_halfway(tc);
+    }
 }
 
 /* The host faulted in a block that uses the window. */
@@ -328,6 +335,7 @@ static bool arrive_from_window(TransCpu *tc)
 
     tc->kick_fault = false;
     trans_vec_spill();
+    count_to_mark(tc, b, m);
     note_division(tc);
     if (tc->fault_is_memory) {
         verdict = windows_fault(tc);
@@ -345,7 +353,6 @@ static bool arrive_from_window(TransCpu *tc)
         return border_go_on(tc, tc->kick_pc, m->borrowed, m->bits, b->vec);
     }
     state_at_mark(tc, b, m);
-    count_to_mark(tc, b, m);
     if (verdict >= WINDOW_STORE) {
         trans_accuse(tc, b, m->insn, verdict == WINDOW_STORE ? 1 : tc->config->window_faults,
                      verdict == WINDOW_RESTLESS ? tc->fault_region : 0);
@@ -399,12 +406,16 @@ static bool arrive_other(TransCpu *tc, unsigned number, Block *b)
 
     switch (number) {
     case SITE_FAR:
-        trans_count(tc, b->n_insns);
+        trans_count_of(tc, b, b->n_insns);
+        trans_keeps_flags(tc, b->flags_out);
         return arrive_far(tc);
     case SITE_VEC:
+        trans_count_of(tc, NULL, 0);
+        trans_keeps_flags(tc, b->flags_in);
         cpu->rip = trans_lin(tc, b, b->lin);
         return border_go_on(tc, b->code + b->vec_off, env_own_regs(b->env) | 1u << GPR_RCX, 0, b->vec);
     case SITE_ARRIVED:
+        trans_count_of(tc, NULL, 0);
         state_from_host(tc, 0, 0);
         cpu->rip = tc->vcb->rip;
         cpu->stats[STAT_TRANS_KICKS]++;
@@ -416,6 +427,7 @@ static bool arrive_other(TransCpu *tc, unsigned number, Block *b)
         cpu->stats[STAT_TRANS_KICKS]++;
         if (stress_info[STRESS_kick_entry].one_in != 0) {
             trans_vec_spill();
+            trans_doubt_dead_flags(tc);
             tc->exit = interp_engine.run(cpu, 1); /* get on, even if every entry is kicked */
         }
         return false;
@@ -432,10 +444,11 @@ static bool arrive(TransCpu *tc, uint32_t site)
 
     switch (site & 3) {
     case SITE_SLOW:
-        trans_count(tc, ((Site *)place)->insn);
+        trans_count_of(tc, ((Site *)place)->block, ((Site *)place)->insn);
         return slow(tc, ((Site *)place)->block, place);
     case SITE_EXIT:
-        trans_count(tc, number < BLOCK_EXITS ? b->n_insns : 0);
+        trans_count_of(tc, number < BLOCK_EXITS ? b : NULL, b->n_insns);
+        trans_keeps_flags(tc, number < BLOCK_EXITS ? b->flags_out : b->flags_in);
         cpu->rip = trans_lin(tc, b, number < BLOCK_EXITS ? b->exit[number].target : b->lin);
         if (number == BLOCK_EXITS) { /* dead */
             far_slot(tc, cpu->mem->base + b->offset)->epoch = 0;

@@ -467,6 +467,29 @@ static void gen_warm_up(Gen *g)
     g->b->warm_off = (uint16_t)emit_offset(g->e);
 }
 
+/*
+ * Where time counts instructions: those of the block, before the first; where fewer are left, out.
+ *   mov [saved rcx], rcx; mov rcx, [left]; lea rcx, [rcx - n]; mov [left], rcx; pext rcx, rcx, [sign]; jrcxz 1f; leave
+ *   1: mov rcx, [saved rcx]
+ */
+static void gen_count(Gen *g)
+{
+    uint8_t *enough;
+
+    gen_borrow(g, GPR_RCX);
+    gen_mark_as(g, BLOCK_EXITS, MARK_EXIT);
+    emit_fs_load(g->e, GPR_RCX, gen_field(g, VCB_LEFT));
+    emit_lea(g->e, GPR_RCX, GPR_RCX, -(int32_t)g->p->n);
+    emit_fs_store(g->e, gen_field(g, VCB_LEFT), GPR_RCX);
+    gen_mark_as(g, 0, 0);
+    emit_fs_pext(g->e, GPR_RCX, GPR_RCX, gen_field(g, VCB_SIGN));
+    enough = emit_jrcxz(g->e);
+    gen_slow_jmp(g, HELPER_LIMIT);
+    emit_patch8(g->e, enough);
+    emit_fs_load(g->e, GPR_RCX, gen_saved_slot(g, GPR_RCX));
+    g->borrowed &= (uint16_t)~(1u << GPR_RCX);
+}
+
 /* Nothing here touches flags.  The door is where the last entry is, which the others come to. */
 static void gen_prologue(Gen *g)
 {
@@ -480,6 +503,9 @@ static void gen_prologue(Gen *g)
     emit_align(g->e, 8, 0);
     g->b->door_off = (uint16_t)emit_offset(g->e);
     gen_entry_nop(g);
+    if ((g->p->env & ENV_COUNTED) != 0) {
+        gen_count(g);
+    }
 }
 
 /* Behind the last instruction, where that does not end the block itself. */
@@ -603,6 +629,11 @@ static void finish_block(Gen *g, BlockCache *c)
     b->guest_len = (uint16_t)g->p->len;
     b->n_insns = (uint8_t)g->p->n;
     b->n_marks = (uint16_t)g->n_marks;
+    b->flags_in = g->p->kept_in & g->p->insn[0].flags_live;
+    b->flags_out = g->p->kept_out;
+    for (unsigned i = 0; i < g->p->n; i++) {
+        b->flags_written |= g->p->insn[i].flags_kill;
+    }
     /* Sites first: generated code says where they are. */
     b->sites = (SiteLine *)(void *)((uint8_t *)cache_notes(c, gap + g->n_sites * sizeof *b->sites + g->n_marks * sizeof *g->marks +
                                                            g->p->n * sizeof *g->insns) + gap);
@@ -651,6 +682,9 @@ bool compile_block(Block *b, BlockCache *c, const Plan *p, Emit *e)
     g->bits = 0;
     g->n_scratch = g->n_marks = g->n_sites = 0;
     g->run_end = 0;
+    g->insn = 0;
+    g->in = p->insn;           /* the prologue has a Site of it */
+    g->exec = 0;
     g->warm = 0;
     g->place = cache_place(c, b);
     g->sites_place = cache_place(c, cache_notes_at(c, SITE_ALIGN));

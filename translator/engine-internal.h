@@ -121,12 +121,16 @@ struct TransCpu {
     unsigned steps_left, traps_left, step_turn;
     void (*on_step)(TransCpu *tc, const void *context);
 
-    /* CpuState.exact: blocks are entered one by one, from the dispatcher.  `counted` of the present one's instructions are in
-     * CpuState.insns, which may reach `stop_at`; the trail knows of `trailed`. */
+    /* CpuState.exact: blocks count their instructions in Vcb.left, and the dispatcher sees the CPU before these are more than
+     * `limit`.  Of the `whole` that the block which left last has counted, `counted` were executed and are in CpuState.insns, which
+     * may reach `stop_at`; the trail knows of `trailed`. */
     bool exact;
-    unsigned counted;
-    uint64_t stop_at, trailed;
-    uint64_t dead_until;       /* ... what flags are there may be anything, when a block was left in its middle */
+    bool by_blocks;            /* ... blocks are entered one by one, from the dispatcher          */
+    unsigned whole, counted;
+    uint64_t limit, stop_at, trailed;
+    uint64_t dead_flags;       /* arithmetic flags that are not kept behind what left, since nobody looks at them */
+    uint64_t doubts;           /* ... that became doubtful since the last step                   */
+    uint64_t doubtful_flags, doubtful_until; /* ... that may be anything for longer: when a block was left in its middle, say */
 
     struct Lockstep *lockstep; /* NULL: translated code is not checked                   */
     Block *entering;           /* block that find_way() found                            */
@@ -176,21 +180,61 @@ static inline void trans_answer(TransCpu *tc)
     }
 }
 
-/* n instructions of the block that was entered last are executed. */
+/* n instructions of the block that left last are executed. */
 static inline void trans_count(TransCpu *tc, unsigned n)
 {
     if (unlikely(tc->exact)) {
-        tc->cpu->insns += n - tc->counted;
+        tc->cpu->insns = tc->limit - (uint64_t)tc->vcb->left - (tc->whole - n);
         tc->counted = n;
     }
 }
 
-/* The flags may be such as nobody will look at.  Soon others will be there. */
-static inline void trans_doubt_flags(TransCpu *tc)
+/* ... that is b, or one that has counted none so far, when all before it are executed: NULL. */
+static inline void trans_count_of(TransCpu *tc, const Block *b, unsigned n)
+{
+    if (unlikely(tc->exact)) {
+        tc->whole = b != NULL ? b->n_insns : 0;
+        tc->dead_flags = 0;
+        trans_count(tc, b != NULL ? n : 0);
+    }
+}
+
+/* Of the arithmetic flags these alone were kept. */
+static inline void trans_keeps_flags(TransCpu *tc, uint16_t live)
+{
+    if (unlikely(tc->exact)) {
+        tc->dead_flags = FLAGS_ARITH & ~(uint64_t)live;
+    }
+}
+
+/* The CPU is in the middle of an instruction with REP, of which the interpreter makes one: no place for a step of the trail. */
+static inline void trans_count_halfway(TransCpu *tc)
+{
+    tc->trailed = tc->cpu->insns;
+}
+
+/* To the entry of some block: it finds so many left as the dispatcher allowed. */
+static inline void trans_count_on(TransCpu *tc)
+{
+    if (unlikely(tc->exact)) {
+        tc->vcb->left = (int64_t)(tc->limit - tc->cpu->insns);
+    }
+}
+
+/* These arithmetic flags may be such as nobody will look at.  Soon others will be there. */
+static inline void trans_doubt_flags(TransCpu *tc, uint64_t flags)
 {
     enum { SOON = 100 };
 
-    tc->dead_until = tc->cpu->insns + SOON;
+    tc->doubts |= flags;
+    tc->doubtful_until = tc->cpu->insns + SOON;
+}
+
+/* The interpreter goes on with them. */
+static inline void trans_doubt_dead_flags(TransCpu *tc)
+{
+    trans_doubt_flags(tc, tc->dead_flags);
+    tc->dead_flags = 0;
 }
 
 /* -- engine.c ---- */

@@ -198,7 +198,7 @@ static void find_habits(TransCpu *tc, uint64_t offset)
 uint32_t trans_plan_env(const TransCpu *tc, uint32_t env)
 {
     return env | (tc->lockstep != NULL ? ENV_PLAIN : 0) | (tc->config->system ? 0 : ENV_NO_SYSTEM) |
-           (tc->config->quick ? 0 : ENV_NO_QUICK);
+           (tc->config->quick ? 0 : ENV_NO_QUICK) | (tc->exact ? ENV_COUNTED : 0);
 }
 
 /* Translate the block at rip, whose bytes are at `code`.  Lock held.  NULL: interpret it. */
@@ -417,10 +417,10 @@ static bool find_way(TransCpu *tc)
         tlb_note_code(&tc->cpu->mmu.tlb, tc->cpu->tlb_class, guest_lin(tc->cpu->rip));
         if (unlikely(dump_wants_exec())) {
             dump_exec(tc->cpu, b);
-        } else if (tc->lockstep == NULL && !tc->exact) {
+        } else if (tc->lockstep == NULL && !tc->by_blocks) {
             remember_block(tc, b);
         }
-        if (from != NULL && !tc->exact && from->state == BLOCK_LIVE && tc->link_rip == tc->cpu->rip &&
+        if (from != NULL && !tc->by_blocks && from->state == BLOCK_LIVE && tc->link_rip == tc->cpu->rip &&
             (tc->link_across || ((from->offset ^ b->offset) & GUEST_PAGE_MASK) == 0)) {
             cache_link(tc->cache, from, tc->link_exit, b, !tc->link_across || across_may(tc, from, b));
         }
@@ -447,31 +447,63 @@ static bool take_interrupt(TransCpu *tc)
     return vector >= 0 && cpu_deliver(cpu, (unsigned)vector, DELIVER_EXTERNAL, false, 0);
 }
 
+/* Which of the flags in doubt are what they should be again?  Behind a block that came to its end those that it overwrites; where
+ * many blocks may have run, it is a guess. */
+static void settle_flags(TransCpu *tc)
+{
+    if (tc->counted < tc->whole) {
+        trans_doubt_flags(tc, FLAGS_ARITH); /* the rest of the block would have overwritten them */
+    } else if (tc->by_blocks && tc->whole != 0) {
+        tc->doubtful_flags &= ~(uint64_t)tc->entering->flags_written;
+    } else if (!tc->by_blocks && tc->cpu->insns >= tc->doubtful_until) {
+        tc->doubtful_flags = 0;
+    }
+    tc->doubtful_flags |= tc->doubts;
+    tc->doubts = 0;
+    tc->whole = tc->counted = 0;
+}
+
 /* Where instructions are counted, between blocks: the trail hears of it.  False: run() is to end here. */
 static bool exact_goes_on(TransCpu *tc)
 {
     CpuState *cpu = tc->cpu;
 
-    if (tc->counted != 0 && tc->counted < tc->entering->n_insns) {
-        trans_doubt_flags(tc); /* the rest of the block would have overwritten them */
-    }
-    tc->counted = 0;
+    settle_flags(tc);
     if (cpu->trail != NULL && tc->trailed != cpu->insns) {
         tc->trailed = cpu->insns;
         /* RF: cleared by IRET already where there are no breakpoints */
-        cpu->trail(cpu->trail_arg, cpu, FLAG_RF | (cpu->insns < tc->dead_until ? FLAGS_ARITH : 0));
+        cpu->trail(cpu->trail_arg, cpu, FLAG_RF | tc->dead_flags | tc->doubtful_flags);
     }
     return cpu->insns < tc->stop_at;
 }
 
-/* The block that find_way() found is not too long for what is left. */
+/* The block that find_way() found is not too long for what is left until run() is to end; then the CPU is back here before that,
+ * and where the trail is to have a step. */
 static bool fits(TransCpu *tc)
 {
-    if (likely(!tc->exact) || tc->entering->n_insns <= tc->stop_at - tc->cpu->insns) {
+    uint64_t n = tc->entering->n_insns, left = tc->stop_at - tc->cpu->insns;
+
+    if (likely(!tc->exact)) {
         return true;
     }
-    trans_set_inside(tc, false);
-    return false;
+    if (n > left) {
+        trans_set_inside(tc, false);
+        return false;
+    }
+    tc->limit = tc->cpu->insns + (tc->cpu->trail != NULL ? MIN(left, MAX(tc->cpu->trail_every, n)) : left);
+    trans_count_on(tc);
+    return true;
+}
+
+/* Interpret on, where no block is to be had. */
+static void interpret_some(TransCpu *tc, uint64_t budget)
+{
+    tc->link_block = tc->dead_block = NULL;
+    if (unlikely(tc->exact)) {
+        budget = MIN(budget, tc->stop_at - tc->cpu->insns);
+        trans_doubt_dead_flags(tc);
+    }
+    tc->exit = interpret(tc->cpu, budget);
 }
 
 bool trans_dispatch(TransCpu *tc)
@@ -521,8 +553,7 @@ bool trans_dispatch(TransCpu *tc)
                 }
             }
         }
-        tc->link_block = tc->dead_block = NULL;
-        tc->exit = interpret(cpu, tc->exact ? MIN(budget, tc->stop_at - cpu->insns) : budget);
+        interpret_some(tc, budget);
         if (tc->exit != CPU_EXIT_BUDGET) {
             return false;
         }
@@ -676,6 +707,7 @@ static CpuExit translate_run(CpuState *cpu, uint64_t budget)
     if (budget < tc->config->cold_budget && !tc->exact) {
         return interpret(cpu, budget);
     }
+    tc->by_blocks = tc->exact && cpu->trail != NULL && cpu->trail_every == 0;
     tc->stop_at = budget < UINT64_MAX - cpu->insns ? cpu->insns + budget : UINT64_MAX;
     if (tc->vcb != &vcb) { /* first time on this thread */
         signals_thread_init();
@@ -690,6 +722,7 @@ static CpuExit translate_run(CpuState *cpu, uint64_t budget)
         vcb.c_mxcsr = _mm_getcsr();
         vcb.thunk = (uint64_t)(uintptr_t)trans_thunk;
         vcb.page_mask = GUEST_PAGE_MASK;
+        vcb.sign = UINT64_C(1) << 63;
         for (unsigned i = 0; i < ARRAY_LEN(vcb.near_mask); i++) {
             vcb.near_mask[i] = ~(uint64_t)(GUEST_PAGE_SIZE - 1) | ((1u << i) - 1);
         }

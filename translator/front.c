@@ -421,8 +421,16 @@ bool front_plan(Plan *p, uint64_t lin, const uint8_t *bytes, unsigned avail, uns
     p->source_from = (unsigned)(lin & GUEST_PAGE_OFFSET_MASK);
     p->source_to = p->source_from + p->len;
     find_live_flags(p, FLAGS_ARITH);
-    if (p->config->look_ahead && p->n > 0 && carries_flags(p)) {
-        find_live_flags(p, live_behind(p, &decoder, bytes - (lin & GUEST_PAGE_OFFSET_MASK)));
+    p->kept_in = p->kept_out = FLAGS_ARITH;
+    if (p->config->look_ahead && p->n > 0) {
+        const uint8_t *page = bytes - (lin & GUEST_PAGE_OFFSET_MASK);
+        if (carries_flags(p)) {
+            find_live_flags(p, live_behind(p, &decoder, page));
+        }
+        if ((env & ENV_COUNTED) != 0) {
+            p->kept_in = live_at(&(LookAhead){&decoder, page, p, lin, p->code32, LOOK_AHEAD_INSNS}, lin);
+            p->kept_out = live_behind(p, &decoder, page);
+        }
     }
     return p->n > 0;
 }

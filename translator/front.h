@@ -71,6 +71,7 @@ typedef struct {
     unsigned n, len;           /* instructions, guest bytes                                    */
     uint16_t regs;             /* of all instructions                                          */
     uint16_t flags_out;        /* FLAG_* live behind the last one, besides what it reads itself  */
+    uint16_t kept_in, kept_out; /* ENV_COUNTED: live before and behind the block, as blocks before it may have found out */
     uint8_t vec;               /* VEC_HALF_* of all instructions                               */
     PlanInsn insn[FRONT_INSNS_MAX];
 } Plan;
@@ -94,6 +95,7 @@ enum {
     ENV_PLAIN = 1 << 11,       /* lock-step: system instructions and helpers are left to the interpreter */
     ENV_NO_QUICK = 1 << 14,    /* ... no sequences and helpers for the frequent ones of those (property `quick-system`) */
     ENV_NO_SYSTEM = 1 << 13,   /* ... those of PlanInsn.exec (property `system`)               */
+    ENV_COUNTED = 1 << 15,     /* plans alone: blocks count their instructions (CpuState.exact)  */
     ENV_ODD = 1 << 10,         /* DF, IOPL, NT, ID or such are set: no sequences for flags     */
 };
 

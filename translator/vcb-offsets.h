@@ -56,6 +56,8 @@
 #define VCB_NEAR_MASK 664
 #define VCB_STRING 720
 #define VCB_PAUSES 736
+#define VCB_LEFT 744
+#define VCB_SIGN 752
 #define VCB_JC_NTAG 768
 #define VCB_JC_CODE (VCB_JC_NTAG + 8 * VCB_JC_SIZE)
 #define VCB_JC_WARM (VCB_JC_NTAG + 16 * VCB_JC_SIZE)

@@ -99,6 +99,8 @@ typedef struct {
                                   2^n bytes: all but the bits that it may have            */
     uint64_t string[2];      /* added to RDI and RSI while MOVS or STOS executes on host addresses */
     uint64_t pauses;         /* to be executed until cpu_spins() hears of them           */
+    int64_t left;            /* where instructions are counted (ENV_COUNTED): until TransCpu.limit, once the block that runs has ended */
+    uint64_t sign;           /* pext mask of bit 63                                       */
     uint64_t jc_ntag[JC_SIZE] __attribute__((aligned(64))); /* minus (rip + key); 0 never matches                     */
     uint64_t jc_code[JC_SIZE]; /* host address of the block                              */
     uint64_t jc_warm[JC_SIZE]; /* ... for those who have borrowed BLOCK_WARM_USUAL        */
@@ -176,6 +178,8 @@ VCB_ASSERT(lent.spots_used, VCB_SPOTS_USED);
 VCB_ASSERT(near_mask, VCB_NEAR_MASK);
 VCB_ASSERT(string, VCB_STRING);
 VCB_ASSERT(pauses, VCB_PAUSES);
+VCB_ASSERT(left, VCB_LEFT);
+VCB_ASSERT(sign, VCB_SIGN);
 VCB_ASSERT(jc_ntag, VCB_JC_NTAG);
 VCB_ASSERT(jc_code, VCB_JC_CODE);
 VCB_ASSERT(jc_warm, VCB_JC_WARM);

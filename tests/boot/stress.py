@@ -78,8 +78,9 @@ def verify(every, until):
     return boot
 
 
-def lockstep(until, steps, *options):
-    """The same boot translated and interpreted, time counting instructions: the CPU is the same behind each block."""
+def lockstep(until, steps, *options, every=0, stress=()):
+    """The same boot translated and interpreted, time counting instructions: the CPU is the same behind each block, or, with links
+    and the jump cache, behind stretches of so many instructions."""
     def boot():
         directory = g.scratch_dir()
         trail = os.path.join(directory, "trail")
@@ -94,13 +95,14 @@ def lockstep(until, steps, *options):
             try:
                 # a serial line that is slow to take what is sent would be the world outside
                 console = os.path.join(directory, "console")
-                first = start(*linux(*machine, append="loglevel=7"), "-accel", ",".join(["translate", *options]), "-icount",
-                              f"0,sleep=off,trail={trail}", serial="file:" + console)
+                first = start(*linux(*machine, append="loglevel=7"), "-accel", ",".join(["translate", *options]), *stress, "-icount",
+                              f"0,sleep=off,trail={trail},every={every}", serial="file:" + console)
                 deadline = time.monotonic() + 4 * g.BOOT * g.SLOWNESS
                 while not (os.path.exists(console) and re.search(until, open(console, encoding="latin-1").read())):
                     check(time.monotonic() < deadline and first.process.poll() is None, "the boot gets on")
                     check(follower.poll() is None, "the other machine differs")
                     time.sleep(0.2)
+                links = re.search(r" (\d+) links, (\d+) between pages", first.monitor("info jit"))
                 first.monitor("quit")
                 first.wait(0)
                 status = follower.wait(g.STEP * g.SLOWNESS)
@@ -113,13 +115,24 @@ def lockstep(until, steps, *options):
         check_equal(status, 0, "status of the machine that follows")
         same = int(re.search(r"(\d+) steps of the trail were the same", text).group(1))
         check(same > steps, f"only {same} steps were compared")
+        check((int(links.group(1)) > 10000 and int(links.group(2)) > 1000) == (every != 0), f"linked: {links.group(0)}")
         check_equal(first.errors(), "", "standard error")
     return boot
 
 
+RECREATED = ["--stress", "recreate=997", "--stress", "kick_entry=997", "--stress", "evict=9997", "--stress", "slow_path=61"]
+
 CASES = {"verify": verify(200, r"Memory: \d+K/"), "verify-boot": verify(50, g.INIT_LINE)}
 CASES |= {"lockstep": lockstep(r"Memory: \d+K/", 5000000), "lockstep-boot": lockstep(g.INIT_LINE, 100000000),
-          "lockstep-no-window": lockstep(g.INIT_LINE, 100000000, "window=off", "tiers=1")}
+          "lockstep-no-window": lockstep(g.INIT_LINE, 100000000, "window=off")}
+CASES |= {"lockstep-links": lockstep(r"Memory: \d+K/", 300000, every=500),
+          "lockstep-links-boot": lockstep(g.PROMPT, 10000000, every=100),
+          # ... and what user code that is translated has besides
+          "lockstep-links-hot": lockstep(g.PROMPT, 2000000, "hot-samples=0", "share-above=0", "jump-cache=64", every=500),
+          "lockstep-links-no-window": lockstep(g.PROMPT, 2000000, "window=off", "near-stack=off", "strings=off", every=500),
+          # ... with the state recreated anywhere, and code that comes and goes, by which nothing may be seen of the guest
+          "lockstep-recreate": lockstep(r"Memory: \d+K/", 300000, every=500, stress=RECREATED),
+          "lockstep-recreate-boot": lockstep(g.PROMPT, 2000000, every=500, stress=RECREATED)}
 
 
 def hot_pages():
@@ -137,6 +150,36 @@ def hot_pages():
 
 
 CASES["hot-pages"] = hot_pages
+
+
+def knobs():
+    """Each of --stress is in a case above."""
+    text = subprocess.run([g.METAPHRASE, "--stress", "help"], stdout=subprocess.PIPE, text=True, check=True).stdout
+    known = re.findall(r"^ *([a-z]\w+) ", text, re.MULTILINE)
+    used = {option.partition("=")[0] for options in OPTIONS.values() for option in options}
+    check("recreate" in known and "tlb_miss" in known, f"not understood: {text}")
+    check_equal([knob for knob in known if knob not in used], [], "knobs with which nothing boots")
+
+
+CASES["knobs"] = knobs
+
+
+def properties():
+    """Each property of -accel translate at its other end."""
+    text = subprocess.run([g.METAPHRASE, "-accel", "translate,help"], stdout=subprocess.PIPE, text=True, check=True).stdout
+    switches = re.findall(r"^ *([\w-]+)=off\|on +.*\[(off|on)\]$", text, re.MULTILINE)
+    check(len(switches) > 20 and ("chain", "on") in switches, f"not understood: {text}")
+    tried = [f"{name}={'off' if was == 'on' else 'on'}" for name, was in switches if name not in ("perf-map", "gdb-jit")]
+    tried += ["block-insns=64", "block-insns=1", "tiers=255", "jump-cache=1", "tb-size=1", "ask-ns=0", "call-misses=1", "divide-faults=1",
+              "window-group=64", "window-touch=1", "window-protect=512", "window-pardon=50", "pause-yield=1", "direct=on", "direct-spin=on"]
+    tried.append(",".join(f"{name}=off" for name, was in switches if was == "on"))
+    for options in tried:
+        print(options, flush=True)
+        OPTIONS["tried"] = ["-accel", "translate," + options]
+        case("tried", 2)()
+
+
+CASES["properties"] = properties
 CASES |= {name: case(name, 1) for name in OPTIONS} | {name + "-smp": case(name, 2) for name in OPTIONS}
 
 if __name__ == "__main__":

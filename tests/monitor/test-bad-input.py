@@ -127,6 +127,7 @@ CASES = [
     (["-icount", "0", "-smp", "2"], "-icount: only with one CPU"),
     (["-icount", "0", "-accel", "translate,verify=1"], "-icount: verify="),
     (["-icount", "0,trail=a,follow=b"], "trail= and follow= are for two machines"),
+    (["-icount", "0,every=3"], "every= is of a trail"),
     (["-icount", "0,trail=/nowhere/trail"], "-icount: cannot open /nowhere/trail"),
     (["-icount", "0,follow=/nowhere/trail"], "-icount: cannot open /nowhere/trail"),
     (["-overcommit", "mem-lock=on"], "mem-lock=on is not supported"),
