@@ -2,6 +2,7 @@
 /* Worlds by themselves: hand-over, mappings, and user code that does its worst. */
 #include "softmmu/base/bits.h"
 #include "tests/suite.h"
+#include "translator/direct/host-ints.h"
 #include "translator/direct/scan.h"
 #include "translator/direct/world.h"
 
@@ -262,7 +263,7 @@ START_TEST(each_int_comes_back)
         bool behind = n == 3 || n == 4, either = n == 0x80; /* a fault where the host has no 32-bit code */
         WorldEvent ev;
 
-        if ((image.odd_ints[n / 64] >> n % 64 & 1) != 0) {
+        if ((host_ints_odd()[n / 64] >> n % 64 & 1) != 0) {
             odd++;
             continue;
         }

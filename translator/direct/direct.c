@@ -784,16 +784,6 @@ CpuExit direct_run(DirectCpu *dc)
 
 /* -- Report ---------------------------------------------------------------------------------------------- */
 
-static unsigned odd_ints(const WorldImage *image)
-{
-    unsigned n = 0;
-
-    for (unsigned i = 0; i < HOST_INTS_WORDS; i++) {
-        n += (unsigned)__builtin_popcountll(image->odd_ints[i]);
-    }
-    return n;
-}
-
 char *direct_report(const DirectCpu *dc)
 {
     const WorldImage *image = &dc->shared->image;
@@ -819,8 +809,8 @@ char *direct_report(const DirectCpu *dc)
         g_string_append_printf(out, "; %" PRIu64 " ns of wall time asleep, %" PRIu64 " awake, %" PRIu64 " asleep on two CPUs",
                                dc->spin.took.sleep, dc->spin.took.spin, dc->spin.took.wake);
     }
-    g_string_append_printf(out, "\nsegment bases by %s, RDTSC can%s be made to fault, 32-bit code can%s run, %u kinds of INT n cannot\n",
+    g_string_append_printf(out, "\nsegment bases by %s, RDTSC can%s be made to fault, 32-bit code can%s run\n",
                            image->bases_by_calls ? "system calls" : "instructions", image->tsc_faults ? "" : "not",
-                           image->runs_code32 ? "" : "not", odd_ints(image));
+                           image->runs_code32 ? "" : "not");
     return g_string_free(out, FALSE);
 }

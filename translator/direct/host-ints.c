@@ -5,6 +5,7 @@
 #include "softmmu/base/stress.h"
 
 #include <errno.h>
+#include <glib.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -68,15 +69,17 @@ static void try_all(Trial *t)
     }
 }
 
-void host_ints_try(uint64_t odd[HOST_INTS_WORDS])
+static gpointer find_odd(gpointer unused)
 {
+    uint64_t *odd = g_new(uint64_t, HOST_INTS_WORDS);
     Trial *t = mmap(NULL, sizeof *t, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     sigset_t all, old;
     pid_t pid;
 
+    (void)unused;
     memset(odd, 0xff, HOST_INTS_WORDS * sizeof *odd); /* where nothing can be tried, nothing is known */
     if (t == MAP_FAILED) {
-        return;
+        return odd;
     }
     for (unsigned n = 0; n < VECTORS; n++) {
         memcpy(t->code + n * STRIDE, (const uint8_t[STRIDE]){0xcd, (uint8_t)n, 0xc3, 0xcc}, STRIDE);
@@ -96,4 +99,12 @@ void host_ints_try(uint64_t odd[HOST_INTS_WORDS])
         memcpy(odd, t->odd, sizeof t->odd);
     }
     munmap(t, sizeof *t);
+    return odd;
+}
+
+const uint64_t *host_ints_odd(void)
+{
+    static GOnce once = G_ONCE_INIT; /* a fact about the host, not state of a machine */
+
+    return g_once(&once, find_odd, NULL);
 }

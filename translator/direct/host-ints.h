@@ -12,9 +12,9 @@
 enum { HOST_INTS_WORDS = 256 / 64 };
 
 /*
- * Set the bit of each vector whose INT n is no signal with RIP at the instruction, as a fault's; 3, 4 and 80h, which have
- * gates for user code, are left out.  It is tried in a child process, which takes a signal for each vector.
+ * A bit for each vector whose INT n is no signal with RIP at the instruction, as a fault's; 3, 4 and 80h, which have
+ * gates for user code, are left out.  The first call tries it, in a child process, which takes a signal for each vector: milliseconds.
  */
-void host_ints_try(uint64_t odd[HOST_INTS_WORDS]);
+const uint64_t *host_ints_odd(void);
 
 #endif /* TRANSLATOR_DIRECT_HOST_INTS_H */

@@ -5,6 +5,7 @@
 #include "cpu-x86/walk.h"
 #include "translator/direct/direct-state.h"
 #include "translator/direct/direct-policy.h"
+#include "translator/direct/host-ints.h"
 
 #include <sys/mman.h>
 
@@ -317,7 +318,7 @@ static ScanRules rules_of(const DirectCpu *dc)
                        .deny_fs_loads = dc->shared->image.bases_by_calls,
                        .allow_rdtsc = state_rdtsc_is_true(dc), .deny_pkru = dc->host_pku,
                        .deny_xsave = dc->cpu->vec.xcr0 != dc->host_xcr0,
-                       .deny_ints = dc->shared->image.odd_ints};
+                       .deny_ints = host_ints_odd()};
 }
 
 /* A verdict holds for the rules it was made by. */

@@ -118,7 +118,6 @@ bool world_image_init(WorldImage *image, int ram_fd, GError **error)
     image->ram = ram_fd;
     image->bases_by_calls = (getauxval(AT_HWCAP2) & HWCAP2_HAS_FSGSBASE) == 0 || stress_info[STRESS_direct_bases].one_in != 0;
     image->runs_code32 = !image->bases_by_calls && run_program32() == 42;
-    host_ints_try(image->odd_ints);
     image->image = memfd_create("metaphrase-world", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     if (image->image < 0 || ftruncate(image->image, 0x1000 + W_CODE_LEN) != 0 ||
         !write_all(image->image, &elf, sizeof elf, 0) ||

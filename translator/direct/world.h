@@ -16,7 +16,6 @@
 #ifndef TRANSLATOR_DIRECT_WORLD_H
 #define TRANSLATOR_DIRECT_WORLD_H
 
-#include "translator/direct/host-ints.h"
 #include "translator/direct/stub.h"
 
 #include <glib.h>
@@ -34,7 +33,6 @@ typedef struct {
     bool bases_by_calls;       /* the host's kernel keeps no base of FS and GS that it has not set itself */
     bool tsc_is_known, tsc_faults; /* after a first world: PR_SET_TSC makes RDTSC fault (atomic) */
     bool runs_code32;          /* 32-bit code can run: the host does so, and its FS and GS can be based anywhere */
-    uint64_t odd_ints[HOST_INTS_WORDS];
 } WorldImage;
 
 typedef enum {
