@@ -4,7 +4,6 @@
 #include "softmmu/base/clock.h"
 
 #include <sched.h>
-#include <sys/resource.h>
 #include <x86intrin.h>
 
 /* A sleep and its end take some 25 to 60 us of each side, 100 where host CPUs are virtual.  Watching for longer than
@@ -66,14 +65,6 @@ static bool ended(const CpuState *cpu)
     return false;
 }
 
-/* How often others took the CPU from this thread, or got it by a yield. */
-static long preemptions(void)
-{
-    struct rusage u;
-
-    return getrusage(RUSAGE_THREAD, &u) == 0 ? u.ru_nivcsw : 0;
-}
-
 static HaltWatch watch(const HaltPoll *p, HaltPollers *s, const CpuState *cpu)
 {
     uint64_t begin = halt_poll_now(cpu), last = begin, yielded = begin;
@@ -91,7 +82,7 @@ static HaltWatch watch(const HaltPoll *p, HaltPollers *s, const CpuState *cpu)
             return HALT_GOES_ON;
         }
         now = halt_poll_now(cpu);
-        if (now - last > GONE_NS && preempted >= 0 && preemptions() != preempted) {
+        if (now - last > GONE_NS && preempted >= 0 && clock_thread_preemptions() != preempted) {
             return HALT_HOST_BUSY;
         }
         if (now - begin > p->ns) {
@@ -99,7 +90,7 @@ static HaltWatch watch(const HaltPoll *p, HaltPollers *s, const CpuState *cpu)
         }
         last = now;
         if (now - yielded > YIELD_NS) {
-            preempted = preempted < 0 ? preemptions() : preempted;
+            preempted = preempted < 0 ? clock_thread_preemptions() : preempted;
             yielded = now;
             sched_yield();
         }

@@ -3,6 +3,7 @@
 
 #include <cpuid.h>
 #include <glib.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <x86intrin.h>
 
@@ -134,4 +135,11 @@ uint64_t clock_host_tsc_hz(void)
     static GOnce once = G_ONCE_INIT; /* a fact about the host, not state of a machine */
 
     return *(uint64_t *)g_once(&once, measure_tsc, NULL);
+}
+
+long clock_thread_preemptions(void)
+{
+    struct rusage u;
+
+    return getrusage(RUSAGE_THREAD, &u) == 0 ? u.ru_nivcsw : 0;
 }

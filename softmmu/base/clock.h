@@ -45,4 +45,7 @@ static inline uint64_t muldiv64(uint64_t ticks, uint64_t mul, uint64_t div)
  * from CPUID leaf 15H.  Thread-safe. */
 uint64_t clock_host_tsc_hz(void);
 
+/* How often others took the host CPU from this thread, or got it by its sched_yield(); 0 if the host does not tell. */
+long clock_thread_preemptions(void);
+
 #endif /* SOFTMMU_BASE_CLOCK_H */

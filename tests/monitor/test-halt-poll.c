@@ -10,7 +10,6 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <sys/resource.h>
 #include <sys/time.h>
 
 /* -- How long ------------------------------------------------------------------------------------ */
@@ -121,14 +120,6 @@ static void be_away(int sig)
     absences++;
 }
 
-static long preemptions(void)
-{
-    struct rusage u;
-
-    getrusage(RUSAGE_THREAD, &u);
-    return u.ru_nivcsw;
-}
-
 /* Watch for so long, in which nothing happens, with another CPU running. */
 static HaltWatch watch_in_vain(const CpuState *cpu, uint64_t ns)
 {
@@ -149,12 +140,12 @@ START_TEST(time_that_nobody_else_here_had_says_nothing)
     signal(SIGALRM, be_away);
     setitimer(ITIMER_REAL, &(struct itimerval){{0, 1000}, {0, 1000}}, NULL);
     while (times < 200 && halt_poll_now(cpu) - begin < 10 * NS_PER_SEC) {
-        long before = preemptions();
+        long before = clock_thread_preemptions();
         HaltWatch how;
 
         absences = 0;
         how = watch_in_vain(cpu, 50 * NS_PER_US);
-        if (preemptions() == before && absences != 0) {
+        if (clock_thread_preemptions() == before && absences != 0) {
             ck_assert_int_eq(how, HALT_GOES_ON);
             times++;
         }
