@@ -4,7 +4,7 @@
 #include "tests/suite.h"
 #include "translator/direct/host-ints.h"
 #include "translator/direct/scan.h"
-#include "translator/direct/world.h"
+#include "translator/direct/world-internal.h"
 
 #include <inttypes.h>
 #include <linux/audit.h>
@@ -173,6 +173,65 @@ START_TEST(what_is_queued_precedes_the_run)
         world_resume_mapped(world, 0);
         ck_assert_uint_eq(world_requests(world), 0);
         ck_assert(wait_for(&ev));
+        ck_assert_int_eq(ev.signal, SIGTRAP);
+        ck_assert_int_eq(ev.regs.gregs[REG_RAX], i);
+        ck_assert(world_unmap(world, at, 4096) && world_sync(world));
+    }
+}
+END_TEST
+
+static bool wait_awake(unsigned spin, WorldEvent *ev)
+{
+    while (!world_wait(world, spin, 1000000)) {
+        if (world_check(world) != WORLD_ALIVE) {
+            return false;
+        }
+    }
+    return world_event(world, ev);
+}
+
+/*
+ * Awake, after a page fault, the mapper looks for the engine's word in the guest thread's stead: an order, or that the thread shall go on.  Nothing is
+ * lost, whoever of them sleeps by then (_i 0), and whatever the hint says that user code can write (_i 1).
+ */
+START_TEST(a_page_fault_leaves_the_word_to_the_mapper)
+{
+    static const uint8_t bytes[] = {0x8b, 0x01, 0xcc}; /* mov (rcx),eax; int3 */
+    enum { SPIN = 20000 };
+    WorldEvent ev;
+
+    code(bytes, sizeof bytes);
+    for (unsigned i = 0; i < (_i == 0 ? 1000 : 60); i++) {
+        uint64_t at = DATA + 0x10000 + i % 7 * 8192;
+
+        *(uint32_t *)(ram + DATA_AT) = i;
+        regs()[REG_RCX] = (greg_t)at;
+        ck_assert(run(CODE, SPIN, &ev));
+        ck_assert_int_eq(ev.signal, SIGSEGV);
+        ck_assert_int_eq(ev.regs.gregs[REG_CR2], at);
+        if (i % 20 == 0) {
+            usleep(3000); /* nobody looks any more */
+        }
+        if (_i == 1) {
+            *ctx32(world, CTX_MAPPER_ASLEEP) = i / 2 % 2;
+        }
+        if (i % 9 == 0) {
+            ck_assert(world_park(world));
+        }
+        if (i % 4 == 0) {
+            ck_assert(run(CODE + 2, SPIN, &ev)); /* no order after all */
+            ck_assert_int_eq(ev.signal, SIGTRAP);
+            regs()[REG_RCX] = (greg_t)at;
+        }
+        ck_assert(world_map(world, at, 4096, PROT_READ, DATA_AT, true));
+        if (i % 5 == 0) {
+            ck_assert(world_sync(world));
+            ck_assert(run(CODE, SPIN, &ev));
+        } else {
+            regs()[REG_RIP] = CODE;
+            world_resume_mapped(world, SPIN);
+            ck_assert(wait_awake(SPIN, &ev));
+        }
         ck_assert_int_eq(ev.signal, SIGTRAP);
         ck_assert_int_eq(ev.regs.gregs[REG_RAX], i);
         ck_assert(world_unmap(world, at, 4096) && world_sync(world));
@@ -704,6 +763,7 @@ Suite *test_suite(void)
     tcase_add_test(use, registers_go_over_and_back);
     tcase_add_test(use, mappings_have_the_rights_they_are_given);
     tcase_add_test(use, what_is_queued_precedes_the_run);
+    tcase_add_loop_test(use, a_page_fault_leaves_the_word_to_the_mapper, 0, 2);
     tcase_add_test(use, a_mapping_that_fails_is_found_out);
     tcase_add_test(use, a_kick_comes_through);
     tcase_add_test(use, a_parked_world_goes_on);

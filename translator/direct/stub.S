@@ -13,14 +13,13 @@
  */
 #include "translator/direct/stub.h"
 
-#define SYS_read 0
-#define SYS_write 1
 #define SYS_close 3
 #define SYS_mmap 9
 #define SYS_munmap 11
 #define SYS_rt_sigaction 13
 #define SYS_rt_sigprocmask 14
 #define SYS_rt_sigreturn 15
+#define SYS_pwrite64 18
 #define SYS_clone 56
 #define SYS_getppid 110
 #define SYS_setsid 112
@@ -32,6 +31,10 @@
 #define SYS_seccomp 317
 #define SYS_close_range 436
 
+#define SIGSEGV 11
+#define UC_ERR 192             /* in a ucontext_t */
+#define UC_TRAPNO 200
+
 #define S(label) label - world_stub
 #define CTL(field) world_stub + W_CTL + field(%rip)
 #define CTX(field) world_stub + W_CTX + field(%rip)
@@ -39,7 +42,7 @@
     .section .rodata
     .balign 64
     .globl world_stub, world_stub_end, world_stub_loader, world_stub_handler, world_stub_restorer
-    .globl world_stub_after_tsc, world_stub_after_wait, world_stub_after_wake, world_stub_after_return
+    .globl world_stub_after_tsc, world_stub_after_wait, world_stub_after_wake, world_stub_after_call, world_stub_after_return
     .globl world_stub_after_fs, world_stub_after_gs, world_stub_rdtsc
 
 world_stub:
@@ -53,6 +56,14 @@ world_stub_handler:             /* edi: signal, rsi: siginfo_t, rdx: ucontext_t 
     mov %rdx, CTX(CTX_UCONTEXT)
     mov %rsi, CTX(CTX_SIGINFO)
     mov %edi, CTX(CTX_SIGNAL)
+    xor %r12d, %r12d            /* 1: an access to a page that is not there, so that an order to the mapper comes next */
+    cmp $SIGSEGV, %edi
+    jne 1f
+    cmpl $14, UC_TRAPNO(%rdx)
+    jne 1f
+    testb $0x10, UC_ERR(%rdx)
+    setz %r12b
+1:
     testb $BASES_BY_INSTRUCTION, CTL(CTL_BASES)
     jz 1f
     rdfsbase %rax
@@ -82,6 +93,18 @@ world_stub_handler:             /* edi: signal, rsi: siginfo_t, rdx: ucontext_t 
     syscall
 world_stub_after_wake:
 1:  mov CTL(CTL_SPIN), %ecx
+    test %ecx, %ecx
+    jz 2f
+    test %r12d, %r12d
+    jz 2f
+    lea CTL(CTL_ORDER), %rdi    /* let the mapper, which shares this CPU, look for the engine's word */
+    mov $1, %esi
+    mov $1, %edx
+    xor %r10d, %r10d
+    mov $SYS_futex, %eax
+    syscall
+world_stub_after_call:
+    xor %ecx, %ecx
 2:  cmp CTL(CTL_RESUME), %ebx
     jne go
     test %ecx, %ecx
@@ -194,28 +217,71 @@ mapper:                         /* rbx: the stub's base */
     syscall
     test %rax, %rax
     jnz die
-    mov $1, %r12d               /* 1: all well, 2: a request failed; how many bytes the reply has */
+    mov CTL(CTL_ORDER), %r12d   /* the order that is answered: being there */
+    xor %r15d, %r15d            /* 0: all well, 4: a request failed; which of CTL_ANSWERS */
 
-reply:
-    mov $SYS_write, %eax
-    mov $FD_ORDERS, %edi
-    lea CTL(CTL_RESUME), %rsi   /* any bytes will do */
-    mov %r12d, %edx
+answer:
+    mov $SYS_pwrite64, %eax     /* what neither process can write otherwise */
+    mov $FD_SHARED, %edi
+    lea CTL(CTL_ANSWERS), %rsi
+    add %r15, %rsi
+    mov $4, %edx
+    mov $CTL_ANSWER, %r10d
     syscall
-    cmp %r12, %rax
+    cmp $4, %rax
     jne die
-    mov $SYS_read, %eax
-    mov $FD_ORDERS, %edi
-    lea CTX(CTX_BYTE), %rsi
+    cmpl $0, CTL(CTL_ANSWER_SLEEPING)
+    je 1f
+    lea CTL(CTL_ANSWER), %rdi
+    mov $1, %esi                /* FUTEX_WAKE */
     mov $1, %edx
+    xor %r10d, %r10d
+    mov $SYS_futex, %eax
     syscall
-    cmp $1, %rax
-    jne die
-    mov $1, %r12d
+1:  cmp CTL(CTL_ORDER), %r12d
+    jne order
+    mov $1, %eax
+    xchg %eax, CTX(CTX_MAPPER_ASLEEP) /* a full barrier: the engine writes RESUME and ORDER, then looks at this */
+    mov CTL(CTL_RESUME), %eax
+    cmp CTX(CTX_EVENT), %eax
+    je 2f
+    cmpl $0, CTX(CTX_ASLEEP)
+    je 2f
+    lea CTL(CTL_RESUME), %rdi   /* left to us by the engine */
+    mov $1, %esi
+    mov $1, %edx
+    xor %r10d, %r10d
+    mov $SYS_futex, %eax
+    syscall
+2:  lea CTL(CTL_ORDER), %rdi
+    xor %esi, %esi              /* FUTEX_WAIT */
+    mov %r12d, %edx
+    xor %r10d, %r10d
+    mov $SYS_futex, %eax
+    syscall
+    movl $0, CTX(CTX_MAPPER_ASLEEP)
+    mov CTX(CTX_EVENT), %r13d   /* called by the guest thread: look in its stead */
+    mov CTL(CTL_SPIN), %ecx
+3:  cmp CTL(CTL_ORDER), %r12d
+    jne order
+    cmp CTL(CTL_RESUME), %r13d
+    jne 1b
+    test %ecx, %ecx
+    jz 1b
+    cmpl $0, CTL(CTL_SPIN)
+    je 1b
+    pause
+    dec %ecx
+    jmp 3b
+
+order:
+    movl $0, CTX(CTX_MAPPER_ASLEEP)
+    mov CTL(CTL_ORDER), %r12d
+    xor %r15d, %r15d
     mov CTL(CTL_N_REQUESTS), %r13
     lea CTL(CTL_REQUESTS), %r14
 1:  test %r13, %r13
-    jz reply
+    jz answer
     mov (%r14), %rax
     mov 8(%r14), %rdi
     mov 16(%r14), %rsi
@@ -226,7 +292,7 @@ reply:
     syscall
     cmp $-4095, %rax
     jb 2f
-    mov $2, %r12d
+    mov $4, %r15d
 2:  add $CTL_REQUEST_LEN, %r14
     dec %r13
     jmp 1b

@@ -51,6 +51,10 @@
 #define CTL_TSC 176        /* u32: PR_SET_TSC's argument that is wanted */
 #define CTL_BASES 180      /* u32: BASES_*, how the segment bases come and go */
 #define CTL_NEXT 184       /* u32: what the mapper shall set CTL_RESUME to, through the file */
+#define CTL_ORDER 188      /* u32: number of the mapper's present order; its futex */
+#define CTL_ANSWER 192     /* u32: number of the last one that it has carried out, by the mapper through the file; futex of the engine */
+#define CTL_ANSWER_SLEEPING 196 /* u32: the engine sleeps on that */
+#define CTL_ANSWERS 200    /* u32 each: what CTL_ANSWER becomes when all is well, and (ANSWER_FAILED) if something failed */
 #define CTL_FILTERS 0x100  /* struct sock_filter[] up to CTL_REQUESTS */
 #define CTL_REQUESTS 0x1000
 #define CTL_REQUEST_LEN 64 /* number of the call, six arguments, nothing */
@@ -68,9 +72,9 @@
 #define CTX_FS 48
 #define CTX_GS 52
 #define CTX_SIGNAL 56      /* u32 */
-#define CTX_BYTE 60        /* u32: where the mapper reads orders to; nobody looks at it */
-#define CTX_TSC 68         /* u32: PR_SET_TSC's argument that is in force */
 #define CTX_GUEST_PID 64   /* u32: written once, before the first guest instruction */
+#define CTX_TSC 68         /* u32: PR_SET_TSC's argument that is in force */
+#define CTX_MAPPER_ASLEEP 72 /* u32: the mapper sleeps, or is about to (a hint) */
 
 /* CTL_BASES: the stub's own instructions read and write them; or these are to be set by system calls. */
 #define BASES_BY_INSTRUCTION 1
@@ -80,8 +84,9 @@
 /* File descriptors of the mapper; the guest thread has none. */
 #define FD_SHARED 3
 #define FD_RAM 4
-#define FD_ORDERS 5
-#define FD_IMAGE 6
+#define FD_IMAGE 5
+
+#define ANSWER_FAILED 0x80000000
 
 #define KICK_SIGNAL 10     /* SIGUSR1 */
 
@@ -91,7 +96,8 @@
 /* The code of stub.S, to be copied; labels in it are offsets from its start. */
 extern const uint8_t world_stub[], world_stub_end[];
 extern const uint8_t world_stub_loader[], world_stub_handler[], world_stub_restorer[];
-extern const uint8_t world_stub_after_tsc[], world_stub_after_wait[], world_stub_after_wake[], world_stub_after_return[];
+extern const uint8_t world_stub_after_tsc[], world_stub_after_wait[], world_stub_after_wake[], world_stub_after_call[],
+    world_stub_after_return[];
 extern const uint8_t world_stub_after_fs[], world_stub_after_gs[], world_stub_rdtsc[];
 #endif
 

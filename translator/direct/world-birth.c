@@ -19,7 +19,6 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
-#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -203,11 +202,12 @@ static void allow_operation(Filter *f, uint32_t nr, uint64_t ip, uint64_t operat
     end_call(f, j);
 }
 
-/* rt_sigreturn, prctl(PR_SET_TSC), the setting of a base, and a futex call to sleep and one to wake, each at its place and with its arguments. */
+/* rt_sigreturn, prctl(PR_SET_TSC), the setting of a base, and a futex call to sleep and two to wake, each at its place and with its arguments. */
 static void guest_filter(Filter *f, uint64_t base)
 {
     uint64_t wait_ip = base + (uint64_t)(world_stub_after_wait - world_stub);
     uint64_t wake_ip = base + (uint64_t)(world_stub_after_wake - world_stub);
+    uint64_t call_ip = base + (uint64_t)(world_stub_after_call - world_stub);
     uint64_t tsc_ip = base + (uint64_t)(world_stub_after_tsc - world_stub);
     uint64_t return_ip = base + (uint64_t)(world_stub_after_return - world_stub);
     uint64_t fs_ip = base + (uint64_t)(world_stub_after_fs - world_stub);
@@ -227,6 +227,11 @@ static void guest_filter(Filter *f, uint64_t base)
     want64(f, ARG(0), base + W_CTX + CTX_EVENT);
     want64(f, ARG(1), FUTEX_WAKE);
     end_call(f, j);
+    j = begin_call(f, SYS_futex, call_ip);
+    want64(f, IP, call_ip);
+    want64(f, ARG(0), base + W_CTL + CTL_ORDER);
+    want64(f, ARG(1), FUTEX_WAKE);
+    end_call(f, j);
     allow_operation(f, SYS_prctl, tsc_ip, PR_SET_TSC);
     allow_operation(f, SYS_arch_prctl, fs_ip, ARCH_SET_FS);
     allow_operation(f, SYS_arch_prctl, gs_ip, ARCH_SET_GS);
@@ -238,7 +243,7 @@ static void guest_filter(Filter *f, uint64_t base)
 
 static void mapper_filter(Filter *f)
 {
-    static const uint32_t allowed[] = {SYS_read, SYS_write, SYS_pwrite64, SYS_mmap, SYS_mprotect, SYS_munmap, SYS_futex,
+    static const uint32_t allowed[] = {SYS_pwrite64, SYS_mmap, SYS_mprotect, SYS_munmap, SYS_futex,
                                        SYS_exit_group};
 
     load(f, offsetof(struct seccomp_data, arch));
@@ -286,6 +291,7 @@ static void fill_control(World *w)
     *ctl32(w, CTL_BASES) = w->bases_by_calls ? 0 : BASES_BY_INSTRUCTION;
     *ctl32(w, CTL_PARENT) = (uint32_t)getpid();
     *ctl32(w, CTL_RESUME) = w->number = 1;
+    world_number_order(w); /* to be there */
     guest_filter(&g, w->base);
     m = (Filter){.at = g.at + g.n};
     mapper_filter(&m);
@@ -310,10 +316,10 @@ static void child_fail(void)
 }
 
 /* In the vfork()ed child: system calls only. */
-static void become_loader(const WorldImage *image, int shared, int orders)
+static void become_loader(const WorldImage *image, int shared)
 {
     static char *const none[] = {NULL};
-    const int from[] = {shared, image->ram, orders, image->image};
+    const int from[] = {shared, image->ram, image->image};
     int high[G_N_ELEMENTS(from)];
 
     for (unsigned i = 0; i < G_N_ELEMENTS(from); i++) {
@@ -335,7 +341,7 @@ static void become_loader(const WorldImage *image, int shared, int orders)
     child_fail();
 }
 
-static pid_t start_process(const WorldImage *image, int shared, int orders)
+static pid_t start_process(const WorldImage *image, int shared)
 {
     sigset_t all, old;
     pid_t pid;
@@ -344,7 +350,7 @@ static pid_t start_process(const WorldImage *image, int shared, int orders)
     pthread_sigmask(SIG_SETMASK, &all, &old); /* no handler may run in the child: memory is shared */
     pid = vfork();
     if (pid == 0) {
-        become_loader(image, shared, orders);
+        become_loader(image, shared);
     }
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     return pid;
@@ -362,21 +368,14 @@ static void close_if(int *fd)
 /* Start the processes of a world whose shared memory is `shared`; false with errno. */
 static bool start(World *w, const WorldImage *image, int shared)
 {
-    int pair[2] = {-1, -1};
     WorldEvent ev;
-    bool ok = socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0;
 
-    if (ok) {
-        w->mapper = start_process(image, shared, pair[1]);
-        ok = w->mapper > 0;
-    }
-    close_if(&pair[1]);
-    w->orders = pair[0];
-    if (!ok) {
+    w->mapper = start_process(image, shared);
+    if (w->mapper < 0) {
         return false;
     }
     errno = ENOSYS;
-    if (world_read_reply(w) != 1) {
+    if (world_answer(w, 0) != ANSWER_WELL) {
         return false;
     }
     w->guest = (pid_t)*ctx32(w, CTX_GUEST_PID);
@@ -423,7 +422,7 @@ World *world_new(WorldImage *image, GError **error)
     int shared = memfd_create("world", MFD_CLOEXEC);
     bool ok;
 
-    w->orders = w->home = -1;
+    w->home = -1;
     w->fp_len = FX_MIN_LEN;
     w->running = true;
     w->bases_by_calls = image->bases_by_calls;
@@ -462,7 +461,6 @@ void world_free(World *w)
         while (pid[i] > 0 && waitpid(pid[i], NULL, __WALL) < 0 && errno == EINTR) {
         }
     }
-    close_if(&w->orders);
     if (w->shared != MAP_FAILED && w->shared != NULL) {
         munmap(w->shared, W_SHARED_LEN);
     }

@@ -29,8 +29,12 @@ static inline uint64_t *ctx64(const World *w, unsigned at)
     return (uint64_t *)(w->shared + W_CTL_LEN + at);
 }
 
-/* The mapper's answer: 1 all well, 2 something failed, 0 it is gone. */
-ssize_t world_read_reply(const World *w);
+/* The next order has a number, and answers that name it; it begins when CTL_ORDER becomes that. */
+void world_number_order(World *w);
+
+typedef enum { ANSWER_GONE, ANSWER_WELL, ANSWER_NOT } WorldAnswer;
+/* Wait for the mapper's answer to the last order, at most `spin` looks, then asleep: all well, something failed, it is gone. */
+WorldAnswer world_answer(World *w, unsigned spin);
 /* An empty round trip that begins at this place of the stub.  False: the world broke. */
 bool world_idle_trip_to(World *w, const uint8_t *to, unsigned spin);
 

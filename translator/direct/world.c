@@ -9,7 +9,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -146,17 +145,19 @@ static unsigned other_than(unsigned cpu)
 
 /*
  * Where nobody spins all threads take turns on one CPU, which is far cheaper than to wake another.  Where they spin the
- * guest thread has another; the mapper, for whom the engine sleeps, has the engine's.
+ * world has another, both of its processes: to switch between those that share an address space is cheap, and the guest thread does nothing
+ * while the mapper works for it.
  */
 static void place(World *w, unsigned spin)
 {
-    unsigned cpu;
+    unsigned cpu, theirs;
     bool apart = spin != 0;
 
     if (getcpu(&cpu, NULL) != 0 || ((int)cpu == w->home && apart == w->apart)) {
         return;
     }
-    w->home = keep_on(w->guest, apart ? other_than(cpu) : cpu) && keep_on(w->mapper, cpu) ? (int)cpu : -1;
+    theirs = apart ? other_than(cpu) : cpu;
+    w->home = keep_on(w->guest, theirs) && keep_on(w->mapper, theirs) ? (int)cpu : -1;
     w->apart = apart;
 }
 
@@ -190,6 +191,7 @@ static void begin_order(World *w, unsigned spin)
         order_bases(w);
     }
     w->number++;
+    w->looks = spin;
     *ctl32(w, CTL_SPIN) = spin;
     __atomic_store_n(&w->running, true, __ATOMIC_SEQ_CST);
 }
@@ -200,14 +202,28 @@ static bool is_asleep(const World *w)
     return *ctl32(w, CTL_SPIN) == 0 || __atomic_load_n(ctx32(w, CTX_ASLEEP), __ATOMIC_SEQ_CST) != 0;
 }
 
+/* The mapper looks for our word, or will before it sleeps.  A hint: whoever believes it wakes it all the same when nothing comes. */
+static bool mapper_is_awake(const World *w)
+{
+    return __atomic_load_n(ctx32(w, CTX_MAPPER_ASLEEP), __ATOMIC_SEQ_CST) == 0;
+}
+
+static void wake_mapper(World *w)
+{
+    futex(ctl32(w, CTL_ORDER), FUTEX_WAKE, 1, 0, NULL, 0);
+}
+
 void world_resume(World *w, unsigned spin)
 {
     bool asleep = is_asleep(w);
 
     begin_order(w, spin);
+    w->resumed_by_mapper = false;
     __atomic_store_n(ctl32(w, CTL_RESUME), w->number, __ATOMIC_SEQ_CST);
     if (w->parked) {
         futex(ctl32(w, CTL_PARK), FUTEX_WAKE, 1, 0, NULL, 0);
+    } else if (spin != 0 && w->apart && mapper_is_awake(w)) {
+        return;
     }
     if (w->parked || asleep || __atomic_load_n(ctx32(w, CTX_ASLEEP), __ATOMIC_SEQ_CST) != 0) {
         futex(ctl32(w, CTL_RESUME), FUTEX_WAKE, 1, 0, NULL, 0);
@@ -230,6 +246,10 @@ bool world_wait(World *w, unsigned spin, uint64_t timeout_ns)
     }
     if (!has_event(w)) {
         uint32_t seen;
+
+        if (w->resumed_by_mapper && spin != 0) {
+            wake_mapper(w); /* it was said to be awake */
+        }
 
         __atomic_store_n(ctl32(w, CTL_SLEEPING), 1, __ATOMIC_SEQ_CST);
         seen = __atomic_load_n(ctx32(w, CTX_EVENT), __ATOMIC_SEQ_CST);
@@ -352,21 +372,63 @@ static void end(World *w)
 
 /* -- Mappings ------------------------------------------------------------------------------------------ */
 
+void world_number_order(World *w)
+{
+    w->order = (w->order + 1) & ~ANSWER_FAILED;
+    *ctl32(w, CTL_ANSWERS) = w->order;
+    *ctl32(w, CTL_ANSWERS + 4) = w->order | ANSWER_FAILED;
+    __atomic_store_n(ctl32(w, CTL_ORDER), w->order, __ATOMIC_SEQ_CST);
+}
+
+static bool has_answered(const World *w, uint32_t *answer)
+{
+    *answer = __atomic_load_n(ctl32(w, CTL_ANSWER), __ATOMIC_SEQ_CST);
+    return (*answer & ~ANSWER_FAILED) == w->order;
+}
+
+/* Leaves it to be reaped. */
+static bool is_gone(pid_t pid)
+{
+    siginfo_t info = {0};
+
+    return pid <= 0 || waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT | __WALL) != 0 || info.si_pid == pid;
+}
+
+WorldAnswer world_answer(World *w, unsigned spin)
+{
+    const struct timespec ts = {0, 50000000};
+    bool gone = false;
+    uint32_t answer;
+
+    for (unsigned i = 0; i < spin && !has_answered(w, &answer); i++) {
+        __builtin_ia32_pause();
+    }
+    if (spin != 0 && !has_answered(w, &answer)) {
+        wake_mapper(w); /* it was said to be awake */
+    }
+    __atomic_store_n(ctl32(w, CTL_ANSWER_SLEEPING), 1, __ATOMIC_SEQ_CST);
+    while (!has_answered(w, &answer) && !gone) {
+        gone = futex(ctl32(w, CTL_ANSWER), FUTEX_WAIT, answer, (uintptr_t)&ts, NULL, 0) != 0 && errno == ETIMEDOUT && is_gone(w->mapper);
+    }
+    __atomic_store_n(ctl32(w, CTL_ANSWER_SLEEPING), 0, __ATOMIC_SEQ_CST);
+    return gone ? ANSWER_GONE : (answer & ANSWER_FAILED) != 0 ? ANSWER_NOT : ANSWER_WELL;
+}
+
 /* The mapper's answer to the last order, if it is still to come. */
 static bool collect(World *w)
 {
-    ssize_t n;
+    WorldAnswer a;
 
     if (!w->reply_is_due) {
         return w->health == WORLD_ALIVE;
     }
     w->reply_is_due = false;
-    n = world_read_reply(w);
-    if (n != 1) {
-        w->health = n == 2 ? WORLD_BROKEN : WORLD_KILLED;
+    a = world_answer(w, w->looks);
+    if (a != ANSWER_WELL) {
+        w->health = a == ANSWER_NOT ? WORLD_BROKEN : WORLD_KILLED;
         end(w); /* what should have gone may be mapped still */
     }
-    return n == 1;
+    return a == ANSWER_WELL;
 }
 
 static bool request(World *w, long nr, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e,
@@ -438,29 +500,16 @@ bool world_unmap_all(World *w)
            world_unmap(w, w->base + W_LEN, W_TOP - (w->base + W_LEN));
 }
 
-/* The mapper's answer: 1 all well, 2 something failed, 0 it is gone. */
-ssize_t world_read_reply(const World *w)
-{
-    char buf[4];
-    ssize_t n;
-
-    do {
-        n = recv(w->orders, buf, sizeof buf, 0);
-    } while (n < 0 && errno == EINTR);
-    return n;
-}
-
 /* What is queued becomes an order to the mapper. */
 static void send_order(World *w)
 {
-    ssize_t n;
-
     *ctl64(w, CTL_N_REQUESTS) = w->n_requests;
     __atomic_store_n(&w->n_requests, 0, __ATOMIC_RELAXED);
-    do {
-        n = send(w->orders, "", 1, MSG_NOSIGNAL);
-    } while (n < 0 && errno == EINTR);
-    w->reply_is_due = true; /* end of file, if it could not be sent */
+    w->reply_is_due = true;
+    world_number_order(w);
+    if (w->looks == 0 || !mapper_is_awake(w)) {
+        wake_mapper(w);
+    }
 }
 
 bool world_sync(World *w)
@@ -485,7 +534,7 @@ static void request_wake(World *w, unsigned futex_at)
 void world_resume_mapped(World *w, unsigned spin)
 {
     enum { REQUESTS = 3 };
-    bool asleep = w->parked || is_asleep(w);
+    bool asleep = w->parked || (is_asleep(w) && (spin == 0 || !mapper_is_awake(w)));
 
     if (world_requests(w) > CTL_REQUESTS_MAX - REQUESTS) {
         world_sync(w);
@@ -500,8 +549,6 @@ void world_resume_mapped(World *w, unsigned spin)
     request_wake(w, CTL_RESUME);
     w->parked = false;
     w->slept += asleep;
+    w->resumed_by_mapper = true;
     send_order(w);
-    if (spin != 0) {
-        collect(w); /* a failure shows as an event that never comes */
-    }
 }

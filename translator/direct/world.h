@@ -10,7 +10,7 @@
  * Trust.  The guest thread can write W_CTX and its frame, can forge events, and can go on running while
  * it claims to wait.  It can do nothing else: no system calls, no mappings, no other memory.  So:
  * what is read from the frame is only registers, checked before use; mappings change through the
- * mapper, whose answer comes by a socket; and where it must be certain that the guest thread does not
+ * mapper, which answers in memory that neither of its processes can write but through a file that the guest thread does not have; and where it must be certain that the guest thread does not
  * run, world_park() moves it between two futexes, which succeeds only if it sleeps on the first.
  */
 #ifndef TRANSLATOR_DIRECT_WORLD_H
@@ -44,12 +44,14 @@ typedef enum {
 typedef struct World {
     pid_t mapper, guest;
     clockid_t clock;           /* CPU time of the guest thread */
-    int orders;                /* socket to the mapper, and its answers */
     uint8_t *shared;           /* W_CTL and W_CTX */
     uint8_t fp_sw[48];         /* software bytes of an XSAVE image, as the kernel made them */
     unsigned fp_len;           /* bytes of the vector state in a frame */
     uint64_t base;             /* of the stub */
     uint32_t number;           /* of the order that runs or ran last */
+    bool resumed_by_mapper;    /* ... and not by us */
+    uint32_t order;            /* of the mapper's order that runs or ran last */
+    unsigned looks;            /* at the other side, when it was let go last */
     unsigned n_requests;       /* queued (atomic: written under the owner's lock) */
     bool reply_is_due;         /* of the mapper, to the last order */
     bool tsc_can_fault;        /* see WorldImage */
@@ -154,8 +156,7 @@ unsigned world_requests(const World *w);
 
 /* The same as world_sync() and world_resume(), under the owner's lock, but the mapper itself lets the guest thread go when
  * all is done: two switches of threads instead of four.  Its answer is taken before the next order, so that a failure is found
- * late: only for a queue that ends with new rights, without which the guest thread merely faults once more.  With `spin` the mapper
- * needs this thread's CPU, so the answer is waited for, but the guest thread runs meanwhile.  Something is queued. */
+ * late: only for a queue that ends with new rights, without which the guest thread merely faults once more.  Something is queued. */
 void world_resume_mapped(World *w, unsigned spin);
 
 #endif /* TRANSLATOR_DIRECT_WORLD_H */
