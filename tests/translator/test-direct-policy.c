@@ -221,6 +221,28 @@ START_TEST(who_computes_later_is_in_a_world_then)
 }
 END_TEST
 
+/* Does it stay in its world after a probe, where so many entries each say that it is a fifth slower there? */
+static bool survives_probe(uint64_t entries)
+{
+    enum { TRANSLATED_NS = 100000, DIRECT_NS = 120000 };
+    uint64_t probe = (uint64_t)direct_policy.probe_us * 1000 / TRANSLATED_NS;
+
+    begin_process(&gains);
+    s->chosen = s->probing = true;
+    dc->n_chosen++;
+    *dc->program = (PolicyProgram){.key = gains.key, .stage[0] = {{entries * TRANSLATED_NS, entries}, {entries * DIRECT_NS, entries}}};
+    policy_judge_translated(dc, s, probe * TRANSLATED_NS, probe);
+    ck_assert(!s->probing);
+    return policy_wants(dc, s);
+}
+
+START_TEST(what_may_be_chance_ends_no_world)
+{
+    ck_assert(survives_probe(direct_policy.pace_entries));
+    ck_assert(!survives_probe(100 * direct_policy.pace_entries));
+}
+END_TEST
+
 /* Probes in ten seconds of its world. */
 static uint64_t probes_of(const Program *p)
 {
@@ -368,6 +390,7 @@ Suite *test_suite(void)
     tcase_add_test(t, who_leaves_the_kernel_alone_is_in_a_world_soon);
     tcase_add_test(t, who_lost_busy_is_taken_when_calm);
     tcase_add_test(t, who_computes_later_is_in_a_world_then);
+    tcase_add_test(t, what_may_be_chance_ends_no_world);
     tcase_add_test(t, who_gains_clearly_is_probed_less_often);
     tcase_add_test(t, paces_are_of_who_runs_alone);
     tcase_add_test(t, a_round_trip_is_never_nothing);

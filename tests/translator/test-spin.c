@@ -27,9 +27,9 @@ static void begin(SpinMode mode)
     now = 1;
 }
 
-static void window(uint64_t event_ns, uint64_t met, uint64_t missed, long preempted)
+static void window(uint64_t event_ns, uint64_t met, uint64_t missed, unsigned waited_percent)
 {
-    spin_judge(&c, now, cycles_of_ns(event_ns), met, missed, preempted);
+    spin_judge(&c, now, cycles_of_ns(event_ns), met, missed, waited_percent);
 }
 
 /* Awake, and asleep on two CPUs. */
@@ -111,10 +111,28 @@ START_TEST(it_ends_where_others_want_the_cpu)
 {
     begin(SPIN_AUTO);
     go_awake();
-    window(SLEEP_NS, 128, 0, 1);
+    window(SLEEP_NS, 128, 0, direct_policy.spin_others_percent - 1);
+    ck_assert_uint_eq(c.looks, 500);
+    for (unsigned i = 1; i < direct_policy.spin_crowded; i++) {
+        window(SLEEP_NS, 128, 0, direct_policy.spin_others_percent);
+        ck_assert_uint_eq(c.looks, 500);
+    }
+    window(SLEEP_NS, 128, 0, direct_policy.spin_others_percent);
     ck_assert_uint_eq(c.looks, 0);
     window(SLEEP_NS, 0, 0, 0);
     ck_assert(!c.trial_is_due);
+}
+END_TEST
+
+/* Every host has threads that run now and then. */
+START_TEST(it_goes_on_where_others_have_the_cpu_once)
+{
+    begin(SPIN_AUTO);
+    go_awake();
+    for (unsigned i = 0; i < 100; i++) {
+        window(SLEEP_NS, 128, 0, i % direct_policy.spin_crowded == 0 ? 0 : 100);
+        ck_assert_uint_eq(c.looks, 500);
+    }
 }
 END_TEST
 
@@ -145,7 +163,7 @@ START_TEST(who_must_spin_does_so_whatever_it_costs)
     window(SLEEP_NS * 1000, 0, 0, 0);
     ck_assert(c.trial_is_due);
     trial(SLEEP_NS * 10, SLEEP_NS * 20);
-    window(SLEEP_NS * 1000, 0, 128, 60);
+    window(SLEEP_NS * 1000, 0, 128, 90);
     ck_assert_uint_eq(c.looks, 500);
 }
 END_TEST
@@ -160,6 +178,7 @@ Suite *test_suite(void)
     tcase_add_test(t, what_is_not_faster_is_tried_less_and_less_often);
     tcase_add_test(t, far_events_are_not_tried);
     tcase_add_test(t, it_ends_where_others_want_the_cpu);
+    tcase_add_test(t, it_goes_on_where_others_have_the_cpu_once);
     tcase_add_test(t, it_ends_where_waits_outlast_it);
     tcase_add_test(t, it_goes_on_where_a_wait_that_outlasts_it_costs_little);
     tcase_add_test(t, who_must_spin_does_so_whatever_it_costs);

@@ -64,6 +64,8 @@ const DirectPolicy direct_policy = {
     .pace_ms = 200,
     /* Translated code is 1.0 to 20 times slower than itself. */
     .gain_percent = 60,
+    .doubt_percent = 6,
+    .doubt_of_one_percent = 200,
     /* A probe takes a sixteenth of the time in between, in which translated code does a quarter of what a world does; a sixtieth where it
      * is clear.  A program that begins another phase is probed at once. */
     .trust_us = 80000,
@@ -78,9 +80,13 @@ const DirectPolicy direct_policy = {
     .spin_wait_ms = 50,
     .spin_wait_max_ms = 10000,
     .spin_percent = 70,
+    /* The mapper's turns on our CPU, for each page fault, make 5 to 10; a hog makes 50. */
+    .spin_others_percent = 25,
+    .spin_crowded = 2,
     /* A page fault of the guest with its mapping takes two or three. */
     .spin_event_trips = 8,
-    .spin_wait_trips = 8,
+    /* A compiler has one every 100 us or so, four trips; of such waits one in four outlasts 8 of them, hardly any 32. */
+    .spin_wait_trips = 32,
     .spin_stay_percent = 90,
 };
 
@@ -212,6 +218,15 @@ static bool compare_paces(DirectCpu *dc, const Space *s, PolicyPaces *p)
     return can_be_compared(p) && is_faster(p);
 }
 
+/* Beyond what may be chance: entries come in clusters, and the two paces are of different moments. */
+static bool is_surely_slower(const PolicyPaces *p)
+{
+    uint64_t entries = MIN(p->translated.entries, p->direct.entries), sure = 100 + direct_policy.doubt_percent;
+    uint64_t percent = pace_ns(p->direct) * 100 / pace_ns(p->translated), beyond = percent > sure ? percent - sure : 0;
+
+    return beyond * beyond * (entries + 1) > direct_policy.doubt_of_one_percent * direct_policy.doubt_of_one_percent;
+}
+
 typedef enum { PAYS_UNKNOWN, PAYS, PAYS_NOT } Pays;
 
 /* Is the world faster, as far as is known? */
@@ -219,7 +234,10 @@ static Pays does_it_pay(DirectCpu *dc, const Space *s)
 {
     PolicyPaces p;
 
-    return !compare_paces(dc, s, &p) ? PAYS_UNKNOWN : is_faster(&p) ? PAYS : PAYS_NOT;
+    if (!compare_paces(dc, s, &p)) {
+        return PAYS_UNKNOWN;
+    }
+    return is_faster(&p) ? PAYS : is_surely_slower(&p) ? PAYS_NOT : PAYS_UNKNOWN;
 }
 
 static void trace_decision(DirectCpu *dc, const Space *s, const char *what)
@@ -544,11 +562,12 @@ static int64_t ns_between(uint64_t from, uint64_t to)
 static PolicyResult result_of(const DirectCpu *dc, const PolicyWindow *w, const PolicyWindow *now)
 {
     bool awake = w->awake && now->awake; /* the clocks of both threads run all the time then */
-    int64_t trips = (int64_t)w->events * (int64_t)(awake ? dc->spin.took.spin : dc->trip_ns);
-    int64_t ran = awake ? ns_between(w->useful, now->useful) : (int64_t)(now->world_ns - w->world_ns);
+    int64_t trips = (int64_t)w->events * (int64_t)(awake ? dc->spin.took.spin : dc->trip_ns), lost = lost_since(dc, w, now->mapping, trips);
+    /* awake that is from one word to the other, mappings included */
+    int64_t ran = awake ? ns_between(w->useful, now->useful) - (lost - trips) : (int64_t)(now->world_ns - w->world_ns);
 
     return (PolicyResult){
-        .lost = lost_since(dc, w, now->mapping, trips),
+        .lost = lost,
         .useful = MAX(ran - trips * 2 / 3, 0), /* signals are the guest thread's time, too */
         .total = awake ? (uint64_t)ns_between(w->began, now->began) : now->engine_ns - w->engine_ns + (uint64_t)ran,
         .entries = now->entries - w->entries,

@@ -62,6 +62,8 @@ typedef struct {
     unsigned batch_cost, run_cost, page_cost, check_cost; /* an order to a mapper, a call in it, a page, a page compared */
     unsigned pace_entries;     /* so many entries say what a pace is...                  */
     uint64_t pace_ms;          /* ... of the last time, so long                          */
+    unsigned doubt_percent;    /* a world is slower only if its pace is by so much, ...   */
+    uint64_t doubt_of_one_percent; /* ... and by this, divided by the square root of the entries */
     int64_t gain_percent;      /* what a world saves, until the paces are known          */
     int64_t trust_us;          /* in a world, on a comparison of paces                   */
     unsigned clear_percent;    /* a probe is clear if what is translated takes so much of what a world does; then... */
@@ -73,6 +75,8 @@ typedef struct {
     unsigned spin_events;      /* of a window                                            */
     uint64_t spin_wait_ms, spin_wait_max_ms; /* from one trial to the next, doubling       */
     unsigned spin_percent;     /* of a round trip asleep is what one awake may take at most */
+    unsigned spin_others_percent; /* of the time it may wait for a CPU that others have   */
+    unsigned spin_crowded;     /* it ends after so many windows in a row with more than that */
     unsigned spin_event_trips; /* events are close when they take so many of them        */
     unsigned spin_wait_trips;  /* a side looks for the other for the time of so many of them, before it sleeps */
     unsigned spin_stay_percent; /* of what its waits would have taken asleep is what a window awake may take at most */

@@ -166,6 +166,7 @@ void direct_detach(DirectCpu *dc)
             pages_clear(&s->pages);
         }
     }
+    spin_clear(&dc->spin);
     dc->cpu->mmu.tlb.before_change = NULL;
     g_ptr_array_remove(dc->shared->cpus, dc);
     shared_put(dc->shared);

@@ -358,15 +358,16 @@ static unsigned verdict_on(DirectCpu *dc, uint64_t lin, uint64_t offset, uint32_
 {
     uint64_t *at = &dc->shared->verdict[offset >> GUEST_PAGE_SHIFT], v = __atomic_load_n(at, __ATOMIC_RELAXED);
     const uint64_t key = VERDICT_KNOWN | rules_key(rules_of(dc)) << VERDICT_RULES_SHIFT | version;
+    bool is_known = (v & ~(VERDICT_SCAN | VERDICT_UNSURE)) == key;
+    const uint8_t *before = is_known && (v & VERDICT_UNSURE) == 0 ? NULL : code_at(dc, lin - GUEST_PAGE_SIZE);
 
-    if ((v & ~VERDICT_SCAN) != key) {
-        const uint8_t *before = code_at(dc, lin - GUEST_PAGE_SIZE);
+    if (!is_known || before != NULL) {
         unsigned found = scan_page(dc->cpu->mem->base + offset,
                                    before != NULL ? before + GUEST_PAGE_SIZE : NULL, rules_of(dc));
 
         dc->stats.scanned++;
         dc->stats.denied += (found & SCAN_DENIED) != 0;
-        v = key | (uint64_t)found << VERDICT_SCAN_SHIFT;
+        v = key | (uint64_t)found << VERDICT_SCAN_SHIFT | (before == NULL && (found & SCAN_DENIED) != 0 ? VERDICT_UNSURE : 0);
         __atomic_store_n(at, v, __ATOMIC_RELAXED);
     }
     return (v & VERDICT_SCAN) >> VERDICT_SCAN_SHIFT;

@@ -6,10 +6,12 @@
 #include "translator/direct/direct-state.h"
 #include "translator/direct/direct-policy.h"
 
+#include <fcntl.h>
 #include <inttypes.h>
 #include <sched.h>
+#include <stdio.h>
 #include <stdlib.h>
-#include <sys/resource.h>
+#include <unistd.h>
 #include <x86intrin.h>
 
 unsigned spin_host_cpus(void)
@@ -21,7 +23,14 @@ unsigned spin_host_cpus(void)
 
 void spin_init(SpinControl *c, SpinMode mode)
 {
-    *c = (SpinControl){.mode = spin_host_cpus() > 1 ? mode : SPIN_OFF, .wait_ms = direct_policy.spin_wait_ms};
+    *c = (SpinControl){.mode = spin_host_cpus() > 1 ? mode : SPIN_OFF, .wait_ms = direct_policy.spin_wait_ms, .schedstat = -1};
+}
+
+void spin_clear(SpinControl *c)
+{
+    if (c->schedstat >= 0) {
+        close(c->schedstat);
+    }
 }
 
 static uint64_t ns_of(uint64_t cycles)
@@ -41,6 +50,7 @@ static void give_up(SpinControl *c, uint64_t now, const char *why)
 void spin_judge_trial(SpinControl *c, uint64_t now, SpinTimes took, unsigned looks)
 {
     c->trial_is_due = false;
+    c->crowded = 0;
     c->took = took;
     c->looks = MAX(looks, 1);
     trace(direct_spin, "trial: %" PRIu64 " ns a round trip asleep, %" PRIu64 " awake, %" PRIu64 " asleep on two CPUs, %u looks", took.sleep,
@@ -56,14 +66,15 @@ static bool is_too_dear(const SpinTimes *t, uint64_t met, uint64_t missed)
     return (met * t->spin + missed * MAX(t->wake, t->spin)) * 100 > (met + missed) * t->sleep * direct_policy.spin_stay_percent;
 }
 
-void spin_judge(SpinControl *c, uint64_t now, uint64_t event_cycles, uint64_t met, uint64_t missed, long preempted)
+void spin_judge(SpinControl *c, uint64_t now, uint64_t event_cycles, uint64_t met, uint64_t missed, unsigned waited_percent)
 {
     if (c->looks == 0) {
         bool close = c->took.sleep == 0 || ns_of(event_cycles) < c->took.sleep * direct_policy.spin_event_trips;
 
         c->trial_is_due = c->mode == SPIN_ON || (c->mode == SPIN_AUTO && close && now >= c->next_trial);
     } else if (c->mode == SPIN_AUTO) {
-        if (preempted > 0) {
+        c->crowded = waited_percent >= direct_policy.spin_others_percent ? c->crowded + 1 : 0;
+        if (c->crowded >= direct_policy.spin_crowded) {
             give_up(c, now, "somebody else wants the CPU");
         } else if (is_too_dear(&c->took, met, missed)) {
             give_up(c, now, "waits outlast it");
@@ -73,12 +84,28 @@ void spin_judge(SpinControl *c, uint64_t now, uint64_t event_cycles, uint64_t me
     }
 }
 
-/* How often others took the CPU from this thread. */
-static long preemptions(void)
+/*
+ * How long this thread was ready to run while others had the CPU, in ns so far; false: the host does not tell.  How often says little: the mapper, which
+ * has this CPU too, preempts us with each order, and every host has threads that run for some microseconds.
+ */
+static bool waited_ns(SpinControl *c, uint64_t *ns)
 {
-    struct rusage u;
+    char text[96] = "";
+    uint64_t ran;
 
-    return getrusage(RUSAGE_THREAD, &u) == 0 ? u.ru_nivcsw : 0;
+    if (c->schedstat < 0) {
+        c->schedstat = open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC);
+    }
+    return c->schedstat >= 0 && pread(c->schedstat, text, sizeof text - 1, 0) > 0 &&
+           sscanf(text, "%" SCNu64 " %" SCNu64, &ran, ns) == 2;
+}
+
+/* Of the time since the window began. */
+static unsigned waited_percent(SpinControl *c, uint64_t now)
+{
+    uint64_t ns = 0;
+
+    return waited_ns(c, &ns) ? (unsigned)((ns - c->waited_ns) * 100 / MAX(ns_of(now - c->began), 1)) : 100;
 }
 
 static void begin_window(DirectCpu *dc, uint64_t now)
@@ -88,14 +115,10 @@ static void begin_window(DirectCpu *dc, uint64_t now)
     c->began = now;
     c->events = 0;
     c->met = c->missed = 0;
-    c->preempted = c->looks != 0 ? preemptions() : 0;
-    c->interrupts = dc->cpu->stats[STAT_INTERRUPTS];
-}
-
-/* ... since the window began, but for our own threads, which bring the guest's interrupts. */
-static long preemptions_by_others(const DirectCpu *dc)
-{
-    return preemptions() - dc->spin.preempted - (long)(dc->cpu->stats[STAT_INTERRUPTS] - dc->spin.interrupts);
+    c->waited_ns = 0;
+    if (c->looks != 0) {
+        waited_ns(c, &c->waited_ns);
+    }
 }
 
 void spin_event(DirectCpu *dc)
@@ -108,7 +131,7 @@ void spin_event(DirectCpu *dc)
     }
     now = __rdtsc();
     if (c->began != 0) {
-        spin_judge(c, now, (now - c->began) / c->events, c->met, c->missed, c->looks != 0 ? preemptions_by_others(dc) : 0);
+        spin_judge(c, now, (now - c->began) / c->events, c->met, c->missed, c->looks != 0 ? waited_percent(c, now) : 0);
     }
     begin_window(dc, now);
 }

@@ -8,7 +8,7 @@
  * costs clearly less, those waits included that ended asleep, and nobody else wants the CPUs:
  *
  *     asleep --(events are close, the last trial is long ago)--> trial --(clearly faster)--> awake
- *     awake  --(no longer faster, or we were preempted)--> asleep; the next trial after twice the time
+ *     awake  --(no longer faster, or we have to wait for the CPU)--> asleep; the next trial after twice the time
  *
  * Whoever spins does so for the time of some round trips asleep (a page fault of the guest is handled within that, and an order to
  * the mapper), and sleeps on a futex then.  There is no spinning where the process has one CPU.
@@ -41,20 +41,22 @@ typedef struct {
     uint64_t began;            /* TSC                                                    */
     unsigned events;
     uint64_t met, missed;      /* waits that ended awake; asleep                         */
-    long preempted;            /* of the thread, at its beginning: how often             */
-    uint64_t interrupts;       /* of the guest's CPU, then                               */
+    unsigned crowded;          /* windows before it in a row in which others had our CPU */
+    uint64_t waited_ns;        /* of the thread, at its beginning: for a CPU that others had */
     /* after that: */
     uint64_t next_trial;       /* TSC                                                    */
     uint64_t wait_ms;          /* between this one and the next                          */
+    int schedstat;             /* the thread's, open; -1: not yet                        */
 } SpinControl;
 
 /* How many CPUs of the host the process may use. */
 unsigned spin_host_cpus(void);
 
 void spin_init(SpinControl *c, SpinMode mode);
+void spin_clear(SpinControl *c);
 
-/* A window has ended: its events took so many cycles each; waits; how often others preempted this thread meanwhile. */
-void spin_judge(SpinControl *c, uint64_t now, uint64_t event_cycles, uint64_t met, uint64_t missed, long preempted);
+/* A window has ended: its events took so many cycles each; waits; for how much of the time this thread had to wait for a CPU. */
+void spin_judge(SpinControl *c, uint64_t now, uint64_t event_cycles, uint64_t met, uint64_t missed, unsigned waited_percent);
 /* A trial's outcome; `looks` are how often a side shall look before it sleeps. */
 void spin_judge_trial(SpinControl *c, uint64_t now, SpinTimes took, unsigned looks);
 
