@@ -179,6 +179,20 @@ def calm():
     same(lines(text, False), native(cases=["compute"]), "calm and natively")
 
 
+def straddle():
+    """A page of code that was denied because nobody knew what lies before it is one like any when that is known."""
+    machine = boot("on")
+    machine.shell()
+    left = "looks left to the translator for what a world cannot do"
+    before = count(machine, left)
+    text = machine.run("user straddle", 2 * g.STEP)
+    looks = count(machine, left) - before
+    machine.poweroff()
+    print("looks:", looks)
+    check(looks < 1000, f"of 3000 turns {looks} were the translator's")
+    same(lines(text, False), native(cases=["straddle"]), "over a page's end and natively")
+
+
 def limits():
     """More processes than there may be worlds, and more pages of one than there may be mappings."""
     machine = boot("on")
@@ -400,4 +414,4 @@ def hostile():
 
 
 if __name__ == "__main__":
-    sys.exit(g.main({"user": user, "user32": user32("cloud-amd64"), "user32-pae": user32("686-pae"), "smp": smp, "spin": spin, "kill": kill, "kill-phases": kill_phases, "compiles": compiles, "hostile": hostile, "calm": calm, "refused": refused, "limits": limits}))
+    sys.exit(g.main({"user": user, "user32": user32("cloud-amd64"), "user32-pae": user32("686-pae"), "smp": smp, "spin": spin, "kill": kill, "kill-phases": kill_phases, "compiles": compiles, "hostile": hostile, "calm": calm, "refused": refused, "limits": limits, "straddle": straddle}))

@@ -321,7 +321,7 @@ void case_ring(void)
 }
 
 /* More pages than a world has mappings for, no two beside each other, three times over. */
-enum { MANY = 30000 };
+enum { MANY = 54000 };
 
 /* Returns the first that is not what it should be, or MANY. */
 static APART uint64_t visit_many(uint8_t *p, uint64_t before, uint64_t *h)
@@ -350,4 +350,37 @@ void case_budget(void)
     }
     printf("hash %016lx\n", (unsigned long)h);
     munmap(p, (uint64_t)MANY * 8192);
+}
+
+/* -- Code over a page's end ---------------------------------------------------------------------------- */
+
+static APART uint64_t call_often(const uint8_t *code, unsigned n)
+{
+    uint64_t sum = 0;
+
+    for (unsigned i = 0; i < n; i++) {
+        sum += ((uint64_t (*)(void))(uintptr_t)code)() + (getppid() < 0);
+    }
+    return sum;
+}
+
+/*
+ * A page that begins with the end of an instruction, which by itself would be SLDT.  The page before it is not there at first, so nobody can know; then it
+ * is, and the other page is code like any.
+ */
+void case_straddle(void)
+{
+    static const uint8_t first[] = {0xbf}; /* mov edi, imm32 */
+    static const uint8_t second[] = {0x0f, 0, 0, 0, 0x89, 0xf8, 0xc3, 0xb8, 7, 0, 0, 0, 0xc3}; /* 15; mov eax,edi; ret; mov eax,7; ret */
+    uint8_t *p = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), *q = p + 4096;
+
+    REQUIRE(p != MAP_FAILED);
+    memcpy(q, second, sizeof second);
+    REQUIRE(mprotect(q, 4096, PROT_READ | PROT_EXEC) == 0);
+    printf("%llu\n", (unsigned long long)call_often(q + 7, 10));
+    memcpy(q - sizeof first, first, sizeof first);
+    REQUIRE(mprotect(p, 4096, PROT_READ | PROT_EXEC) == 0);
+    printf("%llu\n", (unsigned long long)call_often(q - sizeof first, 1));
+    printf("%llu\n", (unsigned long long)call_often(q + 7, 3000));
+    munmap(p, 8192);
 }

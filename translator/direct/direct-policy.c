@@ -14,8 +14,8 @@
 const DirectPolicy direct_policy = {
     .around = 16,
     .around_max = 512,
-    /* vm.max_map_count is 65530 by default; holes count as well. */
-    .pages_max = 24000,
+    /* vm.max_map_count is 65530 by default; holes between pages do not count, but what is not seen (the stub, calls that split) needs room. */
+    .pages_max = 48000,
     .refused_ms = 100,
     .refused_max_ms = 60000,
     .churn_max = 16,
@@ -83,6 +83,7 @@ const DirectPolicy direct_policy = {
     /* The mapper's turns on our CPU, for each page fault, make 5 to 10; a hog makes 50. */
     .spin_others_percent = 25,
     .spin_crowded = 2,
+    .spin_vain = 8,
     /* A page fault of the guest with its mapping takes two or three. */
     .spin_event_trips = 8,
     /* A compiler has one every 100 us or so, four trips; of such waits one in four outlasts 8 of them, hardly any 32. */

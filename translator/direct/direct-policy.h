@@ -77,6 +77,7 @@ typedef struct {
     unsigned spin_percent;     /* of a round trip asleep is what one awake may take at most */
     unsigned spin_others_percent; /* of the time it may wait for a CPU that others have   */
     unsigned spin_crowded;     /* it ends after so many windows in a row with more than that */
+    unsigned spin_vain;        /* a window ends early when so many waits, and all, ended asleep */
     unsigned spin_event_trips; /* events are close when they take so many of them        */
     unsigned spin_wait_trips;  /* a side looks for the other for the time of so many of them, before it sleeps */
     unsigned spin_stay_percent; /* of what its waits would have taken asleep is what a window awake may take at most */

@@ -121,12 +121,18 @@ static void begin_window(DirectCpu *dc, uint64_t now)
     }
 }
 
+/* Nobody need see the end of a window whose waits all end asleep: who computes has few of them. */
+static bool is_in_vain(const SpinControl *c)
+{
+    return c->met == 0 && c->missed >= direct_policy.spin_vain;
+}
+
 void spin_event(DirectCpu *dc)
 {
     SpinControl *c = &dc->spin;
     uint64_t now;
 
-    if (c->mode == SPIN_OFF || ++c->events < direct_policy.spin_events) {
+    if (c->mode == SPIN_OFF || (++c->events < direct_policy.spin_events && !is_in_vain(c))) {
         return;
     }
     now = __rdtsc();
