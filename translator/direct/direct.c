@@ -384,7 +384,7 @@ static bool wants_attention(const CpuState *cpu)
     return (r & ~(uint32_t)(CPU_REQ_NMI)) != 0 || ((r & CPU_REQ_NMI) != 0 && !cpu->nmi_masked);
 }
 
-typedef enum { RUN_EVENT, RUN_NOT, RUN_BROKEN, RUN_KILLED } RunResult;
+typedef enum { RUN_EVENT, RUN_NOT, RUN_NOT_MAPPED, RUN_BROKEN, RUN_KILLED } RunResult;
 
 /* Is a world that ignores a kick playing dead?  It has had time to answer if it ran at all. */
 static bool is_deaf(DirectCpu *dc, World *w, uint64_t *kicked_at)
@@ -412,8 +412,8 @@ static RunResult wait_for_event(DirectCpu *dc, World *w)
     while (!world_wait(w, dc->spin.looks, LOOK_NS)) {
         WorldHealth h = world_check(w);
 
-        if (h == WORLD_KILLED) {
-            return RUN_KILLED;
+        if (h == WORLD_KILLED || h == WORLD_NOT_MAPPED) {
+            return h == WORLD_KILLED ? RUN_KILLED : RUN_NOT_MAPPED;
         }
         if (h == WORLD_BROKEN || is_deaf(dc, w, &kicked_at)) {
             return RUN_BROKEN;
@@ -726,13 +726,19 @@ static After take_event(DirectCpu *dc, Space *s, CpuExit *exit)
 }
 
 /* True: there was nothing to do, or it is done. */
-static bool measure_trips(DirectCpu *dc, World *w)
+static bool measure_trips(DirectCpu *dc, Space *s)
 {
     /* awake the threads are apart: to bring them together for this costs more than it tells */
     bool due = dc->measure_trips && dc->mode == DIRECT_AUTO && dc->spin.looks == 0;
 
     dc->measure_trips = false;
-    return !due || policy_measure_trips(dc, w);
+    return !due || (space_sync(dc, s) && policy_measure_trips(dc, s->world));
+}
+
+/* The same for a trial of hand-overs awake. */
+static bool try_awake(DirectCpu *dc, Space *s)
+{
+    return !dc->spin.trial_is_due || (space_sync(dc, s) && spin_trial(dc, s->world));
 }
 
 static void take_vectors(DirectCpu *dc, const Space *s)
@@ -759,7 +765,7 @@ CpuExit direct_run(DirectCpu *dc)
         world_forget_bases(s->world);
     }
     dc->current = s; /* it may run while trips are measured */
-    if (!space_catch_up(dc, s) || (s->refaults && !space_map_fault(dc, s)) || !measure_trips(dc, s->world) || !spin_trial(dc, s->world) ||
+    if (!space_catch_up(dc, s) || (s->refaults && !space_map_fault(dc, s)) || !measure_trips(dc, s) || !try_awake(dc, s) ||
         !state_to_world(dc, s->world)) {
         space_drop_world(dc, s);
         return CPU_EXIT_BUDGET;
@@ -768,6 +774,10 @@ CpuExit direct_run(DirectCpu *dc)
         r = run_world(dc, s);
         if (again && r != RUN_EVENT) {
             take_vectors(dc, s); /* the registers are there already */
+        }
+        if (r == RUN_NOT_MAPPED) {
+            space_drop_world(dc, s); /* the next entry makes another */
+            return CPU_EXIT_BUDGET;
         }
         if (r == RUN_BROKEN || r == RUN_KILLED) {
             return on_lost_world(dc, s, r);

@@ -280,7 +280,7 @@ bool space_catch_up(DirectCpu *dc, Space *s)
             flush_page(dc, s, t->flushed[k % TLB_FLUSHED].v);
         }
     }
-    ok = sync_world(dc, s);
+    ok = s->world->health == WORLD_ALIVE;
     lock_release(&dc->lock);
     s->tlb_space = t->space;
     s->n_wipes = t->n_wipes;
@@ -564,21 +564,19 @@ static FaultResult map_wanted(DirectCpu *dc, Space *s, const Wanted *w, unsigned
     }
     map_all(dc, s, w, n);
     look_again(dc, s, w, n);
-    count_order(dc, s);
     ok = s->world->health == WORLD_ALIVE; /* an earlier order may have failed */
     lock_release(&dc->lock);
     return ok ? FAULT_MAPPED : FAULT_BROKEN;
 }
 
-/* It had the right and faulted all the same: perhaps the order failed. */
-static FaultResult fault_again(DirectCpu *dc, Space *s)
+bool space_sync(DirectCpu *dc, Space *s)
 {
     bool ok;
 
     lock_take(&dc->lock);
     ok = sync_world(dc, s);
     lock_release(&dc->lock);
-    return ok ? FAULT_INTERPRET : FAULT_BROKEN;
+    return ok;
 }
 
 void space_resume(DirectCpu *dc, Space *s)
@@ -591,6 +589,7 @@ void space_resume(DirectCpu *dc, Space *s)
     }
     lock_take(&dc->lock);
     if (world_requests(w) != 0) {
+        count_order(dc, s);
         world_resume_mapped(w, dc->spin.looks);
     } else {
         world_resume(w, dc->spin.looks);
@@ -623,7 +622,7 @@ FaultResult space_fault(DirectCpu *dc, Space *s, GuestLin lin, TlbAccess a)
         return FAULT_INTERPRET;
     }
     if (old != PAGE_NONE && s->pages.at[old].page == w[n].offset >> GUEST_PAGE_SHIFT && has_rights(s->pages.at[old].prot, a)) {
-        return fault_again(dc, s);
+        return space_sync(dc, s) ? FAULT_INTERPRET : FAULT_BROKEN; /* it had the right and faulted all the same */
     }
     n = gather(dc, s, a, w);
     return map_wanted(dc, s, w, n);

@@ -110,7 +110,8 @@ typedef enum {
 /* Its world sleeps for certain afterwards, or is gone.  Before TLB flushes and switches. */
 void space_hold(DirectCpu *dc, Space *s);
 
-/* Do what the TLB's flushes since the last run mean.  The space is current.  False: the world broke. */
+/* Do what the TLB's flushes since the last run mean: queued, before anything that follows and before the world runs (space_resume(), space_sync()).
+ * The space is current.  False: the world broke. */
 bool space_catch_up(DirectCpu *dc, Space *s);
 
 /* The world faulted: map the page, and some around it that cost nothing to the guest.  Raises the
@@ -123,8 +124,10 @@ void space_note_fault(Space *s, GuestLin lin, TlbAccess a, uint64_t rip);
 /* At an entry.  False: the world broke. */
 bool space_map_fault(DirectCpu *dc, Space *s);
 
-/* Let its world go, behind the mappings that are queued for it.  Its pages are such that mappings that fail only make it fault. */
+/* Let its world go, behind what is queued for it. */
 void space_resume(DirectCpu *dc, Space *s);
+/* Have done what is queued.  False: the world broke. */
+bool space_sync(DirectCpu *dc, Space *s);
 
 /* Forget all mappings (the world keeps its processes), or the world altogether. */
 void space_empty(DirectCpu *dc, Space *s);

@@ -291,11 +291,12 @@ order:
     mov 48(%r14), %r9
     syscall
     cmp $-4095, %rax
-    jb 2f
-    mov $4, %r15d
-2:  add $CTL_REQUEST_LEN, %r14
+    jae 2f
+    add $CTL_REQUEST_LEN, %r14
     dec %r13
     jmp 1b
+2:  mov $4, %r15d               /* the rest is not done: the guest thread may have rights still that it has lost */
+    jmp answer
 
 die:
     mov $SYS_exit_group, %eax

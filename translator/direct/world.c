@@ -237,6 +237,20 @@ static bool has_event(const World *w)
     return __atomic_load_n(ctx32(w, CTX_EVENT), __ATOMIC_SEQ_CST) == w->number;
 }
 
+static bool has_answered(const World *w, uint32_t *answer)
+{
+    *answer = __atomic_load_n(ctl32(w, CTL_ANSWER), __ATOMIC_SEQ_CST);
+    return (*answer & ~ANSWER_FAILED) == w->order;
+}
+
+/* The order at whose end the guest thread should have been let go. */
+static bool order_failed(const World *w)
+{
+    uint32_t answer;
+
+    return w->resumed_by_mapper && has_answered(w, &answer) && (answer & ANSWER_FAILED) != 0;
+}
+
 bool world_wait(World *w, unsigned spin, uint64_t timeout_ns)
 {
     struct timespec ts = {(time_t)(timeout_ns / 1000000000), (long)(timeout_ns % 1000000000)};
@@ -247,6 +261,10 @@ bool world_wait(World *w, unsigned spin, uint64_t timeout_ns)
     if (!has_event(w)) {
         uint32_t seen;
 
+        if (order_failed(w)) {
+            w->health = WORLD_NOT_MAPPED;
+            return false;
+        }
         if (w->resumed_by_mapper && spin != 0) {
             wake_mapper(w); /* it was said to be awake */
         }
@@ -378,12 +396,6 @@ void world_number_order(World *w)
     *ctl32(w, CTL_ANSWERS) = w->order;
     *ctl32(w, CTL_ANSWERS + 4) = w->order | ANSWER_FAILED;
     __atomic_store_n(ctl32(w, CTL_ORDER), w->order, __ATOMIC_SEQ_CST);
-}
-
-static bool has_answered(const World *w, uint32_t *answer)
-{
-    *answer = __atomic_load_n(ctl32(w, CTL_ANSWER), __ATOMIC_SEQ_CST);
-    return (*answer & ~ANSWER_FAILED) == w->order;
 }
 
 /* Leaves it to be reaped. */

@@ -38,6 +38,7 @@ typedef struct {
 typedef enum {
     WORLD_ALIVE,
     WORLD_BROKEN,              /* by its own doing (a blocked signal, a filter's verdict)   */
+    WORLD_NOT_MAPPED,          /* the order failed that should have let it go: it has not run */
     WORLD_KILLED,              /* from outside: its registers are lost                      */
 } WorldHealth;
 
@@ -155,8 +156,8 @@ bool world_sync(World *w);
 unsigned world_requests(const World *w);
 
 /* The same as world_sync() and world_resume(), under the owner's lock, but the mapper itself lets the guest thread go when
- * all is done: two switches of threads instead of four.  Its answer is taken before the next order, so that a failure is found
- * late: only for a queue that ends with new rights, without which the guest thread merely faults once more.  Something is queued. */
+ * all is done: two switches of threads instead of four.  If something fails the guest thread is not let go: world_wait() finds
+ * that (WORLD_NOT_MAPPED).  Something is queued. */
 void world_resume_mapped(World *w, unsigned spin);
 
 #endif /* TRANSLATOR_DIRECT_WORLD_H */
