@@ -55,7 +55,7 @@ const DirectPolicy direct_policy = {
     /* Nobody has so fast a host; but clocks may stand still, and it is divided by. */
     .trip_least_ns = 1000,
     .trips_us = 50000,
-    /* Measured: 12 us, 4.2 us, 0.5 us, of a trip of 10; and 29, 7, 0.3 of one of 24. */
+    /* Measured: 12 us, 4.2 us, 0.5 us, of a trip of 10; and 29, 7, 0.3 of one of 24.  Awake the trip is one awake, and the same holds. */
     .batch_cost = 310,
     .run_cost = 90,
     .page_cost = 8,
@@ -303,17 +303,23 @@ void policy_forget(DirectCpu *dc, Space *s)
     s->chosen = s->probing = false;
 }
 
-/* Round trips and mappings since the window began, in ns. */
-static int64_t lost_since(const DirectCpu *dc, const PolicyWindow *w, uint64_t mapping, int64_t trips)
+/* What a round trip takes, and with it an order: asleep CPU time, awake, when the clocks of both threads run all the time, wall time. */
+static int64_t trip_of(const DirectCpu *dc, bool awake)
 {
-    return trips + (int64_t)((mapping - w->mapping) * dc->trip_ns / MAPPING_UNIT);
+    return (int64_t)(awake ? dc->spin.took.spin : dc->trip_ns);
+}
+
+/* Mappings since the window began, in ns. */
+static int64_t mapping_since(const DirectCpu *dc, const PolicyWindow *w, uint64_t mapping, bool awake)
+{
+    return (int64_t)(mapping - w->mapping) * trip_of(dc, awake) / MAPPING_UNIT;
 }
 
 /* The process in its world has ended: what it cost since the last judgement has to be paid all the same. */
 static void pay_the_rest(DirectCpu *dc, Space *s)
 {
     if (s->chosen && s->window.began != 0) {
-        dc->account_ns -= lost_since(dc, &s->window, s->mapping, trips_ns(dc, (int64_t)s->window.events));
+        dc->account_ns -= (int64_t)s->window.events * trip_of(dc, s->window.awake) + mapping_since(dc, &s->window, s->mapping, s->window.awake);
         s->window = (PolicyWindow){0};
     }
 }
@@ -562,13 +568,13 @@ static int64_t ns_between(uint64_t from, uint64_t to)
 /* What the window that ends now came to. */
 static PolicyResult result_of(const DirectCpu *dc, const PolicyWindow *w, const PolicyWindow *now)
 {
-    bool awake = w->awake && now->awake; /* the clocks of both threads run all the time then */
-    int64_t trips = (int64_t)w->events * (int64_t)(awake ? dc->spin.took.spin : dc->trip_ns), lost = lost_since(dc, w, now->mapping, trips);
+    bool awake = w->awake && now->awake;
+    int64_t trips = (int64_t)w->events * trip_of(dc, awake), mapping = mapping_since(dc, w, now->mapping, awake);
     /* awake that is from one word to the other, mappings included */
-    int64_t ran = awake ? ns_between(w->useful, now->useful) - (lost - trips) : (int64_t)(now->world_ns - w->world_ns);
+    int64_t ran = awake ? ns_between(w->useful, now->useful) - mapping : (int64_t)(now->world_ns - w->world_ns);
 
     return (PolicyResult){
-        .lost = lost,
+        .lost = trips + mapping,
         .useful = MAX(ran - trips * 2 / 3, 0), /* signals are the guest thread's time, too */
         .total = awake ? (uint64_t)ns_between(w->began, now->began) : now->engine_ns - w->engine_ns + (uint64_t)ran,
         .entries = now->entries - w->entries,
