@@ -239,7 +239,7 @@ START_TEST(a_page_fault_leaves_the_word_to_the_mapper)
 }
 END_TEST
 
-/* The mapper's word that it could not comes later. */
+/* Where an order fails that should have let the guest thread go, it does not go. */
 START_TEST(a_mapping_that_fails_is_found_out)
 {
     static const uint8_t bytes[] = {0x8b, 0x01, 0xcc};
@@ -252,6 +252,15 @@ START_TEST(a_mapping_that_fails_is_found_out)
     world_resume_mapped(world, 0);
     ck_assert(!wait_for(&ev)); /* it has not run */
     ck_assert_int_eq(world_check(world), WORLD_NOT_MAPPED);
+    ck_assert(!world_sync(world));
+    ck_assert_int_eq(world_check(world), WORLD_NOT_MAPPED);
+}
+END_TEST
+
+/* ... and one that was to be waited for is another matter. */
+START_TEST(a_failure_that_was_waited_for_breaks_it)
+{
+    ck_assert(world_map(world, DATA + 0x10000, 4096, PROT_READ, 1, false));
     ck_assert(!world_sync(world));
     ck_assert_int_eq(world_check(world), WORLD_BROKEN);
 }
@@ -765,6 +774,7 @@ Suite *test_suite(void)
     tcase_add_test(use, what_is_queued_precedes_the_run);
     tcase_add_loop_test(use, a_page_fault_leaves_the_word_to_the_mapper, 0, 2);
     tcase_add_test(use, a_mapping_that_fails_is_found_out);
+    tcase_add_test(use, a_failure_that_was_waited_for_breaks_it);
     tcase_add_test(use, a_kick_comes_through);
     tcase_add_test(use, a_parked_world_goes_on);
     tcase_add_loop_test(use, bases_are_what_they_are_set_to, 0, 2);

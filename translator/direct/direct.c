@@ -776,7 +776,8 @@ CpuExit direct_run(DirectCpu *dc)
             take_vectors(dc, s); /* the registers are there already */
         }
         if (r == RUN_NOT_MAPPED) {
-            space_drop_world(dc, s); /* the next entry makes another */
+            space_drop_world(dc, s); /* another is made later; who knows what the host lacks */
+            s->holdoff = direct_policy.holdoff_max;
             return CPU_EXIT_BUDGET;
         }
         if (r == RUN_BROKEN || r == RUN_KILLED) {

@@ -218,11 +218,13 @@ void world_resume(World *w, unsigned spin)
     bool asleep = is_asleep(w);
 
     begin_order(w, spin);
-    w->resumed_by_mapper = false;
+    __atomic_store_n(&w->resume_order, 0, __ATOMIC_RELAXED);
+    w->left_to_mapper = false;
     __atomic_store_n(ctl32(w, CTL_RESUME), w->number, __ATOMIC_SEQ_CST);
     if (w->parked) {
         futex(ctl32(w, CTL_PARK), FUTEX_WAKE, 1, 0, NULL, 0);
     } else if (spin != 0 && w->apart && mapper_is_awake(w)) {
+        w->left_to_mapper = true;
         return;
     }
     if (w->parked || asleep || __atomic_load_n(ctx32(w, CTX_ASLEEP), __ATOMIC_SEQ_CST) != 0) {
@@ -237,18 +239,32 @@ static bool has_event(const World *w)
     return __atomic_load_n(ctx32(w, CTX_EVENT), __ATOMIC_SEQ_CST) == w->number;
 }
 
-static bool has_answered(const World *w, uint32_t *answer)
+static bool has_answered(const World *w, uint32_t order, uint32_t *answer)
 {
     *answer = __atomic_load_n(ctl32(w, CTL_ANSWER), __ATOMIC_SEQ_CST);
-    return (*answer & ~ANSWER_FAILED) == w->order;
+    return (*answer & ~ANSWER_FAILED) == order;
 }
 
-/* The order at whose end the guest thread should have been let go. */
-static bool order_failed(const World *w)
+/*
+ * Nothing has come while we looked for it.  Was the guest thread let go?  What it and the mapper say about being awake is written where user code can
+ * write too, so it is not waited for longer than that.  False: it was not, the order has failed.
+ */
+static bool see_that_it_goes(World *w, unsigned spin)
 {
     uint32_t answer;
 
-    return w->resumed_by_mapper && has_answered(w, &answer) && (answer & ANSWER_FAILED) != 0;
+    if (w->resume_order != 0) {
+        if (!has_answered(w, w->resume_order, &answer)) {
+            if (spin != 0) {
+                wake_mapper(w);
+            }
+        } else if ((answer & ANSWER_FAILED) != 0) {
+            return false;
+        }
+    } else if (w->left_to_mapper) {
+        futex(ctl32(w, CTL_RESUME), FUTEX_WAKE, 1, 0, NULL, 0);
+    }
+    return true;
 }
 
 bool world_wait(World *w, unsigned spin, uint64_t timeout_ns)
@@ -261,12 +277,9 @@ bool world_wait(World *w, unsigned spin, uint64_t timeout_ns)
     if (!has_event(w)) {
         uint32_t seen;
 
-        if (order_failed(w)) {
+        if (!see_that_it_goes(w, spin)) {
             w->health = WORLD_NOT_MAPPED;
             return false;
-        }
-        if (w->resumed_by_mapper && spin != 0) {
-            wake_mapper(w); /* it was said to be awake */
         }
 
         __atomic_store_n(ctl32(w, CTL_SLEEPING), 1, __ATOMIC_SEQ_CST);
@@ -412,14 +425,14 @@ WorldAnswer world_answer(World *w, unsigned spin)
     bool gone = false;
     uint32_t answer;
 
-    for (unsigned i = 0; i < spin && !has_answered(w, &answer); i++) {
+    for (unsigned i = 0; i < spin && !has_answered(w, w->order, &answer); i++) {
+        if (i == spin / 8) {
+            wake_mapper(w); /* it was said to be awake, where user code can say so too */
+        }
         __builtin_ia32_pause();
     }
-    if (spin != 0 && !has_answered(w, &answer)) {
-        wake_mapper(w); /* it was said to be awake */
-    }
     __atomic_store_n(ctl32(w, CTL_ANSWER_SLEEPING), 1, __ATOMIC_SEQ_CST);
-    while (!has_answered(w, &answer) && !gone) {
+    while (!has_answered(w, w->order, &answer) && !gone) {
         gone = futex(ctl32(w, CTL_ANSWER), FUTEX_WAIT, answer, (uintptr_t)&ts, NULL, 0) != 0 && errno == ETIMEDOUT && is_gone(w->mapper);
     }
     __atomic_store_n(ctl32(w, CTL_ANSWER_SLEEPING), 0, __ATOMIC_SEQ_CST);
@@ -437,7 +450,7 @@ static bool collect(World *w)
     w->reply_is_due = false;
     a = world_answer(w, w->looks);
     if (a != ANSWER_WELL) {
-        w->health = a == ANSWER_NOT ? WORLD_BROKEN : WORLD_KILLED;
+        w->health = a == ANSWER_GONE ? WORLD_KILLED : w->order == __atomic_load_n(&w->resume_order, __ATOMIC_RELAXED) ? WORLD_NOT_MAPPED : WORLD_BROKEN;
         end(w); /* what should have gone may be mapped still */
     }
     return a == ANSWER_WELL;
@@ -561,6 +574,7 @@ void world_resume_mapped(World *w, unsigned spin)
     request_wake(w, CTL_RESUME);
     w->parked = false;
     w->slept += asleep;
-    w->resumed_by_mapper = true;
+    w->left_to_mapper = false;
     send_order(w);
+    __atomic_store_n(&w->resume_order, w->order, __ATOMIC_RELAXED);
 }

@@ -50,7 +50,8 @@ typedef struct World {
     unsigned fp_len;           /* bytes of the vector state in a frame */
     uint64_t base;             /* of the stub */
     uint32_t number;           /* of the order that runs or ran last */
-    bool resumed_by_mapper;    /* ... and not by us */
+    bool left_to_mapper;       /* the guest thread's going on: by a word that it shall see ... */
+    uint32_t resume_order;     /* ... or at the end of this order; 0: by us (atomic) */
     uint32_t order;            /* of the mapper's order that runs or ran last */
     unsigned looks;            /* at the other side, when it was let go last */
     unsigned n_requests;       /* queued (atomic: written under the owner's lock) */
