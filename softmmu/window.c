@@ -40,8 +40,7 @@ static bool own_memory_is_outside(uint64_t low, uint64_t high)
     return ok;
 }
 
-/* vm.max_map_count: how many mappings a process may have. */
-static unsigned host_mappings(void)
+unsigned window_host_mappings(void)
 {
     FILE *f = fopen("/proc/sys/vm/max_map_count", "re");
     unsigned n = 0;
@@ -82,7 +81,7 @@ Window *window_new(PhysMem *mem, const char **why)
     w = g_new0(Window, 1);
     w->mem = mem;
     w->base = HOST_TOP - ((DISTANCE_MIN + random % (DISTANCE_MAX - DISTANCE_MIN)) & GUEST_PAGE_MASK);
-    w->pieces_max = host_mappings() * 2 / 5;
+    w->pieces_max = window_host_mappings() * 2 / 5;
     w->revoke_pages = 1;
     w->denied = g_new0(uint64_t, (mem->size >> GUEST_PAGE_SHIFT) / 64 + 1);
     w->program_lin = 0 - w->base;

@@ -53,6 +53,9 @@ typedef struct Window {
 
 #define WINDOW_PROGRAM (UINT64_C(16) << 30)
 
+/* vm.max_map_count: how many mappings a process of this host may have. */
+unsigned window_host_mappings(void);
+
 /* Choose a base.  NULL with *why (static) where this process's own memory lies in the way, or another window. */
 Window *window_new(PhysMem *mem, const char **why);
 void window_free(Window *w);

@@ -62,6 +62,7 @@ struct DirectCpu {
     Space space[DIRECT_SPACES];
     Space *current;            /* whose world ran last and may not sleep, or NULL     */
     unsigned n_worlds;
+    unsigned pages_max;        /* of one world: the policy's, or what the host allows    */
     uint64_t clock;            /* counts entries                                      */
     SpinControl spin;          /* hand-overs awake or asleep                           */
     uint64_t useful_cycles;    /* from orders to events, while awake                   */

@@ -7,6 +7,7 @@
 #include "softmmu/base/clock.h"
 #include "softmmu/base/log.h"
 #include "softmmu/base/stress.h"
+#include "softmmu/window.h"
 #include "translator/direct/direct-state.h"
 #include "translator/direct/direct-policy.h"
 #include "translator/direct/place.h"
@@ -144,6 +145,7 @@ DirectCpu *direct_attach(CpuState *cpu, DirectMode mode, SpinMode spin, GError *
     dc->cpu = cpu;
     dc->shared = sh;
     dc->mode = mode;
+    dc->pages_max = MIN(direct_policy.pages_max, window_host_mappings() / 4 * 3);
     lock_init(&dc->lock, LOCK_RANK_WORLD);
     pthread_mutex_init(&dc->kick_lock, NULL);
     dc->host_xcr0 = host_xcr0(&dc->host_pku);

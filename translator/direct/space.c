@@ -558,7 +558,7 @@ static FaultResult map_wanted(DirectCpu *dc, Space *s, const Wanted *w, unsigned
     bool ok;
 
     lock_take(&dc->lock);
-    if (s->pages.n - s->pages.n_large * 7 / 8 + n > direct_policy.pages_max) {
+    if (s->pages.n - s->pages.n_large * 7 / 8 + n > dc->pages_max) {
         dc->stats.emptied++;
         empty_locked(dc, s);
     }
