@@ -4,7 +4,7 @@
 #include "tests/suite.h"
 #include "translator/direct/host-ints.h"
 #include "translator/direct/scan.h"
-#include "translator/direct/world-internal.h"
+#include "translator/direct/world.h"
 
 #include <inttypes.h>
 #include <linux/audit.h>
@@ -213,7 +213,7 @@ START_TEST(a_page_fault_leaves_the_word_to_the_mapper)
             usleep(3000); /* nobody looks any more */
         }
         if (_i == 1) {
-            *ctx32(world, CTX_MAPPER_ASLEEP) = i / 2 % 2;
+            *(uint32_t *)(world->shared + W_CTL_LEN + CTX_MAPPER_ASLEEP) = i / 2 % 2;
         }
         if (i % 9 == 0) {
             ck_assert(world_park(world));
