@@ -145,6 +145,18 @@ START_TEST(it_ends_where_waits_outlast_it)
 }
 END_TEST
 
+/* Or two CPUs would be busy with looking. */
+START_TEST(it_ends_where_events_are_far_apart)
+{
+    begin(SPIN_AUTO);
+    go_awake();
+    window(SLEEP_NS * direct_policy.spin_wait_trips * 9 / 10, 64, 0, 0);
+    ck_assert_uint_eq(c.looks, 500);
+    window(SLEEP_NS * direct_policy.spin_wait_trips * 11 / 10, 64, 0, 0);
+    ck_assert_uint_eq(c.looks, 0);
+}
+END_TEST
+
 START_TEST(it_goes_on_where_a_wait_that_outlasts_it_costs_little)
 {
     begin(SPIN_AUTO);
@@ -180,6 +192,7 @@ Suite *test_suite(void)
     tcase_add_test(t, it_ends_where_others_want_the_cpu);
     tcase_add_test(t, it_goes_on_where_others_have_the_cpu_once);
     tcase_add_test(t, it_ends_where_waits_outlast_it);
+    tcase_add_test(t, it_ends_where_events_are_far_apart);
     tcase_add_test(t, it_goes_on_where_a_wait_that_outlasts_it_costs_little);
     tcase_add_test(t, who_must_spin_does_so_whatever_it_costs);
     suite_add_tcase(s, t);

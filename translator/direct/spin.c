@@ -76,6 +76,8 @@ void spin_judge(SpinControl *c, uint64_t now, uint64_t event_cycles, uint64_t me
         c->crowded = waited_percent >= direct_policy.spin_others_percent ? c->crowded + 1 : 0;
         if (c->crowded >= direct_policy.spin_crowded) {
             give_up(c, now, "somebody else wants the CPU");
+        } else if (ns_of(event_cycles) > c->took.sleep * direct_policy.spin_wait_trips) {
+            give_up(c, now, "events are far apart");
         } else if (is_too_dear(&c->took, met, missed)) {
             give_up(c, now, "waits outlast it");
         } else {

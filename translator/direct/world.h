@@ -121,7 +121,7 @@ bool world_tsc_faults(const World *w);
 void world_announce(World *w);
 void world_retract(World *w);
 
-/* Let the guest thread go.  `spin`: how often it shall look for the next order before it sleeps. */
+/* Let the guest thread go.  `spin`: how often the engine will look for its event; it looks for the next order a quarter as often before it sleeps. */
 void world_resume(World *w, unsigned spin);
 
 /* Wait for the event that ends the order: at most `spin` looks, then asleep.  Returns false when none
