@@ -10,12 +10,17 @@
 
 /* The tests know one host. */
 static OracleGuest *reference;
+static void *bait;
+
+/* Before there is much of a heap, which begins anywhere in the first GiB (Linux 6.18) and goes on elsewhere when it meets this. */
+__attribute__((constructor)) static void lay_bait(void)
+{
+    bait = mmap((void *)(uintptr_t)ORACLE_BAIT, ORACLE_BAIT_LEN, PROT_READ | PROT_WRITE,
+                MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+}
 
 const char *oracle_native_init(OracleMode mode, bool instead)
 {
-    void *bait = mmap((void *)(uintptr_t)ORACLE_BAIT, ORACLE_BAIT_LEN, PROT_READ | PROT_WRITE,
-                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
-
     g_assert(bait == (void *)(uintptr_t)ORACLE_BAIT);
     memset(bait, ORACLE_BAIT_BYTE, ORACLE_BAIT_LEN);
     reference = oracle_guest_new(&interp_engine, NULL);
