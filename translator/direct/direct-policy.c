@@ -80,7 +80,7 @@ const DirectPolicy direct_policy = {
     .spin_wait_ms = 50,
     .spin_wait_max_ms = 10000,
     .spin_percent = 70,
-    /* The mapper's turns on our CPU, for each page fault, make 5 to 10; a hog makes 50. */
+    /* A hog takes half.  (5 to 10 were seen on a quiet host when the mapper had this CPU, for each page fault.) */
     .spin_others_percent = 25,
     .spin_crowded = 2,
     .spin_vain = 8,

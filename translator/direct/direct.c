@@ -414,8 +414,11 @@ static RunResult wait_for_event(DirectCpu *dc, World *w)
     while (!world_wait(w, dc->spin.looks, LOOK_NS)) {
         WorldHealth h = world_check(w);
 
-        if (h == WORLD_KILLED || h == WORLD_NOT_MAPPED) {
-            return h == WORLD_KILLED ? RUN_KILLED : RUN_NOT_MAPPED;
+        if (h == WORLD_KILLED) {
+            return RUN_KILLED;
+        }
+        if (h == WORLD_NOT_MAPPED) {
+            return RUN_NOT_MAPPED;
         }
         if (h == WORLD_BROKEN || is_deaf(dc, w, &kicked_at)) {
             return RUN_BROKEN;

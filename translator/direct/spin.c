@@ -87,8 +87,8 @@ void spin_judge(SpinControl *c, uint64_t now, uint64_t event_cycles, uint64_t me
 }
 
 /*
- * How long this thread was ready to run while others had the CPU, in ns so far; false: the host does not tell.  How often says little: the mapper, which
- * has this CPU too, preempts us with each order, and every host has threads that run for some microseconds.
+ * How long this thread was ready to run while others had the CPU, in ns so far; false: the host does not tell.  How often says little: every host
+ * has threads that run for some microseconds.
  */
 static bool waited_ns(SpinControl *c, uint64_t *ns)
 {

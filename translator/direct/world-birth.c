@@ -202,6 +202,17 @@ static void allow_operation(Filter *f, uint32_t nr, uint64_t ip, uint64_t operat
     end_call(f, j);
 }
 
+/* To wake who sleeps on this word. */
+static void allow_wake(Filter *f, uint64_t ip, uint64_t word)
+{
+    unsigned j = begin_call(f, SYS_futex, ip);
+
+    want64(f, IP, ip);
+    want64(f, ARG(0), word);
+    want64(f, ARG(1), FUTEX_WAKE);
+    end_call(f, j);
+}
+
 /* rt_sigreturn, prctl(PR_SET_TSC), the setting of a base, and a futex call to sleep and two to wake, each at its place and with its arguments. */
 static void guest_filter(Filter *f, uint64_t base)
 {
@@ -222,16 +233,8 @@ static void guest_filter(Filter *f, uint64_t base)
     want64(f, ARG(1), FUTEX_WAIT);
     want64(f, ARG(3), 0);
     end_call(f, j);
-    j = begin_call(f, SYS_futex, wake_ip);
-    want64(f, IP, wake_ip);
-    want64(f, ARG(0), base + W_CTX + CTX_EVENT);
-    want64(f, ARG(1), FUTEX_WAKE);
-    end_call(f, j);
-    j = begin_call(f, SYS_futex, call_ip);
-    want64(f, IP, call_ip);
-    want64(f, ARG(0), base + W_CTL + CTL_ORDER);
-    want64(f, ARG(1), FUTEX_WAKE);
-    end_call(f, j);
+    allow_wake(f, wake_ip, base + W_CTX + CTX_EVENT);
+    allow_wake(f, call_ip, base + W_CTL + CTL_ORDER);
     allow_operation(f, SYS_prctl, tsc_ip, PR_SET_TSC);
     allow_operation(f, SYS_arch_prctl, fs_ip, ARCH_SET_FS);
     allow_operation(f, SYS_arch_prctl, gs_ip, ARCH_SET_GS);
