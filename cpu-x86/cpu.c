@@ -27,6 +27,14 @@ static void watched(void *arg, GuestLin lin, unsigned size, TlbAccess a)
     }
 }
 
+/* CMPS: AMD's Zen 5 (family 1Ah) look at DS:rSI first, Zen 4 (19h) at ES:rDI, Intel's too; the manuals leave it open. */
+static bool reads_source_first(const CpuModel *m)
+{
+    uint32_t signature = cpu_model_signature(m), family = (signature >> 8 & 15) + (signature >> 20 & 255);
+
+    return cpu_model_is_amd(m) && family >= 0x1a;
+}
+
 CpuState *cpu_new(const CpuConfig *config)
 {
     CpuState *cpu = aligned_alloc(64, (sizeof *cpu + 63) & ~(size_t)63);
@@ -36,7 +44,7 @@ CpuState *cpu_new(const CpuConfig *config)
     cpu->index = config->index;
     cpu->n_cpus = config->n_cpus;
     cpu->model = config->model;
-    cpu->amd = cpu_model_is_amd(cpu->model);
+    cpu->cmps_source_first = reads_source_first(cpu->model);
     cpu->mem = config->mem;
     cpu->ports = config->ports;
     cpu->machine_lock = config->machine_lock;

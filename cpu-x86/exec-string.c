@@ -94,12 +94,12 @@ static inline void cmps_one(CpuState *cpu, const X86Insn *in, unsigned size)
     int64_t step = step_of(cpu, size);
     uint64_t a = 0, b;
 
-    /* Intel's processors look at ES:rDI first, AMD's at DS:rSI, which shows when both fault; the manuals leave it open. */
-    if (cpu->amd) {
+    /* Which is first shows when both fault. */
+    if (cpu->cmps_source_first) {
         a = mmu_load(&cpu->mmu, data_class(cpu), source(cpu, in, size), size);
     }
     b = mmu_load(&cpu->mmu, data_class(cpu), destination(cpu, in, size, false), size);
-    if (!cpu->amd) {
+    if (!cpu->cmps_source_first) {
         a = mmu_load(&cpu->mmu, data_class(cpu), source(cpu, in, size), size);
     }
     compare(cpu, size, a, b);

@@ -289,7 +289,7 @@ struct CpuState {
     unsigned index;            /* 0 is the boot processor; also its APIC id           */
     unsigned n_cpus;
     const CpuModel *model;
-    bool amd;                  /* it is an AMD processor's */
+    bool cmps_source_first;    /* the model's processors read DS:rSI first there, cpu.c */
     PhysMem *mem;
     PortSpace *ports;
     Lock *machine_lock;

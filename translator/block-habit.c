@@ -81,6 +81,7 @@ static Guilt *guilt_of(BlockCache *c, const Block *b, unsigned insn)
         g = g_new0(Guilt, 1);
         g->lin = b->lin + b->insns[insn].guest_off;
         g->len = MIN(b->insns[insn].guest_len, sizeof g->bytes);
+        g->len = MIN(g->len, GUEST_PAGE_SIZE - (at & GUEST_PAGE_OFFSET_MASK));
         memcpy(g->bytes, c->mem->base + at, g->len);
         g_hash_table_insert(c->guilty, GSIZE_TO_POINTER(at), g);
     }

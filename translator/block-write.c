@@ -36,13 +36,17 @@ static void count_change(BlockCache *c, const Block *b, int at)
     }
 }
 
-/* Bytes [from, to) of b's page were written, some of which it rests on.  Is it what they say? */
+/* Bytes [from, to) of a page of b's were written, some of which it rests on.  Is it what they say?  (If they are of two pages: no.) */
 static bool is_still_true(BlockCache *c, const Block *b, unsigned from, unsigned to, CodeEffect *effect)
 {
     const uint8_t *now = c->mem->base + (b->offset & GUEST_PAGE_MASK);
     unsigned first = MAX(from, b->source_off), end = MIN(to, (unsigned)b->source_off + b->source_len);
     int code = (int)(b->offset & GUEST_PAGE_OFFSET_MASK);
 
+    if (b->beyond_len != 0) {
+        *effect = CODE_CHANGED;
+        return false;
+    }
     *effect = MAX(*effect, CODE_SAME);
     for (unsigned i = first; i < end; i++) {
         unsigned at = i - b->source_off;

@@ -291,10 +291,10 @@ void cache_return_id(BlockCache *c, uint32_t id)
     g_array_append_val(c->free_ids, id);
 }
 
-/* b is one of its page's blocks that are live, or dead. */
-static void enlist(PageBlocks **lists, const Block *b)
+/* b is one of the blocks, live or dead, that rest on a page, of which `at` has the list. */
+static void enlist_at(PageBlocks **at, const Block *b, unsigned from, unsigned to)
 {
-    PageBlocks **at = &lists[b->offset >> GUEST_PAGE_SHIFT], *p = *at;
+    PageBlocks *p = *at;
     unsigned room = p != NULL ? p->room : 0;
 
     if (p == NULL || p->n == room) {
@@ -305,7 +305,27 @@ static void enlist(PageBlocks **lists, const Block *b)
         p->room = room;
         *at = p;
     }
-    p->entry[p->n++] = (PageEntry){b->id, b->source_off, (uint16_t)(b->source_off + b->source_len)};
+    p->entry[p->n++] = (PageEntry){b->id, (uint16_t)from, (uint16_t)to};
+}
+
+/* The block's one instruction goes on on another page. */
+static bool is_on_two(const Block *b)
+{
+    return b->beyond_len != 0 && ((b->beyond ^ b->offset) & GUEST_PAGE_MASK) != 0;
+}
+
+static void enlist(PageBlocks **lists, const Block *b)
+{
+    PageBlocks **at = &lists[b->offset >> GUEST_PAGE_SHIFT];
+
+    if (b->beyond_len == 0) {
+        enlist_at(at, b, b->source_off, b->source_off + b->source_len);
+    } else if (!is_on_two(b)) {
+        enlist_at(at, b, 0, GUEST_PAGE_SIZE);
+    } else {
+        enlist_at(at, b, b->source_off, b->source_off + b->source_len);
+        enlist_at(&lists[b->beyond >> GUEST_PAGE_SHIFT], b, 0, b->beyond_len);
+    }
 }
 
 static void unhash(BlockCache *c, Block *b)
@@ -355,6 +375,7 @@ void cache_add(BlockCache *c, Block *b, const Emit *e)
         b->gdb_jit = gdb_jit_add(c->gdb_jit, b);
     }
     c->n_blocks++;
+    c->n_crossings += b->beyond_len != 0;
     c->n_insns += b->n_insns;
     c->n_host_bytes += b->host_len;
 }
@@ -400,10 +421,33 @@ void block_close_entries(BlockCache *c, const Block *b, bool closed)
     put_jump(c, b->writable + b->door_off, closed ? b->code + b->door_dead_off : NULL);
 }
 
-/* It stays in the hash table. */
-static void kill_block(BlockCache *c, Block *b)
+static unsigned place_of(const PageBlocks *p, const Block *b)
+{
+    unsigned i = 0;
+
+    while (p->entry[i].id != b->id) {
+        i++;
+    }
+    return i;
+}
+
+/* b is out of the list p, and out of the other page's where it is in two. */
+static void strike_off(BlockCache *c, const Block *b, const PageBlocks *p)
+{
+    PageBlocks *other = c->page[b->beyond >> GUEST_PAGE_SHIFT];
+
+    if (is_on_two(b)) {
+        other = other != p ? other : c->page[b->offset >> GUEST_PAGE_SHIFT];
+        other->entry[place_of(other, b)] = other->entry[other->n - 1];
+        other->n--;
+    }
+}
+
+/* b, which is out of the list p, dies.  It stays in the hash table. */
+static void kill_block(BlockCache *c, Block *b, const PageBlocks *p)
 {
     g_assert(b->state == BLOCK_LIVE);
+    strike_off(c, b, p);
     b->state = BLOCK_DEAD;
     block_close_entries(c, b, true);
     c->n_dead++;
@@ -417,11 +461,11 @@ Block *block_of_entry(const BlockCache *c, const PageBlocks *p, unsigned i)
 enum { DEAD_MAX = 256 }; /* dead blocks of a page that may come back */
 
 /* b dies by a write: it may come back. */
-static void kill_written(BlockCache *c, Block *b)
+static void kill_written(BlockCache *c, Block *b, const PageBlocks *p)
 {
     const PageBlocks *dead = c->dead[b->offset >> GUEST_PAGE_SHIFT];
 
-    kill_block(c, b);
+    kill_block(c, b, p);
     if (c->config->revive && b->source != NULL && (dead == NULL || dead->n < DEAD_MAX)) {
         b->may_revive = true;
         enlist(c->dead, b);
@@ -435,7 +479,7 @@ void cache_kill_page(BlockCache *c, uint64_t offset)
     PageBlocks *p = c->page[offset >> GUEST_PAGE_SHIFT];
 
     for (unsigned i = 0; p != NULL && i < p->n; i++) {
-        kill_written(c, block_of_entry(c, p, i));
+        kill_written(c, block_of_entry(c, p, i), p);
     }
     if (p != NULL) {
         p->n = 0;
@@ -448,21 +492,11 @@ void block_kill_entry(BlockCache *c, PageBlocks *p, unsigned i, bool written)
 
     p->entry[i] = p->entry[--p->n];
     if (written) {
-        kill_written(c, b);
+        kill_written(c, b, p);
     } else {
-        kill_block(c, b);
+        kill_block(c, b, p);
         unhash(c, b);
     }
-}
-
-static unsigned place_of(const PageBlocks *p, const Block *b)
-{
-    unsigned i = 0;
-
-    while (p->entry[i].id != b->id) {
-        i++;
-    }
-    return i;
 }
 
 void cache_kill_block(BlockCache *c, Block *b)

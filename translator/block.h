@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Blocks: one translated run of guest instructions on one page, single entry, and the cache that
- * holds them.
+ * Blocks: one translated run of guest instructions on one page, or one instruction across the end of a page, single entry, and
+ * the cache that holds them.
  *
  *            translate            code page written, region evicted
  *     FREE -------------> LIVE --------------------------------------> DEAD
@@ -158,6 +158,8 @@ struct Block {
     Block *forward;            /* DEAD: the entry leads to this block                            */
 
     uint64_t lin, offset;      /* key                                                            */
+    uint64_t beyond;           /* memfd offset of the page on which the last beyond_len bytes of its one instruction are */
+    uint8_t beyond_len;        /* 0: of none                                                     */
     uint32_t env;              /* key: ENV_* of front.h                                          */
     uint32_t id;
     Block *hash_next;
@@ -272,6 +274,7 @@ typedef struct {
     uint64_t n_groups, n_members; /* groups of operands that share a look-up, and those operands  */
     uint64_t n_soft;            /* instructions translated with soft immediates                  */
     uint64_t n_kept;            /* blocks that a write to their bytes left alive                 */
+    uint64_t n_crossings;       /* ... made of two pages                                         */
     uint64_t n_revived;
 } BlockCache;
 

@@ -298,56 +298,26 @@ static bool touch(TransCpu *tc, Block *b, const Site *s)
     return border_go_back(tc, s, s->hit_off);
 }
 
-/* The first `len` bytes are as they were, of which n lie at p and the rest at q. */
-static bool same_bytes(const X86Insn *in, const uint8_t *p, unsigned n, const uint8_t *q)
-{
-    for (unsigned i = 0; i < in->len; i++) {
-        if (in->bytes[i] != (i < n ? p[i] : q[i - n])) {
-            return false;
-        }
-    }
-    return true;
-}
-
-/*
- * The instruction at the end of b's page, of which n bytes lie there.  Both pages are mapped and may be executed, or
- * the interpreter finds out.
- */
+/* b's instruction reaches over the end of its page.  If the page behind is another than that of which b was made, b dies. */
 static bool crossing(TransCpu *tc, Block *b, const Site *s)
 {
-    CpuState *cpu = tc->cpu;
-    uint64_t lin = trans_lin(tc, b, b->lin), next = lin + b->guest_len;
-    Crossing *c = &tc->crossing[(lin ^ lin >> 12) % CROSSINGS];
-    const X86Row *row;
-    const uint8_t *p = trans_code_at(tc, lin);
-    const uint8_t *q = trans_code_at(tc, (b->env & ENV_CODE32) != 0 ? (uint32_t)next : next);
+    uint64_t lin = trans_lin(tc, b, b->lin);
+    const uint8_t *p = trans_code_beyond(tc, lin, (b->env & ENV_CODE32) != 0);
 
-    if (p == NULL || q == NULL) {
+    if (p == NULL) {
         return false;
     }
-    if (c->lin != lin || c->mode != cpu->mode || c->insn.len == 0 || !same_bytes(&c->insn, p, b->guest_len, q)) {
-        uint8_t bytes[15];
-
-        for (unsigned i = 0; i < sizeof bytes; i++) {
-            bytes[i] = i < b->guest_len ? p[i] : q[i - b->guest_len];
-        }
-        *c = (Crossing){.lin = lin, .mode = cpu->mode};
-        if (!insn_decode(&tc->decoder, cpu, bytes, sizeof bytes, &c->insn)) {
-            c->insn.len = 0;
-            return false;
-        }
+    if ((uint64_t)(p - tc->cpu->mem->base) == b->beyond) {
+        state_note_crossing(tc, b, lin);
+        return border_go_back(tc, s, s->hit_off);
     }
-    row = &x86_rows[c->insn.mnemonic];
-    if (row->exec == NULL && row->select == NULL) {
-        return false; /* a vector instruction, whose stub the interpreter's cache owns */
+    trans_vec_spill();
+    lock_take(&tc->cache->lock);
+    if (b->state == BLOCK_LIVE) {
+        cache_kill_block(tc->cache, b);
     }
-    state_from_host(tc, s->borrowed, s->bits);
-    set_rip(tc, s);
-    next = cpu->rip + c->insn.len;
-    cpu->next_rip = (b->env & ENV_CODE32) != 0 ? (uint32_t)next : next;
-    border_perform(tc, c->insn.exec, &c->insn);
-    trans_count(tc, s->insn + 1u);
-    return border_go_anywhere(tc);
+    lock_release(&tc->cache->lock);
+    return false;
 }
 
 bool border_help(TransCpu *tc, Block *b, const Site *s)

@@ -111,6 +111,13 @@ const uint8_t *trans_code_at(TransCpu *tc, uint64_t rip)
     return p;
 }
 
+const uint8_t *trans_code_beyond(TransCpu *tc, uint64_t rip, bool code32)
+{
+    uint64_t next = (rip | GUEST_PAGE_OFFSET_MASK) + 1;
+
+    return next - rip < INSN_BYTES_MAX ? trans_code_at(tc, code32 ? (uint32_t)next : next) : NULL;
+}
+
 /* The block at rip in environment env, when this CPU has met it lately, be it in another address space: no
  * locks.  Now it is in the jump cache. */
 static const uint8_t *find_far(TransCpu *tc, uint64_t rip, uint32_t env)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Exits, branches, calls and returns. */
+/* Exits, branches, calls and returns; and who goes on on the next page. */
 #include "translator/compile-internal.h"
 
 /* -- Exits ------------------------------------------------------------------------------------ */
@@ -265,6 +265,44 @@ static void emit_exit_indirect(Gen *g, unsigned target, int32_t pop)
         emit_fs_jmp(e, gen_field(g, VCB_RESUME));
     }
     g->bits &= (uint8_t)~MARK_POST;
+}
+
+/*
+ * The block's instruction reaches over the page's end: is the page behind what the block was made of?  What this CPU remembers
+ * (vcb.cross_ntag) is what it found there; another CPU, in another address space, may have made the block anew of another page.
+ *
+ *   t = its address; rcx = [key] + t; t = [ntag]; rcx += t; jrcxz 1f; 0: jmp slow
+ *   1: rcx = [page]; lea rcx, [rcx + number of that page]; jrcxz 2f; jmp 0b
+ *   2: mov rcx, [saved rcx]
+ */
+void gen_beyond(Gen *g)
+{
+    const int slot = 8 * (int)vcb_crossing_slot(g->b->offset);
+    unsigned t = gen_scratch(g, 0);
+    bool lent = (g->borrowed & 1u << GPR_RCX) == 0;
+    uint8_t *known, *same;
+    const uint8_t *out;
+    Site *s;
+
+    gen_borrow(g, GPR_RCX);
+    gen_address(g, t, g->p->lin, gen_flags_matter(g));
+    emit_key_sum(g, t);
+    emit_fs_load(g->e, t, gen_field(g, VCB_CROSS_NTAG + slot));
+    known = emit_tag_sum(g, t);
+    out = emit_here(g->e);
+    s = gen_slow_jmp(g, HELPER_CROSSING);
+    emit_patch8(g->e, known);
+    emit_fs_load(g->e, GPR_RCX, gen_field(g, VCB_CROSS_PAGE + slot));
+    emit_lea(g->e, GPR_RCX, GPR_RCX, (int32_t)(g->b->beyond >> GUEST_PAGE_SHIFT));
+    same = emit_jrcxz(g->e);
+    emit_jmp(g->e, out);
+    emit_patch8(g->e, same);
+    s->hit_off = (uint16_t)emit_offset(g->e);
+    if (lent) {
+        emit_fs_load(g->e, GPR_RCX, gen_saved_slot(g, GPR_RCX));
+        g->borrowed &= (uint16_t)~(1u << GPR_RCX);
+        gen_mark(g);
+    }
 }
 
 /* -- Instructions ----------------------------------------------------------------------------- */

@@ -285,6 +285,8 @@ void gen_helper_end(Gen *g);
 /* Leave by exit k for a constant rip; flags are in the host, nothing is borrowed or what gen_come_home_warm()
  * left. */
 void gen_exit(Gen *g, unsigned k, uint64_t target);
+/* Before the block's instruction, which reaches over the page's end: out where the page behind is not what the block was made of. */
+void gen_beyond(Gen *g);
 /* Does the block, whose plan is made, ask the jump cache for a constant place? */
 bool gen_exits_by_cache(const Gen *g);
 void gen_call(Gen *g);

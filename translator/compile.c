@@ -538,6 +538,9 @@ static void gen_body(Gen *g)
                         g->in[-1].zi.mnemonic == ZYDIS_MNEMONIC_STI;
         g->exec = g->in->exec ? g->b->n_exec++ : 0;
         gen_mark(g);
+        if (g->p->beyond != 0) {
+            gen_beyond(g);
+        }
         gen_near_ahead(g);
         gen_insn(g);
         bi->resume_off = g->in->plan >= PLAN_INTERP_END || gen_in_run(g) ? 0 : (uint16_t)emit_offset(g->e);

@@ -25,14 +25,6 @@ typedef struct {
     uint16_t usual_off, aside_off; /* Block's                                            */
 } FarEntry;
 
-/* An instruction across a page's end, as it was when it was last executed. */
-enum { CROSSINGS = 64 };
-typedef struct {
-    uint64_t lin;
-    uint32_t mode;             /* CpuState.mode                                          */
-    X86Insn insn;              /* of length 0: none                                      */
-} Crossing;
-
 /* Shared by all CPUs of a machine; hangs off PhysMem.code_changed_arg. */
 typedef struct {
     BlockCache *cache;
@@ -147,7 +139,7 @@ struct TransCpu {
     FarEntry far[FAR_SIZE];
     DevicePage device[DEVICE_PAGES];
     InsnDecoder decoder;
-    Crossing crossing[CROSSINGS];
+    const uint8_t *beyond;     /* trans_code_beyond() of the block that is looked for     */
     Plan plan;
 };
 
@@ -269,6 +261,8 @@ void trans_note_missed(TransCpu *tc, uint64_t at);
 bool trans_fill(TransCpu *tc, uint64_t lin, TlbAccess a);
 /* The host's place of the code at rip, or NULL; the TLB is filled where that raises nothing. */
 const uint8_t *trans_code_at(TransCpu *tc, uint64_t rip);
+/* ... of the code on the page behind that of `rip`, where an instruction there could reach it; else NULL. */
+const uint8_t *trans_code_beyond(TransCpu *tc, uint64_t rip, bool code32);
 
 /* -- across.c ---- */
 
@@ -315,6 +309,8 @@ void registers_to_host(TransCpu *tc);
 void space_to_host(TransCpu *tc);
 /* The part of it that a fill of the TLB may change. */
 void tlb_to_host(TransCpu *tc);
+/* The page behind that of `lin`, b's linear address, is the one that b was made of: until that page is flushed. */
+void state_note_crossing(TransCpu *tc, const Block *b, uint64_t lin);
 /*
  * Fill the TLB for the page-table entries that the guest has announced since the last time (gen_announce()).
  * Done when the TLB was flushed, when something else is missed, and on the way to user code: then what was

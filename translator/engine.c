@@ -147,6 +147,9 @@ static void keep_source(TransCpu *tc, Block *b)
 
     b->source_off = (uint16_t)p->source_from;
     b->source_len = (uint16_t)len;
+    if (p->beyond != 0) {
+        return; /* it never lives again */
+    }
     for (unsigned i = 0; i < p->n; i++) {
         soft |= p->insn[i].soft;
     }
@@ -209,18 +212,26 @@ static Block *make_block(TransCpu *tc, const uint8_t *code, uint64_t offset, uin
     const TransConfig *config = tc->config;
     unsigned max = config->one_insn ? 1 : config->block_insns_max;
     uint32_t plan_env = trans_plan_env(tc, env);
-    unsigned room = GUEST_PAGE_SIZE - (unsigned)(cpu->rip & GUEST_PAGE_OFFSET_MASK);
-    uint64_t t0 = __rdtsc();
+    uint64_t t0 = __rdtsc(), beyond = 0;
+    uint32_t beyond_version = 0;
     Block *b;
     Emit e;
 
     tc->plan.warm_hint = tc->link_warm;
-    if (!front_plan(&tc->plan, cpu->rip, code, room, max, plan_env, isa_allowed, cpu)) {
+    if (!front_plan(&tc->plan, cpu->rip, code, tc->beyond, max, plan_env, isa_allowed, cpu)) {
         return NULL;
+    }
+    if (tc->plan.beyond != 0) {
+        beyond = (uint64_t)(tc->beyond - cpu->mem->base);
+        beyond_version = page_code_version(cpu->mem, beyond); /* in this order, as for the block's own page */
+        phys_mem_set_code(cpu->mem, beyond);
+        if (!front_plan(&tc->plan, cpu->rip, code, tc->beyond, max, plan_env, isa_allowed, cpu)) {
+            return NULL;
+        }
     }
     for (unsigned i = 1; tc->lockstep != NULL && i < tc->plan.n; i++) {
         if (tc->plan.insn[i].plan == PLAN_INTERP || tc->plan.insn[i].plan == PLAN_INTERP_END) {
-            front_plan(&tc->plan, cpu->rip, code, room, i, plan_env, isa_allowed, cpu);
+            front_plan(&tc->plan, cpu->rip, code, tc->beyond, i, plan_env, isa_allowed, cpu);
         }
     }
     if (!cache_room(tc->cache, &e) || stress_hit(STRESS_evict)) {
@@ -233,6 +244,8 @@ static Block *make_block(TransCpu *tc, const uint8_t *code, uint64_t offset, uin
     b->lin = cpu->rip;
     b->shared = tc->plan.shared;
     b->offset = offset;
+    b->beyond = beyond;
+    b->beyond_len = tc->plan.beyond;
     b->env = env;
     b->id = cache_take_id(tc->cache);
     if (!compile_block(b, tc->cache, &tc->plan, &e)) {
@@ -244,6 +257,10 @@ static Block *make_block(TransCpu *tc, const uint8_t *code, uint64_t offset, uin
     cache_add(tc->cache, b, &e);
     if (page_code_version(cpu->mem, offset) != version) {
         cache_kill_page(tc->cache, offset); /* written while we read it */
+        return NULL;
+    }
+    if (b->beyond_len != 0 && page_code_version(cpu->mem, beyond) != beyond_version) {
+        cache_kill_page(tc->cache, beyond);
         return NULL;
     }
     cpu->stats[STAT_TRANS_CYCLES] += __rdtsc() - t0;
@@ -387,6 +404,7 @@ static bool find_way(TransCpu *tc)
     Block *b, *from = tc->link_block, *dead = tc->dead_block;
 
     tc->link_block = tc->dead_block = NULL;
+    tc->beyond = trans_code_beyond(tc, tc->cpu->rip, (tc->cpu->mode & MODE_CS64) == 0); /* this one first: rip's is to be in the TLB */
     if (trans_code_at(tc, tc->cpu->rip) == NULL) {
         return false; /* the interpreter raises, or fetches from a device */
     }
@@ -779,7 +797,7 @@ char *translate_report(const CpuState *cpu)
     window = windows_report(tc);
     text = g_strdup_printf(
         "  code cache: %" PRIu64 " blocks alive of %" PRIu64 " made, %" PRIu64 " links, %u between pages, %" PRIu64
-        " KiB of %" PRIu64 " MiB written, %" PRIu64 " regions evicted\n"
+        " KiB of %" PRIu64 " MiB written, %" PRIu64 " regions evicted, %" PRIu64 " instructions across page ends\n"
         "  a block: %.1f guest instructions, %.1f bytes of host code an instruction, "
         "%.0f cycles of translation an instruction\n"
         "  written code: %" PRIu64 " blocks lived on, %" PRIu64 " came back, %" PRIu64
@@ -789,7 +807,7 @@ char *translate_report(const CpuState *cpu)
         "  habits: %" PRIu64 " instructions became calls for devices (%" PRIu64 " again as they were), %" PRIu64
         " ask for the window's memory (%" PRIu64 "), %" PRIu64 " do without it (%" PRIu64 "), %" PRIu64 " divisions became calls (%" PRIu64 ")\n%s",
         c->n_blocks - c->n_dead, c->n_blocks, c->n_links, c->across->len, c->n_host_bytes >> 10, c->size >> 20,
-        c->evictions, (double)c->n_insns / (double)MAX(c->n_blocks, 1),
+        c->evictions, c->n_crossings, (double)c->n_insns / (double)MAX(c->n_blocks, 1),
         (double)c->n_host_bytes / (double)MAX(c->n_insns, 1), (double)cycles / (double)MAX(insns, 1),
         c->n_kept, c->n_revived, c->n_soft, g_hash_table_size(c->hot), c->spots, g_hash_table_size(c->far),
         c->n_operands[OPERAND_IN_WINDOW], c->n_operands[OPERAND_LOOKED_UP], c->n_operands[OPERAND_CALLED], c->n_members, c->n_groups,

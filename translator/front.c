@@ -356,20 +356,14 @@ static uint16_t live_behind(Plan *p, const ZydisDecoder *decoder, const uint8_t 
     }
 }
 
-/* The instruction goes on on the next page, so a block must not know what it is. */
-static void plan_crossing(PlanInsn *in, unsigned avail)
-{
-    *in = (PlanInsn){.len = (uint8_t)avail, .mem = 0xff};
-    make_helped(in, PLAN_HELPER_END, HELPER_CROSSING, false);
-}
-
-bool front_plan(Plan *p, uint64_t lin, const uint8_t *bytes, unsigned avail, unsigned max, uint32_t env,
+bool front_plan(Plan *p, uint64_t lin, const uint8_t *bytes, const uint8_t *beyond, unsigned max, uint32_t env,
                 bool (*isa_allowed)(const void *arg, unsigned isa_set), const void *arg)
 {
     ZydisDecoder decoder;
     uint16_t regs = 1u << GPR_RSP;
+    const unsigned room = GUEST_PAGE_SIZE - (unsigned)(lin & GUEST_PAGE_OFFSET_MASK);
+    unsigned avail = MIN(room, sizeof p->bytes);
 
-    avail = MIN(avail, sizeof p->bytes);
     memcpy(p->bytes, bytes, avail);
     p->code32 = (env & ENV_CODE32) != 0;
     if (p->code32) {
@@ -380,23 +374,26 @@ bool front_plan(Plan *p, uint64_t lin, const uint8_t *bytes, unsigned avail, uns
     p->lin = lin;
     p->env = env;
     p->shared = front_shares(p->config, lin, env);
-    p->n = p->len = 0;
+    p->n = p->len = p->beyond = 0;
     p->regs = regs;
     p->vec = 0;
-    while (p->n < max && p->len < sizeof p->bytes - 15) {
+    while (p->n < max && p->beyond == 0 && p->len < sizeof p->bytes - INSN_BYTES_MAX) {
         PlanInsn *in = &p->insn[p->n];
         memset(in, 0, offsetof(PlanInsn, zi)); /* Zydis writes the rest */
         in->off = (uint8_t)p->len;
         ZyanStatus status = ZydisDecoderDecodeFull(&decoder, p->bytes + p->len, avail - p->len, &in->zi, in->op);
-        if (status == ZYDIS_STATUS_NO_MORE_DATA && p->n == 0 && avail > 0 &&
-            (env & ENV_PLAIN) == 0) {
-            plan_crossing(in, avail);
-        } else if (ZYAN_SUCCESS(status)) {
-            in->len = in->zi.length;
-            classify(p, in, env);
+        if (status == ZYDIS_STATUS_NO_MORE_DATA && p->n == 0 && beyond != NULL && room < INSN_BYTES_MAX) {
+            memcpy(p->bytes + room, beyond, INSN_BYTES_MAX - room);
+            status = ZydisDecoderDecodeFull(&decoder, p->bytes, INSN_BYTES_MAX, &in->zi, in->op);
+        }
+        if (!ZYAN_SUCCESS(status)) {
+            break; /* undecodable, or it crosses the page's end: a block of its own */
+        }
+        in->len = in->zi.length;
+        p->beyond = (uint8_t)(p->len + in->len > room ? p->len + in->len - room : 0);
+        classify(p, in, env);
+        if (p->beyond == 0) {
             find_immediate(in);
-        } else {
-            break; /* undecodable, or crossing: a block of its own */
         }
         if (in->plan < PLAN_INTERP && !isa_allowed(arg, in->zi.meta.isa_set)) {
             make_interp(in, PLAN_INTERP_END);
@@ -419,7 +416,7 @@ bool front_plan(Plan *p, uint64_t lin, const uint8_t *bytes, unsigned avail, uns
     p->regs = regs;
     p->host = bytes;
     p->source_from = (unsigned)(lin & GUEST_PAGE_OFFSET_MASK);
-    p->source_to = p->source_from + p->len;
+    p->source_to = p->source_from + p->len - p->beyond;
     find_live_flags(p, FLAGS_ARITH);
     p->kept_in = p->kept_out = FLAGS_ARITH;
     if (p->config->look_ahead && p->n > 0) {

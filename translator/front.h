@@ -16,7 +16,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { FRONT_INSNS_MAX = 64, FRONT_SCRATCH_WANTED = 5 };
+enum { FRONT_INSNS_MAX = 64, FRONT_SCRATCH_WANTED = 5, INSN_BYTES_MAX = 15 };
 
 typedef enum {
     PLAN_COPY,                 /* the same bytes                                               */
@@ -69,6 +69,7 @@ typedef struct {
     const uint8_t *host;       /* ... which is there                                           */
     unsigned source_from, source_to; /* bytes of its page that the plan rests on               */
     unsigned n, len;           /* instructions, guest bytes                                    */
+    uint8_t beyond;            /* ... of which on the next page: not 0 for one instruction across the page's end */
     uint16_t regs;             /* of all instructions                                          */
     uint16_t flags_out;        /* FLAG_* live behind the last one, besides what it reads itself  */
     uint16_t kept_in, kept_out; /* ENV_COUNTED: live before and behind the block, as blocks before it may have found out */
@@ -119,12 +120,12 @@ static inline bool front_shares(const TransConfig *config, uint64_t lin, uint32_
     return (env & ENV_CPL3) != 0 && config->share && lin >> 30 >= above;
 }
 
-/* Plan the block at linear address `lin`, whose `avail` bytes (to the page's end) are at `bytes`, with the
+/* Plan the block at linear address `lin`, whose bytes are at `bytes`, with the
  * page's others before and behind them, for code in environment env, of at most max instructions.  isa_allowed says whether the guest's CPU has a
  * ZydisISASet; what it has not is left to the interpreter.  An instruction that
- * crosses the page's end is planned as one for the interpreter, a block of its own.  False: not even one
- * instruction can be planned (it does not decode): interpret it. */
-bool front_plan(Plan *p, uint64_t lin, const uint8_t *bytes, unsigned avail, unsigned max, uint32_t env,
+ * crosses the page's end is a block of its own; `beyond`: the next page's bytes, or NULL, where that is not known or not to be executed.
+ * False: not even one instruction can be planned (it does not decode): interpret it. */
+bool front_plan(Plan *p, uint64_t lin, const uint8_t *bytes, const uint8_t *beyond, unsigned max, uint32_t env,
                 bool (*isa_allowed)(const void *arg, unsigned isa_set), const void *arg);
 
 /* Make the planned instruction CALL class, when it is one that may be. */

@@ -262,8 +262,7 @@ void lockstep_begin(TransCpu *tc, Block *b)
         return;
     }
     b->n_checks += b->n_checks < FIRST_RUNS;
-    if (!front_plan(&l->plan, tc->cpu->rip, code, GUEST_PAGE_SIZE - (unsigned)(b->lin & GUEST_PAGE_OFFSET_MASK),
-                    b->n_insns, trans_plan_env(tc, b->env), isa_allowed, cpu) ||
+    if (!front_plan(&l->plan, tc->cpu->rip, code, tc->beyond, b->n_insns, trans_plan_env(tc, b->env), isa_allowed, cpu) ||
         l->plan.n != b->n_insns) {
         return;
     }

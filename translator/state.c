@@ -244,16 +244,25 @@ static void keys_to_host(TransCpu *tc)
     tc->keys_fmask = cpu->msr_fmask;
 }
 
-static void forget_slots(TransCpu *tc, unsigned first, uint64_t n)
+static void forget_words(uint64_t *at, uint64_t n)
 {
-    uint64_t *at = tc->vcb->jc_ntag + first;
-
     __asm__ volatile("rep stosq" : "+D"(at), "+c"(n) : "a"(0ull) : "memory"); /* memset() has vectors */
+}
+
+void state_note_crossing(TransCpu *tc, const Block *b, uint64_t lin)
+{
+    unsigned slot = vcb_crossing_slot(b->offset);
+    uint64_t next = (lin | GUEST_PAGE_OFFSET_MASK) + 1;
+
+    tlb_note_code(&tc->cpu->mmu.tlb, tc->cpu->tlb_class, guest_lin((b->env & ENV_CODE32) != 0 ? (uint32_t)next : next));
+    tc->vcb->cross_ntag[slot] = 0 - (lin + tc->vcb->jc_key);
+    tc->vcb->cross_page[slot] = 0 - (b->beyond >> GUEST_PAGE_SHIFT);
 }
 
 static void jump_cache_clear(TransCpu *tc)
 {
-    forget_slots(tc, 0, JC_SIZE);
+    forget_words(tc->vcb->jc_ntag, JC_SIZE);
+    forget_words(tc->vcb->cross_ntag, VCB_CROSSINGS);
     tc->far_epoch += tc->seen_evictions != tc->cache->evictions;
     tc->seen_epoch = tc->cpu->mmu.tlb.code_epoch;
     tc->seen_evictions = tc->cache->evictions;
@@ -272,7 +281,10 @@ static void jump_cache_update(TransCpu *tc)
     } else {
         for (uint64_t i = tc->seen_code_flushes; i != tlb->n_code_flushes; i++) {
             uint64_t page = tlb->code_flushed[i % TLB_CODE_FLUSHED].v & GUEST_PAGE_MASK;
-            forget_slots(tc, vcb_jump_slot(page, size), page_slots);
+            forget_words(tc->vcb->jc_ntag + vcb_jump_slot(page, size), page_slots);
+        }
+        if (n > 0) {
+            forget_words(tc->vcb->cross_ntag, VCB_CROSSINGS);
         }
     }
     tc->seen_code_flushes = tlb->n_code_flushes;

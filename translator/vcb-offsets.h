@@ -5,6 +5,7 @@
 
 #define VCB_SPOTS 128
 #define VCB_JC_SIZE 16384 /* entries of the jump cache */
+#define VCB_CROSSINGS 256 /* instructions across page ends whose second page is remembered */
 #define VCB_HOST 0
 #define VCB_SAVED 128
 #define VCB_FLAGS 256
@@ -62,7 +63,9 @@
 #define VCB_JC_CODE (VCB_JC_NTAG + 8 * VCB_JC_SIZE)
 #define VCB_JC_WARM (VCB_JC_NTAG + 16 * VCB_JC_SIZE)
 #define VCB_JC_ASIDE (VCB_JC_NTAG + 24 * VCB_JC_SIZE)
-#define VCB_X87_AREA (VCB_JC_NTAG + 32 * VCB_JC_SIZE)
+#define VCB_CROSS_NTAG (VCB_JC_NTAG + 32 * VCB_JC_SIZE)
+#define VCB_CROSS_PAGE (VCB_CROSS_NTAG + 8 * VCB_CROSSINGS)
+#define VCB_X87_AREA (VCB_CROSS_PAGE + 8 * VCB_CROSSINGS)
 #define VCB_ANNOUNCED (VCB_X87_AREA + 576) /* 256 bytes: a byte is their index */
 #define VCB_BOUNCE_PC (VCB_ANNOUNCED + 256)
 #define VCB_BOUNCE_RSP (VCB_ANNOUNCED + 264)

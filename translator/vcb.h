@@ -105,6 +105,9 @@ typedef struct {
     uint64_t jc_code[JC_SIZE]; /* host address of the block                              */
     uint64_t jc_warm[JC_SIZE]; /* ... for those who have borrowed BLOCK_WARM_USUAL        */
     uint64_t jc_aside[JC_SIZE]; /* ... and have the guest's flags in flags_slot           */
+    /* Instructions across page ends whose second page was looked up, at crossing_slot() of the first. */
+    uint64_t cross_ntag[VCB_CROSSINGS]; /* minus (rip + key); 0 never matches                    */
+    uint64_t cross_page[VCB_CROSSINGS]; /* minus the second page's number in the guest's memory  */
     uint8_t x87_area[576] __attribute__((aligned(64))); /* XSAVE image, component 0 only  */
     /* Linear addresses whose page-table entries the guest has changed and is about to use; a ring. */
     uint32_t announced[ANNOUNCED_MAX];
@@ -184,6 +187,8 @@ VCB_ASSERT(jc_ntag, VCB_JC_NTAG);
 VCB_ASSERT(jc_code, VCB_JC_CODE);
 VCB_ASSERT(jc_warm, VCB_JC_WARM);
 VCB_ASSERT(jc_aside, VCB_JC_ASIDE);
+VCB_ASSERT(cross_ntag, VCB_CROSS_NTAG);
+VCB_ASSERT(cross_page, VCB_CROSS_PAGE);
 VCB_ASSERT(page_mask, VCB_PAGE_MASK);
 VCB_ASSERT(x87_area, VCB_X87_AREA);
 
@@ -225,6 +230,12 @@ enum { JC_SHIFT = 2 };
 static inline unsigned vcb_jump_slot(uint64_t rip, unsigned size)
 {
     return (unsigned)(rip >> JC_SHIFT) & (size - 1);
+}
+
+/* Where cross_ntag and cross_page have the instruction at the end of the page at memfd offset `offset`. */
+static inline unsigned vcb_crossing_slot(uint64_t offset)
+{
+    return (unsigned)(offset / 4096) % VCB_CROSSINGS;
 }
 
 extern _Thread_local Vcb vcb __attribute__((tls_model("local-exec")));

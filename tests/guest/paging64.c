@@ -555,6 +555,133 @@ static void calls_over_a_page_end_follow_the_tables(void)
     write_cr3(read_cr3());
 }
 
+/* -- Instructions across a page's end ------------------------------------------------------------------------ */
+
+/* mov $low | high << 16, %eax; ret: the page's end is in the middle of the constant. */
+static void put_across(u8 *first, u16 low)
+{
+    u8 *p = first + 4096 - 3;
+
+    p[0] = 0xb8;
+    p[1] = (u8)low;
+    p[2] = (u8)(low >> 8);
+}
+
+/* ... and how it goes on at the next page, in ring 0 and, `user`, in ring 3. */
+static void put_rest(u8 *second, u16 high, bool user)
+{
+    second[0] = (u8)high;
+    second[1] = (u8)(high >> 8);
+    memcpy(second + 2, user ? "\xcd\x80" : "\xc3\x90", 2);
+}
+
+static void aim(u64 va, const void *p, u64 bits)
+{
+    *entry_of(LEVEL_PT, va) = (u64)p | P | W | bits;
+    invlpg(va);
+}
+
+/* At `at` and behind it, whatever the tables say is executed. */
+static void instructions_across_follow_the_tables(u64 at, u64 bits)
+{
+    u64 next = at + 4096, start = at + 4096 - 3;
+
+    put_across(caller, 0x1111);
+    put_rest(caller + 4096, 1, false);
+    put_rest(other_callee, 2, false);
+    aim(at, caller, bits);
+    for (unsigned i = 0; i < 3; i++) {
+        aim(next, caller + 4096, bits);
+        EXPECT_EQ(all_calls_return(start, 0x11111), true);
+        aim(next, other_callee, bits);
+        EXPECT_EQ(all_calls_return(start, 0x21111), true);
+    }
+    *entry_of(LEVEL_PT, next) = 0;
+    invlpg(next);
+    EXPECT_EQ(TRY(((void (*)(void))start)()), VECTOR_PF);
+    EXPECT_EQ(trap.cr2, next);
+    EXPECT_EQ(trap.frame.ip, start);
+    aim(next, other_callee, bits);
+    EXPECT_EQ(all_calls_return(start, 0x21111), true);
+    other_callee[0] = 3;                                  /* its bytes change, by either address */
+    EXPECT_EQ(all_calls_return(start, 0x31111), true);
+    *(volatile u8 *)(next + 1) = 4;
+    EXPECT_EQ(all_calls_return(start, 0x4031111), true);
+    *(volatile u8 *)(start + 1) = 5;
+    EXPECT_EQ(all_calls_return(start, 0x4031105), true);
+    set_nxe(true);
+    aim(next, other_callee, bits | NX);
+    EXPECT_EQ(TRY(((void (*)(void))start)()), VECTOR_PF);
+    EXPECT_EQ(trap.error, P | 16);
+    EXPECT_EQ(trap.cr2, next);
+    aim(next, other_callee, bits);
+    EXPECT_EQ(all_calls_return(start, 0x4031105), true);
+    set_nxe(false);
+    *entry_of(LEVEL_PT, next) = (u64)(caller + 4096) | P | W | (bits & ~(u64)G);
+    if ((bits & G) != 0) {
+        set_cr4(CR4_PGE, false);
+        set_cr4(CR4_PGE, true);
+    }
+    write_cr3(read_cr3());
+    EXPECT_EQ(all_calls_return(start, 0x11105), true);
+    put_rest(caller, 6, false);                           /* the page behind is the same one */
+    aim(next, caller, bits);
+    EXPECT_EQ(all_calls_return(start, 0x61105), true);
+    caller[0] = 7;
+    EXPECT_EQ(all_calls_return(start, 0x71105), true);
+}
+
+static void instructions_across_a_page_end_follow_the_tables(void)
+{
+    map(caller, SIZE_4K);
+    instructions_across_follow_the_tables(va_of(caller), 0);
+    set_cr4(CR4_PGE, true);
+    boot_pml4[UPPER_SLOT] = (u64)pdpt | ALL;
+    instructions_across_follow_the_tables(~0ull << 48 | (u64)UPPER_SLOT << 39 | (u64)caller, G);
+    set_cr4(CR4_PGE, false);
+    boot_pml4[UPPER_SLOT] = 0;
+    write_cr3(read_cr3());
+}
+
+/* User code at two addresses, whose first page is the same and whose second is not. */
+static bool user_gets(u64 at, u32 want)
+{
+    for (unsigned i = 0; i < 40; i++) {
+        if (TRY(enter_user(at, 0, 2)) != VECTOR_USER_EXIT || (u32)trap.frame.ax != want) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void instructions_across_are_their_address_s(void)
+{
+    u64 at = va_of(caller), elsewhere = at + 0x10000;
+
+    put_across(caller, 0x2222);
+    put_rest(caller + 4096, 1, true);
+    put_rest(other_callee, 2, true);
+    map(caller, SIZE_4K);
+    aim(at, caller, U);
+    aim(at + 4096, caller + 4096, U);
+    aim(elsewhere, caller, U);
+    aim(elsewhere + 4096, other_callee, U);
+    for (unsigned i = 0; i < 5; i++) {
+        EXPECT_EQ(user_gets(at + 4093, 0x12222), true);
+        EXPECT_EQ(user_gets(elsewhere + 4093, 0x22222), true);
+    }
+    for (unsigned i = 0; i < 40; i++) {
+        EXPECT_EQ(TRY(enter_user(at + 4093, 0, 2)), VECTOR_USER_EXIT);
+        EXPECT_EQ((u32)trap.frame.ax, 0x12222);
+        EXPECT_EQ(TRY(enter_user(elsewhere + 4093, 0, 2)), VECTOR_USER_EXIT);
+        EXPECT_EQ((u32)trap.frame.ax, 0x22222);
+    }
+    aim(at + 4096, caller + 4096, 0);                     /* no page of the user's */
+    EXPECT_EQ(TRY(enter_user(at + 4093, 0, 2)), VECTOR_PF);
+    EXPECT_EQ(trap.cr2, at + 4096);
+    EXPECT_EQ(user_gets(elsewhere + 4093, 0x22222), true);
+}
+
 /* -- PCID -------------------------------------------------------------------------------------------------- */
 
 static u64 pml4_b[512] PAGE_ALIGNED, pdpt_b[512] PAGE_ALIGNED, pd_b[512] PAGE_ALIGNED,
@@ -612,6 +739,45 @@ static void pcid_keeps_address_spaces_apart(void)
     EXPECT_EQ(peek(va), 2);
     write_cr3(a);
     EXPECT_EQ(TRY(set_cr4(CR4_PCIDE, false)), -1);
+}
+
+static void instructions_across_a_page_end_are_their_space_s(void)
+{
+    u64 at = va_of(caller), next = at + 4096, a = read_cr3(), b = (u64)pml4_b;
+
+    if (!HAS_PCID) {
+        test_skip("no PCID");
+        return;
+    }
+    put_across(caller, 0x3333);
+    put_rest(caller + 4096, 1, true);
+    put_rest(other_callee, 2, true);
+    map(caller, SIZE_4K);
+    aim(at, caller, U);
+    aim(next, caller + 4096, U);
+    make_second_space(at);
+    pt_b[at >> 12 & 511] = (u64)caller | P | W | U;
+    pt_b[next >> 12 & 511] = (u64)other_callee | P | W | U;
+    set_cr4(CR4_PCIDE, true);
+    write_cr3(b | 2);
+    write_cr3(a | 1);
+    for (unsigned i = 0; i < 300; i++) {                   /* whatever either space has translated and remembers */
+        write_cr3(a | 1 | KEEP);
+        for (unsigned n = i % 7; n > 0; n--) {
+            EXPECT_EQ(TRY(enter_user(at + 4093, 0, 2)), VECTOR_USER_EXIT);
+            EXPECT_EQ((u32)trap.frame.ax, 0x13333);
+        }
+        write_cr3(b | 2 | KEEP);
+        for (unsigned n = i % 5; n > 0; n--) {
+            EXPECT_EQ(TRY(enter_user(at + 4093, 0, 2)), VECTOR_USER_EXIT);
+            EXPECT_EQ((u32)trap.frame.ax, 0x23333);
+        }
+    }
+    pt[next >> 12 & 511] = (u64)other_callee | P | W | U;
+    write_cr3(a | 1);
+    EXPECT_EQ(user_gets(at + 4093, 0x23333), true);
+    write_cr3(a);
+    set_cr4(CR4_PCIDE, false);
 }
 
 static void invpcid_flushes_what_it_names(void)
@@ -706,6 +872,9 @@ const GuestTest guest_tests[] = {
     {"crossing_accesses_fault_on_the_page_that_is_missing",
      crossing_accesses_fault_on_the_page_that_is_missing},
     {"calls_over_a_page_end_follow_the_tables", calls_over_a_page_end_follow_the_tables},
+    {"instructions_across_a_page_end_follow_the_tables", instructions_across_a_page_end_follow_the_tables},
+    {"instructions_across_a_page_end_are_their_address_s", instructions_across_are_their_address_s},
+    {"instructions_across_a_page_end_are_their_space_s", instructions_across_a_page_end_are_their_space_s},
     {"invlpg_shows_a_changed_entry", invlpg_shows_a_changed_entry},
     {"global_pages_leave_with_pge", global_pages_leave_with_pge},
     {"permission_changes_without_flush_where_allowed",

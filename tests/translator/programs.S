@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Guest programs for the translator's tests: position-independent 64-bit code, copied into a guest
+ * Guest programs for the translator's tests: position-independent code, of 64 bits and of 32, copied into a guest
  * and run to its `hlt` under the interpreter and the translator, which must agree on everything.
  * rdi points to 64 KiB of data, rsp to a stack.
  */
@@ -664,5 +664,316 @@ PROGRAM helpers
 3:  mov %rcx, 0x30(%rdi)
     mov %r11, 0x38(%rdi)
 END helpers
+
+/* -- 32-bit code: edi points to the data, esp to the stack ------------------------------------------- */
+    .code32
+
+PROGRAM memory32
+    mov $200, %ecx
+    xor %eax, %eax
+1:  mov %ecx, (%edi,%ecx,8)
+    add (%edi,%ecx,8), %eax
+    adc %ecx, 8(%edi,%ecx,8)
+    movzbl (%edi,%ecx), %edx
+    add %dl, %ah
+    xor %ah, 3(%edi,%ecx,2)
+    imul $77, (%edi,%ecx,4), %ebx
+    lock xadd %ebx, 0x1000(%edi)
+    lock cmpxchg %edx, 0x1008(%edi)
+    setc 0x1010(%edi,%ecx)
+    cmpb $5, 0x1010(%edi,%ecx)
+    cmovg %ecx, %esi
+    mov %fs:0x20(%edi), %edx
+    adc %edx, %gs:0x24(%edi,%ecx)
+    inc %edx                         /* of one byte; keeps CF */
+    adc %edx, %ebx
+    lea 0xffe(%edi), %ebp            /* over a page end */
+    add %ebx, -1(%ebp,%ecx)
+    dec %ecx
+    jnz 1b
+END memory32
+
+PROGRAM calls32
+    mov $16, %eax
+    call 2f
+    mov %eax, (%edi)
+    call 5f                          /* ebx = where we are */
+5:  pop %ebx
+    add $3f - 5b, %ebx
+    mov %ebx, 8(%edi)
+    mov $50, %ecx
+1:  call *%ebx
+    call *8(%edi)
+    push $1
+    push %ecx
+    call 6f
+    loop 1b
+    hlt
+2:  cmp $2, %eax                     /* fib */
+    jl 4f
+    push %eax
+    dec %eax
+    call 2b
+    mov (%esp), %edx
+    mov %eax, (%esp)
+    lea -2(%edx), %eax
+    call 2b
+    pop %edx
+    add %edx, %eax
+4:  ret
+3:  add %ecx, %eax
+    ret $0
+6:  enter $12, $0
+    mov 8(%ebp), %edx
+    mov %edx, -4(%ebp)
+    sub 12(%ebp), %edx
+    adc -4(%ebp), %eax
+    leave
+    ret $8
+END calls32
+
+PROGRAM stack_runs32                 /* frames at, around and over a page end, at any alignment */
+    mov $0x90, %ecx
+    mov %esp, %esi
+1:  lea -0x48(%esi,%ecx), %esp
+    push %ecx
+    push %eax
+    mov %ecx, %edx
+    push $7
+    sub $24, %esp
+    mov %edx, 8(%esp)
+    add 8(%esp), %eax
+    movb $3, 19(%esp)
+    lea 24(%esp), %esp
+    cmp %ecx, %eax                   /* flags live over pops */
+    pop %ebx
+    pop %edx
+    pop %ebp
+    adc %ebx, %eax
+    call 2f
+    rol $7, %eax
+    push %esp
+    pop %esp
+    pusha
+    popa
+    dec %ecx
+    jnz 1b
+    mov %esi, %esp
+    hlt
+2:  push %ebp
+    mov %esp, %ebp
+    push %ebx
+    push (%edi)
+    push %esp
+    lea 5(%eax,%ecx), %ebx
+    add %ebx, %eax
+    add $4, %esp                     /* flags are dead before, live behind */
+    adc %edx, %eax
+    popl 4(%edi)
+    pop %ebx
+    pop %ebp
+    ret
+END stack_runs32
+
+PROGRAM flags32
+    mov $300, %ecx
+    xor %eax, %eax
+1:  add $0x7fffffff, %eax
+    mov %eax, (%edi)                 /* flags of the add stay live over the store */
+    mov 8(%edi), %edx
+    push %edx
+    pop %edx
+    adc %edx, %edx
+    seto %bl
+    rcl $1, %ebp
+    mov %ebx, 16(%edi,%ecx,8)
+    inc %edx                         /* keeps CF */
+    mov %edx, 8(%edi)
+    jc 2f
+    add $13, %eax
+2:  shl %cl, %esi
+    mov %esi, 24(%edi)
+    pushf
+    pop %ebx
+    xor %ebx, %esi
+    mov %ecx, %edx
+    and $7, %edx
+    cmp $3, %edx
+    mov %edx, 28(%edi)
+    ja 3f
+    sahf
+    lahf
+    adc %ah, 30(%edi)
+3:  setbe 31(%edi)
+    push %eax
+    popf                             /* whatever is in it but for TF and such */
+    pushf
+    andl $0x8d5, (%esp)
+    orl $2, (%esp)
+    popf
+    adc $0, %ebp
+    jecxz 4f
+    dec %ecx
+    jnz 1b
+4:  cld
+END flags32
+
+PROGRAM all_registers32              /* none is left to borrow but r8 to r15 */
+    mov $50, %ecx
+1:  add %ecx, %eax
+    mov %eax, (%edi)
+    add %eax, %edx
+    add %edx, %ebx
+    mov %ebx, 8(%edi)
+    add %ebx, %esi
+    add %esi, %ebp
+    mov %ebp, 16(%edi)
+    add 8(%edi), %eax
+    push %eax
+    push %ebp
+    mov %esp, %ebp
+    push %edx
+    leave
+    xchg %esi, (%esp)
+    bswap %esi
+    pop %eax
+    dec %ecx
+    jnz 1b
+END all_registers32
+
+PROGRAM switch_table32
+    mov $400, %ecx
+    call 7f
+7:  pop %ebx
+    add $5f - 7b, %ebx
+1:  mov %ecx, %edx
+    and $3, %edx
+    mov (%ebx,%edx,4), %edx
+    add %ebx, %edx
+    jmp *%edx
+2:  add $1, %eax
+    jmp 4f
+3:  add $100, %eax
+    jmp 4f
+6:  xor %ecx, %eax
+4:  dec %ecx
+    jnz 1b
+    hlt
+5:  .long 2b - 5b, 3b - 5b, 6b - 5b, 2b - 5b
+END switch_table32
+
+PROGRAM strings32
+    mov $60, %ebx
+1:  mov %edi, %ebp
+    lea 0x2000(%edi), %esi
+    mov $0x700, %ecx
+    rep movsl
+    movsb
+    movsw
+    mov %ebp, %edi
+    mov %ebx, %eax
+    mov $0x33, %ecx
+    rep stosb
+    mov %ebp, %edi
+    mov $0x100, %ecx
+    repe scasb
+    mov %ebp, %edi
+    lea 0x10(%edi), %esi
+    mov $0x40, %ecx
+    repe cmpsb
+    lodsl
+    mov %ebp, %edi
+    add %eax, 0x40(%edi)
+    xchg %ebx, %edi
+    mov %edi, %edx
+    lea 4(%ebp), %ebx
+    mov %dl, %al
+    xlat
+    xchg %ebx, %edi
+    mov %edx, %ebx
+    mov %ebp, %edi
+    mov %al, 0x44(%edi)
+    dec %ebx
+    jnz 1b
+END strings32
+
+PROGRAM old32                        /* what 64-bit code has no more */
+    mov $100, %ecx
+1:  add %ecx, %eax
+    daa
+    mov %eax, (%edi)
+    sub %cl, %al
+    das
+    adc %ah, %dl
+    aaa
+    aas
+    mov %ax, 4(%edi)
+    aam
+    add %al, %dh
+    aad
+    sbb $3, %al
+    .byte 0xd6                       /* salc */
+    xor %al, 8(%edi,%ecx)
+    inc %ebx
+    dec %edx
+    push %ds
+    pop %es
+    push %ebx
+    xor %ebp, %ebp
+    into
+    pop %ebx
+    dec %ecx
+    jnz 1b
+END old32
+
+PROGRAM divide32
+    mov $100, %ecx
+1:  mov $0x90abcdef, %eax
+    xor %edx, %edx
+    div %ecx
+    add %edx, %ebx
+    cltd
+    idiv %ecx
+    mov %ecx, (%edi)
+    xor %edx, %edx
+    divl (%edi)
+    mul %ebx
+    imul (%edi), %esi
+    dec %ecx
+    jnz 1b
+    mov $7, %eax
+    xor %edx, %edx
+    div %ecx                         /* #DE */
+END divide32
+
+PROGRAM vectors32
+    pcmpeqd %xmm0, %xmm0
+    movdqa %xmm0, %xmm1
+    pslld $3, %xmm1
+    fninit
+    fld1
+    lea 0x400000(%edi), %ebx
+    mov $600, %ecx
+1:  movdqu (%edi), %xmm2
+    paddd %xmm1, %xmm2
+    paddd (%ebx), %xmm2
+    cvtsi2sd %ecx, %xmm3
+    sqrtsd %xmm3, %xmm4
+    ucomisd %xmm3, %xmm4
+    movsd %xmm4, 0x40(%edi)
+    fldl 0x40(%edi)
+    faddp
+    fsts 0x48(%edi)
+    fistl 0x4c(%edi)
+    setb 0x50(%edi)
+    movd %ecx, %mm1
+    dec %ecx
+    jnz 1b
+    movdqu %xmm0, (%edi)
+    movdqu %xmm1, 16(%edi)
+    movdqu %xmm2, 32(%edi)
+    movq %mm1, 48(%edi)
+    emms
+END vectors32
 
     .section .note.GNU-stack, "", @progbits

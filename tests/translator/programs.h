@@ -9,22 +9,39 @@
 #include <check.h>
 
 #define PROGRAM(name, window) extern const uint8_t prog_##name[], prog_##name##_end[];
+#define PROGRAM32(name) PROGRAM(name, false)
 #include "tests/translator/programs.def"
 #undef PROGRAM
+#undef PROGRAM32
 
 typedef struct {
     const char *name;
     const uint8_t *start, *end;
     bool window;               /* surely uses memory, by other than helpers */
+    GuestMode mode;
 } Program;
 
+/* Those of 64-bit code first; of 32-bit code each outside long mode, and in it. */
 static const Program programs[] = {
-#define PROGRAM(name, window) {#name, prog_##name, prog_##name##_end, window},
+#define PROGRAM(name, window) {#name, prog_##name, prog_##name##_end, window, GUEST_LONG64},
+#define PROGRAM32(name)                                                                            \
+    {#name, prog_##name, prog_##name##_end, false, GUEST_PROT32},                                  \
+    {#name " in long mode", prog_##name, prog_##name##_end, false, GUEST_COMPAT32},
 #include "tests/translator/programs.def"
 #undef PROGRAM
+#undef PROGRAM32
 };
 
-enum { N_PROGRAMS = sizeof programs / sizeof *programs };
+enum {
+    N_PROGRAMS64 = 0
+#define PROGRAM(name, window) + 1
+#define PROGRAM32(name)
+#include "tests/translator/programs.def"
+#undef PROGRAM
+#undef PROGRAM32
+    ,
+    N_PROGRAMS = sizeof programs / sizeof *programs
+};
 
 /* Where programs for the window see physical address 0. */
 #define PROGRAM_HIGH UINT64_C(0xffffffff80000000)
@@ -47,12 +64,14 @@ static inline void program_map_high(GuestCpu *g)
     tlb_flush_all(&g->cpu->mmu.tlb);
 }
 
-/* A guest about to run p at GUEST_CODE + shift from `base`, 0 or PROGRAM_HIGH; exception handlers halt. */
+/* A guest about to run p at GUEST_CODE + shift from `base`, 0 or, 64-bit code, PROGRAM_HIGH; exception handlers halt. */
 static inline void program_load(GuestCpu *g, const EngineClass *engine, const TransConfig *config,
                                 const Program *p, unsigned shift, uint64_t base)
 {
-    guest_cpu_init(g, GUEST_LONG64);
-    program_map_high(g);
+    guest_cpu_init(g, p->mode);
+    if (p->mode == GUEST_LONG64) {
+        program_map_high(g);
+    }
     guest_write(g, GUEST_CODE + shift, p->start, (size_t)(p->end - p->start));
     for (unsigned v = 0; v < 32; v++) {
         guest_write(g, GUEST_HANDLERS + 16 * v, "\xf4", 1);
@@ -60,6 +79,9 @@ static inline void program_load(GuestCpu *g, const EngineClass *engine, const Tr
     g->cpu->rip = base + GUEST_CODE + shift;
     for (unsigned r = 0; r < GPR_COUNT; r++) {
         g->cpu->gpr[r] = UINT64_C(0x1234567890abcdef) * (r + 1);
+        if (p->mode != GUEST_LONG64 && r < 8) {
+            g->cpu->gpr[r] = (uint32_t)g->cpu->gpr[r];
+        }
     }
     g->cpu->gpr[GPR_RDI] = base + GUEST_BIG_DATA;
     g->cpu->gpr[GPR_RSP] = base + GUEST_BIG_DATA + 0x20000;

@@ -157,16 +157,16 @@ static void on_step(TransCpu *tc, const void *context)
     }
 }
 
-/* hot: with spots. */
-static void recreate_everywhere(const Program *p, uint64_t base, bool hot)
+/* At GUEST_CODE + shift; hot: with spots. */
+static void recreate_everywhere(const Program *p, unsigned shift, uint64_t base, bool hot)
 {
     TransConfig config = trans_policy;
     GuestCpu g;
 
     config.translate_at = 1;
     config.hot_samples = hot ? 0 : config.hot_samples;
-    program_load(&run.twin, &interp_engine, NULL, p, 0, base);
-    program_load(&g, &translate_engine, &config, p, 0, base);
+    program_load(&run.twin, &interp_engine, NULL, p, shift, base);
+    program_load(&g, &translate_engine, &config, p, shift, base);
     ((TransCpu *)g.cpu->engine_data)->on_step = on_step;
     for (unsigned turn = 0; turn < 40 && g.cpu->activity == CPU_RUNNING && run.wrong[0] == '\0'; turn++) {
         CpuExit e = translate_engine.run(g.cpu, 2000);
@@ -183,13 +183,25 @@ static void recreate_everywhere(const Program *p, uint64_t base, bool hot)
 
 START_TEST(state_can_be_recreated_at_every_host_instruction)
 {
-    recreate_everywhere(&programs[_i / 2], 0, _i % 2 != 0);
+    recreate_everywhere(&programs[_i / 2], 0, 0, _i % 2 != 0);
 }
 END_TEST
 
 START_TEST(state_can_be_recreated_in_the_window)
 {
-    recreate_everywhere(&programs[_i], PROGRAM_HIGH, false);
+    recreate_everywhere(&programs[_i], 0, PROGRAM_HIGH, false);
+}
+END_TEST
+
+/* Instructions of which some bytes are on the next page. */
+START_TEST(state_can_be_recreated_across_a_page_end)
+{
+    static const unsigned shifts[] = {0xfe5, 0xff3, 0xffd, 0xffe};
+
+    for (unsigned i = 0; i < ARRAY_LEN(shifts); i++) {
+        run.checked = 0;
+        recreate_everywhere(&programs[_i], shifts[i], 0, false);
+    }
 }
 END_TEST
 
@@ -200,7 +212,8 @@ Suite *test_suite(void)
 
     tcase_set_timeout(t, 0);
     tcase_add_loop_test(t, state_can_be_recreated_at_every_host_instruction, 0, 2 * (int)N_PROGRAMS);
-    tcase_add_loop_test(t, state_can_be_recreated_in_the_window, 0, (int)N_PROGRAMS);
+    tcase_add_loop_test(t, state_can_be_recreated_in_the_window, 0, (int)N_PROGRAMS64);
+    tcase_add_loop_test(t, state_can_be_recreated_across_a_page_end, 0, (int)N_PROGRAMS);
     suite_add_tcase(s, t);
     return s;
 }

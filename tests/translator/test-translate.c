@@ -147,7 +147,7 @@ Suite *test_suite(void)
     tcase_add_loop_test(t, programs_end_the_same_translated_and_interpreted, 0,
                         (int)(ARRAY_LEN(programs) * ARRAY_LEN(shifts)));
     tcase_add_loop_test(t, programs_end_the_same_in_the_window, 0,
-                        (int)(ARRAY_LEN(programs) * ARRAY_LEN(shifts) / 2));
+                        (int)(N_PROGRAMS64 * ARRAY_LEN(shifts) / 2));
     tcase_add_test(t, who_loops_over_pause_offers_the_host_a_turn);
     suite_add_tcase(s, t);
     return s;
