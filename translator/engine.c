@@ -681,7 +681,7 @@ static bool translate_attach(CpuState *cpu, GError **error)
     tc->watch = helper_watch_new();
     if (((config->direct != DIRECT_OFF && config->verify == 0 && !cpu->exact) || stress_info[STRESS_direct].one_in != 0) &&
         direct_missing() == NULL) {
-        tc->direct = direct_attach(cpu, (DirectMode)config->direct, (SpinMode)config->direct_spin, NULL); /* NULL: without, then */
+        tc->direct = direct_attach(cpu, (DirectMode)config->direct, (SpinMode)config->direct_spin, config->direct_breaks, NULL); /* NULL: without, then */
     }
     tc->shared = s;
     tc->cache = s->cache;

@@ -70,6 +70,7 @@ const TransConfig trans_policy = {
     .chain_pages = true,
     .direct = DIRECT_AUTO,
     .direct_spin = SPIN_AUTO,
+    .direct_breaks = true,
     /* Most kernel code returns from a function sooner; a signal costs both sides some 10 to 25 us. */
     .ask_ns = 3000,
     .look_ahead = true,

@@ -70,6 +70,7 @@ typedef struct {
     bool transitions;             /* syscall and sysret without C                          */
     unsigned direct;              /* DirectMode (direct/direct.h)                          */
     unsigned direct_spin;         /* SpinMode (direct/spin.h)                              */
+    bool direct_breaks;           /* CPUID in worlds by breakpoints (direct/breaks.h)      */
     unsigned ask_ns;              /* wait so long for a CPU to come to the border before it gets a signal; 0: signal at once */
     unsigned verify;              /* compare one block in so many with the interpreter; 0  */
     unsigned thread;              /* TransThread                                           */

@@ -199,6 +199,29 @@ def straddle():
     same(lines(text, False), native(cases=["straddle"]), "over a page's end and natively")
 
 
+def breaks():
+    """CPUID on a page that is executed often, by breakpoints of the host."""
+    spoken = {}
+    for how in "on", "on,direct-breaks=off":
+        machine = boot(how)
+        machine.shell()
+        text = machine.run("user cpuidpage", 2 * g.STEP)
+        said = machine.monitor("info direct")
+        spoken[how] = lines(text, True)
+        given, stopped = count(machine, "... given breakpoints at CPUID"), count(machine, "... ... which stopped there")
+        machine.poweroff()
+        if how == "on":
+            works = "breakpoints stop at CPUID" in said
+            check(works or (given == 0 and stopped == 0), f"it says {said}")
+            check(not works or (given > 0 and 10 < stopped < 100), f"{given} pages were given breakpoints, which stopped {stopped} times")
+        else:
+            check(given == 0 and "breakpoints are not to stop at CPUID" in said, f"it says {said}")
+    same(spoken["on"], spoken["on,direct-breaks=off"], "with breakpoints and without")
+    check("0 odd" in " ".join(spoken["on"]), f"it is what it was: {spoken['on']}")
+    if not works:
+        raise g.Skip("this host's breakpoints do not stop, or are not to be had")
+
+
 def limits():
     """More processes than there may be worlds, and more pages of one than there may be mappings."""
     machine = boot("on")
@@ -420,4 +443,4 @@ def hostile():
 
 
 if __name__ == "__main__":
-    sys.exit(g.main({"user": user, "user32": user32("cloud-amd64"), "user32-pae": user32("686-pae"), "smp": smp, "spin": spin, "kill": kill, "kill-phases": kill_phases, "compiles": compiles, "hostile": hostile, "calm": calm, "refused": refused, "limits": limits, "straddle": straddle}))
+    sys.exit(g.main({"user": user, "user32": user32("cloud-amd64"), "user32-pae": user32("686-pae"), "smp": smp, "spin": spin, "kill": kill, "kill-phases": kill_phases, "compiles": compiles, "hostile": hostile, "calm": calm, "refused": refused, "limits": limits, "straddle": straddle, "breaks": breaks}))

@@ -22,7 +22,7 @@ static int ram_fd;
 
 /* -- A world with a page of code and one of data ----------------------------------------------- */
 
-static bool bases_by_calls;
+static bool bases_by_calls, image_breaks;
 
 static void set_up(void)
 {
@@ -31,6 +31,7 @@ static void set_up(void)
     ram = mmap(NULL, RAM_LEN, PROT_READ | PROT_WRITE, MAP_SHARED, ram_fd, 0);
     ck_assert(world_image_init(&image, ram_fd, NULL));
     image.bases_by_calls |= bases_by_calls;
+    image.breaks_wanted = image_breaks;
     world = world_new(&image, NULL);
     ck_assert_ptr_nonnull(world);
     ck_assert(world_map(world, CODE, 4096, PROT_READ | PROT_EXEC, 0, false));
@@ -143,6 +144,49 @@ static bool wait_for(WorldEvent *ev)
     }
     return world_event(world, ev);
 }
+
+/* Wherever the world is stopped first, and whatever its frame is, it does not pass. */
+START_TEST(breakpoints_stop_before_the_instruction)
+{
+    static const uint8_t bytes[] = {0x31, 0xc0, 0x0f, 0xa2, 0xcc}; /* xor eax,eax; cpuid; int3 */
+    WorldEvent ev;
+
+    tear_down();
+    image_breaks = true;
+    set_up();
+    image_breaks = false;
+    if (!image.breaks_work) {
+        printf("this host's breakpoints do not stop, or are not to be had\n");
+        return;
+    }
+    code(bytes, sizeof bytes);
+    ck_assert(breaks_set(&world->breaks, world->guest, CODE + 2));
+    for (unsigned i = 0; i < 50; i++) {
+        regs()[REG_RBX] = 0x1234;
+        ck_assert(run(CODE + (i % 2 != 0 ? 2 : 0), i % 3 * 1000, &ev));
+        ck_assert_int_eq(ev.signal, SIGTRAP);
+        ck_assert_int_eq(ev.code, WORLD_BREAK);
+        ck_assert_int_eq(ev.regs.gregs[REG_RIP], CODE + 2);
+        ck_assert_int_eq(ev.regs.gregs[REG_RBX], 0x1234);
+        usleep(500);                                       /* not too often for the host's kernel */
+    }
+    regs()[REG_EFL] |= 1 << 16;                            /* RF, as in the frame of a fault */
+    world_clear_rf(world);
+    world_resume(world, 0);
+    ck_assert(wait_for(&ev));
+    ck_assert_int_eq(ev.code, WORLD_BREAK);
+    for (unsigned i = 1; i < BREAKS_MAX; i++) {
+        ck_assert(breaks_set(&world->breaks, world->guest, CODE + 0x100 * i));
+    }
+    ck_assert(breaks_set(&world->breaks, world->guest, CODE + 2)); /* it is there already */
+    ck_assert(!breaks_set(&world->breaks, world->guest, CODE + 0x900));
+    breaks_clear(&world->breaks, CODE, 3);
+    ck_assert(!breaks_has(&world->breaks, CODE + 2) && breaks_has(&world->breaks, CODE + 0x100));
+    ck_assert(run(CODE, 0, &ev));
+    ck_assert_int_eq(ev.regs.gregs[REG_RIP], CODE + 5);    /* the int3 */
+    ck_assert_int_ne(ev.code, WORLD_BREAK);
+}
+END_TEST
 
 /* It never runs without the mappings that were queued: wherever it was, spinning, falling asleep, parked. */
 START_TEST(what_is_queued_precedes_the_run)
@@ -405,6 +449,37 @@ static const ScanCase scan_case[] = {
     {{0xb8, 0x0f, 0xa2, 0x0f, 0x31}, 0},     /* mov $..., %eax: their bytes in a constant */
     {{0x48, 0x0f, 0xaf, 0xc1}, 0},           /* imul                                   */
 };
+
+/* With breakpoints CPUID may run, but not with prefixes, before which they would have to be, nor in 32-bit code. */
+START_TEST(the_scan_says_where_cpuid_is)
+{
+    static const unsigned places[] = {0, 1, 2000, SCAN_PAGE - 3};
+    const ScanRules breaks = {.break_cpuid = true};
+    uint8_t two[2 * SCAN_PAGE], *page = two + SCAN_PAGE;
+    uint16_t at[2];
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(places); i++) {
+        memset(two, 0x90, sizeof two);
+        memcpy(page + places[i], "\x0f\xa2", 2);
+        ck_assert_uint_eq(scan_page(page, page, breaks), SCAN_CPUID);
+        ck_assert_uint_eq(scan_page(page, page, (ScanRules){0}), SCAN_DENIED);
+        ck_assert_uint_eq(scan_page(page, page, (ScanRules){.break_cpuid = true, .code32 = true}), SCAN_DENIED);
+        ck_assert_uint_eq(scan_cpuids(page, page, at, 2), 1);
+        ck_assert_uint_eq(at[0], places[i]);
+        for (unsigned k = 0; k < 3 && places[i] != 0; k++) {
+            page[places[i] - 1] = "\x48\xf3\x2e"[k];
+            ck_assert_uint_eq(scan_page(page, page, breaks), SCAN_DENIED);
+        }
+    }
+    memset(two, 0x90, sizeof two);
+    memcpy(page + 100, "\x0f\xa2\xb8\x0f\xa2\x00\x00\x0f\xa2\x90\x0f\xa2", 12); /* one of them in a constant */
+    ck_assert_uint_eq(scan_cpuids(page, page, at, 2), 3);
+    ck_assert_uint_eq(at[0], 100);
+    ck_assert_uint_eq(at[1], 107);
+    memcpy(page + 200, "\x0f\x01\xc1", 3);
+    ck_assert_uint_ne(scan_page(page, page, breaks) & SCAN_DENIED, 0);
+}
+END_TEST
 
 START_TEST(the_scan_finds_what_must_not_run)
 {
@@ -779,8 +854,10 @@ Suite *test_suite(void)
     tcase_add_test(use, a_parked_world_goes_on);
     tcase_add_loop_test(use, bases_are_what_they_are_set_to, 0, 2);
     tcase_add_test(use, rdtsc_faults_where_it_shall);
+    tcase_add_test(use, breakpoints_stop_before_the_instruction);
     tcase_add_test(use, each_int_comes_back);
     tcase_add_loop_test(scanning, the_scan_finds_what_must_not_run, 0, G_N_ELEMENTS(scan_case));
+    tcase_add_test(scanning, the_scan_says_where_cpuid_is);
     tcase_add_test(scanning, the_scan_finds_loads_of_fs_and_gs);
     tcase_add_test(scanning, the_scan_finds_ints_that_are_not_the_hosts);
     tcase_add_loop_test(scanning, the_scan_knows_32_bit_code, 0, G_N_ELEMENTS(scan_case32));

@@ -384,3 +384,34 @@ void case_straddle(void)
     printf("%llu\n", (unsigned long long)call_often(q + 7, 3000));
     munmap(p, 8192);
 }
+
+/* Code that is called all the time, on a page with CPUID: that says what the guest's processor is, now and then and many times in a row. */
+void case_cpuidpage(void)
+{
+    static const uint8_t plain[] = {0xb8, 3, 0, 0, 0, 0xc3}; /* mov eax,3; ret */
+    static const uint8_t asks[] = {0x53, 0x89, 0xf8, 0x31, 0xc9, 0x0f, 0xa2, 0x31, 0xd8, 0x31, 0xc8, 0x5b, 0xc3}; /* of leaf edi: eax ^ ebx ^ ecx */
+    uint8_t *p = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    uint32_t (*ask)(uint32_t leaf);
+    uint64_t sum = 0;
+    uint32_t of_leaf[8] = {0}, odd = 0;
+
+    REQUIRE(p != MAP_FAILED);
+    memcpy(p, plain, sizeof plain);
+    memcpy(p + 64, asks, sizeof asks);
+    REQUIRE(mprotect(p, 4096, PROT_READ | PROT_EXEC) == 0);
+    ask = (uint32_t(*)(uint32_t))(uintptr_t)(p + 64);
+    for (unsigned i = 0; i < 20; i++) {
+        sum += call_often(p, 100);
+        of_leaf[i % 8] = of_leaf[i % 8] == 0 ? ask(i % 8) : of_leaf[i % 8];
+        odd += i > 8 && ask(i % 8) != of_leaf[i % 8];
+    }
+    for (unsigned i = 0; i < 400; i++) {
+        odd += ask(i % 8) != of_leaf[i % 8];
+    }
+    sum += call_often(p, 100);
+    printf("%llu, %u odd\n", (unsigned long long)sum, odd);
+    for (unsigned i = 0; i < 8; i++) {
+        printf("# leaf %u: %08x\n", i, of_leaf[i]);
+    }
+    munmap(p, 4096);
+}

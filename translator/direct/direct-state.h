@@ -12,8 +12,8 @@ enum { DIRECT_SPACES = 64, DIRECT_WORLDS = 12, POLICY_PROGRAMS = 32, POLICY_STAG
 /* Verdict on a page: code version, flags, what was found (SCAN_*), the rules. */
 #define VERDICT_KNOWN BIT64(32)
 #define VERDICT_SCAN_SHIFT 33
-#define VERDICT_SCAN (UINT64_C(3) << VERDICT_SCAN_SHIFT)
-#define VERDICT_UNSURE BIT64(35) /* denied, what lies before the page not being known */
+#define VERDICT_SCAN (UINT64_C(7) << VERDICT_SCAN_SHIFT)
+#define VERDICT_UNSURE BIT64(36) /* denied, what lies before the page not being known */
 #define VERDICT_RULES_SHIFT 40
 
 /* Of a machine: hangs off PhysMem.mirror. */

@@ -62,7 +62,7 @@ const char *direct_missing(void)
     return world_missing();
 }
 
-static DirectShared *shared_get(PhysMem *mem, GError **error)
+static DirectShared *shared_get(PhysMem *mem, bool breaks, GError **error)
 {
     DirectShared *sh = direct_shared(mem);
     uint64_t n = mem->size >> GUEST_PAGE_SHIFT;
@@ -70,6 +70,7 @@ static DirectShared *shared_get(PhysMem *mem, GError **error)
     if (sh == NULL) {
         sh = g_new0(DirectShared, 1);
         sh->mem = mem;
+        sh->image.breaks_wanted = breaks;
         if (!world_image_init(&sh->image, mem->fd, error)) {
             g_free(sh);
             return NULL;
@@ -133,9 +134,9 @@ static uint64_t host_xcr0(bool *pku)
     return a | (uint64_t)d << 32;
 }
 
-DirectCpu *direct_attach(CpuState *cpu, DirectMode mode, SpinMode spin, GError **error)
+DirectCpu *direct_attach(CpuState *cpu, DirectMode mode, SpinMode spin, bool breaks, GError **error)
 {
-    DirectShared *sh = shared_get(cpu->mem, error);
+    DirectShared *sh = shared_get(cpu->mem, breaks, error);
     DirectCpu *dc;
 
     if (sh == NULL) {
@@ -225,6 +226,7 @@ static void adopt(DirectCpu *dc, Space *s, World *w)
     world_fault_tsc(w, false);
     world_forget_bases(w);
     s->held_off_ns = world_cpu_ns(w);
+    s->no_breaks = false;
     s->tlb_space = t->space;
     s->n_wipes = t->n_wipes;
     s->n_page_flushes = t->n_page_flushes;
@@ -609,6 +611,12 @@ static bool visits_crowd(const DirectCpu *dc, Space *s)
     return false;
 }
 
+/* The page at `lin`, which is not for worlds, keeps this one from running.  Will it be? */
+static bool make_fit(DirectCpu *dc, Space *s, uint64_t lin)
+{
+    return tables_of(dc->cpu) == s->cr3 && space_break_at_cpuid(dc, s, lin);
+}
+
 /* Code of a page that no world may execute.  Often it is a short visit, to read the clock say. */
 static CpuExit interpret_visit(DirectCpu *dc, Space *s)
 {
@@ -625,7 +633,9 @@ static CpuExit interpret_visit(DirectCpu *dc, Space *s)
     for (uint64_t i = 0; i < pieces && exit == CPU_EXIT_BUDGET && !wants_attention(cpu); i++) {
         exit = interp_engine.run(cpu, PIECE);
         if (cpu->cpl != 3 || (cpu->rip & GUEST_PAGE_MASK) != page) {
-            if (s->world != NULL && visits_crowd(dc, s)) {
+            bool again = s->visited_page == page;
+            s->visited_page = page;
+            if (s->world != NULL && !(again && make_fit(dc, s, page)) && visits_crowd(dc, s)) {
                 hold_off(dc, s);
             }
             return exit;
@@ -635,7 +645,7 @@ static CpuExit interpret_visit(DirectCpu *dc, Space *s)
     if (only_tsc && s->world != NULL && s->world->tsc_can_fault) {
         world_fault_tsc(s->world, true); /* it does more here than to read the clock */
         dc->measure_trips = true;
-    } else {
+    } else if (!make_fit(dc, s, page)) {
         hold_off(dc, s);
     }
     return exit;
@@ -649,6 +659,12 @@ static CpuExit dispatch_event(DirectCpu *dc, Space *s, const WorldEvent *ev)
         return CPU_EXIT_BUDGET;
     case SIGSYS:
         return on_syscall(dc, ev);
+    case SIGTRAP:
+        if (ev->code == WORLD_BREAK) {
+            space_came_to_break(dc, s);
+            return interpret(dc);
+        }
+        return on_trap(dc, ev);
     default:
         return is_page_fault(ev) && access_of(ev) == TLB_FETCH ? interpret_visit(dc, s) : on_trap(dc, ev);
     }
@@ -710,6 +726,7 @@ static After take_event(DirectCpu *dc, Space *s, CpuExit *exit)
     if (ok && fault == FAULT_MAPPED && state_segments_fit(dc)) {
         world_set_segments(s->world, &ev);
         world_set_id_flag(s->world, (cpu->rflags & FLAG_ID) != 0);
+        world_clear_rf(s->world);
         return AFTER_AGAIN;
     }
     state_vectors_from_world(dc, s->world, &ev);
@@ -826,8 +843,9 @@ char *direct_report(const DirectCpu *dc)
         g_string_append_printf(out, "; %" PRIu64 " ns of wall time asleep, %" PRIu64 " awake, %" PRIu64 " asleep on two CPUs",
                                dc->spin.took.sleep, dc->spin.took.spin, dc->spin.took.wake);
     }
-    g_string_append_printf(out, "\nsegment bases by %s, RDTSC can%s be made to fault, 32-bit code can%s run\n",
+    g_string_append_printf(out, "\nsegment bases by %s, RDTSC can%s be made to fault, 32-bit code can%s run, breakpoints %s at CPUID\n",
                            image->bases_by_calls ? "system calls" : "instructions", image->tsc_faults ? "" : "not",
-                           image->runs_code32 ? "" : "not");
+                           image->runs_code32 ? "" : "not", !image->breaks_wanted ? "are not to stop" :
+                           !image->breaks_are_known ? "were not tried" : image->breaks_work ? "stop" : "do not stop");
     return g_string_free(out, FALSE);
 }

@@ -28,8 +28,8 @@ typedef struct {
 /* Can this host do it?  NULL, or one line that says why not. */
 const char *direct_missing(void);
 
-/* At the engine's attach.  NULL with `error`. */
-DirectCpu *direct_attach(CpuState *cpu, DirectMode mode, SpinMode spin, GError **error);
+/* At the engine's attach.  `breaks`: breakpoints of the host may be used (breaks.h).  NULL with `error`. */
+DirectCpu *direct_attach(CpuState *cpu, DirectMode mode, SpinMode spin, bool breaks, GError **error);
 void direct_detach(DirectCpu *dc);
 
 /* Own thread, with the dispatcher in user mode, before an interrupt is taken: a look at the clock. */

@@ -26,6 +26,14 @@ static bool has_prefix(const uint8_t *code, size_t at, uint8_t prefix)
     return false;
 }
 
+/* Could the byte before `at` be a prefix of the instruction there? */
+static bool may_have_prefix(const uint8_t *code, size_t at)
+{
+    static const uint8_t prefixes[] = {0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65, 0x66, 0x67, 0xf0, 0xf2, 0xf3};
+
+    return at > 0 && ((code[at - 1] & 0xf0) == 0x40 || memchr(prefixes, code[at - 1], sizeof prefixes) != NULL);
+}
+
 /* 0F 01 */
 static bool group7_denied(uint8_t modrm, ScanRules rules)
 {
@@ -183,6 +191,9 @@ static unsigned look(const uint8_t *code, size_t at, size_t left, ScanRules rule
     if (code[at] == 0xcd) {
         return int_denied(code, at, left, rules) ? SCAN_DENIED : 0;
     }
+    if (code[at + 1] == 0xa2 && rules.break_cpuid && !rules.code32 && !may_have_prefix(code, at)) {
+        return SCAN_CPUID;
+    }
     bool tsc = (code[at + 1] == 0x31 && !rules.allow_rdtsc) ||             /* rdtsc  */
                (code[at + 1] == 0x01 && (left <= 2 || code[at + 2] == 0xf9)); /* rdtscp */
 
@@ -301,6 +312,30 @@ unsigned scan_page(const uint8_t *page, const uint8_t *before, ScanRules rules)
     }
     memcpy(all + tail, page, SCAN_PAGE);
     return (rules.code32 ? scan32 : scan)(all, tail, tail + SCAN_PAGE - 2, tail + SCAN_PAGE, rules);
+}
+
+unsigned scan_cpuids(const uint8_t *page, const uint8_t *before, uint16_t *at, unsigned max)
+{
+    uint8_t all[SCAN_TAIL + SCAN_PAGE];
+    size_t tail = before != NULL ? SCAN_TAIL : 0;
+    ZydisDecoder decoder;
+    unsigned n = 0;
+
+    if (tail != 0) {
+        memcpy(all, before - tail, tail);
+    }
+    memcpy(all + tail, page, SCAN_PAGE);
+    ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
+    ZydisDecoderEnableMode(&decoder, ZYDIS_DECODER_MODE_MINIMAL, true);
+    for (size_t i = tail; i + 1 < tail + SCAN_PAGE; i++) {
+        if (all[i] == 0x0f && all[i + 1] == 0xa2 && is_instruction(&decoder, all, i, tail + SCAN_PAGE)) {
+            if (n < max) {
+                at[n] = (uint16_t)(i - tail);
+            }
+            n++;
+        }
+    }
+    return n;
 }
 
 unsigned scan_border(const uint8_t *before, const uint8_t *behind, ScanRules rules)

@@ -22,6 +22,7 @@ typedef struct {
     bool allow_rdtsc;          /* RDTSC says what the guest's would                */
     bool deny_pkru;            /* the host has protection keys switched on         */
     bool deny_xsave;           /* the guest's XCR0 is not the host's               */
+    bool break_cpuid;          /* breakpoints can stop at CPUID (breaks.h)         */
     const uint64_t *deny_ints; /* a bit for each INT n that is not to be executed (NULL: none)  */
 } ScanRules;
 
@@ -29,6 +30,7 @@ typedef struct {
 enum {
     SCAN_DENIED = 1,           /* may not be executed                              */
     SCAN_TSC = 2,              /* ... only where RDTSC and RDTSCP fault, but see allow_rdtsc */
+    SCAN_CPUID = 4,            /* ... only with a breakpoint at each of scan_cpuids(), with break_cpuid */
 };
 
 /* Look at a page of code.  `before`, if not NULL, is behind SCAN_TAIL bytes that lie before it; they
@@ -39,5 +41,8 @@ unsigned scan_page(const uint8_t *page, const uint8_t *before, ScanRules rules);
 /* The same for what begins before a border between pages and ends behind it: SCAN_TAIL bytes before
  * `before` and SCAN_HEAD from `behind` are read. */
 unsigned scan_border(const uint8_t *before, const uint8_t *behind, ScanRules rules);
+
+/* Where in the page CPUID is executed, for 64-bit code: how many, of which `max` at most are told. */
+unsigned scan_cpuids(const uint8_t *page, const uint8_t *before, uint16_t *at, unsigned max);
 
 #endif /* TRANSLATOR_DIRECT_SCAN_H */

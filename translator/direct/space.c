@@ -3,11 +3,13 @@
 
 #include "cpu-x86/debug.h"
 #include "cpu-x86/walk.h"
+#include "softmmu/base/clock.h"
 #include "translator/direct/direct-state.h"
 #include "translator/direct/direct-policy.h"
 #include "translator/direct/host-ints.h"
 
 #include <sys/mman.h>
+#include <x86intrin.h>
 
 /* -- Mappings ------------------------------------------------------------------------------------ */
 
@@ -43,12 +45,15 @@ static void remove_page(DirectCpu *dc, Space *s, uint32_t i)
 
     count_exec(dc, p, 0);
     world_unmap(s->world, p->lin, GUEST_PAGE_SIZE);
+    breaks_clear(&s->world->breaks, p->lin, GUEST_PAGE_SIZE); /* it does not run until that is done */
     pages_remove(&s->pages, i);
     dc->stats.unmapped++;
 }
 
+/* All is unmapped before the world goes on, if it does. */
 static void forget_pages(DirectCpu *dc, Space *s)
 {
+    breaks_clear(&s->world->breaks, 0, UINT64_MAX);
     for (uint32_t i = 0; i < s->pages.n; i++) {
         count_exec(dc, &s->pages.at[i], 0);
     }
@@ -318,13 +323,14 @@ static ScanRules rules_of(const DirectCpu *dc)
                        .deny_fs_loads = dc->shared->image.bases_by_calls,
                        .allow_rdtsc = state_rdtsc_is_true(dc), .deny_pkru = dc->host_pku,
                        .deny_xsave = dc->cpu->vec.xcr0 != dc->host_xcr0,
+                       .break_cpuid = __atomic_load_n(&dc->shared->image.breaks_work, __ATOMIC_RELAXED),
                        .deny_ints = host_ints_odd()};
 }
 
 /* A verdict holds for the rules it was made by. */
 static uint64_t rules_key(ScanRules r)
 {
-    return (uint64_t)(r.deny_fsgsbase | r.deny_pkru << 1 | r.deny_xsave << 2 | r.code32 << 3 | r.deny_fs_loads << 4 | r.allow_rdtsc << 5);
+    return (uint64_t)(r.deny_fsgsbase | r.deny_pkru << 1 | r.deny_xsave << 2 | r.code32 << 3 | r.deny_fs_loads << 4 | r.allow_rdtsc << 5 | r.break_cpuid << 6);
 }
 
 /* The bytes of the page at `lin`, if user code can execute it; else NULL. */
@@ -373,6 +379,88 @@ static unsigned verdict_on(DirectCpu *dc, uint64_t lin, uint64_t offset, uint32_
     return (v & VERDICT_SCAN) >> VERDICT_SCAN_SHIFT;
 }
 
+/* The CPUIDs of the page at `lin`, whose bytes are at `code`: how many, of which BREAKS_MAX are told. */
+static unsigned cpuids_of(DirectCpu *dc, uint64_t lin, const uint8_t *code, uint64_t at[BREAKS_MAX])
+{
+    const uint8_t *before = code_at(dc, lin - GUEST_PAGE_SIZE);
+    uint16_t offset[BREAKS_MAX];
+    unsigned n = scan_cpuids(code, before != NULL ? before + GUEST_PAGE_SIZE : NULL, offset, BREAKS_MAX);
+
+    for (unsigned i = 0; i < MIN(n, BREAKS_MAX); i++) {
+        at[i] = lin + offset[i];
+    }
+    return n;
+}
+
+static bool breaks_are_set(DirectCpu *dc, const Space *s, uint64_t lin, const uint8_t *code)
+{
+    uint64_t at[BREAKS_MAX];
+    unsigned n = cpuids_of(dc, lin, code, at);
+
+    for (unsigned i = 0; i < MIN(n, BREAKS_MAX); i++) {
+        if (!breaks_has(&s->world->breaks, at[i])) {
+            return false;
+        }
+    }
+    return n <= BREAKS_MAX;
+}
+
+bool space_break_at_cpuid(DirectCpu *dc, Space *s, uint64_t lin)
+{
+    PhysMem *mem = dc->cpu->mem;
+    uint64_t at[BREAKS_MAX];
+    const uint8_t *code;
+    unsigned n, found;
+
+    lin &= GUEST_PAGE_MASK;
+    code = s->world != NULL && !s->no_breaks && rules_of(dc).break_cpuid ? code_at(dc, lin) : NULL;
+    if (code == NULL) {
+        return false;
+    }
+    found = verdict_on(dc, lin, (uint64_t)(code - mem->base), page_code_version(mem, (uint64_t)(code - mem->base)));
+    if ((found & (SCAN_DENIED | SCAN_CPUID)) != SCAN_CPUID || (scan_borders(dc, lin, code) & SCAN_DENIED) != 0 ||
+        breaks_are_set(dc, s, lin, code)) {
+        return false;
+    }
+    n = cpuids_of(dc, lin, code, at);
+    if (n > BREAKS_MAX) {
+        return false;
+    }
+    for (unsigned i = 0; i < n; i++) {
+        if (!breaks_set(&s->world->breaks, s->world->guest, at[i])) {
+            breaks_clear(&s->world->breaks, lin, GUEST_PAGE_SIZE); /* it is not mapped to be executed */
+            return false;
+        }
+    }
+    dc->stats.broken_into++;
+    return true;
+}
+
+void space_came_to_break(DirectCpu *dc, Space *s)
+{
+    uint64_t now = __rdtsc();
+    Breaks *b = &s->world->breaks;
+
+    dc->stats.breaks++;
+    if (now - s->breaks_began > BREAKS_BURST_MS * (clock_host_tsc_hz() / 1000)) {
+        s->breaks_began = now;
+        s->n_breaks = 0;
+    }
+    if (++s->n_breaks < BREAKS_BURST) {
+        return;
+    }
+    s->no_breaks = true;
+    lock_take(&dc->lock);
+    for (unsigned i = 0; i < BREAKS_MAX; i++) {
+        uint32_t page = b->fd[i] >= 0 ? pages_find(&s->pages, b->at[i] & GUEST_PAGE_MASK) : PAGE_NONE;
+        if (page != PAGE_NONE) {
+            set_prot(dc, s, page, s->pages.at[page].prot & ~PROT_EXEC);
+        }
+    }
+    lock_release(&dc->lock);
+    breaks_clear(b, 0, UINT64_MAX); /* it goes on behind what is queued */
+}
+
 /*
  * May the page be executed in a world?  Makes it a code page; *version is what its code version must
  * still be once it is mapped.  No locks held.
@@ -392,6 +480,9 @@ static bool code_allowed(DirectCpu *dc, Space *s, uint64_t lin, uint64_t offset,
         found |= scan_borders(dc, lin, mem->base + offset);
     }
     s->wants_tsc_faults = found == SCAN_TSC;
+    if ((found & SCAN_CPUID) != 0 && !breaks_are_set(dc, s, lin, mem->base + offset)) {
+        return false;
+    }
     return (found & SCAN_DENIED) == 0 && ((found & SCAN_TSC) == 0 || world_tsc_faults(s->world));
 }
 

@@ -93,12 +93,16 @@ struct Space {
     uint64_t refault_rip;      /* ... do the access again from here                  */
     TlbAccess refault_access;
     bool refaults;
+    bool no_breaks;            /* at CPUID: its user code came to them too often     */
+    unsigned n_breaks;         /* it did so, in BREAKS_BURST_MS from ...             */
+    uint64_t breaks_began;     /* ... TSC                                            */
     bool wants_tsc_faults;     /* the code page looked at last was denied for its RDTSC */
     uint32_t holdoff;          /* visits of the dispatcher to leave to the translator */
     uint32_t holdoff_next;     /* what it will be set to                             */
     uint64_t held_off_ns;      /* CPU time of the world then                          */
     unsigned visits, visits_max; /* to code that is not for it, close upon each other; as many are too many */
     uint64_t visited_ns;       /* CPU time of the world at the last                   */
+    uint64_t visited_page;     /* ... and where it was                                */
 };
 
 typedef enum {
@@ -128,6 +132,12 @@ bool space_map_fault(DirectCpu *dc, Space *s);
 void space_resume(DirectCpu *dc, Space *s);
 /* Have done what is queued.  False: the world broke. */
 bool space_sync(DirectCpu *dc, Space *s);
+
+/* The page of code at `lin`, of the current address space, is left to the translator for its CPUID: have these stop the world instead.  False:
+ * for more than that, or it cannot be. */
+bool space_break_at_cpuid(DirectCpu *dc, Space *s, uint64_t lin);
+/* The world has come to one.  When it does so too often there will be none for it any more. */
+void space_came_to_break(DirectCpu *dc, Space *s);
 
 /* Forget all mappings (the world keeps its processes), or the world altogether. */
 void space_empty(DirectCpu *dc, Space *s);

@@ -272,7 +272,7 @@ bool state_to_world(DirectCpu *dc, World *w)
     }
     g[REG_RIP] = (greg_t)cpu->rip;
     g[REG_CSGSFS] = (greg_t)((is_code64(cpu) ? HOST_CS64 : HOST_CS32) | (uint64_t)HOST_DATA << 48);
-    g[REG_EFL] = (greg_t)(cpu->rflags & RFLAGS_USER) | FLAG_FIXED | FLAG_IF;
+    g[REG_EFL] = (greg_t)(cpu->rflags & RFLAGS_USER & ~(uint64_t)FLAG_RF) | FLAG_FIXED | FLAG_IF; /* RF: world_clear_rf() */
     give_vectors(dc, w, image);
     world_set_segments(w, &ev);
     world_set_id_flag(w, (cpu->rflags & FLAG_ID) != 0);

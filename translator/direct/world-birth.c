@@ -419,6 +419,26 @@ static bool find_tsc(World *w, WorldImage *image)
     return ok;
 }
 
+/* Do breakpoints stop where the host's kernel takes them?  False: the world broke. */
+static bool find_breaks(World *w, WorldImage *image)
+{
+    uint64_t at = w->base + (uint64_t)(world_stub_rdtsc - world_stub);
+    WorldEvent ev;
+    bool ok = true;
+
+    if (!image->breaks_wanted || __atomic_load_n(&image->breaks_are_known, __ATOMIC_ACQUIRE)) {
+        return true;
+    }
+    if (breaks_set(&w->breaks, w->guest, at)) {
+        ok = world_idle_trip_to(w, world_stub_rdtsc, 0) && world_event(w, &ev);
+        __atomic_store_n(&image->breaks_work, ok && ev.signal == SIGTRAP && ev.code == WORLD_BREAK &&
+                                                  (uint64_t)ev.regs.gregs[REG_RIP] == at, __ATOMIC_RELAXED);
+        breaks_clear(&w->breaks, 0, UINT64_MAX);
+    }
+    __atomic_store_n(&image->breaks_are_known, true, __ATOMIC_RELEASE);
+    return ok;
+}
+
 World *world_new(WorldImage *image, GError **error)
 {
     World *w = g_new0(World, 1);
@@ -426,6 +446,7 @@ World *world_new(WorldImage *image, GError **error)
     bool ok;
 
     w->home = -1;
+    breaks_init(&w->breaks);
     w->fp_len = FX_MIN_LEN;
     w->running = true;
     w->bases_by_calls = image->bases_by_calls;
@@ -437,7 +458,7 @@ World *world_new(WorldImage *image, GError **error)
     if (ok) {
         w->base = random_base();
         fill_control(w);
-        ok = start(w, image, shared) && find_tsc(w, image);
+        ok = start(w, image, shared) && find_tsc(w, image) && find_breaks(w, image);
     }
     if (!ok) {
         g_set_error(error, G_FILE_ERROR, g_file_error_from_errno(errno),
@@ -464,6 +485,7 @@ void world_free(World *w)
         while (pid[i] > 0 && waitpid(pid[i], NULL, __WALL) < 0 && errno == EINTR) {
         }
     }
+    breaks_clear(&w->breaks, 0, UINT64_MAX);
     if (w->shared != MAP_FAILED && w->shared != NULL) {
         munmap(w->shared, W_SHARED_LEN);
     }

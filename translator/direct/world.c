@@ -67,6 +67,7 @@ bool world_event(const World *w, WorldEvent *ev)
     }
     memcpy(&ev->regs, &((const ucontext_t *)(w->shared + at))->uc_mcontext, sizeof ev->regs);
     ev->signal = (int)*ctx32(w, CTX_SIGNAL);
+    ev->code = ((const siginfo_t *)(w->shared + info))->si_code;
     ev->call_addr = (uint64_t)(uintptr_t)((const siginfo_t *)(w->shared + info))->si_call_addr;
     ev->call_arch = ((const siginfo_t *)(w->shared + info))->si_arch;
     ev->fs_base = w->bases_by_calls ? w->fs_base : *ctx64(w, CTX_FS_BASE);
@@ -95,6 +96,17 @@ void world_set_segments(World *w, const WorldEvent *ev)
     *ctl32(w, CTL_ES) = ev->es;
     *ctl32(w, CTL_FS) = ev->fs;
     *ctl32(w, CTL_GS) = ev->gs;
+}
+
+void world_clear_rf(World *w)
+{
+    enum { RF = 1 << 16 };
+    uint8_t *fp;
+    ucontext_t *uc = world_frame(w, &fp);
+
+    if (uc != NULL) {
+        uc->uc_mcontext.gregs[REG_EFL] &= ~RF;
+    }
 }
 
 void world_forget_bases(World *w)
@@ -310,6 +322,7 @@ bool world_idle_trip_to(World *w, const uint8_t *to, unsigned spin)
         return false;
     }
     uc->uc_mcontext.gregs[REG_RIP] = (greg_t)(w->base + (uint64_t)(to - world_stub));
+    world_clear_rf(w);
     world_resume(w, spin);
     while (!world_wait(w, spin, 50000000)) {
         if (world_check(w) != WORLD_ALIVE) {

@@ -16,6 +16,7 @@
 #ifndef TRANSLATOR_DIRECT_WORLD_H
 #define TRANSLATOR_DIRECT_WORLD_H
 
+#include "translator/direct/breaks.h"
 #include "translator/direct/stub.h"
 
 #include <glib.h>
@@ -33,6 +34,8 @@ typedef struct {
     bool bases_by_calls;       /* the host's kernel keeps no base of FS and GS that it has not set itself */
     bool tsc_is_known, tsc_faults; /* after a first world: PR_SET_TSC makes RDTSC fault (atomic) */
     bool runs_code32;          /* 32-bit code can run: the host does so, and its FS and GS can be based anywhere */
+    bool breaks_wanted;        /* set by the owner: */
+    bool breaks_are_known, breaks_work; /* ... after a first world: breakpoints stop worlds (atomic) */
 } WorldImage;
 
 typedef enum {
@@ -65,6 +68,7 @@ typedef struct World {
     uint64_t slept;            /* how often one side had to wait for the other asleep */
     bool running;              /* resumed, and no event seen since (atomic) */
     bool parked;               /* known to sleep */
+    Breaks breaks;             /* of the guest thread; the owner's, while that does not run user code */
     WorldHealth health;
 } World;
 
@@ -83,7 +87,7 @@ void world_free(World *w);
 
 /* What the last event left: signal, trap number... Copied out of memory that the world can write. */
 typedef struct {
-    int signal;
+    int signal, code;          /* its si_code */
     uint64_t call_addr;        /* SIGSYS: behind the system call instruction */
     uint32_t call_arch;        /* SIGSYS: AUDIT_ARCH_* */
     uint64_t fs_base, gs_base;
@@ -92,6 +96,7 @@ typedef struct {
     uint64_t fp_at;            /* offset in `shared` of the XSAVE image, 0: none */
 } WorldEvent;
 
+enum { WORLD_BREAK = 6 };      /* WorldEvent.code of a SIGTRAP: a breakpoint (TRAP_PERF of siginfo) */
 /* Read the event; false: the guest thread has made nonsense of its frame. */
 bool world_event(const World *w, WorldEvent *ev);
 
@@ -107,6 +112,9 @@ void world_set_segments(World *w, const WorldEvent *ev);
 
 /* Its user code, which can set its bases behind our back, is another process's from now on. */
 void world_forget_bases(World *w);
+
+/* The frame is a fault's, with RFLAGS.RF set, which would let a breakpoint at its instruction pass. */
+void world_clear_rf(World *w);
 
 /* RFLAGS.ID with which it goes on. */
 void world_set_id_flag(World *w, bool id);
