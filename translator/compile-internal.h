@@ -279,6 +279,28 @@ void gen_string(Gen *g);
 void gen_system(Gen *g);
 void gen_helper(Gen *g);
 void gen_helper_end(Gen *g);
+/* Is something pending that setting IF would let in?  Then out, before anything has changed; t and flags are clobbered. */
+void gen_out_if_pending(Gen *g, unsigned t, TransHelper helper);
+/* The software TLB's class becomes that of the three fields at `from`; t is clobbered. */
+void gen_tlb_class(Gen *g, unsigned t, int from);
+/* t = RFLAGS, whose arithmetic flags are in the slot; u and flags are clobbered. */
+void gen_rflags(Gen *g, unsigned t, unsigned u);
+
+/* -- compile-register.c -------------------------------------------------------------------------------- */
+
+/* reg = a 32-bit field of the CpuState. */
+void gen_cpu_load32(Gen *g, unsigned reg, size_t field);
+/* The current instruction: MOV from a control register, to CR8; RDMSR or WRMSR; WRFSBASE or WRGSBASE, whose `field` it is. */
+void gen_read_cr(Gen *g, unsigned reg);
+void gen_write_cr8(Gen *g);
+void gen_msr(Gen *g, bool write);
+void gen_write_base(Gen *g, int field);
+
+/* -- compile-cross.c ----------------------------------------------------------------------------------- */
+
+/* The current instruction, where the configuration and the environment let it be a sequence. */
+void gen_syscall(Gen *g);
+void gen_sysret(Gen *g);
 
 /* -- compile-flow.c ------------------------------------------------------------------------------------ */
 

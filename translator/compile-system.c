@@ -10,7 +10,7 @@
 enum { POPF_ODD = FLAG_TF | FLAG_DF | FLAG_IOPL | FLAG_NT | FLAG_AC | FLAG_ID };
 
 /* Is something pending that setting IF would let in?  Then out, before anything has changed. */
-static void out_if_pending(Gen *g, unsigned t, TransHelper helper)
+void gen_out_if_pending(Gen *g, unsigned t, TransHelper helper)
 {
     emit_fs_load(g->e, t, gen_field(g, VCB_REQUESTS));
     emit_cmp32_mem_0(g->e, t);
@@ -48,13 +48,13 @@ static void gen_sti(Gen *g)
         out_if_pending_quietly(g, t, HELPER_INTERP);
     } else {
         gen_free_flags(g);
-        out_if_pending(g, t, HELPER_INTERP);
+        gen_out_if_pending(g, t, HELPER_INTERP);
     }
     emit_fs_store_imm8(g->e, gen_field(g, VCB_VIF), FLAG_IF >> 8);
 }
 
 /* The software TLB's class becomes that of the three fields at `from`. */
-static void gen_tlb_class(Gen *g, unsigned t, int from)
+void gen_tlb_class(Gen *g, unsigned t, int from)
 {
     static const int to[3] = {VCB_TLB_MASK, VCB_TLB_ENTRY, VCB_TLB_SPACE};
 
@@ -91,7 +91,7 @@ static void gen_swapgs(Gen *g)
  * t = RFLAGS, whose arithmetic flags are in the slot; u is clobbered:
  * t = byte [flags_slot + 1] (SF ZF AF PF 1 CF as lahf has them) | OF << 11 | IF | AC | the others
  */
-static void gen_rflags(Gen *g, unsigned t, unsigned u)
+void gen_rflags(Gen *g, unsigned t, unsigned u)
 {
     emit_fs_load8(g->e, t, gen_field(g, VCB_FLAGS_SLOT + 1));
     emit_and32_ri(g->e, t, FLAGS_ARITH & 0xff);
@@ -179,7 +179,7 @@ static void gen_popf(Gen *g)
     gen_slow_jcc(g, CC_NE, HELPER_INTERP);
     emit_test_ri(g->e, t, FLAG_IF);
     no_if = emit_jcc(g->e, CC_E, emit_here(g->e));
-    out_if_pending(g, u, HELPER_INTERP);
+    gen_out_if_pending(g, u, HELPER_INTERP);
     emit_patch32(g->e, no_if);
     emit_mov_rr(g->e, u, t);
     emit_shr_ri(g->e, u, 11);
@@ -196,217 +196,7 @@ static void gen_popf(Gen *g)
     g->flags = FLAGS_IN_SLOT;
 }
 
-/* t = the CpuState, for sequences: it holds what they do not keep in the vCPU block. */
-static unsigned gen_cpu(Gen *g)
-{
-    unsigned t = gen_scratch(g, 0);
-
-    emit_fs_load(g->e, t, gen_field(g, VCB_CPU));
-    return t;
-}
-
-/* reg = a 64-bit or 32-bit field of the CpuState.  (The guest never sees a host address in it: a kick might
- * come in between.) */
-static void gen_cpu_load(Gen *g, unsigned reg, size_t field)
-{
-    emit_load(g->e, reg, gen_cpu(g), (int32_t)field);
-}
-
-static void gen_cpu_load32(Gen *g, unsigned reg, size_t field)
-{
-    emit_load32(g->e, reg, gen_cpu(g), (int32_t)field);
-}
-
-static void gen_read_cr8(Gen *g, unsigned reg);
-
-static void gen_read_cr(Gen *g, unsigned reg)
-{
-    void (*load)(Gen *g, unsigned reg, size_t field) = g->p->code32 ? gen_cpu_load32 : gen_cpu_load;
-
-    switch (g->in->op[1].reg.value) {
-    case ZYDIS_REGISTER_CR0: load(g, reg, offsetof(CpuState, cr0)); break;
-    case ZYDIS_REGISTER_CR2: load(g, reg, offsetof(CpuState, cr2)); break;
-    case ZYDIS_REGISTER_CR3: load(g, reg, offsetof(CpuState, cr3)); break;
-    case ZYDIS_REGISTER_CR4: load(g, reg, offsetof(CpuState, cr4)); break;
-    case ZYDIS_REGISTER_CR8: gen_read_cr8(g, reg); break;
-    default: /* #UD */
-        gen_slow_jmp(g, HELPER_SYSTEM);
-        gen_helped(g, HELPER_SYSTEM);
-    }
-}
-
-/* -- Model-specific registers ------------------------------------------------------------------ */
-
-enum { MSR_SPEC_CTRL = 0x48, MSR_SYSENTER_CS = 0x174, MSR_X2APIC_EOI = 0x80b, MSR_FS_BASE = 0xc0000100, MSR_BASES = 3 };
-
-static TransHelper msr_helper(const Gen *g)
-{
-    return (TransHelper)g->in->helper;
-}
-
-/* t = ecx - IA32_FS_BASE, which is 0, 1, 2 for the three bases; else to what comes at *others. */
-static uint8_t *gen_base_index(Gen *g, unsigned t)
-{
-    emit_lea32(g->e, t, GPR_RCX, (int32_t)(0u - MSR_FS_BASE));
-    emit_cmp32_ri(g->e, t, MSR_BASES - 1);
-    return emit_jcc(g->e, CC_A, emit_here(g->e));
-}
-
-/* t = edx:eax; v is clobbered. */
-static void gen_pair(Gen *g, unsigned t, unsigned v)
-{
-    emit_mov_rr(g->e, t, GPR_RDX);
-    emit_shift_ri(g->e, SHIFT_SHL, t, 32);
-    emit_mov32_rr(g->e, v, GPR_RAX);
-    emit_or_rr(g->e, t, v);
-}
-
-static void gen_read_base(Gen *g, unsigned t)
-{
-    emit_fs_load_indexed(g->e, GPR_RDX, gen_field(g, VCB_FS_BASE), t);
-    emit_mov32_rr(g->e, GPR_RAX, GPR_RDX);
-    emit_shr_ri(g->e, GPR_RDX, 32);
-}
-
-/* edx:eax must be canonical. */
-static void gen_write_base_msr(Gen *g, unsigned t)
-{
-    unsigned u = gen_scratch(g, 1), v = gen_scratch(g, 2);
-
-    gen_pair(g, u, v);
-    emit_mov_rr(g->e, v, u);
-    emit_shift_ri(g->e, SHIFT_SHL, v, 16);
-    emit_shift_ri(g->e, SHIFT_SAR, v, 16);
-    emit_cmp_rr(g->e, v, u);
-    gen_slow_jcc(g, CC_NE, msr_helper(g));
-    emit_fs_store_indexed(g->e, gen_field(g, VCB_FS_BASE), t, u);
-}
-
-static void gen_read_spec_ctrl(Gen *g)
-{
-    unsigned t = gen_scratch(g, 0);
-
-    emit_cmp32_ri(g->e, GPR_RCX, MSR_SPEC_CTRL);
-    gen_slow_jcc(g, CC_NE, msr_helper(g));
-    emit_fs_load(g->e, t, gen_field(g, VCB_SPEC_CTRL_BAD));
-    emit_not(g->e, t);
-    emit_cmp_ri(g->e, t, 0);
-    gen_slow_jcc(g, CC_E, msr_helper(g));
-    emit_fs_load(g->e, t, gen_field(g, VCB_CPU));
-    emit_load32(g->e, GPR_RAX, t, (int32_t)offsetof(CpuState, msr_spec_ctrl));
-    emit_load32(g->e, GPR_RDX, t, (int32_t)offsetof(CpuState, msr_spec_ctrl) + 4);
-}
-
-/* ecx is IA32_SYSENTER_CS, or on to what comes at the result.  (VMI's SYSEXIT reads it each time.)  What is 0 may not exist. */
-static uint8_t *gen_read_sysenter_cs(Gen *g)
-{
-    unsigned t = gen_scratch(g, 0), v = gen_scratch(g, 1);
-    uint8_t *other;
-
-    emit_cmp32_ri(g->e, GPR_RCX, MSR_SYSENTER_CS);
-    other = emit_jcc(g->e, CC_NE, emit_here(g->e));
-    emit_fs_load(g->e, t, gen_field(g, VCB_CPU));
-    emit_load32(g->e, v, t, (int32_t)offsetof(CpuState, msr_sysenter_cs));
-    emit_cmp32_ri(g->e, v, 0);
-    gen_slow_jcc(g, CC_E, msr_helper(g));
-    emit_mov32_rr(g->e, GPR_RAX, v);
-    emit_load32(g->e, GPR_RDX, t, (int32_t)offsetof(CpuState, msr_sysenter_cs) + 4);
-    return other;
-}
-
-/* IA32_SPEC_CTRL, or the x2APIC's end of an interrupt that nobody else waits for. */
-static void gen_write_spec_ctrl_eoi(Gen *g)
-{
-    unsigned t = gen_scratch(g, 0), v = gen_scratch(g, 1);
-    uint8_t *other, *done;
-
-    emit_cmp32_ri(g->e, GPR_RCX, MSR_SPEC_CTRL);
-    other = emit_jcc(g->e, CC_NE, emit_here(g->e));
-    gen_pair(g, t, v);
-    emit_fs_op(g->e, 0x85, t, gen_field(g, VCB_SPEC_CTRL_BAD)); /* test */
-    gen_slow_jcc(g, CC_NE, msr_helper(g));
-    emit_fs_load(g->e, v, gen_field(g, VCB_CPU));
-    emit_store(g->e, v, (int32_t)offsetof(CpuState, msr_spec_ctrl), t);
-    done = emit_jmp(g->e, emit_here(g->e));
-    emit_patch32(g->e, other);
-    emit_cmp32_ri(g->e, GPR_RCX, MSR_X2APIC_EOI);
-    gen_slow_jcc(g, CC_NE, msr_helper(g));
-    gen_pair(g, t, v);
-    emit_cmp_ri(g->e, t, 0);
-    gen_slow_jcc(g, CC_NE, msr_helper(g));
-    emit_fs_load(g->e, v, gen_field(g, VCB_CPU));
-    emit_cmp8_mem(g->e, v, (int32_t)offsetof(CpuState, apic_mode), 2);
-    gen_slow_jcc(g, CC_NE, msr_helper(g));
-    emit_cmp8_mem(g->e, v, (int32_t)offsetof(CpuState, apic_eoi), 0);
-    gen_slow_jcc(g, CC_E, msr_helper(g));
-    emit_store8_imm(g->e, v, (int32_t)offsetof(CpuState, apic_eoi), 0);
-    emit_patch32(g->e, done);
-}
-
-static void gen_msr(Gen *g, bool write)
-{
-    bool bases = !g->p->code32, others = (g->p->env & ENV_NO_QUICK) == 0;
-    unsigned t = gen_scratch(g, 0);
-    uint8_t *other = NULL, *done = NULL;
-
-    gen_free_flags(g);
-    gen_scratch(g, 1); /* borrowed here, whichever way is gone */
-    gen_scratch(g, 2);
-    if (bases) {
-        other = gen_base_index(g, t);
-        (write ? gen_write_base_msr : gen_read_base)(g, t);
-    } else if (!write && others) {
-        other = gen_read_sysenter_cs(g);
-    }
-    if (other != NULL) {
-        done = emit_jmp(g->e, emit_here(g->e));
-        emit_patch32(g->e, other);
-    }
-    if (!others) {
-        gen_slow_jmp(g, msr_helper(g));
-    } else if (write) {
-        gen_write_spec_ctrl_eoi(g);
-    } else {
-        gen_read_spec_ctrl(g);
-    }
-    if (done != NULL) {
-        emit_patch32(g->e, done);
-    }
-}
-
-/* -- CR8, CPUID -------------------------------------------------------------------------------- */
-
-static void gen_read_cr8(Gen *g, unsigned reg)
-{
-    unsigned t;
-
-    gen_free_flags(g);
-    t = gen_cpu(g);
-    emit_load8(g->e, t, t, (int32_t)offsetof(CpuState, apic_tpr));
-    emit_shr_ri(g->e, t, 4);
-    emit_mov_rr(g->e, reg, t);
-}
-
-/*
- * The APIC is asked where something is requested: before, because there may be none, and after, because either
- * whoever requests now sees the new priority or we see the request (hw/lapic.c).  May be done twice.
- */
-static void gen_write_cr8(Gen *g)
-{
-    unsigned reg = gen_reg_of(g->in->op[1].reg.value), t = gen_scratch(g, 0), u = gen_scratch(g, 1);
-
-    gen_free_flags(g);
-    emit_fs_load(g->e, u, gen_field(g, VCB_CPU));
-    emit_cmp8_mem(g->e, u, (int32_t)offsetof(CpuState, apic_busy), 0);
-    gen_slow_jcc(g, CC_NE, HELPER_CR);
-    emit_cmp_ri(g->e, reg, 15);
-    gen_slow_jcc(g, CC_A, HELPER_CR);
-    emit_mov_rr(g->e, t, reg);
-    emit_shift_ri(g->e, SHIFT_SHL, t, 4);
-    emit_xchg8(g->e, u, (int32_t)offsetof(CpuState, apic_tpr), t);
-    emit_cmp8_mem(g->e, u, (int32_t)offsetof(CpuState, apic_busy), 0);
-    gen_slow_jcc(g, CC_NE, HELPER_CR);
-}
+/* -- CPUID and others ---------------------------------------------------------------------------- */
 
 /*
  * By the table that the helper fills.  t = subleaf << 32 | leaf; u = 32 * index.  eax and ecx are what a second try
@@ -561,153 +351,6 @@ static void gen_pv_call(Gen *g)
     emit_cmp8_mem(e, v, (int32_t)offsetof(CpuState, apic_eoi), 0);
     gen_slow_jcc(g, CC_E, HELPER_PORT);
     emit_store8_imm(e, v, (int32_t)offsetof(CpuState, apic_eoi), 0);
-}
-
-static void gen_write_base(Gen *g, int field)
-{
-    unsigned r = gen_reg_of(g->in->op[0].reg.value), t = gen_scratch(g, 0);
-
-    gen_free_flags(g);
-    emit_mov_rr(g->e, t, r);
-    emit_shift_ri(g->e, SHIFT_SHL, t, 16);
-    emit_shift_ri(g->e, SHIFT_SAR, t, 16);
-    emit_cmp_rr(g->e, t, r);
-    gen_slow_jcc(g, CC_NE, HELPER_INTERP); /* not canonical */
-    emit_fs_store(g->e, gen_field(g, field), r);
-}
-
-/* -- Transitions ------------------------------------------------------------------------------- */
-
-/* RFLAGS bits that sysret must find clear in R11 to be a sequence. */
-enum { SYSRET_ODD = FLAG_TF | FLAG_DF | FLAG_IOPL | FLAG_NT | FLAG_AC | FLAG_VIF | FLAG_VIP | FLAG_ID };
-
-/*
- * The transition is certain: t = block of guest address `rip`.  From here on nothing can fault or has to be
- * undone, and who wants us out (a kick) finds us where we arrive.
- */
-static void gen_transit(Gen *g, unsigned t, unsigned rip)
-{
-    emit_fs_store(g->e, gen_field(g, VCB_RESUME), t);
-    emit_fs_store(g->e, gen_field(g, VCB_RIP), rip);
-    g->bits |= MARK_TRANSIT;
-    gen_mark(g);
-}
-
-/* To the other side: privilege, TLB class, jump cache's key; AC is clear there.  t is clobbered. */
-static void gen_cross(Gen *g, unsigned t, uint8_t crossed, int tlb, int key)
-{
-    emit_fs_store_imm8(g->e, gen_field(g, VCB_VAC), 0);
-    emit_fs_store_imm8(g->e, gen_field(g, VCB_CROSSED), crossed);
-    gen_tlb_class(g, t, tlb);
-    emit_fs_load(g->e, t, gen_field(g, key));
-    emit_fs_store(g->e, gen_field(g, VCB_JC_KEY), t);
-}
-
-static void gen_arrive(Gen *g)
-{
-    gen_give_back(g);
-    g->borrowed = g->own;
-    g->flags = FLAGS_IN_HOST;
-    emit_fs_jmp(g->e, gen_field(g, VCB_RESUME));
-    g->bits &= (uint8_t)~MARK_TRANSIT;
-}
-
-static void put_rax_aside(Gen *g)
-{
-    if ((g->borrowed & 1u << GPR_RAX) == 0) {
-        emit_fs_store(g->e, gen_field(g, VCB_RAX_TMP), GPR_RAX);
-    }
-}
-
-static void take_rax_back(Gen *g)
-{
-    if ((g->borrowed & 1u << GPR_RAX) == 0) {
-        emit_fs_load(g->e, GPR_RAX, gen_field(g, VCB_RAX_TMP));
-    }
-}
-
-/*
- * SYSCALL in 64-bit code at CPL 3.  The block of LSTAR is in the jump cache under the kernel's key, or
- * out to the helper, and so with AC set.  syscall_tag says whether SCE is set.  rcx and r11 serve until they
- * get what the guest is to find there.
- */
-static void gen_syscall(Gen *g)
-{
-    Emit *e = g->e;
-
-    gen_free_flags(g);
-    gen_borrow(g, GPR_RCX);
-    gen_borrow(g, GPR_R11);
-    emit_fs_load(e, GPR_RCX, gen_field(g, VCB_SYSCALL_SLOT));
-    emit_fs_load_indexed(e, GPR_R11, gen_field(g, VCB_JC_NTAG), GPR_RCX);
-    emit_fs_op(e, 0x03, GPR_R11, gen_field(g, VCB_SYSCALL_TAG));
-    gen_slow_jcc(g, CC_NE, HELPER_SYSCALL);
-    emit_fs_cmp8_0(e, gen_field(g, VCB_VAC));
-    gen_slow_jcc(g, CC_NE, HELPER_SYSCALL);
-    emit_fs_load_indexed(e, GPR_RCX, gen_field(g, VCB_JC_CODE), GPR_RCX);
-    emit_fs_load(e, GPR_R11, gen_field(g, VCB_SYSCALL_RIP));
-    gen_transit(g, GPR_RCX, GPR_R11);
-    gen_rflags(g, GPR_R11, GPR_RCX);
-    emit_fs_load8(e, GPR_RCX, gen_field(g, VCB_VIF));
-    emit_fs_op(e, 0x23, GPR_RCX, gen_field(g, VCB_SYSCALL_KEEP_IF));
-    emit_fs_store8(e, gen_field(g, VCB_VIF), GPR_RCX);
-    emit_fs_add1(e, gen_field(g, VCB_N_SYSCALLS));
-    gen_cross(g, GPR_RCX, CROSSED_SYSCALL, VCB_KERNEL_TLB, VCB_KEY_KERNEL);
-    put_rax_aside(g);
-    emit_fs_load(e, GPR_RAX, gen_field(g, VCB_FLAGS_SLOT));
-    emit_fs_op(e, 0x23, GPR_RAX, gen_field(g, VCB_SYSCALL_KEEP));
-    emit_flags_from_rax(e);
-    take_rax_back(g);
-    g->borrowed &= (uint16_t)~(1u << GPR_RCX | 1u << GPR_R11);
-    gen_address(g, GPR_RCX, gen_rip_at(g, g->in->off + g->in->len), true);
-    gen_arrive(g);
-}
-
-/* SYSRET to 64-bit code: to rcx with the RFLAGS in r11. */
-static void gen_sysret(Gen *g)
-{
-    unsigned t = gen_scratch(g, 0), u = gen_scratch(g, 1);
-    Emit *e = g->e;
-    uint8_t *no_if;
-
-    gen_free_flags(g);
-    emit_mov_rr(e, t, GPR_RCX);
-    emit_shift_ri(e, SHIFT_SHL, t, 16);
-    emit_shift_ri(e, SHIFT_SAR, t, 16);
-    emit_cmp_rr(e, t, GPR_RCX);
-    gen_slow_jcc(g, CC_NE, HELPER_SYSRET); /* not canonical */
-    emit_test_ri(e, GPR_R11, SYSRET_ODD);
-    gen_slow_jcc(g, CC_NE, HELPER_SYSRET);
-    emit_fs_cmp8_0(e, gen_field(g, VCB_WATCH_USER));
-    gen_slow_jcc(g, CC_NE, HELPER_SYSRET);
-    emit_test_ri(e, GPR_R11, FLAG_IF);
-    no_if = emit_jcc(e, CC_E, emit_here(e));
-    out_if_pending(g, t, HELPER_SYSRET);
-    emit_patch32(e, no_if);
-    emit_fs_pext(e, t, GPR_RCX, gen_field(g, VCB_JC_MASK));
-    emit_fs_load_indexed(e, u, gen_field(g, VCB_JC_NTAG), t);
-    emit_fs_op(e, 0x03, u, gen_field(g, VCB_KEY_USER));
-    emit_add_rr(e, u, GPR_RCX);
-    gen_slow_jcc(g, CC_NE, HELPER_SYSRET);
-    emit_fs_load_indexed(e, t, gen_field(g, VCB_JC_CODE), t);
-    gen_transit(g, t, GPR_RCX);
-    emit_fs_store(e, gen_field(g, VCB_HERE), GPR_RCX);
-    emit_mov_rr(e, t, GPR_R11);
-    emit_shr_ri(e, t, 8);
-    emit_and32_ri(e, t, FLAG_IF >> 8);
-    emit_fs_store8(e, gen_field(g, VCB_VIF), t);
-    gen_cross(g, t, CROSSED_SYSRET, VCB_USER_TLB, VCB_KEY_USER);
-    put_rax_aside(g);
-    emit_mov_rr(e, t, GPR_R11);
-    emit_shr_ri(e, t, 11);
-    emit_and32_ri(e, t, 1);
-    emit_mov_rr(e, GPR_RAX, GPR_R11);
-    emit_and32_ri(e, GPR_RAX, FLAGS_ARITH & 0xff);
-    emit_shift_ri(e, SHIFT_SHL, GPR_RAX, 8);
-    emit_or_rr(e, GPR_RAX, t);
-    emit_flags_from_rax(e);
-    take_rax_back(g);
-    gen_arrive(g);
 }
 
 /* -- Helpers ----------------------------------------------------------------------------------- */

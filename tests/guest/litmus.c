@@ -21,6 +21,66 @@ static void reset_meeting(void)
     here[0][0] = here[1][0] = 0;
 }
 
+#ifdef GUEST_HIGH
+
+/*
+ * The same by a kernel in the upper half, which the translator's window serves: everything runs at its alias there, on aliases of the
+ * stacks (see window64.c).
+ */
+#define HIGH 0xffffffff80000000ull
+
+extern u64 boot_pml4[512];
+static u64 high_pdpt[512] PAGE_ALIGNED, high_pd[512] PAGE_ALIGNED;
+static void (*volatile job_there)(void);
+
+static void needs_ap(void);
+
+static void enter(void)
+{
+    write_cr0(read_cr0() | CR0_WP);
+    write_cr4(read_cr4() | CR4_PGE);
+}
+
+static void call_there(void (*f)(void))
+{
+    __asm__ volatile("movq %%rsp, %%r12; addq %1, %%rsp; call *%0; movq %%r12, %%rsp"
+                     : : "r"((u64)f | HIGH), "r"(HIGH)
+                     : "r12", "rax", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11", "memory", "cc");
+}
+
+static void run_job(void)
+{
+    enter();
+    call_there(job_there);
+}
+
+static void start_job(void (*job)(void))
+{
+    job_there = job;
+    ap_run((void (*)(void))((u64)run_job & ~HIGH));
+}
+
+static void the_kernel_moves_up(void)
+{
+    for (unsigned i = 0; i < 512; i++) {
+        high_pd[i] = (u64)i << 21 | 0x183;                 /* present, writable, large, global */
+    }
+    high_pdpt[510] = (u64)high_pd | 3;
+    boot_pml4[511] = (u64)high_pdpt | 3;
+    enter();
+    needs_ap();                                            /* started down here */
+}
+
+#define THERE(name) static void name##_there(void) { call_there(name); }
+#define TEST(name) {#name, name##_there}
+
+#else
+
+#define start_job ap_run
+#define TEST(name) {#name, name}
+
+#endif
+
 static void needs_ap(void)
 {
     if (!have_ap) {
@@ -34,7 +94,7 @@ static bool in_both_roles(void (*prepare)(void), void (*there)(void), void (*her
 {
     for (unsigned turn = 0; turn < 2; turn++) {
         prepare();
-        ap_run(turn == 0 ? there : here_too);
+        start_job(turn == 0 ? there : here_too);
         (turn == 0 ? here_too : there)();
         if (!ap_wait()) {
             return false;
@@ -84,7 +144,7 @@ static void store_buffering_ends_at_fences(void)
         unsigned both_old = 0;
         x[0] = y[0] = 0;
         reset_meeting();
-        ap_run(sb_ap);
+        start_job(sb_ap);
         store_then_load(0, x, y);
         EXPECT(ap_wait());
         for (u32 i = 1; i <= TURNS; i++) {
@@ -176,7 +236,7 @@ static void locked_counters_lose_nothing(void)
     needs_ap();
     NEED_AP();
     memset(counters, 0, sizeof counters);
-    ap_run(count_locked);
+    start_job(count_locked);
     count_locked();
     EXPECT(ap_wait());
     EXPECT_EQ(counters[0], (u8)(2 * TURNS));
@@ -315,7 +375,7 @@ static void code_and_data_share_a_page(void)
     NEED_AP();
     memset(code + 4096, 0, 4096);
     memcpy(code + 4096, body, sizeof body);
-    ap_run(shared_page_runner);
+    start_job(shared_page_runner);
     shared_page_runner();
     EXPECT(ap_wait());
     EXPECT_EQ(*(volatile u32 *)(code + 4096 + 0x100), 6000);
@@ -341,19 +401,32 @@ static void both_rewrite_code_on_one_page(void)
     needs_ap();
     NEED_AP();
     code_wrong = 0;
-    ap_run(rewrite_ap);
+    start_job(rewrite_ap);
     rewrite_own(code + 512);
     EXPECT(ap_wait());
     EXPECT_EQ(code_wrong, 0);
 }
 
+#ifdef GUEST_HIGH
+THERE(store_buffering_ends_at_fences)
+THERE(messages_pass_in_order)
+THERE(locked_counters_lose_nothing)
+THERE(an_immediate_changes_as_a_whole)
+THERE(code_poked_with_int3_runs_as_old_or_new)
+THERE(code_and_data_share_a_page)
+THERE(both_rewrite_code_on_one_page)
+#endif
+
 const GuestTest guest_tests[] = {
-    {"store_buffering_ends_at_fences", store_buffering_ends_at_fences},
-    {"messages_pass_in_order", messages_pass_in_order},
-    {"locked_counters_lose_nothing", locked_counters_lose_nothing},
-    {"an_immediate_changes_as_a_whole", an_immediate_changes_as_a_whole},
-    {"code_poked_with_int3_runs_as_old_or_new", code_poked_with_int3_runs_as_old_or_new},
-    {"code_and_data_share_a_page", code_and_data_share_a_page},
-    {"both_rewrite_code_on_one_page", both_rewrite_code_on_one_page},
+#ifdef GUEST_HIGH
+    {"the_kernel_moves_up", the_kernel_moves_up},
+#endif
+    TEST(store_buffering_ends_at_fences),
+    TEST(messages_pass_in_order),
+    TEST(locked_counters_lose_nothing),
+    TEST(an_immediate_changes_as_a_whole),
+    TEST(code_poked_with_int3_runs_as_old_or_new),
+    TEST(code_and_data_share_a_page),
+    TEST(both_rewrite_code_on_one_page),
     {NULL, NULL},
 };
