@@ -314,23 +314,14 @@ unsigned scan_page(const uint8_t *page, const uint8_t *before, ScanRules rules)
     return (rules.code32 ? scan32 : scan)(all, tail, tail + SCAN_PAGE - 2, tail + SCAN_PAGE, rules);
 }
 
-unsigned scan_cpuids(const uint8_t *page, const uint8_t *before, uint16_t *at, unsigned max)
+unsigned scan_cpuids(const uint8_t *page, uint16_t *at, unsigned max)
 {
-    uint8_t all[SCAN_TAIL + SCAN_PAGE];
-    size_t tail = before != NULL ? SCAN_TAIL : 0;
-    ZydisDecoder decoder;
     unsigned n = 0;
 
-    if (tail != 0) {
-        memcpy(all, before - tail, tail);
-    }
-    memcpy(all + tail, page, SCAN_PAGE);
-    ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
-    ZydisDecoderEnableMode(&decoder, ZYDIS_DECODER_MODE_MINIMAL, true);
-    for (size_t i = tail; i + 1 < tail + SCAN_PAGE; i++) {
-        if (all[i] == 0x0f && all[i + 1] == 0xa2 && is_instruction(&decoder, all, i, tail + SCAN_PAGE)) {
+    for (unsigned i = 0; i + 1 < SCAN_PAGE; i++) {
+        if (page[i] == 0x0f && page[i + 1] == 0xa2) {
             if (n < max) {
-                at[n] = (uint16_t)(i - tail);
+                at[n] = (uint16_t)i;
             }
             n++;
         }

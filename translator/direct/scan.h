@@ -42,7 +42,7 @@ unsigned scan_page(const uint8_t *page, const uint8_t *before, ScanRules rules);
  * `before` and SCAN_HEAD from `behind` are read. */
 unsigned scan_border(const uint8_t *before, const uint8_t *behind, ScanRules rules);
 
-/* Where in the page CPUID is executed, for 64-bit code: how many, of which `max` at most are told. */
-unsigned scan_cpuids(const uint8_t *page, const uint8_t *before, uint16_t *at, unsigned max);
+/* Where in the page CPUID's bytes are, be it an instruction or not: how many, of which `max` at most are told. */
+unsigned scan_cpuids(const uint8_t *page, uint16_t *at, unsigned max);
 
 #endif /* TRANSLATOR_DIRECT_SCAN_H */

@@ -379,12 +379,21 @@ static unsigned verdict_on(DirectCpu *dc, uint64_t lin, uint64_t offset, uint32_
     return (v & VERDICT_SCAN) >> VERDICT_SCAN_SHIFT;
 }
 
-/* The CPUIDs of the page at `lin`, whose bytes are at `code`: how many, of which BREAKS_MAX are told. */
-static unsigned cpuids_of(DirectCpu *dc, uint64_t lin, const uint8_t *code, uint64_t at[BREAKS_MAX])
+/* ... which becomes a code page; it says what *version has. */
+static unsigned verdict_on_code(DirectCpu *dc, uint64_t lin, uint64_t offset, uint32_t *version)
 {
-    const uint8_t *before = code_at(dc, lin - GUEST_PAGE_SIZE);
+    PhysMem *mem = dc->cpu->mem;
+
+    *version = page_code_version(mem, offset); /* in this order: phys-mem.h, invariant 2 */
+    phys_mem_set_code(mem, offset);
+    return verdict_on(dc, lin, offset, *version);
+}
+
+/* The CPUIDs of the page at `lin`, whose bytes are at `code`: how many, of which BREAKS_MAX are told. */
+static unsigned cpuids_of(uint64_t lin, const uint8_t *code, uint64_t at[BREAKS_MAX])
+{
     uint16_t offset[BREAKS_MAX];
-    unsigned n = scan_cpuids(code, before != NULL ? before + GUEST_PAGE_SIZE : NULL, offset, BREAKS_MAX);
+    unsigned n = scan_cpuids(code, offset, BREAKS_MAX);
 
     for (unsigned i = 0; i < MIN(n, BREAKS_MAX); i++) {
         at[i] = lin + offset[i];
@@ -392,10 +401,10 @@ static unsigned cpuids_of(DirectCpu *dc, uint64_t lin, const uint8_t *code, uint
     return n;
 }
 
-static bool breaks_are_set(DirectCpu *dc, const Space *s, uint64_t lin, const uint8_t *code)
+static bool breaks_are_set(const Space *s, uint64_t lin, const uint8_t *code)
 {
     uint64_t at[BREAKS_MAX];
-    unsigned n = cpuids_of(dc, lin, code, at);
+    unsigned n = cpuids_of(lin, code, at);
 
     for (unsigned i = 0; i < MIN(n, BREAKS_MAX); i++) {
         if (!breaks_has(&s->world->breaks, at[i])) {
@@ -407,22 +416,22 @@ static bool breaks_are_set(DirectCpu *dc, const Space *s, uint64_t lin, const ui
 
 bool space_break_at_cpuid(DirectCpu *dc, Space *s, uint64_t lin)
 {
-    PhysMem *mem = dc->cpu->mem;
     uint64_t at[BREAKS_MAX];
     const uint8_t *code;
     unsigned n, found;
+    uint32_t version;
 
     lin &= GUEST_PAGE_MASK;
     code = s->world != NULL && !s->no_breaks && rules_of(dc).break_cpuid ? code_at(dc, lin) : NULL;
     if (code == NULL) {
         return false;
     }
-    found = verdict_on(dc, lin, (uint64_t)(code - mem->base), page_code_version(mem, (uint64_t)(code - mem->base)));
+    found = verdict_on_code(dc, lin, (uint64_t)(code - dc->cpu->mem->base), &version);
     if ((found & (SCAN_DENIED | SCAN_CPUID)) != SCAN_CPUID || (scan_borders(dc, lin, code) & SCAN_DENIED) != 0 ||
-        breaks_are_set(dc, s, lin, code)) {
+        breaks_are_set(s, lin, code)) {
         return false;
     }
-    n = cpuids_of(dc, lin, code, at);
+    n = cpuids_of(lin, code, at);
     if (n > BREAKS_MAX) {
         return false;
     }
@@ -473,14 +482,12 @@ static bool code_allowed(DirectCpu *dc, Space *s, uint64_t lin, uint64_t offset,
     if (churns(dc->shared, offset)) {
         return false;
     }
-    *version = page_code_version(mem, offset); /* in this order: phys-mem.h, invariant 2 */
-    phys_mem_set_code(mem, offset);
-    found = verdict_on(dc, lin, offset, *version);
+    found = verdict_on_code(dc, lin, offset, version);
     if ((found & SCAN_DENIED) == 0) {
         found |= scan_borders(dc, lin, mem->base + offset);
     }
     s->wants_tsc_faults = found == SCAN_TSC;
-    if ((found & SCAN_CPUID) != 0 && !breaks_are_set(dc, s, lin, mem->base + offset)) {
+    if ((found & SCAN_CPUID) != 0 && !breaks_are_set(s, lin, mem->base + offset)) {
         return false;
     }
     return (found & SCAN_DENIED) == 0 && ((found & SCAN_TSC) == 0 || world_tsc_faults(s->world));
