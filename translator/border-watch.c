@@ -125,6 +125,12 @@ static void set_right(uint64_t *val, uint64_t is, uint64_t was)
     *val = *val == is ? was : *val;
 }
 
+/* Of an image as LAHF leaves it, with other bits. */
+static void set_flags_right(uint64_t *val, uint64_t image)
+{
+    *val ^= (*val & IMAGE) == image ? IMAGE : 0;
+}
+
 /* All copies of what disturb() has made get their own values again. */
 static void calm(TransCpu *tc, const Parts *disturbed, bool registers, bool flags)
 {
@@ -139,8 +145,8 @@ static void calm(TransCpu *tc, const Parts *disturbed, bool registers, bool flag
         set_right(&cpu->gpr[r], is, is ^ OTHER);
     }
     if (flags) {
-        set_right(&v->flags, image, image ^ IMAGE);
-        set_right(&v->flags_slot, image, image ^ IMAGE);
+        set_flags_right(&v->flags, image);
+        set_flags_right(&v->flags_slot, image);
         if ((cpu->rflags & FLAGS_ARITH) == disturbed->flags) {
             cpu->rflags ^= FLAGS_ARITH;
         }
