@@ -88,6 +88,29 @@ static TransConfig config_number(unsigned i)
     return c;
 }
 
+static void run_to_the_end(GuestCpu *g)
+{
+    for (unsigned turn = 0; turn < 2000 && g->cpu->activity == CPU_RUNNING; turn++) {
+        if (g->cpu->engine->run(g->cpu, 2000) == CPU_EXIT_HALT) {
+            break;
+        }
+    }
+}
+
+/* Whoever is watched ends as the interpreter does. */
+static void compare_with_interpreter(Run r, const CpuState *watched)
+{
+    const Program *p = &programs[r.program];
+    GuestCpu g;
+
+    program_load(&g, &interp_engine, NULL, p, r.shift, r.base);
+    add_device(&g);
+    run_to_the_end(&g);
+    ck_assert_msg(memcmp(watched->gpr, g.cpu->gpr, sizeof watched->gpr) == 0 && watched->rip == g.cpu->rip &&
+                      watched->rflags == g.cpu->rflags, "%s: it ends otherwise when it is watched", p->name);
+    program_finish(&g);
+}
+
 /* With these rows; what was seen. */
 static HelperWatch run(Run r, const HelperInfo *rows)
 {
@@ -101,12 +124,11 @@ static HelperWatch run(Run r, const HelperInfo *rows)
     w->rows = rows;
     w->devices = calls_so_far;
     w->quiet = true;
-    for (unsigned turn = 0; turn < 2000 && g.cpu->activity == CPU_RUNNING; turn++) {
-        if (translate_engine.run(g.cpu, 2000) == CPU_EXIT_HALT) {
-            break;
-        }
-    }
+    run_to_the_end(&g);
     seen = *w;
+    if (rows == helper_info) {
+        compare_with_interpreter(r, g.cpu);
+    }
     program_finish(&g);
     return seen;
 }
