@@ -472,6 +472,10 @@ START_TEST(the_scan_says_where_cpuid_is)
         }
     }
     memset(two, 0x90, sizeof two);
+    memcpy(page - 1, "\x0f\xa2", 2);                      /* one byte on each page */
+    ck_assert_uint_eq(scan_page(page, page, breaks), 0);
+    ck_assert_uint_eq(scan_border(page, page, breaks), SCAN_DENIED);
+    memset(two, 0x90, sizeof two);
     memcpy(page + 100, "\x0f\xa2\xb8\x0f\xa2\x00\x00\x0f\xa2\x90\x0f\xa2", 12); /* one of them in a constant */
     ck_assert_uint_eq(scan_cpuids(page, at, 4), 4);        /* who jumps there is stopped, too */
     ck_assert_uint_eq(at[0], 100);

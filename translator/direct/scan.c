@@ -333,6 +333,7 @@ unsigned scan_border(const uint8_t *before, const uint8_t *behind, ScanRules rul
 {
     uint8_t all[SCAN_TAIL + SCAN_HEAD];
 
+    rules.break_cpuid = false; /* which of the pages would it be of? */
     memcpy(all, before - SCAN_TAIL, SCAN_TAIL);
     memcpy(all + SCAN_TAIL, behind, SCAN_HEAD);
     /* prefixes may be before */

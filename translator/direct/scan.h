@@ -39,7 +39,7 @@ enum { SCAN_PAGE = 4096, SCAN_TAIL = 208, SCAN_HEAD = 16 };
 unsigned scan_page(const uint8_t *page, const uint8_t *before, ScanRules rules);
 
 /* The same for what begins before a border between pages and ends behind it: SCAN_TAIL bytes before
- * `before` and SCAN_HEAD from `behind` are read. */
+ * `before` and SCAN_HEAD from `behind` are read.  A CPUID is denied there, and within some bytes of the border. */
 unsigned scan_border(const uint8_t *before, const uint8_t *behind, ScanRules rules);
 
 /* Where in the page CPUID's bytes are, be it an instruction or not: how many, of which `max` at most are told. */
