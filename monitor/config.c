@@ -292,6 +292,9 @@ static bool check_whole(MachineConfig *c, GError **error)
         return fail(error, "-machine dumpdtb=%s: only machine microvm has a device tree",
                     c->dumpdtb);
     }
+    if (c->sandbox != 0) {
+        c->translate.direct_breaks = false; /* perf_event_open(2) is no call for there */
+    }
     if (c->sandbox != 0 && (c->sandbox & SANDBOX_SPAWN) == 0 && c->translate.direct == DIRECT_AUTO) {
         c->translate.direct = DIRECT_OFF; /* worlds are processes; who wants them there says so */
     }

@@ -61,17 +61,20 @@ static bool are_allowed(void)
 
 bool breaks_set(Breaks *b, pid_t tid, uint64_t lin)
 {
+    unsigned i = 0;
+
     if (breaks_has(b, lin)) {
         return true;
     }
-    for (unsigned i = 0; i < BREAKS_MAX && are_allowed(); i++) {
-        if (b->fd[i] < 0) {
-            b->at[i] = lin;
-            b->fd[i] = open_event(tid, lin);
-            return b->fd[i] >= 0;
-        }
+    while (i < BREAKS_MAX && b->fd[i] >= 0) {
+        i++;
     }
-    return false;
+    if (i == BREAKS_MAX || !are_allowed()) {
+        return false;
+    }
+    b->at[i] = lin;
+    b->fd[i] = open_event(tid, lin);
+    return b->fd[i] >= 0;
 }
 
 void breaks_clear(Breaks *b, uint64_t lin, uint64_t len)

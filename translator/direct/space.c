@@ -401,17 +401,15 @@ static unsigned cpuids_of(uint64_t lin, const uint8_t *code, uint64_t at[BREAKS_
     return n;
 }
 
-static bool breaks_are_set(const Space *s, uint64_t lin, const uint8_t *code)
+/* Its world stops at all n of them. */
+static bool breaks_are_set(const Space *s, const uint64_t at[BREAKS_MAX], unsigned n)
 {
-    uint64_t at[BREAKS_MAX];
-    unsigned n = cpuids_of(lin, code, at);
+    bool set = n <= BREAKS_MAX;
 
-    for (unsigned i = 0; i < MIN(n, BREAKS_MAX); i++) {
-        if (!breaks_has(&s->world->breaks, at[i])) {
-            return false;
-        }
+    for (unsigned i = 0; set && i < n; i++) {
+        set = breaks_has(&s->world->breaks, at[i]);
     }
-    return n <= BREAKS_MAX;
+    return set;
 }
 
 bool space_break_at_cpuid(DirectCpu *dc, Space *s, uint64_t lin)
@@ -427,12 +425,11 @@ bool space_break_at_cpuid(DirectCpu *dc, Space *s, uint64_t lin)
         return false;
     }
     found = verdict_on_code(dc, lin, (uint64_t)(code - dc->cpu->mem->base), &version);
-    if ((found & (SCAN_DENIED | SCAN_CPUID)) != SCAN_CPUID || (scan_borders(dc, lin, code) & SCAN_DENIED) != 0 ||
-        breaks_are_set(s, lin, code)) {
+    if ((found & (SCAN_DENIED | SCAN_CPUID)) != SCAN_CPUID || (scan_borders(dc, lin, code) & SCAN_DENIED) != 0) {
         return false;
     }
     n = cpuids_of(lin, code, at);
-    if (n > BREAKS_MAX) {
+    if (n > BREAKS_MAX || breaks_are_set(s, at, n)) {
         return false;
     }
     for (unsigned i = 0; i < n; i++) {
@@ -487,8 +484,13 @@ static bool code_allowed(DirectCpu *dc, Space *s, uint64_t lin, uint64_t offset,
         found |= scan_borders(dc, lin, mem->base + offset);
     }
     s->wants_tsc_faults = found == SCAN_TSC;
-    if ((found & SCAN_CPUID) != 0 && !breaks_are_set(s, lin, mem->base + offset)) {
-        return false;
+    if ((found & SCAN_CPUID) != 0) {
+        uint64_t at[BREAKS_MAX];
+        unsigned n = cpuids_of(lin, mem->base + offset, at);
+
+        if (!breaks_are_set(s, at, n)) {
+            return false;
+        }
     }
     return (found & SCAN_DENIED) == 0 && ((found & SCAN_TSC) == 0 || world_tsc_faults(s->world));
 }
