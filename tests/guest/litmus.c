@@ -25,33 +25,19 @@ static void reset_meeting(void)
 
 /*
  * The same by a kernel in the upper half, which the translator's window serves: everything runs at its alias there, on aliases of the
- * stacks (see window64.c).
+ * stacks.
  */
-#define HIGH 0xffffffff80000000ull
+#include "tests/guest/high.h"
 
-extern u64 boot_pml4[512];
 static u64 high_pdpt[512] PAGE_ALIGNED, high_pd[512] PAGE_ALIGNED;
 static void (*volatile job_there)(void);
 
 static void needs_ap(void);
 
-static void enter(void)
-{
-    write_cr0(read_cr0() | CR0_WP);
-    write_cr4(read_cr4() | CR4_PGE);
-}
-
-static void call_there(void (*f)(void))
-{
-    __asm__ volatile("movq %%rsp, %%r12; addq %1, %%rsp; call *%0; movq %%r12, %%rsp"
-                     : : "r"((u64)f | HIGH), "r"(HIGH)
-                     : "r12", "rax", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11", "memory", "cc");
-}
-
 static void run_job(void)
 {
-    enter();
-    call_there(job_there);
+    high_enter();
+    high_call(job_there);
 }
 
 static void start_job(void (*job)(void))
@@ -62,16 +48,12 @@ static void start_job(void (*job)(void))
 
 static void the_kernel_moves_up(void)
 {
-    for (unsigned i = 0; i < 512; i++) {
-        high_pd[i] = (u64)i << 21 | 0x183;                 /* present, writable, large, global */
-    }
-    high_pdpt[510] = (u64)high_pd | 3;
-    boot_pml4[511] = (u64)high_pdpt | 3;
-    enter();
+    high_map(high_pdpt, high_pd);
+    high_enter();
     needs_ap();                                            /* started down here */
 }
 
-#define THERE(name) static void name##_there(void) { call_there(name); }
+#define THERE(name) static void name##_there(void) { high_call(name); }
 #define TEST(name) {#name, name##_there}
 
 #else

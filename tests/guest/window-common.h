@@ -16,11 +16,11 @@ enum { PAGE = 4096, TURNS = 60, FAULT_TURNS = 5, VEC_FLUSH = 0x63 };
 enum { LARGE_AT = 0x1000000 };    /* the physical address of 4 MiB that nobody else uses */
 
 #ifdef __x86_64__
+#include "tests/guest/high.h"
 /* ffff000000000000 | slot << 39: a part of the root table */
 #define SLOT_BASE(slot) (0xffff000000000000ull | (u64)(slot) << 39)
 enum { SLOT = 300, SLOT_MORE, SLOT_DIFFER, SLOT_OWN, SLOT_LAST, SLOT_FIRST, SLOT_SHARED };
 #define TEST SLOT_BASE(SLOT)
-#define HIGH 0xffffffff80000000ull /* where the kernel is to run, above where it is linked */
 #else
 #define TEST 0x90000000u
 #define HIGH 0u

@@ -10,7 +10,6 @@ typedef struct {
     u64 pdpt[512], pd[512], pt[512];
 } Tables;
 
-extern u64 boot_pml4[512];
 static u64 high_pdpt[512] PAGE_ALIGNED, high_pd[512] PAGE_ALIGNED, other_pml4[512] PAGE_ALIGNED;
 static Tables tables PAGE_ALIGNED, more_tables PAGE_ALIGNED;
 
@@ -26,9 +25,7 @@ static void map_into(Tables *t, unsigned slot, u64 *pml4)
 
 void run_there(void (*f)(void))
 {
-    __asm__ volatile("movq %%rsp, %%r12; addq %1, %%rsp; call *%0; movq %%r12, %%rsp"
-                     : : "r"((u64)f + HIGH), "r"(HIGH)
-                     : "r12", "rax", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11", "memory", "cc");
+    high_call(f);
 }
 
 word page_entry(unsigned i)
@@ -60,8 +57,7 @@ static u64 rip_now(void)
 
 void enter_as_boot_cpu(void)
 {
-    write_cr0(read_cr0() | CR0_WP);
-    write_cr4(read_cr4() | CR4_PGE);
+    high_enter();
 }
 
 static void say_where(void)
@@ -71,11 +67,7 @@ static void say_where(void)
 
 static void the_kernel_moves_up(void)
 {
-    high_pdpt[510] = (u64)high_pd | P | W;
-    for (unsigned i = 0; i < 512; i++) {
-        high_pd[i] = (u64)i << 21 | KERNEL | PS;
-    }
-    boot_pml4[511] = (u64)high_pdpt | P | W;
+    high_map(high_pdpt, high_pd);
     map_into(&tables, SLOT, boot_pml4);
     enter_as_boot_cpu();
     run_there(say_where);
