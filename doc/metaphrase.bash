@@ -12,8 +12,8 @@ _metaphrase() {
     item=${cur##*,}                          # of a list, what is being typed
     before=${cur%"$item"}
     case ${option#-} in
-    machine|-machine) words="pc-i440fx-7.2 pc microvm none " keys="type= accel= acpi= hpet= graphics= memory-backend= dump-guest-core= halt-poll= vmi= vmport= pic= pit= rtc= isa-serial= auto-kernel-cmdline= dumpdtb= " ;;
-    M|-M) words="pc-i440fx-7.2 pc microvm none " keys="type= accel= acpi= hpet= graphics= memory-backend= dump-guest-core= halt-poll= vmi= vmport= pic= pit= rtc= isa-serial= auto-kernel-cmdline= dumpdtb= " ;;
+    machine|-machine) words="pc-i440fx-7.2 pc microvm none " keys="type= accel= acpi= hpet= graphics= memory-backend= dump-guest-core= halt-poll= huge-pages= vmi= vmport= pic= pit= rtc= isa-serial= auto-kernel-cmdline= dumpdtb= " ;;
+    M|-M) words="pc-i440fx-7.2 pc microvm none " keys="type= accel= acpi= hpet= graphics= memory-backend= dump-guest-core= halt-poll= huge-pages= vmi= vmport= pic= pit= rtc= isa-serial= auto-kernel-cmdline= dumpdtb= " ;;
     accel|-accel) words="interpret translate tcg kvm " keys="accel= " ;;
     cpu|-cpu) words="max host qemu32 qemu64 kvm64 Nehalem Haswell Skylake-Server Icelake-Server EPYC " keys="" ;;
     smp|-smp) words="" keys="cpus= sockets= cores= threads= " ;;
@@ -113,6 +113,7 @@ _metaphrase_values() {
     machine,graphics) words="on off" ;;
     machine,dump-guest-core) words="on off" ;;
     machine,halt-poll) words="on off" ;;
+    machine,huge-pages) words="on off" ;;
     machine,vmi) words="on off" ;;
     machine,vmport) words="on off" ;;
     machine,pic) words="on off" ;;
@@ -126,6 +127,7 @@ _metaphrase_values() {
     M,graphics) words="on off" ;;
     M,dump-guest-core) words="on off" ;;
     M,halt-poll) words="on off" ;;
+    M,huge-pages) words="on off" ;;
     M,vmi) words="on off" ;;
     M,vmport) words="on off" ;;
     M,pic) words="on off" ;;

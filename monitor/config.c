@@ -219,7 +219,7 @@ static void set_defaults(MachineConfig *c)
         .kvm = {.coalesced = true, .phases = true},
         .n_cpus = 1,
         .ram_size = UINT64_C(128) << 20,
-        .hpet = true, .acpi = true, .graphics = true, .halt_poll = true, .vmi = true, .vmport = true,
+        .hpet = true, .acpi = true, .graphics = true, .halt_poll = true, .huge_pages = true, .vmi = true, .vmport = true,
         .pit = true, .pic = true, .rtc = true, .isa_serial = true, .cmdline_devices = true,
         .vga = true,
         .dump_guest_core = true,

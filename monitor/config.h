@@ -104,6 +104,7 @@ typedef struct MachineConfig {
     uint64_t trail_every;      /* ... instructions between steps of the trail; 0: behind each block */
     char *trail, *follow;      /* ... file of a trail to write, to compare with; or NULL */
     bool halt_poll;            /* watch for the ends of halts before sleeping */
+    bool huge_pages;           /* of the host, for guest memory and its translation */
     bool vmi, vmport;                                  /* pc                 */
     bool pit, pic, rtc, isa_serial, cmdline_devices;   /* microvm            */
     char *dumpdtb;

@@ -239,7 +239,8 @@ ConfigResult option_enable_kvm(MachineConfig *c, const OptUse *use, GError **err
 /* -- Machine ------------------------------------------------------------------------------------------ */
 
 #define COMMON_PROPS "accel:string hpet:bool acpi:bool graphics:bool usb:bool vmport:bool vmi:bool smm:bool " \
-                     "memory-backend:string dump-guest-core:bool mem-merge:bool halt-poll:bool"
+                     "memory-backend:string dump-guest-core:bool mem-merge:bool halt-poll:bool " \
+                     "huge-pages:bool"
 static const ConfigMachine machine_rows[] = {
     {"pc-i440fx-7.2", "pc", "PC with i440FX and PIIX", MACHINE_PC, "pc.ram", COMMON_PROPS},
     {"microvm", NULL, "small machine: virtio-mmio, no firmware, no PCI", MACHINE_MICROVM,
@@ -355,6 +356,7 @@ ConfigResult option_machine(MachineConfig *c, const OptUse *use, GError **error)
                          opt_take_flag(l, "graphics", &c->graphics, error) &&
                          opt_take_flag(l, "dump-guest-core", &c->dump_guest_core, error) &&
                          opt_take_flag(l, "halt-poll", &c->halt_poll, error) &&
+                         opt_take_flag(l, "huge-pages", &c->huge_pages, error) &&
                          opt_take_only(l, "mem-merge", "off", error) &&
                          opt_take_only(l, "nvdimm", "off", error) &&
                          opt_take_only(l, "usb", "off", error) &&

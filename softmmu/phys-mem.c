@@ -52,6 +52,7 @@ PhysMem *phys_mem_new(uint64_t size, Lock *lock, GError **error)
     pm->fd = -1;
     pm->size = (size + GUEST_PAGE_OFFSET_MASK) & GUEST_PAGE_MASK;
     pm->address_mask = UINT64_MAX;
+    pm->huge.trust = HUGE_TRUST;
     pm->regions = g_ptr_array_new_with_free_func(g_free);
     pm->old_views = g_ptr_array_new_with_free_func(g_free);
     pm->listeners = g_array_new(FALSE, FALSE, sizeof(Listener));
@@ -368,8 +369,14 @@ static void page_written(PhysMem *pm, uint64_t offset, uint64_t len)
 
 void phys_mem_make_present(PhysMem *pm, uint64_t offset)
 {
-    uint64_t start = offset >> PHYS_PRESENT_SHIFT << PHYS_PRESENT_SHIFT;
+    uint64_t start = offset >> PHYS_PRESENT_SHIFT << PHYS_PRESENT_SHIFT, huge = offset & ~(uint64_t)HUGE_PAGE_MASK;
 
+    if (huge + HUGE_PAGE_SIZE <= pm->used && make_present_huge(&pm->huge, pm->base + huge)) {
+        for (unsigned i = 0; i < HUGE_PAGE_SIZE >> PHYS_PRESENT_SHIFT; i++) {
+            __atomic_store_n(&pm->present[(huge >> PHYS_PRESENT_SHIFT) + i], 1, __ATOMIC_RELAXED);
+        }
+        return;
+    }
     __atomic_store_n(&pm->present[offset >> PHYS_PRESENT_SHIFT], 1, __ATOMIC_RELAXED);
     if (start < pm->used) {
         make_present(pm->base + start, MIN(BIT64(PHYS_PRESENT_SHIFT), pm->used - start));

@@ -25,6 +25,7 @@
 #define SOFTMMU_PHYS_MEM_H
 
 #include "softmmu/base/address.h"
+#include "softmmu/base/huge.h"
 #include "softmmu/base/lock.h"
 #include "softmmu/bus.h"
 
@@ -98,6 +99,7 @@ struct PhysMem {
     unsigned n_forgetting;    /* writes to code pages whose code is not forgotten yet, atomic */
     uint8_t *churn;           /* of each page: how often lately, for PAGE_CHURN   */
     uint8_t *present;         /* of each 2^PHYS_PRESENT_SHIFT bytes: asked of the host, atomic */
+    HugePages huge;           /* of the host, for this memory and for what is translated of it */
     GPtrArray *regions;       /* PhysRegion*, in order of addition                */
     void *flat;               /* published FlatView, atomic                       */
     uint64_t address_mask;    /* all ones, or without bit 20 while A20 is off     */

@@ -2,6 +2,7 @@
 #include "softmmu/window.h"
 
 #include "softmmu/base/bits.h"
+#include "softmmu/base/huge.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -80,7 +81,7 @@ Window *window_new(PhysMem *mem, const char **why)
     }
     w = g_new0(Window, 1);
     w->mem = mem;
-    w->base = HOST_TOP - ((DISTANCE_MIN + random % (DISTANCE_MAX - DISTANCE_MIN)) & GUEST_PAGE_MASK);
+    w->base = HOST_TOP - ((DISTANCE_MIN + random % (DISTANCE_MAX - DISTANCE_MIN)) & ~(uint64_t)HUGE_PAGE_MASK);
     w->pieces_max = window_host_mappings() * 2 / 5;
     w->revoke_pages = 1;
     w->denied = g_new0(uint64_t, (mem->size >> GUEST_PAGE_SHIFT) / 64 + 1);

@@ -11,7 +11,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { BLOCK_ROOM = 16384, HASH_BITS = 19, BLOCKS_PER_REGION_MAX = 1 << 17, PRESENT_AT_ONCE = 1 << 18 };
+enum { BLOCK_ROOM = 16384, HASH_BITS = 19, BLOCKS_PER_REGION_MAX = 1 << 17, PRESENT_AT_ONCE = 1 << 18 /* divides HUGE_PAGE_SIZE */ };
 /* Room for what is known of blocks, in sizes of their code; where it is used up first, the region is full. */
 enum { NOTES_PER_CODE = 3 };
 
@@ -32,8 +32,7 @@ static bool map_views(BlockCache *c, GError **error)
     if (fd >= 0 && ftruncate(fd, (off_t)c->size) == 0) {
         w = map_apart(c->size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd);
         x = map_apart(c->size, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_NORESERVE, fd);
-        notes = mmap(NULL, NOTES_PER_CODE * c->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
-                     -1, 0);
+        notes = map_apart(NOTES_PER_CODE * c->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
     }
     if (fd >= 0) {
         close(fd);
@@ -88,7 +87,7 @@ BlockCache *cache_new(PhysMem *mem, const TransConfig *config, GError **error)
         c->by_region[i] = g_ptr_array_sized_new(BLOCKS_PER_REGION_MAX);
     }
     c->hash_mask = (1u << HASH_BITS) - 1;
-    c->hash = g_new0(Block *, c->hash_mask + 1);
+    c->hash = huge_new0((c->hash_mask + 1) * sizeof *c->hash);
     make_present(c->hash, (c->hash_mask + 1) * sizeof *c->hash);
     c->page = g_new0(PageBlocks *, mem->size >> GUEST_PAGE_SHIFT);
     c->dead = g_new0(PageBlocks *, mem->size >> GUEST_PAGE_SHIFT);
@@ -131,7 +130,7 @@ void cache_free(BlockCache *c)
     g_free(c->by_region);
     g_ptr_array_free(c->blocks, TRUE);
     g_array_free(c->free_ids, TRUE);
-    g_free(c->hash);
+    huge_free(c->hash, (c->hash_mask + 1) * sizeof *c->hash);
     for (uint64_t i = 0; i < c->mem->size >> GUEST_PAGE_SHIFT; i++) {
         g_free(c->page[i]);
         g_free(c->dead[i]);
@@ -265,7 +264,11 @@ bool cache_room(BlockCache *c, Emit *e)
         return false;
     }
     if (more > 0) {
-        make_present(region + c->present, more);
+        if (c->present + HUGE_PAGE_SIZE <= c->region_size && make_present_huge(&c->mem->huge, region + c->present)) {
+            more = HUGE_PAGE_SIZE;
+        } else {
+            make_present(region + c->present, more);
+        }
         madvise(region + c->present + (c->exec - c->writable), more, MADV_POPULATE_READ);
         c->present += more;
     }

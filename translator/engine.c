@@ -669,7 +669,7 @@ static bool translate_attach(CpuState *cpu, GError **error)
         return false;
     }
     signals_init();
-    tc = g_new0(TransCpu, 1);
+    tc = huge_new0(sizeof *tc);
     make_present(tc, sizeof *tc);
     tc->cpu = cpu;
     insn_decoder_init(&tc->decoder, cpu);
@@ -713,7 +713,7 @@ static void translate_detach(CpuState *cpu)
     lockstep_free(tc->lockstep);
     helper_watch_free(tc->watch);
     shared_put(cpu->mem, tc->shared);
-    g_free(tc);
+    huge_free(tc, sizeof *tc);
     cpu->engine_data = NULL;
     interp_engine.detach(cpu);
 }
@@ -797,7 +797,7 @@ char *translate_report(const CpuState *cpu)
     window = windows_report(tc);
     text = g_strdup_printf(
         "  code cache: %" PRIu64 " blocks alive of %" PRIu64 " made, %" PRIu64 " links, %u between pages, %" PRIu64
-        " KiB of %" PRIu64 " MiB written, %" PRIu64 " regions evicted, %" PRIu64 " instructions across page ends\n"
+        " KiB of %" PRIu64 " MiB written, %" PRIu64 " regions evicted, %" PRIu64 " instructions across page ends, %u huge pages of the host (guest memory too)\n"
         "  a block: %.1f guest instructions, %.1f bytes of host code an instruction, "
         "%.0f cycles of translation an instruction\n"
         "  written code: %" PRIu64 " blocks lived on, %" PRIu64 " came back, %" PRIu64
@@ -807,7 +807,7 @@ char *translate_report(const CpuState *cpu)
         "  habits: %" PRIu64 " instructions became calls for devices (%" PRIu64 " again as they were), %" PRIu64
         " ask for the window's memory (%" PRIu64 "), %" PRIu64 " do without it (%" PRIu64 "), %" PRIu64 " divisions became calls (%" PRIu64 ")\n%s",
         c->n_blocks - c->n_dead, c->n_blocks, c->n_links, c->across->len, c->n_host_bytes >> 10, c->size >> 20,
-        c->evictions, c->n_crossings, (double)c->n_insns / (double)MAX(c->n_blocks, 1),
+        c->evictions, c->n_crossings, __atomic_load_n(&tc->cpu->mem->huge.made, __ATOMIC_RELAXED), (double)c->n_insns / (double)MAX(c->n_blocks, 1),
         (double)c->n_host_bytes / (double)MAX(c->n_insns, 1), (double)cycles / (double)MAX(insns, 1),
         c->n_kept, c->n_revived, c->n_soft, g_hash_table_size(c->hot), c->spots, g_hash_table_size(c->far),
         c->n_operands[OPERAND_IN_WINDOW], c->n_operands[OPERAND_LOOKED_UP], c->n_operands[OPERAND_CALLED], c->n_members, c->n_groups,
