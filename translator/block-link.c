@@ -32,7 +32,7 @@ void cache_link(BlockCache *c, Block *b, unsigned k, Block *to, bool may)
 {
     BlockExit *x = &b->exit[k];
     bool vec = (to->vec & ~b->vec) == 0; /* whoever leaves a block has in the host what it wanted there */
-    const uint8_t *entry = to->code + (vec ? to->live_off : 0);
+    const uint8_t *entry = block_at(to, vec ? to->live_off : to->entry_off), *early = NULL;
 
     if (!c->config->chain || c->config->verify != 0 || dump_wants_exec() || x->rel32 == NULL ||
         b->state != BLOCK_LIVE || to->state != BLOCK_LIVE) {
@@ -40,15 +40,18 @@ void cache_link(BlockCache *c, Block *b, unsigned k, Block *to, bool may)
     }
     if (x->cache_off != 0 && !may) {
         x->refused = true;
-        block_aim(c, x->rel32, b->code + x->cache_off);
+        block_aim(c, x->rel32, block_at(b, x->cache_off));
         return;
     }
     block_aim(c, x->rel32, entry);
-    if (vec && to->warm_off != 0 && to->warm == x->warm) {
-        block_aim_early(c, b, x, to->code + to->warm_off);
-    } else {
-        block_aim_early(c, b, x, x->warm == 0 ? entry : NULL);
+    if (x->warm == 0) {
+        early = entry;
+    } else if (vec && to->warm_off != 0 && to->warm == x->warm) {
+        early = block_at(to, to->warm_off);
+    } else if (x->warm == BLOCK_WARM_USUAL) {
+        early = block_at(to, to->usual_off);
     }
+    block_aim_early(c, b, x, early);
     if (x->cache_off != 0 && x->to == NULL) {
         note_across(c, b, k, to);
     }

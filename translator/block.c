@@ -52,6 +52,14 @@ static bool map_views(BlockCache *c, GError **error)
     return true;
 }
 
+/* Nothing is in the region being filled. */
+static void begin_region(BlockCache *c)
+{
+    c->body = (CachePart){.end = c->cold_at};
+    c->cold = (CachePart){.used = c->cold_at, .present = c->cold_at, .end = c->region_size};
+    c->notes_used = c->notes_present = 0;
+}
+
 BlockCache *cache_new(PhysMem *mem, const TransConfig *config, GError **error)
 {
     BlockCache *c = g_new0(BlockCache, 1);
@@ -70,6 +78,8 @@ BlockCache *cache_new(PhysMem *mem, const TransConfig *config, GError **error)
     c->size = (uint64_t)config->code_mib << 20;
     c->n_regions = config->code_regions;
     c->region_size = c->size / c->n_regions;
+    c->cold_at = config->cold_code ? c->region_size / 2 : c->region_size;
+    begin_region(c);
     if (!map_views(c, error)) {
         symbols_free(c->symbols);
         perf_map_close(c->perf_map);
@@ -190,15 +200,18 @@ Block *cache_find_host(BlockCache *c, const uint8_t *pc)
     uint64_t at = (uint64_t)(pc - c->exec);
     GPtrArray *list;
     unsigned lo = 0, hi;
+    bool cold;
 
     if (pc < c->exec || at >= c->size) {
         return NULL;
     }
     list = c->by_region[at / c->region_size];
+    cold = at % c->region_size >= c->cold_at;
     hi = __atomic_load_n(&list->len, __ATOMIC_ACQUIRE);
     while (hi - lo > 1) {
         unsigned mid = (lo + hi) / 2;
-        if (((Block *)list->pdata[mid])->code <= pc) {
+        const Block *b = list->pdata[mid];
+        if ((cold ? b->cold : b->code) <= pc) {
             lo = mid;
         } else {
             hi = mid;
@@ -208,7 +221,7 @@ Block *cache_find_host(BlockCache *c, const uint8_t *pc)
         return NULL;
     }
     Block *b = list->pdata[lo];
-    return pc >= b->code && pc < b->code + b->host_len ? b : NULL;
+    return block_holds(b, pc) ? b : NULL;
 }
 
 const Mark *block_mark_at(const Block *b, uint32_t host_off)
@@ -254,25 +267,36 @@ void *cache_notes(BlockCache *c, size_t n)
     return region + at;
 }
 
-bool cache_room(BlockCache *c, Emit *e)
+/* Room for a block in that part of the region being filled; NULL: there is none. */
+static uint8_t *part_room(BlockCache *c, CachePart *part)
 {
-    uint64_t at = (c->used + 15) & ~UINT64_C(15), more = bring(c->present, at + BLOCK_ROOM, c->region_size);
+    uint64_t end = part->used + BLOCK_ROOM, more = bring(part->present, end, part->end);
     uint8_t *region = c->writable + c->region * c->region_size;
 
-    if (at + BLOCK_ROOM > c->region_size || c->notes_used + NOTES_ROOM > NOTES_PER_CODE * c->region_size ||
-        c->by_region[c->region]->len >= BLOCKS_PER_REGION_MAX) {
-        return false;
+    if (end > part->end) {
+        return NULL;
     }
     if (more > 0) {
-        if (c->present + HUGE_PAGE_SIZE <= c->region_size && make_present_huge(&c->mem->huge, region + c->present)) {
+        if (part->present + HUGE_PAGE_SIZE <= part->end && make_present_huge(&c->mem->huge, region + part->present)) {
             more = HUGE_PAGE_SIZE;
         } else {
-            make_present(region + c->present, more);
+            make_present(region + part->present, more);
         }
-        madvise(region + c->present + (c->exec - c->writable), more, MADV_POPULATE_READ);
-        c->present += more;
+        madvise(region + part->present + (c->exec - c->writable), more, MADV_POPULATE_READ);
+        part->present += more;
     }
-    emit_init(e, region + at, BLOCK_ROOM, c->exec - c->writable);
+    return region + part->used;
+}
+
+bool cache_room(BlockCache *c, Emit *e)
+{
+    uint8_t *body, *cold = NULL;
+
+    if (c->notes_used + NOTES_ROOM > NOTES_PER_CODE * c->region_size || c->by_region[c->region]->len >= BLOCKS_PER_REGION_MAX ||
+        (body = part_room(c, &c->body)) == NULL || (c->config->cold_code && (cold = part_room(c, &c->cold)) == NULL)) {
+        return false;
+    }
+    emit_init(e, body, cold, BLOCK_ROOM, c->exec - c->writable);
     return true;
 }
 
@@ -362,6 +386,7 @@ void block_make_findable(BlockCache *c, Block *b)
 
 void cache_add(BlockCache *c, Block *b, const Emit *e)
 {
+    const uint8_t *region = c->writable + c->region * c->region_size;
     GPtrArray *list = c->by_region[c->region];
 
     g_assert(!e->full && list->len < BLOCKS_PER_REGION_MAX);
@@ -370,7 +395,12 @@ void cache_add(BlockCache *c, Block *b, const Emit *e)
     block_make_findable(c, b);
     list->pdata[list->len] = b;
     __atomic_store_n(&list->len, list->len + 1, __ATOMIC_RELEASE);
-    c->used = (uint64_t)(e->cur - c->writable) - c->region * c->region_size;
+    if (c->config->cold_code) {
+        c->body.used = (uint64_t)(e->other - region);
+        c->cold.used = (uint64_t)(e->cur - region);
+    } else {
+        c->body.used = (uint64_t)(e->cur - region);
+    }
     if (c->perf_map != NULL) {
         perf_map_add(c->perf_map, b);
     }
@@ -380,7 +410,8 @@ void cache_add(BlockCache *c, Block *b, const Emit *e)
     c->n_blocks++;
     c->n_crossings += b->beyond_len != 0;
     c->n_insns += b->n_insns;
-    c->n_host_bytes += b->host_len;
+    c->n_host_bytes += b->host_len + b->cold_len;
+    c->n_cold_bytes += b->cold_len;
 }
 
 /* Aim a jump: its displacement is 4-aligned, so other CPUs may be running through it. */
@@ -390,6 +421,11 @@ void block_aim(BlockCache *c, uint8_t *rel32, const uint8_t *target)
 
     g_assert(((uintptr_t)rel32 & 3) == 0);
     __atomic_store_n((int32_t *)(void *)rel32, (int32_t)(target - after), __ATOMIC_RELEASE);
+}
+
+static uint8_t *writable_at(const BlockCache *c, const Block *b, uint32_t host_off)
+{
+    return c->writable + (block_at(b, host_off) - c->exec);
 }
 
 /* Replace the 5-byte nop at `place` by a jump, or a jump by the nop (target NULL): one aligned 8-byte
@@ -410,9 +446,9 @@ static void put_jump(BlockCache *c, uint8_t *place, const uint8_t *target)
 void block_aim_early(BlockCache *c, const Block *b, BlockExit *x, const uint8_t *target)
 {
     if (x->jcc != NULL) {
-        block_aim(c, x->jcc, target != NULL ? target : b->code + x->early_off);
+        block_aim(c, x->jcc, target != NULL ? target : block_at(b, x->early_off));
     } else if (x->early != NULL) {
-        put_jump(c, x->early, target);
+        block_aim(c, x->early, target != NULL ? target : block_at(b, x->early_off));
     }
 }
 
@@ -421,7 +457,7 @@ void block_aim_early(BlockCache *c, const Block *b, BlockExit *x, const uint8_t 
 /* Close the door of b, or open it again. */
 void block_close_entries(BlockCache *c, const Block *b, bool closed)
 {
-    put_jump(c, b->writable + b->door_off, closed ? b->code + b->door_dead_off : NULL);
+    put_jump(c, writable_at(c, b, b->door_off), closed ? block_at(b, b->door_dead_off) : NULL);
 }
 
 static unsigned place_of(const PageBlocks *p, const Block *b)
@@ -526,14 +562,20 @@ void cache_forward(BlockCache *c, Block *b, Block *to)
     if (b->state == BLOCK_DEAD && to->state == BLOCK_LIVE && b->offset == to->offset && b->env == to->env &&
         key_lin(c, b->lin, b->env) == key_lin(c, to->lin, to->env) && c->config->chain && c->config->verify == 0 &&
         !dump_wants_exec()) {
-        put_jump(c, b->writable + b->dead_off, to->code);
+        put_jump(c, writable_at(c, b, b->dead_off), block_entry(to));
+        if (b->warm != 0 && b->warm == to->warm && (to->vec & ~b->vec) == 0) { /* nothing need be given back */
+            put_jump(c, writable_at(c, b, b->door_off), block_at(to, to->warm_off));
+        }
         b->forward = to;
     }
 }
 
 void block_stop_forwarding(BlockCache *c, Block *b)
 {
-    put_jump(c, b->writable + b->dead_off, NULL);
+    if (b->state == BLOCK_DEAD) {
+        block_close_entries(c, b, true);
+    }
+    put_jump(c, writable_at(c, b, b->dead_off), NULL);
     b->forward = NULL;
 }
 
@@ -542,7 +584,7 @@ void block_stop_forwarding(BlockCache *c, Block *b)
 void block_unlink_exit(BlockCache *c, const Block *b, BlockExit *x)
 {
     block_aim_early(c, b, x, NULL);
-    block_aim(c, x->rel32, b->code + x->stub_off);
+    block_aim(c, x->rel32, block_at(b, x->stub_off));
     x->to = NULL;
 }
 
@@ -592,6 +634,6 @@ void cache_next_region(BlockCache *c)
     }
     __atomic_store_n(&list->len, 0, __ATOMIC_RELEASE);
     c->region = next;
-    c->used = c->present = c->notes_used = c->notes_present = 0;
+    begin_region(c);
     c->evictions++;
 }

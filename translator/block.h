@@ -19,7 +19,8 @@
  * the translation; but not of user code that front_shares(), where Block.lin is one address of many
  * and trans_lin() tells the one that counts.
  *
- * Code memory is one memfd with a writable and an executable view.  It is divided into regions
+ * Code memory is one memfd with a writable and an executable view.  It is divided into regions, each half for bodies of blocks and
+ * half for what of them rarely runs (EMIT_COLD),
  * filled in turn; when all are full the oldest is evicted: its blocks die, every CPU is made to
  * leave translated code once, then the region is reused.
  *
@@ -119,18 +120,18 @@ typedef union {
 
 /*
  * A linkable exit ends in a jump that is taken with nothing borrowed.  Before that, where the block's own
- * borrowed registers are still borrowed, is a conditional jump or a nop that a link to a block that wants
- * the very same registers turns into a jump to its warm entry.
+ * borrowed registers are still borrowed, is a conditional jump or a jump that a link to a block that wants
+ * the very same registers leads to its warm entry.
  */
 typedef struct {
     uint64_t target;           /* guest rip                                                      */
     uint8_t *rel32;            /* of the jump (writable view) or NULL: not linkable              */
     uint8_t *jcc;              /* rel32 of the conditional jump that led here, or NULL           */
-    uint8_t *early;            /* ... or the nop, or NULL                                        */
+    uint8_t *early;            /* ... or of the jump that did, or NULL                           */
     uint32_t stub_off;         /* host offset the jump has while unlinked                        */
     uint16_t cache_off;        /* ... of the way by the jump cache, where the target is on another page, or 0 */
     bool refused;              /* it is no use to try to link: the jump goes there               */
-    uint16_t early_off;        /* ... where jcc leads, and where the nop ends                    */
+    uint16_t early_off;        /* ... where jcc or early leads then                              */
     uint16_t warm;             /* registers borrowed at jcc or early                             */
     Block *to;                 /* linked to, or NULL                                             */
 } BlockExit;
@@ -151,8 +152,7 @@ struct Block {
     uint16_t source_off, source_len; /* of its page: what was translated and looked at beyond that */
     uint16_t door_off;         /* all entries lead through this nop                              */
     uint32_t door_dead_off;    /* host offset where it leads while the block is dead             */
-    uint8_t *writable;
-    const uint8_t *code;       /* executable view                                                */
+    const uint8_t *code, *cold; /* executable view                                               */
     uint8_t *source;           /* what was translated and looked at, as it was                   */
     uint8_t *soft;             /* 0xff: this byte of `source` is read by the code itself; NULL: none */
     Block *forward;            /* DEAD: the entry leads to this block                            */
@@ -163,8 +163,9 @@ struct Block {
     uint32_t env;              /* key: ENV_* of front.h                                          */
     uint32_t id;
     Block *hash_next;
-    uint16_t host_len, n_marks, guest_len;
-    uint16_t live_off;         /* entry for those who have the vector state `vec` in the host    */
+    uint16_t host_len, cold_len, n_marks, guest_len;
+    uint16_t entry_off;        /* the entry for everybody                                        */
+    uint16_t live_off;         /* ... for those who have the vector state `vec` in the host    */
     uint16_t vec_off;          /* end of its wait for vector state, rcx still borrowed           */
     uint16_t warm_off;         /* entry for those who have borrowed the registers `warm`, or 0   */
     uint16_t warm;
@@ -234,6 +235,13 @@ typedef enum { OPERAND_IN_WINDOW, OPERAND_LOOKED_UP, OPERAND_CALLED, OPERAND_CLA
 
 enum { ACROSS_SEEN = 1 << 14 };
 
+/* Bytes from the region's beginning on. */
+typedef struct {
+    uint64_t used;             /* up to there                                                    */
+    uint64_t present;          /* ... for which the host has memory                              */
+    uint64_t end;
+} CachePart;
+
 typedef struct {
     Lock lock;                 /* rank TRANSLATE */
     PhysMem *mem;
@@ -242,8 +250,8 @@ typedef struct {
     const uint8_t *exec;
     uint64_t size, region_size;
     unsigned n_regions, region; /* being filled                                                  */
-    uint64_t used;              /* bytes of the region being filled                              */
-    uint64_t present;           /* ... for which the host has memory                             */
+    uint64_t cold_at;           /* where a region's cold code begins, in bytes                   */
+    CachePart body, cold;        /* of the region being filled                                    */
     uint8_t *notes;             /* what is known of blocks, by region like their code            */
     uint64_t notes_used, notes_present; /* of the region being filled                            */
     GPtrArray *blocks;          /* by id; NULL while the id is free                              */
@@ -269,7 +277,7 @@ typedef struct {
     GArray *across;             /* AcrossLink: links between pages, and some that are no more */
     GHashTable *across_pages;   /* the pages of those: number of the linear one -> of the memfd's */
     uint64_t across_seen[ACROSS_SEEN / 64]; /* bits of linear pages that were ever to be among them (atomic) */
-    uint64_t n_blocks, n_dead, n_links, n_insns, n_host_bytes;
+    uint64_t n_blocks, n_dead, n_links, n_insns, n_host_bytes, n_cold_bytes;
     uint64_t n_operands[OPERAND_CLASSES]; /* translated, by class                                       */
     uint64_t n_groups, n_members; /* groups of operands that share a look-up, and those operands  */
     uint64_t n_soft;            /* instructions translated with soft immediates                  */
@@ -292,7 +300,7 @@ void cache_free(BlockCache *c);
 
 Block *cache_find(BlockCache *c, uint64_t offset, uint64_t lin, uint32_t env);
 
-/* Room for one block's code, writable, 16-aligned; false: the current region is full, call
+/* Room for one block's code, writable; false: the current region is full, call
  * cache_next_region() and start over. */
 bool cache_room(BlockCache *c, Emit *e);
 /* `n` bytes for what is known of the block that cache_room() was asked for, 16-byte aligned, not cleared; gone when its
@@ -394,5 +402,30 @@ Block *cache_find_host(BlockCache *c, const uint8_t *pc);
 
 /* The mark in force at a host offset. */
 const Mark *block_mark_at(const Block *b, uint32_t host_off);
+
+/* A host offset's address, and the offset of an address in the block (EMIT_COLD). */
+static inline const uint8_t *block_at(const Block *b, uint32_t host_off)
+{
+    return (host_off & EMIT_COLD) != 0 ? b->cold + (host_off & ~(uint32_t)EMIT_COLD) : b->code + host_off;
+}
+static inline const uint8_t *block_entry(const Block *b)
+{
+    return block_at(b, b->entry_off);
+}
+static inline uint32_t block_offset(const Block *b, const uint8_t *pc)
+{
+    uint64_t off = (uint64_t)(pc - b->code);
+
+    return off < b->host_len ? (uint32_t)off : (uint32_t)(pc - b->cold) | EMIT_COLD;
+}
+static inline const uint8_t *site_at(const Site *s, uint32_t host_off)
+{
+    return (host_off & EMIT_COLD) != 0 ? block_at(s->block, host_off) : s->code + host_off;
+}
+/* Does its code hold the address? */
+static inline bool block_holds(const Block *b, const uint8_t *pc)
+{
+    return (uint64_t)(pc - b->code) < b->host_len || (uint64_t)(pc - b->cold) < b->cold_len;
+}
 
 #endif /* TRANSLATOR_BLOCK_H */

@@ -124,7 +124,7 @@ bool border_interpret(TransCpu *tc, Block *b, const Site *s)
         return tc->lockstep == NULL && border_go_anywhere(tc);
     }
     across_update(tc);
-    trans_aim(tc, b->code + s->resume_off, b->vec);
+    trans_aim(tc, site_at(s, s->resume_off), b->vec);
     verify_before_entry(tc);
     return !trans_wants_attention(cpu);
 }
@@ -143,7 +143,7 @@ static bool go_behind(TransCpu *tc, Block *b, const Site *s)
         __atomic_load_n(&b->state, __ATOMIC_ACQUIRE) != BLOCK_LIVE) {
         return !watched(tc) && border_quick_way(tc, tc->env);
     }
-    return border_go_on(tc, b->code + s->resume_off, env_own_regs(b->env), 0, b->vec);
+    return border_go_on(tc, site_at(s, s->resume_off), env_own_regs(b->env), 0, b->vec);
 }
 
 static bool perform_exec(TransCpu *tc, const Block *b, const Site *s)
@@ -164,7 +164,7 @@ static bool go_on_after_exec(TransCpu *tc, Block *b, const Site *s, bool done)
     if (__atomic_load_n(&b->state, __ATOMIC_ACQUIRE) != BLOCK_LIVE) {
         return go_behind(tc, b, s);
     }
-    return border_go_on(tc, s->code + s->resume_off, 0, 0, s->vec);
+    return border_go_on(tc, site_at(s, s->resume_off), 0, 0, s->vec);
 }
 
 static bool exec_insn(TransCpu *tc, Block *b, const Site *s)
@@ -216,7 +216,7 @@ static bool go_on_past(TransCpu *tc, Block *b, const Site *s, bool same)
         state_from_host(tc, s->borrowed, s->bits);
         return border_go_anywhere(tc);
     }
-    return border_go_on(tc, s->code + s->resume_off, s->borrowed, s->bits, s->vec);
+    return border_go_on(tc, site_at(s, s->resume_off), s->borrowed, s->bits, s->vec);
 }
 
 /* ... and flushes or switches the TLB. */

@@ -287,5 +287,5 @@ bool border_string(TransCpu *tc, Block *b, const Site *s)
     tlb_to_host(tc);
     trans_count(tc, s->insn + 1u);
     tc->cpu->rip = rip_behind(tc, s);
-    return border_go_on(tc, s->code + s->resume_off, s->borrowed, s->bits, s->vec);
+    return border_go_on(tc, site_at(s, s->resume_off), s->borrowed, s->bits, s->vec);
 }

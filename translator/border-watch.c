@@ -170,8 +170,7 @@ static bool is_host_as_said(const TransCpu *tc, const Site *s, const HelperInfo 
 {
     const Vcb *v = tc->vcb;
 
-    if (v->resume < (uint64_t)(uintptr_t)s->code || v->resume >= (uint64_t)(uintptr_t)s->code + s->block->host_len ||
-        v->resume == (uint64_t)(uintptr_t)s->code) {
+    if (!block_holds(s->block, (const uint8_t *)(uintptr_t)v->resume) || v->resume == (uint64_t)(uintptr_t)block_entry(s->block)) {
         return true;
     }
     if ((row->clobbers & CLOBBER_HOST) != 0) {

@@ -63,7 +63,7 @@ bool border_go_on(TransCpu *tc, const uint8_t *resume, uint16_t borrowed, unsign
 bool border_go_back(TransCpu *tc, const Site *s, unsigned host_off)
 {
     set_rip(tc, s);
-    return border_go_on(tc, s->code + host_off, s->borrowed, s->bits, s->vec);
+    return border_go_on(tc, site_at(s, host_off), s->borrowed, s->bits, s->vec);
 }
 
 /* -- Look-ups --------------------------------------------------------------------------------- */
@@ -131,7 +131,7 @@ static const uint8_t *find_far(TransCpu *tc, uint64_t rip, uint32_t env)
     }
     tlb_note_code(&tc->cpu->mmu.tlb, tc->cpu->tlb_class, guest_lin(rip));
     trans_jump_cache_add(tc, rip, f);
-    return f->code;
+    return tc->cache->exec + f->code;
 }
 
 /* To the block at rip, in environment env. */
@@ -420,7 +420,7 @@ static bool arrive_other(TransCpu *tc, unsigned number, Block *b)
         trans_count_of(tc, NULL, 0);
         trans_keeps_flags(tc, b->flags_in);
         cpu->rip = trans_lin(tc, b, b->lin);
-        return border_go_on(tc, b->code + b->vec_off, env_own_regs(b->env) | 1u << GPR_RCX, 0, b->vec);
+        return border_go_on(tc, block_at(b, b->vec_off), env_own_regs(b->env) | 1u << GPR_RCX, 0, b->vec);
     case SITE_ARRIVED:
         trans_count_of(tc, NULL, 0);
         state_from_host(tc, 0, 0);

@@ -298,10 +298,10 @@ void gen_spot_stub(Gen *g, Site *s)
     emit_patch32(e, beside);
     s->retry_off = (uint16_t)emit_offset(e);
     emit_tlb(g, s->reg, t, u, s->size, s->write);
-    missed = emit_jcc(e, CC_NE, s->group == 0 ? emit_here(e) : g->b->code + g->group[s->group - 1].entry_off);
+    missed = emit_jcc(e, CC_NE, s->group == 0 ? emit_here(e) : block_at(g->b, g->group[s->group - 1].entry_off));
     revoked = emit_fill_spot(g, s, t, u);
     emit_op_load(e, 0x03, s->reg, t, (int)offsetof(TlbEntry, addend));
-    emit_jmp(e, g->b->code + s->hit_off);
+    emit_jmp(e, block_at(g->b, s->hit_off));
     emit_patch32(e, often);
     if (s->group == 0) {
         emit_patch32(e, missed);

@@ -16,6 +16,11 @@ static bool links_across(const Gen *g, uint64_t target)
            (g->p->code32 || ((int64_t)g->p->lin < 0 && (int64_t)target < 0));
 }
 
+static bool is_linkable(const Gen *g, uint64_t target)
+{
+    return same_page(g, target) || links_across(g, target);
+}
+
 bool gen_exits_by_cache(const Gen *g)
 {
     const PlanInsn *last = &g->p->insn[g->p->n - 1];
@@ -23,8 +28,8 @@ bool gen_exits_by_cache(const Gen *g)
     bool goes_on = last->plan < PLAN_INTERP_END || last->plan == PLAN_JCC;
     bool jumps = last->plan == PLAN_JMP || last->plan == PLAN_JCC || last->plan == PLAN_CALL;
 
-    return (goes_on && !same_page(g, next) && !links_across(g, next)) ||
-           (jumps && !same_page(g, last->target) && !links_across(g, last->target));
+    return (goes_on && !is_linkable(g, next)) ||
+           (jumps && !is_linkable(g, last->target));
 }
 
 static void gen_borrow_at_exit(Gen *g, unsigned k, unsigned reg)
@@ -54,7 +59,8 @@ static uint8_t *emit_tag_sum(Gen *g, unsigned tag)
 
 /*
  * To another page by the jump cache, whose entry for `target` is at a constant place; but code that does not know where it is, or that
- * leads to such (`says`), takes its index by pext and says where it goes, and where the jump cache does not know, on to the exit's stub.
+ * leads to such (`says`), takes its index by pext and says where it goes.  Where the jump cache does not know, with what is borrowed then, by
+ * the jump whose rel32 is returned.
  *
  *   t = target; [rip] = t; u = pext t, [whole]; rcx = [key] + t; t = [ntag + 8*u]; rcx += t; jrcxz 1f; jmp miss
  *   1: u = [code + 8*u]; [here] = [rip]; jmp u
@@ -62,7 +68,7 @@ static uint8_t *emit_tag_sum(Gen *g, unsigned tag)
  *   t = target; rcx = [key] + t; t = [ntag of it]; rcx += t; jrcxz 1f; jmp miss
  *   1: jmp [code of it]
  */
-static void gen_exit_by_cache(Gen *g, unsigned k, uint64_t target)
+static uint8_t *gen_exit_by_cache(Gen *g, unsigned k, uint64_t target)
 {
     Emit *e = g->e;
     const bool says = gen_says_where(g, target);
@@ -115,9 +121,7 @@ static void gen_exit_by_cache(Gen *g, unsigned k, uint64_t target)
     } else {
         emit_fs_jmp(e, gen_field(g, VCB_RESUME));
     }
-    emit_patch32(e, miss);
-    gen_mark_as(g, k, MARK_EXIT);
-    gen_give_back(g);
+    return miss;
 }
 
 /*
@@ -131,41 +135,77 @@ static void gen_exit_by_cache(Gen *g, unsigned k, uint64_t target)
 void gen_exit(Gen *g, unsigned k, uint64_t target)
 {
     BlockExit *x = &g->b->exit[k];
+    ExitRest *rest = &g->rest[k];
     Emit *e = g->e;
     uint16_t was = g->borrowed;
-    bool same = same_page(g, target), linkable = same || links_across(g, target);
 
     x->target = target;
     x->warm = was & (uint16_t)~g->own;
     g->b->n_exits = (uint8_t)MAX(g->b->n_exits, k + 1);
     gen_mark_as(g, k, MARK_EXIT);
-    if (linkable) {
-        if (x->warm != 0 && x->jcc == NULL) {
-            x->early = gen_patchable_nop(g);
-            x->early_off = emit_offset(e);
+    if (!is_linkable(g, target)) {
+        if (x->jcc != NULL) {
+            emit_patch32(e, x->jcc);
         }
+        rest->miss = gen_exit_by_cache(g, k, target);
+    } else if (x->jcc == NULL) {
+        uint8_t **rel32 = x->warm != 0 ? &x->early : &x->rel32;
+        emit_align(e, 4, 3);
+        *rel32 = emit_jmp(e, emit_here(e));
+    }
+    *rest = (ExitRest){true, g->borrowed, rest->miss};
+    g->borrowed = was;
+}
+
+/* The way home for links to blocks that have not borrowed the same, the jump cache for those across pages that may not be linked, and
+ * the way out. */
+static void gen_exit_rest(Gen *g, unsigned k)
+{
+    BlockExit *x = &g->b->exit[k];
+    uint8_t *miss = g->rest[k].miss;
+    const bool same = same_page(g, x->target), across = miss == NULL && !same;
+    Emit *e = g->e;
+
+    g->borrowed = g->rest[k].borrowed;
+    gen_mark_as(g, k, MARK_EXIT);
+    if (miss == NULL && x->rel32 == NULL) {
+        x->early_off = (uint16_t)emit_offset(e);
+        emit_patch32(e, x->jcc != NULL ? x->jcc : x->early);
         gen_give_back(g);
         g->borrowed = g->own;
         gen_mark_as(g, k, MARK_EXIT);
         emit_align(e, 4, 3);
-        x->rel32 = emit_jmp(e, emit_here(e) + 5);
-        x->cache_off = same ? 0 : (uint16_t)emit_offset(e);
+        x->rel32 = emit_jmp(e, emit_here(e));
     }
-    if (!same) {
-        gen_exit_by_cache(g, k, target);
+    if (across) {
+        x->cache_off = (uint16_t)emit_offset(e);
+        miss = gen_exit_by_cache(g, k, x->target);
+    }
+    if (miss != NULL) {
+        emit_patch32(e, miss);
+        gen_mark_as(g, k, MARK_EXIT);
+        gen_give_back(g);
         g->borrowed = g->own;
     }
-    if (x->cache_off != 0) {
+    x->stub_off = emit_offset(e);
+    if (x->rel32 != NULL) {
         emit_patch32(e, x->rel32);
     }
-    x->stub_off = emit_offset(e);
     gen_mark_as(g, k, MARK_EXIT);
-    if (!same && gen_says_where(g, target)) {
+    if (!same && gen_says_where(g, x->target)) {
         gen_leave(g, SITE_FAR, SITE_OTHER);
     } else {
         gen_leave(g, k, SITE_EXIT);
     }
-    g->borrowed = was;
+}
+
+void gen_exit_rests(Gen *g)
+{
+    for (unsigned k = 0; k < BLOCK_EXITS; k++) {
+        if (g->rest[k].is) {
+            gen_exit_rest(g, k);
+        }
+    }
 }
 
 /*
@@ -352,8 +392,6 @@ void gen_jcc(Gen *g)
     emit_align(g->e, 4, 2);
     taken->jcc = emit_jcc(g->e, g->in->cc, emit_here(g->e));
     gen_exit(g, 0, next);
-    emit_patch32(g->e, taken->jcc);
-    taken->early_off = emit_offset(g->e);
     gen_exit(g, 1, g->in->target);
 }
 

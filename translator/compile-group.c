@@ -316,7 +316,7 @@ static void rejoin(Gen *g, unsigned last)
         gen_flags_to_slot(g);
     }
     borrow_as(g, j->borrowed);
-    emit_jmp(g->e, g->b->code + j->off);
+    emit_jmp(g->e, block_at(g->b, j->off));
     g->bits = 0;
 }
 

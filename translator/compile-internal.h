@@ -36,6 +36,13 @@ typedef struct {
     FlagsAt flags;
 } Rejoin;
 
+/* What of an exit is cold code. */
+typedef struct {
+    bool is;
+    uint16_t borrowed;         /* where it begins                                   */
+    uint8_t *miss;             /* rel32 of the jump that leaves the look-up in the jump cache, or NULL */
+} ExitRest;
+
 typedef struct {
     Emit *e;
     Block *b;
@@ -63,6 +70,7 @@ typedef struct {
     unsigned n_groups;
     uint8_t group_of[FRONT_INSNS_MAX]; /* of each instruction: its number plus 1; 0: none */
     Rejoin rejoin[FRONT_INSNS_MAX];
+    ExitRest rest[BLOCK_EXITS];
     bool beside;               /* code of group members with own look-ups           */
     uint32_t place, sites_place; /* cache_place() of the block and its first Site */
     uint8_t exec;              /* number of the current instruction in Block.exec */
@@ -307,6 +315,8 @@ void gen_sysret(Gen *g);
 /* Leave by exit k for a constant rip; flags are in the host, nothing is borrowed or what gen_come_home_warm()
  * left. */
 void gen_exit(Gen *g, unsigned k, uint64_t target);
+/* The cold code of all exits. */
+void gen_exit_rests(Gen *g);
 /* Before the block's instruction, which reaches over the page's end: out where the page behind is not what the block was made of. */
 void gen_beyond(Gen *g);
 /* Does the block, whose plan is made, ask the jump cache for a constant place? */

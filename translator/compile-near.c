@@ -306,6 +306,6 @@ void gen_near_stub(Gen *g, const Site *s)
         miss = emit_jcc(e, near_cc(s), emit_here(e));
     }
     near_address(g, 1, s);
-    emit_jmp(e, g->b->code + s->hit_off);
+    emit_jmp(e, block_at(g->b, s->hit_off));
     emit_patch32(e, miss);
 }

@@ -490,9 +490,45 @@ static void gen_count(Gen *g)
     g->borrowed &= (uint16_t)~(1u << GPR_RCX);
 }
 
+/* The entry for those who come, by the jump cache or a link, with the usual registers borrowed. */
+static void gen_usual_entry(Gen *g)
+{
+    g->b->usual_off = (uint16_t)emit_offset(g->e);
+    g->borrowed = BLOCK_WARM_USUAL;
+    gen_mark_as(g, BLOCK_EXITS, MARK_EXIT);
+    gen_give_back(g);
+    g->borrowed = 0;
+    gen_mark_as(g, BLOCK_EXITS, MARK_EXIT);
+}
+
+/* It falls into the block, which has not borrowed just them.  (Where vectors are to be waited for it is behind the block.  Nobody comes so
+ * where the translator has registers of its own.) */
+static bool is_usual_entry_before(const Gen *g)
+{
+    return g->own == 0 && g->b->vec == 0 && g->warm != BLOCK_WARM_USUAL;
+}
+
+static void gen_usual_entry_behind(Gen *g)
+{
+    if (g->own == 0 && g->b->vec != 0) {
+        gen_usual_entry(g);
+        emit_jmp(g->e, block_entry(g->b));
+    } else if (g->own == 0 && g->warm == BLOCK_WARM_USUAL) {
+        g->b->usual_off = g->b->warm_off;
+    }
+}
+
 /* Nothing here touches flags.  The door is where the last entry is, which the others come to. */
 static void gen_prologue(Gen *g)
 {
+    /* Places for 8-byte stores, and entries, are where this leads: no nops before them that would be executed. */
+    unsigned moves = is_usual_entry_before(g) || (g->warm != 0 && g->b->vec == 0) ? 3 : 0;
+
+    emit_align(g->e, 8, (unsigned)-(int)(moves * EMIT_FS_MOVE_LEN));
+    if (is_usual_entry_before(g)) {
+        gen_usual_entry(g);
+    }
+    g->b->entry_off = g->b->live_off = (uint16_t)emit_offset(g->e);
     gen_mark_as(g, BLOCK_EXITS, MARK_EXIT);
     if (g->b->vec != 0) {
         gen_want_vectors(g);
@@ -551,25 +587,6 @@ static void gen_body(Gen *g)
     }
 }
 
-/* The entry for those who come by the jump cache with the usual registers borrowed. */
-static void gen_usual_entry(Gen *g)
-{
-    if (g->own != 0) {
-        return; /* nobody has borrowed anything */
-    }
-    if (g->b->vec == 0 && g->warm == BLOCK_WARM_USUAL) {
-        g->b->usual_off = g->b->warm_off;
-        return;
-    }
-    g->b->usual_off = (uint16_t)emit_offset(g->e);
-    g->borrowed = BLOCK_WARM_USUAL;
-    gen_mark_as(g, BLOCK_EXITS, MARK_EXIT);
-    gen_give_back(g);
-    g->borrowed = 0;
-    gen_mark_as(g, BLOCK_EXITS, MARK_EXIT);
-    emit_jmp(g->e, g->b->code);
-}
-
 /* ... and the guest's flags aside: brought home where the block does not overwrite all of them before it reads any. */
 static void gen_aside_entry(Gen *g)
 {
@@ -587,7 +604,7 @@ static void gen_aside_entry(Gen *g)
     emit_flags_from_rax(g->e);
     emit_mov_rr(g->e, GPR_RAX, GPR_R11);
     gen_mark_as(g, BLOCK_EXITS, MARK_EXIT);
-    emit_jmp(g->e, g->b->code + g->b->usual_off);
+    emit_jmp(g->e, block_at(g->b, g->b->usual_off));
 }
 
 /* Where the door of a dead block leads. */
@@ -628,7 +645,7 @@ static void finish_block(Gen *g, BlockCache *c)
     uint8_t *notes = cache_notes_at(c, 16);
     size_t gap = (size_t)((uint8_t *)cache_at_place(c, g->sites_place) - notes);
 
-    b->host_len = (uint16_t)emit_offset(g->e);
+    b->cold_len = (uint16_t)(emit_offset(g->e) - EMIT_COLD);
     b->guest_len = (uint16_t)g->p->len;
     b->n_insns = (uint8_t)g->p->n;
     b->n_marks = (uint16_t)g->n_marks;
@@ -691,17 +708,21 @@ bool compile_block(Block *b, BlockCache *c, const Plan *p, Emit *e)
     g->warm = 0;
     g->place = cache_place(c, b);
     g->sites_place = cache_place(c, cache_notes_at(c, SITE_ALIGN));
-    b->writable = e->start;
     b->code = e->start + e->exec_delta;
     b->vec = p->vec;
     find_scratch(g);
     b->warm = g->warm;
     g->beside = false;
     gen_find_groups(g);
+    memset(g->rest, 0, sizeof g->rest);
     gen_body(g);
+    gen_usual_entry_behind(g);
+    b->host_len = (uint16_t)emit_offset(e);
+    emit_begin_cold(e);
+    b->cold = emit_here(e);
+    gen_exit_rests(g);
     gen_groups_beside(g);
     gen_site_stubs(g);
-    gen_usual_entry(g);
     gen_aside_entry(g);
     gen_dead_stubs(g);
     if (!e->full) {

@@ -96,32 +96,42 @@ static void add_mark(GString *out, const Mark *m)
     g_string_append(out, (m->bits & MARK_TRANSIT) != 0 ? ", in transit" : "");
 }
 
-static void dump_host(const Block *b)
+/* Host offsets [at, end), from mark number *m on. */
+static void add_host(GString *out, const Block *b, unsigned at, unsigned end, unsigned *m)
 {
-    g_autoptr(GString) out = g_string_new(NULL);
     ZydisFormatter f;
     ZydisDecoder d;
-    unsigned at = 0, m = 0;
 
     ZydisFormatterInit(&f, ZYDIS_FORMATTER_STYLE_INTEL);
     ZydisDecoderInit(&d, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
-    while (at < b->host_len) {
+    while (at < end) {
+        const uint8_t *code = block_at(b, at);
         ZydisDecodedInstruction zi;
         ZydisDecodedOperand ops[ZYDIS_MAX_OPERAND_COUNT];
         char text[TEXT_LEN];
-        while (m < b->n_marks && b->marks[m].host_off <= at) {
-            add_mark(out, &b->marks[m++]);
+        while (*m < b->n_marks && b->marks[*m].host_off <= at) {
+            add_mark(out, &b->marks[(*m)++]);
         }
-        if (!ZYAN_SUCCESS(ZydisDecoderDecodeFull(&d, b->code + at, b->host_len - at, &zi, ops))) {
+        if (!ZYAN_SUCCESS(ZydisDecoderDecodeFull(&d, code, end - at, &zi, ops))) {
             g_string_append(out, "\n  ?");
             break;
         }
-        disassemble(&f, &zi, ops, (uint64_t)(uintptr_t)(b->code + at), text);
-        add_line(out, (uint64_t)(uintptr_t)(b->code + at), b->code + at, zi.length, text);
+        disassemble(&f, &zi, ops, (uint64_t)(uintptr_t)code, text);
+        add_line(out, (uint64_t)(uintptr_t)code, code, zi.length, text);
         at += zi.length;
     }
-    log_write("OUT: block %u rip %016" PRIx64 ", %u guest instructions, %u bytes%s", b->id, b->lin,
-              b->n_insns, b->host_len, out->str);
+}
+
+static void dump_host(const Block *b)
+{
+    g_autoptr(GString) out = g_string_new(NULL);
+    unsigned m = 0;
+
+    add_host(out, b, 0, b->host_len, &m);
+    g_string_append(out, "\n  ---- cold");
+    add_host(out, b, EMIT_COLD, EMIT_COLD + b->cold_len, &m);
+    log_write("OUT: block %u rip %016" PRIx64 ", %u guest instructions, %u bytes and %u cold ones%s", b->id, b->lin,
+              b->n_insns, b->host_len, b->cold_len, out->str);
 }
 
 /* -- All -------------------------------------------------------------------------------------- */
@@ -147,5 +157,5 @@ bool dump_wants_exec(void)
 void dump_exec(const CpuState *cpu, const Block *b)
 {
     log_item(EXEC, "EXEC: cpu %u block %u rip %016" PRIx64 " at %p", cpu->index, b->id, cpu->rip,
-             (const void *)b->code);
+             (const void *)block_entry(b));
 }

@@ -6,10 +6,22 @@
 
 /* -- Bytes ------------------------------------------------------------------------------------ */
 
-void emit_init(Emit *e, void *window, size_t len, intptr_t exec_delta)
+void emit_init(Emit *e, void *window, void *cold, size_t len, intptr_t exec_delta)
 {
+    g_assert(len <= EMIT_COLD);
     *e = (Emit){.start = window, .cur = window, .end = (uint8_t *)window + len,
-                .exec_delta = exec_delta};
+                .exec_delta = exec_delta, .other = cold, .other_end = cold != NULL ? (uint8_t *)cold + len : NULL};
+}
+
+void emit_begin_cold(Emit *e)
+{
+    uint8_t *hot = e->cur;
+
+    g_assert(!e->in_cold);
+    e->start = e->cur = e->other != NULL ? e->other : hot;
+    e->end = e->other_end != NULL ? e->other_end : e->end;
+    e->in_cold = true;
+    e->other = hot;
 }
 
 void emit_align(Emit *e, unsigned align, unsigned residue)

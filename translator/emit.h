@@ -17,16 +17,25 @@ typedef struct {
     uint8_t *end;               /* one past the window                             */
     intptr_t exec_delta;        /* executable address = writable address + this    */
     bool full;                  /* sticky: something did not fit                   */
+    bool in_cold;               /* the window is that of cold code                 */
+    uint8_t *other, *other_end; /* the other window, from where it is to go on     */
 } Emit;
+
+/* Code is emitted in two parts: first what runs as a rule, then, elsewhere, what rarely does.  A host offset with this bit is one
+ * in the second. */
+enum { EMIT_COLD = 1 << 15 };
 
 /* Host registers in encoding order (the same numbers as GPR_*). */
 enum { HR_RAX, HR_RCX, HR_RDX, HR_RBX, HR_RSP, HR_RBP, HR_RSI, HR_RDI };
 
-void emit_init(Emit *e, void *window, size_t len, intptr_t exec_delta);
+/* Two windows of `len` bytes, at most EMIT_COLD.  `cold` NULL: cold code comes behind the other, in the same. */
+void emit_init(Emit *e, void *window, void *cold, size_t len, intptr_t exec_delta);
+/* From here on cold code. */
+void emit_begin_cold(Emit *e);
 
 static inline uint32_t emit_offset(const Emit *e)
 {
-    return (uint32_t)(e->cur - e->start);
+    return (uint32_t)(e->cur - e->start) | (e->in_cold ? EMIT_COLD : 0);
 }
 
 /* Executable address of the next byte. */
@@ -90,6 +99,7 @@ void emit_lea32_full(Emit *e, unsigned dst, unsigned base, unsigned index, unsig
 
 /* -- The vCPU block: fs:[off] --------------------------------------------------------------------- */
 
+enum { EMIT_FS_MOVE_LEN = 9 };                                      /* bytes of the two 64-bit ones */
 void emit_fs_load(Emit *e, unsigned dst, int32_t off);              /* mov dst, fs:[off]       */
 void emit_fs_load32(Emit *e, unsigned dst, int32_t off);            /* mov dst32, fs:[off]     */
 void emit_fs_load_indexed(Emit *e, unsigned dst, int32_t off, unsigned index); /* fs:[off+8*index] */

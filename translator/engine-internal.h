@@ -19,11 +19,11 @@ enum { COLD_SLOTS = 1 << 16, FAR_BITS = 17, FAR_SIZE = 1 << FAR_BITS };
 typedef struct {
     uint64_t rip;
     const uint8_t *guest;      /* the code's place in the host                           */
-    const uint8_t *code;
-    uint64_t epoch;            /* valid while equal to TransCpu.far_epoch                */
-    uint32_t env;
-    uint16_t usual_off, aside_off; /* Block's                                            */
+    uint32_t code, usual, aside; /* the block's entries, from BlockCache.exec on         */
+    uint16_t env;
+    uint16_t epoch;            /* valid while equal to TransCpu.far_epoch                */
 } FarEntry;
+_Static_assert(sizeof(FarEntry) == 32, "none lies in two lines of the host's cache");
 
 /* Shared by all CPUs of a machine; hangs off PhysMem.code_changed_arg. */
 typedef struct {
@@ -135,8 +135,8 @@ struct TransCpu {
     uint64_t sample[TRANS_SAMPLES]; /* pages of code that were interrupted last, by memfd offset */
     unsigned n_samples;
     uint8_t cold[COLD_SLOTS];  /* visits of addresses not translated yet                 */
-    uint64_t far_epoch;        /* changes when code memory is reused                     */
-    FarEntry far[FAR_SIZE];
+    uint16_t far_epoch;        /* changes when code memory is reused                     */
+    FarEntry far[FAR_SIZE] __attribute__((aligned(64)));
     DevicePage device[DEVICE_PAGES];
     InsnDecoder decoder;
     const uint8_t *beyond;     /* trans_code_beyond() of the block that is looked for     */

@@ -365,9 +365,9 @@ void trans_jump_cache_add(TransCpu *tc, uint64_t rip, const FarEntry *f)
     unsigned slot = vcb_jump_slot(rip, tc->config->jump_cache);
 
     tc->vcb->jc_ntag[slot] = 0 - (rip + tc->vcb->jc_key);
-    tc->vcb->jc_code[slot] = (uint64_t)(uintptr_t)f->code;
-    tc->vcb->jc_warm[slot] = (uint64_t)(uintptr_t)(f->code + f->usual_off);
-    tc->vcb->jc_aside[slot] = (uint64_t)(uintptr_t)(f->code + f->aside_off);
+    tc->vcb->jc_code[slot] = (uint64_t)(uintptr_t)(tc->cache->exec + f->code);
+    tc->vcb->jc_warm[slot] = (uint64_t)(uintptr_t)(tc->cache->exec + f->usual);
+    tc->vcb->jc_aside[slot] = (uint64_t)(uintptr_t)(tc->cache->exec + f->aside);
 }
 
 /* The caches keyed by rip learn of b, the block there. */
@@ -377,8 +377,10 @@ static void remember_block(TransCpu *tc, const Block *b)
     uint64_t rip = tc->cpu->rip;
     FarEntry *f = far_slot(tc, guest);
 
-    *f = (FarEntry){.rip = far_rip(tc, rip, b->env), .guest = guest, .code = b->code, .epoch = tc->far_epoch,
-                    .env = b->env, .usual_off = b->usual_off, .aside_off = b->aside_off};
+    *f = (FarEntry){.rip = far_rip(tc, rip, b->env), .guest = guest, .epoch = tc->far_epoch, .env = (uint16_t)b->env,
+                    .code = (uint32_t)(block_entry(b) - tc->cache->exec),
+                    .usual = (uint32_t)(block_at(b, b->usual_off) - tc->cache->exec),
+                    .aside = (uint32_t)(block_at(b, b->aside_off) - tc->cache->exec)};
     trans_jump_cache_add(tc, rip, f);
 }
 
@@ -429,7 +431,7 @@ static bool find_way(TransCpu *tc)
     }
     if (b != NULL) {
         trans_set_inside(tc, true);
-        trans_aim(tc, b->code, 0);
+        trans_aim(tc, block_entry(b), 0);
         tc->vcb->here = tc->cpu->rip;
         tc->entering = b;
         tlb_note_code(&tc->cpu->mmu.tlb, tc->cpu->tlb_class, guest_lin(tc->cpu->rip));
@@ -560,7 +562,7 @@ bool trans_dispatch(TransCpu *tc)
                 if (find_way(tc) && fits(tc)) {
                     if (unlikely(tc->lockstep != NULL)) {
                         lockstep_begin(tc, tc->entering);
-                        trans_aim(tc, tc->entering->code, 0); /* the TLB may have moved */
+                        trans_aim(tc, block_entry(tc->entering), 0); /* the TLB may have moved */
                     }
                     if (likely(!trans_wants_attention(cpu))) {
                         verify_before_entry(tc);
@@ -798,7 +800,7 @@ char *translate_report(const CpuState *cpu)
     text = g_strdup_printf(
         "  code cache: %" PRIu64 " blocks alive of %" PRIu64 " made, %" PRIu64 " links, %u between pages, %" PRIu64
         " KiB of %" PRIu64 " MiB written, %" PRIu64 " regions evicted, %" PRIu64 " instructions across page ends, %u huge pages of the host (guest memory too)\n"
-        "  a block: %.1f guest instructions, %.1f bytes of host code an instruction, "
+        "  a block: %.1f guest instructions, %.1f bytes of host code an instruction, %.1f more that are cold, "
         "%.0f cycles of translation an instruction\n"
         "  written code: %" PRIu64 " blocks lived on, %" PRIu64 " came back, %" PRIu64
         " instructions with soft immediates\n"
@@ -808,7 +810,8 @@ char *translate_report(const CpuState *cpu)
         " ask for the window's memory (%" PRIu64 "), %" PRIu64 " do without it (%" PRIu64 "), %" PRIu64 " divisions became calls (%" PRIu64 ")\n%s",
         c->n_blocks - c->n_dead, c->n_blocks, c->n_links, c->across->len, c->n_host_bytes >> 10, c->size >> 20,
         c->evictions, c->n_crossings, __atomic_load_n(&tc->cpu->mem->huge.made, __ATOMIC_RELAXED), (double)c->n_insns / (double)MAX(c->n_blocks, 1),
-        (double)c->n_host_bytes / (double)MAX(c->n_insns, 1), (double)cycles / (double)MAX(insns, 1),
+        (double)(c->n_host_bytes - c->n_cold_bytes) / (double)MAX(c->n_insns, 1), (double)c->n_cold_bytes / (double)MAX(c->n_insns, 1),
+        (double)cycles / (double)MAX(insns, 1),
         c->n_kept, c->n_revived, c->n_soft, g_hash_table_size(c->hot), c->spots, g_hash_table_size(c->far),
         c->n_operands[OPERAND_IN_WINDOW], c->n_operands[OPERAND_LOOKED_UP], c->n_operands[OPERAND_CALLED], c->n_members, c->n_groups,
         c->n_habits[HABIT_CALL], c->n_dropped[HABIT_CALL], c->n_habits[HABIT_TOUCH], c->n_dropped[HABIT_TOUCH],

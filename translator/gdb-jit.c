@@ -48,27 +48,28 @@ static void tell(JitEntry *e, JitAction action)
 
 /* -- One block's file ------------------------------------------------------------------------- */
 
-enum { SEC_NULL, SEC_TEXT, SEC_SYMTAB, SEC_STRTAB, SEC_COUNT };
+enum { SEC_NULL, SEC_TEXT, SEC_COLD, SEC_SYMTAB, SEC_STRTAB, SEC_COUNT };
 
-static const char section_names[] = "\0.text\0.symtab\0.strtab";
+static const char section_names[] = "\0.text\0.text.cold\0.symtab\0.strtab";
 
 typedef struct {
     JitEntry entry;
     struct {
         Elf64_Ehdr eh;
         Elf64_Shdr sh[SEC_COUNT];
-        Elf64_Sym sym[2];
-        char strings[64];      /* section names, then the symbol's */
+        Elf64_Sym sym[3];
+        char strings[128];      /* section names, then the symbol's */
     } elf;
 } JitFile;
 
 static JitFile *make_file(const Block *b)
 {
     JitFile *j = g_new0(JitFile, 1);
-    size_t name = sizeof section_names;
+    size_t name = sizeof section_names, cold;
 
     memcpy(j->elf.strings, section_names, name);
-    snprintf(j->elf.strings + name, sizeof j->elf.strings - name, "guest_%016" PRIx64, b->lin);
+    cold = name + (size_t)snprintf(j->elf.strings + name, sizeof j->elf.strings - name, "guest_%016" PRIx64, b->lin) + 1;
+    snprintf(j->elf.strings + cold, sizeof j->elf.strings - cold, "guest_%016" PRIx64 "_cold", b->lin);
     j->elf.eh = (Elf64_Ehdr){
         .e_ident = {ELFMAG0, ELFMAG1, ELFMAG2, ELFMAG3, ELFCLASS64, ELFDATA2LSB, EV_CURRENT},
         .e_type = ET_REL, .e_machine = EM_X86_64, .e_version = EV_CURRENT,
@@ -77,16 +78,22 @@ static JitFile *make_file(const Block *b)
     j->elf.sh[SEC_TEXT] = (Elf64_Shdr){
         .sh_name = 1, .sh_type = SHT_NOBITS, .sh_flags = SHF_ALLOC | SHF_EXECINSTR,
         .sh_addr = (uint64_t)(uintptr_t)b->code, .sh_size = b->host_len, .sh_addralign = 1};
+    j->elf.sh[SEC_COLD] = (Elf64_Shdr){
+        .sh_name = 7, .sh_type = SHT_NOBITS, .sh_flags = SHF_ALLOC | SHF_EXECINSTR,
+        .sh_addr = (uint64_t)(uintptr_t)b->cold, .sh_size = b->cold_len, .sh_addralign = 1};
     j->elf.sh[SEC_SYMTAB] = (Elf64_Shdr){
-        .sh_name = 7, .sh_type = SHT_SYMTAB, .sh_offset = offsetof(__typeof__(j->elf), sym),
+        .sh_name = 18, .sh_type = SHT_SYMTAB, .sh_offset = offsetof(__typeof__(j->elf), sym),
         .sh_size = sizeof j->elf.sym, .sh_link = SEC_STRTAB, .sh_info = 1, .sh_addralign = 8,
         .sh_entsize = sizeof(Elf64_Sym)};
     j->elf.sh[SEC_STRTAB] = (Elf64_Shdr){
-        .sh_name = 15, .sh_type = SHT_STRTAB, .sh_offset = offsetof(__typeof__(j->elf), strings),
+        .sh_name = 26, .sh_type = SHT_STRTAB, .sh_offset = offsetof(__typeof__(j->elf), strings),
         .sh_size = sizeof j->elf.strings, .sh_addralign = 1};
     j->elf.sym[1] = (Elf64_Sym){
         .st_name = (Elf64_Word)name, .st_info = ELF64_ST_INFO(STB_GLOBAL, STT_FUNC),
         .st_shndx = SEC_TEXT, .st_size = b->host_len};
+    j->elf.sym[2] = (Elf64_Sym){
+        .st_name = (Elf64_Word)cold, .st_info = ELF64_ST_INFO(STB_GLOBAL, STT_FUNC),
+        .st_shndx = SEC_COLD, .st_size = b->cold_len};
     j->entry.file = &j->elf;
     j->entry.size = sizeof j->elf;
     return j;

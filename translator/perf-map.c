@@ -31,8 +31,8 @@ PerfMap *perf_map_open(GError **error)
 
 void perf_map_add(PerfMap *m, const Block *b)
 {
-    fprintf(m->file, "%" PRIx64 " %x guest_%016" PRIx64 "\n", (uint64_t)(uintptr_t)b->code,
-            b->host_len, b->lin);
+    fprintf(m->file, "%" PRIx64 " %x guest_%016" PRIx64 "\n%" PRIx64 " %x guest_%016" PRIx64 "_cold\n",
+            (uint64_t)(uintptr_t)b->code, b->host_len, b->lin, (uint64_t)(uintptr_t)b->cold, b->cold_len, b->lin);
 }
 
 void perf_map_close(PerfMap *m)

@@ -47,7 +47,7 @@ bool signals_leave_block(TransCpu *tc, void *context, bool fault)
     if (b == NULL) {
         return false;
     }
-    m = block_mark_at(b, (uint32_t)(pc - b->code));
+    m = block_mark_at(b, block_offset(b, pc));
     if ((m->bits & MARK_TRANSIT) != 0) {
         vcb.resume = (uint64_t)(uintptr_t)trans_thunk_arrived;
         return true;

@@ -263,7 +263,9 @@ static void jump_cache_clear(TransCpu *tc)
 {
     forget_words(tc->vcb->jc_ntag, JC_SIZE);
     forget_words(tc->vcb->cross_ntag, VCB_CROSSINGS);
-    tc->far_epoch += tc->seen_evictions != tc->cache->evictions;
+    if (tc->seen_evictions != tc->cache->evictions && ++tc->far_epoch == 0) {
+        forget_words((uint64_t *)(void *)tc->far, (sizeof tc->far) / (sizeof(uint64_t))); /* of 2^16 evictions ago */
+    }
     tc->seen_epoch = tc->cpu->mmu.tlb.code_epoch;
     tc->seen_evictions = tc->cache->evictions;
 }

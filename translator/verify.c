@@ -20,7 +20,7 @@ bool verify_recreate(TransCpu *tc, const void *context)
     const uint8_t *pc = (const uint8_t *)(uintptr_t)g[REG_RIP];
     Block *b = cache_find_host(tc->cache, pc);
 
-    if (b == NULL || (block_mark_at(b, (uint32_t)(pc - b->code))->bits & MARK_TRANSIT) != 0) {
+    if (b == NULL || (block_mark_at(b, block_offset(b, pc))->bits & MARK_TRANSIT) != 0) {
         return false; /* a kick would wait */
     }
     for (unsigned r = 0; r < GPR_COUNT; r++) {
@@ -28,7 +28,7 @@ bool verify_recreate(TransCpu *tc, const void *context)
     }
     system_from_host(tc);
     tc->vcb->flags = state_flags_image((uint64_t)g[REG_EFL]);
-    state_at_mark(tc, b, block_mark_at(b, (uint32_t)(pc - b->code)));
+    state_at_mark(tc, b, block_mark_at(b, block_offset(b, pc)));
     return true;
 }
 

@@ -37,7 +37,7 @@ with tempfile.TemporaryDirectory() as top:
         "a run of the interpreter": r"^IN: cpu 0 decodes [0-9a-f]{4}:[0-9a-f]{16}  \S+",
         "a block's guest code": r"^IN: cpu 0 rip [0-9a-f]{16}\n  [0-9a-f]{16}  [0-9a-f]{2,}",
         "its plan": r"^OP: rip [0-9a-f]{16} registers [0-9a-f]{4}\n  \+00 \w.* live [OSZAPC-]{6} kill",
-        "its host code": r"^OUT: block \d+ rip [0-9a-f]{16}, \d+ guest instructions, \d+ bytes\n"
+        "its host code": r"^OUT: block \d+ rip [0-9a-f]{16}, \d+ guest instructions, \d+ bytes and \d+ cold ones\n"
                          r"(?:  .*\n)*?  ---- instruction 0",
         "a block about to run": r"^EXEC: cpu 0 block \d+ rip [0-9a-f]{16} at 0x",
         "an exception": r"^\S*.*(exception|interrupt|vector)",
@@ -59,8 +59,10 @@ with tempfile.TemporaryDirectory() as top:
             lines = f.read().splitlines()
         os.unlink(path)
         check("perf's map has lines of three", lines and
-              all(re.fullmatch(r"[0-9a-f]+ [0-9a-f]+ guest_[0-9a-f]{16}", line) for line in lines))
-        check("one a block", len(lines) == len(re.findall(r"^OUT: ", text, re.M)))
+              all(re.fullmatch(r"[0-9a-f]+ [0-9a-f]+ guest_[0-9a-f]{16}(_cold)?", line) for line in lines))
+        for cold in (False, True):
+            check("one a block, and one for its cold code",
+                  sum(line.endswith("_cold") == cold for line in lines) == len(re.findall(r"^OUT: ", text, re.M)))
 
     for faults, pattern in ((0, r" 0 divisions became calls \(0\)"), (4, r" [1-9]\d* divisions became calls \([1-9]\d*\)")):
         p = subprocess.Popen([metaphrase, *options, "-smp", "2", "-kernel", quick, "-accel", f"translate,divide-faults={faults}",
@@ -76,7 +78,8 @@ with tempfile.TemporaryDirectory() as top:
                                "-ex", "run", "-ex", "info functions -q guest_", "-ex", "kill",
                                "--args", metaphrase, *options, "-accel", "translate,gdb-jit=on"],
                               capture_output=True, text=True, timeout=150)
-        check("gdb sees blocks as functions", re.search(r"guest_[0-9a-f]{16}", done.stdout))
+        check("gdb sees blocks as functions", re.search(r"guest_[0-9a-f]{16}$", done.stdout, re.M))
+        check("and their cold code", re.search(r"guest_[0-9a-f]{16}_cold", done.stdout))
         if failures:
             print(done.stdout[-2000:], done.stderr[-2000:])
     else:
