@@ -27,28 +27,26 @@ static void unmap_view(void *view, uint64_t len)
 static bool map_views(BlockCache *c, GError **error)
 {
     int fd = memfd_create("translated-code", MFD_CLOEXEC);
-    void *w = MAP_FAILED, *x = MAP_FAILED, *notes = MAP_FAILED;
+    void *w = MAP_FAILED, *x = MAP_FAILED;
 
     if (fd >= 0 && ftruncate(fd, (off_t)c->size) == 0) {
         w = map_apart(c->size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd);
         x = map_apart(c->size, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_NORESERVE, fd);
-        notes = map_apart(NOTES_PER_CODE * c->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
     }
     if (fd >= 0) {
         close(fd);
     }
-    if (w == MAP_FAILED || x == MAP_FAILED || notes == MAP_FAILED) {
+    if (w == MAP_FAILED || x == MAP_FAILED) {
         g_set_error(error, G_FILE_ERROR, g_file_error_from_errno(errno),
                     "cannot map %" G_GUINT64_FORMAT " MiB for translated code: %s", c->size >> 20,
                     g_strerror(errno));
         unmap_view(w, c->size);
         unmap_view(x, c->size);
-        unmap_view(notes, NOTES_PER_CODE * c->size);
         return false;
     }
     c->writable = w;
     c->exec = x;
-    c->notes = notes;
+    c->notes = huge_new0(NOTES_PER_CODE * c->size);
     return true;
 }
 
@@ -156,7 +154,7 @@ void cache_free(BlockCache *c)
     }
     munmap(c->writable, c->size);
     munmap((void *)c->exec, c->size);
-    munmap(c->notes, NOTES_PER_CODE * c->size);
+    huge_free(c->notes, NOTES_PER_CODE * c->size);
     lock_clear(&c->lock);
     g_free(c);
 }

@@ -171,9 +171,9 @@ bool border_go_anywhere(TransCpu *tc)
 static const uint8_t *find_near(const TransCpu *tc, uint64_t rip)
 {
     const Vcb *v = tc->vcb;
-    unsigned slot = vcb_jump_slot(rip, tc->config->jump_cache);
+    const JumpEntry *j = &v->jc[vcb_jump_slot(rip, tc->config->jump_cache)];
 
-    return v->jc_ntag[slot] + rip + v->jc_key == 0 ? (const uint8_t *)(uintptr_t)v->jc_code[slot] : NULL;
+    return j->ntag + rip + v->jc_key == 0 ? (const uint8_t *)(uintptr_t)j->code : NULL;
 }
 
 /*

@@ -108,7 +108,7 @@ void gen_sysret(Gen *g)
     no_if = emit_jcc(e, CC_E, emit_here(e));
     gen_out_if_pending(g, t, HELPER_SYSRET);
     emit_patch32(e, no_if);
-    emit_fs_pext(e, t, GPR_RCX, gen_field(g, VCB_JC_MASK));
+    emit_fs_pdep(e, t, GPR_RCX, gen_field(g, VCB_JC_MASK));
     emit_fs_load_indexed(e, u, gen_field(g, VCB_JC_NTAG), t);
     emit_fs_op(e, 0x03, u, gen_field(g, VCB_KEY_USER));
     emit_add_rr(e, u, GPR_RCX);

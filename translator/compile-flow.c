@@ -59,10 +59,10 @@ static uint8_t *emit_tag_sum(Gen *g, unsigned tag)
 
 /*
  * To another page by the jump cache, whose entry for `target` is at a constant place; but code that does not know where it is, or that
- * leads to such (`says`), takes its index by pext and says where it goes.  Where the jump cache does not know, with what is borrowed then, by
+ * leads to such (`says`), takes its index by pdep and says where it goes.  Where the jump cache does not know, with what is borrowed then, by
  * the jump whose rel32 is returned.
  *
- *   t = target; [rip] = t; u = pext t, [whole]; rcx = [key] + t; t = [ntag + 8*u]; rcx += t; jrcxz 1f; jmp miss
+ *   t = target; [rip] = t; u = pdep t, [whole]; rcx = [key] + t; t = [ntag + 8*u]; rcx += t; jrcxz 1f; jmp miss
  *   1: u = [code + 8*u]; [here] = [rip]; jmp u
  * or
  *   t = target; rcx = [key] + t; t = [ntag of it]; rcx += t; jrcxz 1f; jmp miss
@@ -73,7 +73,7 @@ static uint8_t *gen_exit_by_cache(Gen *g, unsigned k, uint64_t target)
     Emit *e = g->e;
     const bool says = gen_says_where(g, target);
     const unsigned t = g->scratch[0], u = g->scratch[1], spare = g->scratch[says ? 2 : 1];
-    const int slot = 8 * (int)vcb_jump_slot(target, g->p->config->jump_cache);
+    const int slot = (int)sizeof(JumpEntry) * (int)vcb_jump_slot(target, g->p->config->jump_cache);
     unsigned keeper = (g->borrowed & 1u << spare) != 0 ? spare : GPR_RCX; /* of the guest's rcx */
     uint16_t used = (uint16_t)(1u << t | (says ? 1u << u : 0));
     bool usual = ((g->borrowed | used) & (uint16_t)~g->own) == BLOCK_WARM_USUAL;
@@ -89,7 +89,7 @@ static uint8_t *gen_exit_by_cache(Gen *g, unsigned k, uint64_t target)
         gen_borrow_at_exit(g, k, u);
         gen_address(g, t, target, g->p->flags_out != 0);
         emit_fs_store(e, gen_field(g, VCB_RIP), t);
-        emit_fs_pext(e, u, t, gen_field(g, VCB_JC_WHOLE));
+        emit_fs_pdep(e, u, t, gen_field(g, VCB_JC_WHOLE));
         emit_key_sum(g, t);
         emit_fs_load_indexed(e, t, gen_field(g, VCB_JC_NTAG), u);
     } else {
@@ -252,7 +252,7 @@ static void come_home_indirect(Gen *g, bool usual)
 /*
  * Leave for the guest rip in register `target` (scratch 0 or 4), popping `pop` bytes off the stack.
  *
- *   pext at, target, [mask]; check the tag
+ *   pdep at, target, [mask]; check the tag
  *   mov [rip], target; mov t, [code + 8*at]; add rsp, pop; ...
  * and, the usual registers staying borrowed, jmp t; else, t in [resume] before ..., jmp [resume].  The guest's rcx
  * waits in u besides its slot, so that whoever needs it next need not wait for a load.  Where flags are not in the host, u is free
@@ -273,13 +273,13 @@ static void emit_exit_indirect(Gen *g, unsigned target, int32_t pop)
         emit_mov_rr(e, u, GPR_RCX);
     }
     retry = emit_offset(e);
-    emit_fs_pext(e, at, target, gen_field(g, VCB_JC_MASK));
+    emit_fs_pdep(e, at, target, gen_field(g, VCB_JC_MASK));
     s = emit_tag_check(g, target, tag, at);
     s->reg = (uint8_t)target;
     s->retry_off = (uint16_t)retry;
     emit_fs_store(e, gen_field(g, VCB_RIP), target);
     if (at == tag) {
-        emit_fs_pext(e, at, target, gen_field(g, VCB_JC_WHOLE)); /* jc_mask may have become 0 since */
+        emit_fs_pdep(e, at, target, gen_field(g, VCB_JC_WHOLE)); /* jc_mask may have become 0 since */
     }
     emit_fs_load_indexed(e, t, gen_field(g, entry), at);
     if (!in_t) {

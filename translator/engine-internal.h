@@ -65,6 +65,7 @@ struct TransCpu {
     uint64_t keys_fmask;
     bool keys_plain;
     uint64_t secret[2];        /* random: the jump cache's keys come from it             */
+    uint64_t n_secrets;        /* made for keys so far                                    */
     uint64_t seen_epoch;       /* Tlb.code_epoch the jump cache is valid for             */
     uint64_t seen_code_flushes; /* Tlb.n_code_flushes                                    */
     uint64_t seen_evictions;

@@ -362,12 +362,10 @@ static Block *block_at_rip(TransCpu *tc)
 
 void trans_jump_cache_add(TransCpu *tc, uint64_t rip, const FarEntry *f)
 {
-    unsigned slot = vcb_jump_slot(rip, tc->config->jump_cache);
+    const uint64_t exec = (uint64_t)(uintptr_t)tc->cache->exec;
 
-    tc->vcb->jc_ntag[slot] = 0 - (rip + tc->vcb->jc_key);
-    tc->vcb->jc_code[slot] = (uint64_t)(uintptr_t)(tc->cache->exec + f->code);
-    tc->vcb->jc_warm[slot] = (uint64_t)(uintptr_t)(tc->cache->exec + f->usual);
-    tc->vcb->jc_aside[slot] = (uint64_t)(uintptr_t)(tc->cache->exec + f->aside);
+    tc->vcb->jc[vcb_jump_slot(rip, tc->config->jump_cache)] = (JumpEntry){
+        .ntag = 0 - (rip + tc->vcb->jc_key), .code = exec + f->code, .warm = exec + f->usual, .aside = exec + f->aside};
 }
 
 /* The caches keyed by rip learn of b, the block there. */
@@ -746,7 +744,7 @@ static CpuExit translate_run(CpuState *cpu, uint64_t budget)
         for (unsigned i = 0; i < ARRAY_LEN(vcb.near_mask); i++) {
             vcb.near_mask[i] = ~(uint64_t)(GUEST_PAGE_SIZE - 1) | ((1u << i) - 1);
         }
-        vcb.jc_whole = (uint64_t)(tc->config->jump_cache - 1) << JC_SHIFT;
+        vcb.jc_whole = vcb_jump_mask(tc->config->jump_cache);
         trans_unmask(tc);
         vcb.pauses = tc->config->pause_yield;
         tc->seen_epoch = UINT64_MAX;

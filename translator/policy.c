@@ -14,7 +14,7 @@ const TransConfig trans_policy = {
     .code_mib = 256,
     .code_regions = 8,
     /* Misses cost 200 cycles, and big programs have tens of thousands of targets. */
-    .jump_cache = 16384,
+    .jump_cache = 65536,
     /* A miss for good costs 250 cycles more than a call, translating the block anew some 10,000. */
     .call_misses = 16,
     /* A signal costs 7,000 to 25,000 cycles, a call that delivers the fault some 300. */

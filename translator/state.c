@@ -177,6 +177,13 @@ static uint64_t jump_cache_key(const TransCpu *tc, uint64_t n)
     return (x ^ x >> 32) * (tc->secret[0] | 1);
 }
 
+/* Nobody has the keys that there were: all that the jump cache knows is forgotten. */
+static void change_keys(TransCpu *tc)
+{
+    tc->secret[0] = jump_cache_key(tc, ++tc->n_secrets << 32);
+    tc->keys_env = tc->keys_kernel = tc->keys_user = UINT32_MAX;
+}
+
 static uint32_t env_with(const CpuState *cpu, bool window);
 
 static uint64_t key_in(TransCpu *tc, uint32_t space, uint32_t env)
@@ -225,13 +232,13 @@ static void keys_to_host(TransCpu *tc)
     }
     if (tc->n_envs + 3 > ARRAY_LEN(tc->envs)) {
         tc->n_envs = 0;
-        tc->seen_epoch = UINT64_MAX; /* forget all that was known by the old numbers */
+        change_keys(tc); /* forget all that was known by the old numbers */
     }
     v->jc_key = key_in(tc, cpu->cpl == 3 ? space : kernel_space, env);
     v->key_kernel = key_in(tc, kernel_space, kernel);
     v->key_user = plain ? key_in(tc, space, user) : jump_cache_key(tc, nobody);
     v->syscall_rip = cpu->msr_lstar;
-    v->syscall_slot = vcb_jump_slot(cpu->msr_lstar, tc->config->jump_cache);
+    v->syscall_slot = 4 * (uint64_t)vcb_jump_slot(cpu->msr_lstar, tc->config->jump_cache);
     v->syscall_tag = plain ? cpu->msr_lstar + v->key_kernel : jump_cache_key(tc, nobody);
     v->syscall_keep = ~state_flags_image(cpu->msr_fmask);
     v->syscall_keep_if = ~cpu->msr_fmask >> 8 & FLAG_IF >> 8;
@@ -261,8 +268,7 @@ void state_note_crossing(TransCpu *tc, const Block *b, uint64_t lin)
 
 static void jump_cache_clear(TransCpu *tc)
 {
-    forget_words(tc->vcb->jc_ntag, JC_SIZE);
-    forget_words(tc->vcb->cross_ntag, VCB_CROSSINGS);
+    change_keys(tc);
     if (tc->seen_evictions != tc->cache->evictions && ++tc->far_epoch == 0) {
         forget_words((uint64_t *)(void *)tc->far, (sizeof tc->far) / (sizeof(uint64_t))); /* of 2^16 evictions ago */
     }
@@ -275,7 +281,7 @@ static void jump_cache_update(TransCpu *tc)
 {
     const Tlb *tlb = &tc->cpu->mmu.tlb;
     uint64_t n = tlb->n_code_flushes - tc->seen_code_flushes;
-    unsigned size = tc->config->jump_cache, page_slots = MIN((unsigned)GUEST_PAGE_SIZE >> JC_SHIFT, size);
+    unsigned size = tc->config->jump_cache;
 
     if (tc->seen_epoch != tlb->code_epoch || tc->seen_evictions != tc->cache->evictions ||
         n > TLB_CODE_FLUSHED) {
@@ -283,7 +289,10 @@ static void jump_cache_update(TransCpu *tc)
     } else {
         for (uint64_t i = tc->seen_code_flushes; i != tlb->n_code_flushes; i++) {
             uint64_t page = tlb->code_flushed[i % TLB_CODE_FLUSHED].v & GUEST_PAGE_MASK;
-            forget_words(tc->vcb->jc_ntag + vcb_jump_slot(page, size), page_slots);
+            JumpEntry *j = &tc->vcb->jc[vcb_jump_slot(page, size)];
+            for (unsigned k = 0; k < MIN((unsigned)GUEST_PAGE_SIZE, size); k++) {
+                j[k].ntag = 0;
+            }
         }
         if (n > 0) {
             forget_words(tc->vcb->cross_ntag, VCB_CROSSINGS);
@@ -360,8 +369,8 @@ void registers_to_host(TransCpu *tc)
 void space_to_host(TransCpu *tc)
 {
     tlb_to_host(tc);
-    keys_to_host(tc);
     jump_cache_update(tc);
+    keys_to_host(tc);
 }
 
 void state_to_host(TransCpu *tc)

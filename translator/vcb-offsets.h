@@ -4,7 +4,7 @@
 #define TRANSLATOR_VCB_OFFSETS_H
 
 #define VCB_SPOTS 128
-#define VCB_JC_SIZE 16384 /* entries of the jump cache */
+#define VCB_JC_SIZE 65536 /* entries of the jump cache */
 #define VCB_CROSSINGS 256 /* instructions across page ends whose second page is remembered */
 #define VCB_HOST 0
 #define VCB_SAVED 128
@@ -59,11 +59,12 @@
 #define VCB_PAUSES 736
 #define VCB_LEFT 744
 #define VCB_SIGN 752
-#define VCB_JC_NTAG 768
-#define VCB_JC_CODE (VCB_JC_NTAG + 8 * VCB_JC_SIZE)
-#define VCB_JC_WARM (VCB_JC_NTAG + 16 * VCB_JC_SIZE)
-#define VCB_JC_ASIDE (VCB_JC_NTAG + 24 * VCB_JC_SIZE)
-#define VCB_CROSS_NTAG (VCB_JC_NTAG + 32 * VCB_JC_SIZE)
+#define VCB_JC 768 /* of entry 0; 32 bytes each */
+#define VCB_JC_NTAG VCB_JC
+#define VCB_JC_CODE (VCB_JC + 8)
+#define VCB_JC_WARM (VCB_JC + 16)
+#define VCB_JC_ASIDE (VCB_JC + 24)
+#define VCB_CROSS_NTAG (VCB_JC + 32 * VCB_JC_SIZE)
 #define VCB_CROSS_PAGE (VCB_CROSS_NTAG + 8 * VCB_CROSSINGS)
 #define VCB_X87_AREA (VCB_CROSS_PAGE + 8 * VCB_CROSSINGS)
 #define VCB_ANNOUNCED (VCB_X87_AREA + 576) /* 256 bytes: a byte is their index */

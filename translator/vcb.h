@@ -40,6 +40,15 @@ typedef struct {
 #define CPUID_NOTHING UINT64_MAX
 _Static_assert(sizeof(CpuidEntry) == 32, "generated code scales by 32");
 
+/* Of the jump cache: two are a line of the host's cache. */
+typedef struct {
+    uint64_t ntag;           /* minus (rip + key); 0 never matches                       */
+    uint64_t code;           /* host address of the block                                */
+    uint64_t warm;           /* ... for those who have borrowed BLOCK_WARM_USUAL         */
+    uint64_t aside;          /* ... and have the guest's flags in flags_slot             */
+} JumpEntry;
+_Static_assert(sizeof(JumpEntry) == 32, "generated code scales by 32");
+
 typedef struct {
     uint64_t host[16];       /* host registers as the border leaves or wants them        */
     uint64_t saved[16];      /* guest values of borrowed registers                       */
@@ -56,7 +65,7 @@ typedef struct {
     uint64_t fs_base, gs_base; /* in 32-bit code VCB_SEG_ODD, unless it is data of 4 GiB    */
     uint64_t kernel_gs_base;   /* behind them as its MSR is behind theirs                */
     uint64_t jc_key;         /* added to a rip: tag of the jump cache                    */
-    uint64_t jc_mask;        /* pext mask that makes the jump cache's index              */
+    uint64_t jc_mask;        /* pdep mask that makes the jump cache's index, times 4     */
     uint64_t swap_tmp;       /* swapgs, half done: the other base                          */
     uint64_t thunk;          /* trans_thunk: code memory may be out of a near jump's reach */
 
@@ -101,10 +110,7 @@ typedef struct {
     uint64_t pauses;         /* to be executed until cpu_spins() hears of them           */
     int64_t left;            /* where instructions are counted (ENV_COUNTED): until TransCpu.limit, once the block that runs has ended */
     uint64_t sign;           /* pext mask of bit 63                                       */
-    uint64_t jc_ntag[JC_SIZE] __attribute__((aligned(64))); /* minus (rip + key); 0 never matches                     */
-    uint64_t jc_code[JC_SIZE]; /* host address of the block                              */
-    uint64_t jc_warm[JC_SIZE]; /* ... for those who have borrowed BLOCK_WARM_USUAL        */
-    uint64_t jc_aside[JC_SIZE]; /* ... and have the guest's flags in flags_slot           */
+    JumpEntry jc[JC_SIZE] __attribute__((aligned(64)));
     /* Instructions across page ends whose second page was looked up, at crossing_slot() of the first. */
     uint64_t cross_ntag[VCB_CROSSINGS]; /* minus (rip + key); 0 never matches                    */
     uint64_t cross_page[VCB_CROSSINGS]; /* minus the second page's number in the guest's memory  */
@@ -183,10 +189,10 @@ VCB_ASSERT(string, VCB_STRING);
 VCB_ASSERT(pauses, VCB_PAUSES);
 VCB_ASSERT(left, VCB_LEFT);
 VCB_ASSERT(sign, VCB_SIGN);
-VCB_ASSERT(jc_ntag, VCB_JC_NTAG);
-VCB_ASSERT(jc_code, VCB_JC_CODE);
-VCB_ASSERT(jc_warm, VCB_JC_WARM);
-VCB_ASSERT(jc_aside, VCB_JC_ASIDE);
+VCB_ASSERT(jc[0].ntag, VCB_JC_NTAG);
+VCB_ASSERT(jc[0].code, VCB_JC_CODE);
+VCB_ASSERT(jc[0].warm, VCB_JC_WARM);
+VCB_ASSERT(jc[0].aside, VCB_JC_ASIDE);
 VCB_ASSERT(cross_ntag, VCB_CROSS_NTAG);
 VCB_ASSERT(cross_page, VCB_CROSS_PAGE);
 VCB_ASSERT(page_mask, VCB_PAGE_MASK);
@@ -223,13 +229,14 @@ static inline unsigned vcb_cpuid_entry(uint32_t leaf, uint32_t subleaf)
     return (leaf + (leaf >> 28) + subleaf) % CPUID_ENTRIES;
 }
 
-/* Where the jump cache of `size` entries has rip: a function is aligned, what a call returns to is some bytes
- * from the next; and 64 KiB of code do not get into each other's way. */
-enum { JC_SHIFT = 2 };
-
+/* Where the jump cache of `size` entries has rip; generated code has 4 times that, by pdep, and scales it by 8. */
 static inline unsigned vcb_jump_slot(uint64_t rip, unsigned size)
 {
-    return (unsigned)(rip >> JC_SHIFT) & (size - 1);
+    return (unsigned)rip & (size - 1);
+}
+static inline uint64_t vcb_jump_mask(unsigned size)
+{
+    return (uint64_t)(size - 1) << 2;
 }
 
 /* Where cross_ntag and cross_page have the instruction at the end of the page at memfd offset `offset`. */
