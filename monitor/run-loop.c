@@ -6,12 +6,10 @@
 #include "monitor/halt-poll.h"
 #include "monitor/report.h"
 #include "softmmu/base/check.h"
-#include "softmmu/base/huge.h"
 #include "softmmu/base/log.h"
 
 #include <signal.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -22,7 +20,6 @@ typedef struct {
     Machine *machine;
     CpuState *cpu;
     pthread_t thread;
-    void *stack;               /* STACK_SIZE bytes of huge pages */
     int id;                    /* the host's, once it runs */
     bool started, parked;
     GoMode mode;              /* changed only while it is parked */
@@ -352,24 +349,6 @@ static void *cpu_thread(void *arg)
     return NULL;
 }
 
-/* On top of a thread's stack lie its thread-local variables, among them the translator's vCPU block with 2 MiB that are used all
- * over.  So the stacks of CPUs' threads are of huge pages where the host has them; the lowest page is a guard. */
-enum { STACK_SIZE = 8 << 20, STACK_GUARD = 4096 };
-
-static int start_thread(CpuThread *t)
-{
-    pthread_attr_t attr;
-    int err;
-
-    t->stack = huge_new0(STACK_SIZE);
-    mprotect(t->stack, STACK_GUARD, PROT_NONE);
-    pthread_attr_init(&attr);
-    err = pthread_attr_setstack(&attr, t->stack, STACK_SIZE);
-    err = err != 0 ? err : pthread_create(&t->thread, &attr, cpu_thread, t);
-    pthread_attr_destroy(&attr);
-    return err;
-}
-
 bool run_loop_start(Machine *m, GError **error)
 {
     RunLoop *r = g_new0(RunLoop, 1);
@@ -388,7 +367,7 @@ bool run_loop_start(Machine *m, GError **error)
         int err;
 
         *t = (CpuThread){.machine = m, .cpu = m->cpus[i]};
-        err = start_thread(t);
+        err = pthread_create(&t->thread, NULL, cpu_thread, t);
         if (err != 0) {
             return fail(error, "cannot start the thread of CPU %u: %s", i, strerror(err));
         }
@@ -436,7 +415,6 @@ void run_loop_stop(Machine *m)
         if (r->threads[i].started) {
             pthread_join(r->threads[i].thread, NULL);
         }
-        huge_free(r->threads[i].stack, STACK_SIZE);
     }
     lock_take(&m->lock);
     gather(m, true);

@@ -112,9 +112,14 @@ bool cache_is_guilty(BlockCache *c, uint64_t at)
 
 /* -- Habits ------------------------------------------------------------------------------------ */
 
+static unsigned habit_place(uint64_t at)
+{
+    return (at ^ at >> 12 ^ at >> 24) % HABIT_SITES;
+}
+
 static HabitSite *habit_site(const BlockCache *c, Habit h, uint64_t at)
 {
-    return &c->habit[h][(at ^ at >> 12 ^ at >> 24) % HABIT_SITES];
+    return &c->habit[h][habit_place(at)];
 }
 
 /* Whoever faults for good costs more than asking in vain. */
@@ -137,6 +142,7 @@ void cache_note_habit(BlockCache *c, Habit h, Block *b, unsigned insn)
         return;
     }
     s->is = true;
+    c->habit_any[habit_place(at) / 64] |= BIT64(habit_place(at) % 64);
     s->turns += s->turns < UINT8_MAX;
     c->n_habits[h]++;
     if (b->state == BLOCK_LIVE) {
@@ -194,7 +200,8 @@ bool cache_has_habit(const BlockCache *c, Habit h, uint64_t at)
 {
     const HabitSite *s = habit_site(c, h, at);
 
-    return s->at == at && s->is;
+    /* Each instruction is asked about, and nearly none has any: without a look at a line of memory for each habit. */
+    return (c->habit_any[habit_place(at) / 64] >> habit_place(at) % 64 & 1) != 0 && s->at == at && s->is;
 }
 
 /* Blocks with the instruction at memfd offset `at` die. */

@@ -27,26 +27,29 @@ static void unmap_view(void *view, uint64_t len)
 static bool map_views(BlockCache *c, GError **error)
 {
     int fd = memfd_create("translated-code", MFD_CLOEXEC);
-    void *w = MAP_FAILED, *x = MAP_FAILED;
+    void *w = MAP_FAILED, *x = MAP_FAILED, *notes = MAP_FAILED;
 
     if (fd >= 0 && ftruncate(fd, (off_t)c->size) == 0) {
         w = map_apart(c->size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd);
         x = map_apart(c->size, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_NORESERVE, fd);
+        notes = mmap(NULL, NOTES_PER_CODE * c->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+                     -1, 0);
     }
     if (fd >= 0) {
         close(fd);
     }
-    if (w == MAP_FAILED || x == MAP_FAILED) {
+    if (w == MAP_FAILED || x == MAP_FAILED || notes == MAP_FAILED) {
         g_set_error(error, G_FILE_ERROR, g_file_error_from_errno(errno),
                     "cannot map %" G_GUINT64_FORMAT " MiB for translated code: %s", c->size >> 20,
                     g_strerror(errno));
         unmap_view(w, c->size);
         unmap_view(x, c->size);
+        unmap_view(notes, NOTES_PER_CODE * c->size);
         return false;
     }
     c->writable = w;
     c->exec = x;
-    c->notes = huge_new0(NOTES_PER_CODE * c->size);
+    c->notes = notes;
     return true;
 }
 
@@ -95,7 +98,7 @@ BlockCache *cache_new(PhysMem *mem, const TransConfig *config, GError **error)
         c->by_region[i] = g_ptr_array_sized_new(BLOCKS_PER_REGION_MAX);
     }
     c->hash_mask = (1u << HASH_BITS) - 1;
-    c->hash = huge_new0((c->hash_mask + 1) * sizeof *c->hash);
+    c->hash = g_new0(Block *, c->hash_mask + 1);
     make_present(c->hash, (c->hash_mask + 1) * sizeof *c->hash);
     c->page = g_new0(PageBlocks *, mem->size >> GUEST_PAGE_SHIFT);
     c->dead = g_new0(PageBlocks *, mem->size >> GUEST_PAGE_SHIFT);
@@ -138,7 +141,7 @@ void cache_free(BlockCache *c)
     g_free(c->by_region);
     g_ptr_array_free(c->blocks, TRUE);
     g_array_free(c->free_ids, TRUE);
-    huge_free(c->hash, (c->hash_mask + 1) * sizeof *c->hash);
+    g_free(c->hash);
     for (uint64_t i = 0; i < c->mem->size >> GUEST_PAGE_SHIFT; i++) {
         g_free(c->page[i]);
         g_free(c->dead[i]);
@@ -154,7 +157,7 @@ void cache_free(BlockCache *c)
     }
     munmap(c->writable, c->size);
     munmap((void *)c->exec, c->size);
-    huge_free(c->notes, NOTES_PER_CODE * c->size);
+    munmap(c->notes, NOTES_PER_CODE * c->size);
     lock_clear(&c->lock);
     g_free(c);
 }
@@ -275,7 +278,9 @@ static uint8_t *part_room(BlockCache *c, CachePart *part)
         return NULL;
     }
     if (more > 0) {
-        if (part->present + HUGE_PAGE_SIZE <= part->end && make_present_huge(&c->mem->huge, region + part->present)) {
+        /* What rarely runs needs none, and to have memory that its host has not given yet costs a guest 4 ms and more for each. */
+        if (part == &c->body && part->present + HUGE_PAGE_SIZE <= part->end &&
+            make_present_huge(&c->mem->huge, region + part->present)) {
             more = HUGE_PAGE_SIZE;
         } else {
             make_present(region + part->present, more);

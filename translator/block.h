@@ -267,6 +267,7 @@ typedef struct {
     GHashTable *rewritten;      /* memfd offset of an instruction -> how often its immediate changed */
     GHashTable *guilty;         /* memfd offset of an instruction -> Guilt                        */
     HabitSite *habit[HABITS];   /* HABIT_SITES of each                                            */
+    uint64_t habit_any[HABIT_SITES / 64]; /* bits of places where some habit is or was            */
     uint64_t n_habits[HABITS], n_dropped[HABITS]; /* instructions that got the habit, and lost it again  */
     uint64_t evictions;         /* of regions                                                    */
     struct PerfMap *perf_map;   /* or NULL */

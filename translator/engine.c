@@ -27,7 +27,9 @@
 #include "translator/windows.h"
 
 #include <cpuid.h>
+#include <errno.h>
 #include <inttypes.h>
+#include <sys/mman.h>
 #include <sys/random.h>
 #include <unistd.h>
 #include <x86intrin.h>
@@ -659,6 +661,18 @@ static const char *translate_missing(void)
                ? NULL : "this host's CPU lacks BMI2";
 }
 
+/* All of it is used, and it is to lie at a multiple of 64, which no allocation of GLib's promises. */
+static TransCpu *tc_new(void)
+{
+    void *p = mmap(NULL, sizeof(TransCpu), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    if (p == MAP_FAILED) {
+        g_error("no memory for a CPU of the translator: %s", g_strerror(errno));
+    }
+    make_present(p, sizeof(TransCpu));
+    return p;
+}
+
 static bool translate_attach(CpuState *cpu, GError **error)
 {
     const TransConfig *config = cpu->engine_config != NULL ? cpu->engine_config : &trans_policy;
@@ -669,8 +683,7 @@ static bool translate_attach(CpuState *cpu, GError **error)
         return false;
     }
     signals_init();
-    tc = huge_new0(sizeof *tc);
-    make_present(tc, sizeof *tc);
+    tc = tc_new();
     tc->cpu = cpu;
     insn_decoder_init(&tc->decoder, cpu);
     if (getrandom(tc->secret, sizeof tc->secret, GRND_NONBLOCK) != sizeof tc->secret) {
@@ -713,7 +726,7 @@ static void translate_detach(CpuState *cpu)
     lockstep_free(tc->lockstep);
     helper_watch_free(tc->watch);
     shared_put(cpu->mem, tc->shared);
-    huge_free(tc, sizeof *tc);
+    munmap(tc, sizeof *tc);
     cpu->engine_data = NULL;
     interp_engine.detach(cpu);
 }

@@ -2,7 +2,6 @@
 #include "softmmu/base/huge.h"
 
 #include <errno.h>
-#include <glib.h>
 #include <sys/mman.h>
 
 #ifndef MADV_COLLAPSE
@@ -24,33 +23,4 @@ bool make_present_huge(HugePages *h, void *p)
     /* EINVAL: no such kernel; else no memory in one piece, perhaps only now. */
     __atomic_store_n(&h->trust, errno == EINVAL ? 0 : left - 1, __ATOMIC_RELAXED);
     return false;
-}
-
-static size_t rounded(size_t len)
-{
-    return (len + HUGE_PAGE_MASK) & ~(size_t)HUGE_PAGE_MASK;
-}
-
-void *huge_new0(size_t len)
-{
-    size_t room = rounded(len) + HUGE_PAGE_SIZE;
-    uint8_t *p = mmap(NULL, room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    size_t before = -(uintptr_t)p & HUGE_PAGE_MASK;
-
-    if (p == MAP_FAILED) {
-        g_error("no memory for a table of %zu bytes: %s", len, g_strerror(errno));
-    }
-    if (before > 0) {
-        munmap(p, before);
-    }
-    munmap(p + before + rounded(len), room - before - rounded(len));
-    madvise(p + before, rounded(len), MADV_HUGEPAGE);
-    return p + before;
-}
-
-void huge_free(void *p, size_t len)
-{
-    if (p != NULL) {
-        munmap(p, rounded(len));
-    }
 }

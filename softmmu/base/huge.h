@@ -11,7 +11,6 @@
 #define SOFTMMU_BASE_HUGE_H
 
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 
 enum { HUGE_PAGE_SIZE = 1 << 21, HUGE_PAGE_MASK = HUGE_PAGE_SIZE - 1 };
@@ -27,10 +26,5 @@ enum { HUGE_TRUST = 8 };
 /* Have the host bring HUGE_PAGE_SIZE bytes at p, writable shared memory of a memfd, as one page.  What is in it stays.
  * False, and at most a small page of it has been brought, where the host cannot or p is not aligned. */
 bool make_present_huge(HugePages *h, void *p);
-
-/* `len` zeroed bytes for tables that are used all over, in huge pages where the host has them.  As g_malloc0() it ends
- * the process when there is no memory.  huge_free() takes the same length. */
-void *huge_new0(size_t len);
-void huge_free(void *p, size_t len);
 
 #endif /* SOFTMMU_BASE_HUGE_H */

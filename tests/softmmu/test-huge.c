@@ -5,7 +5,6 @@
 #include "softmmu/apart.h"
 #include "tests/suite.h"
 
-#include <glib.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -110,22 +109,6 @@ START_TEST(a_host_that_refuses_is_not_asked_for_ever)
 }
 END_TEST
 
-START_TEST(tables_are_zero_and_aligned_and_end_where_they_say)
-{
-    size_t len = HUGE_PAGE_SIZE + 3 * SMALL + 5;
-    uint8_t *p = huge_new0(len);
-
-    ck_assert_uint_eq((uintptr_t)p & HUGE_PAGE_MASK, 0);
-    for (size_t i = 0; i < len; i++) {
-        ck_assert_uint_eq(p[i], 0);
-    }
-    memset(p, 0xff, len);
-    huge_free(p, len);
-    ck_assert_int_ne(msync(p, LEN, MS_ASYNC), 0); /* gone */
-    huge_free(NULL, len);
-}
-END_TEST
-
 Suite *test_suite(void)
 {
     Suite *s = suite_create("softmmu/base/huge");
@@ -136,7 +119,6 @@ Suite *test_suite(void)
     tcase_add_test(t, who_is_not_to_ask_does_not);
     tcase_add_test(t, what_is_not_aligned_is_not_asked_for_and_costs_no_trust);
     tcase_add_test(t, a_host_that_refuses_is_not_asked_for_ever);
-    tcase_add_test(t, tables_are_zero_and_aligned_and_end_where_they_say);
     suite_add_tcase(s, t);
     return s;
 }
