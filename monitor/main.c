@@ -12,6 +12,7 @@
 #include "translator/direct/direct.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -148,6 +149,23 @@ static int run_bench(const BenchCommand *command, int argc, char **argv)
     return status;
 }
 
+/* Each thread's stack has room for what is thread-local besides, of which the translator's vCPU block alone has 2 MiB: the C library's
+ * choice may have less (by `ulimit -s`, where even `unlimited` means 2 MiB). */
+static void choose_stacks(void)
+{
+    enum { STACK_SIZE = 8 << 20 };
+    pthread_attr_t attr;
+    size_t size;
+
+    if (pthread_getattr_default_np(&attr) == 0) {
+        if (pthread_attr_getstacksize(&attr, &size) == 0 && size < STACK_SIZE) {
+            pthread_attr_setstacksize(&attr, STACK_SIZE);
+            pthread_setattr_default_np(&attr);
+        }
+        pthread_attr_destroy(&attr);
+    }
+}
+
 int main(int argc, char **argv)
 {
     g_autoptr(GError) error = NULL;
@@ -158,6 +176,7 @@ int main(int argc, char **argv)
     g_autofree char *name = g_path_get_basename(argc > 0 ? argv[0] : "metaphrase");
     g_set_prgname(name);
     signal(SIGPIPE, SIG_IGN);
+    choose_stacks();
     g_log_set_writer_func(write_log, NULL, NULL);
     if (command != NULL) {
         return run_bench(command, argc - 1, argv + 1);

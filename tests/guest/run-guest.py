@@ -9,6 +9,7 @@ import argparse
 import os
 import re
 import shutil
+import resource
 import subprocess
 import sys
 
@@ -130,11 +131,15 @@ parser.add_argument("--stress", action="append", default=[])
 parser.add_argument("--skips", metavar="TEST")     # which must be skipped
 parser.add_argument("--append", help="the guest's command line")
 parser.add_argument("--stats", metavar="REGEX", help="what -d stats must say at the end")
+parser.add_argument("--stack", choices=["unlimited", "small"], help="what the C library makes threads' stacks of")
 parser.add_argument("--no-skips", action="store_true")
 parser.add_argument("--timeout", type=int, default=100)
 parser.add_argument("--peer-only", action="store_true")
 parser.add_argument("--no-peer", action="store_true")   # a guest on which TCG hangs
 args = parser.parse_args()
+if args.stack:
+    hard = resource.getrlimit(resource.RLIMIT_STACK)[1]
+    resource.setrlimit(resource.RLIMIT_STACK, (hard if args.stack == "unlimited" else 1 << 20, hard))
 options_smp = args.smp
 SLOWNESS = float(os.environ.get("METAPHRASE_TEST_SLOWNESS", "1"))
 name = os.path.basename(args.guest).removesuffix(".elf")
