@@ -73,9 +73,7 @@ static bool add_memory(Machine *m, Microvm *v, GError **error)
     if (m->mem == NULL) {
         return false;
     }
-    if (!m->config->huge_pages) {
-        m->mem->huge.trust = 0;
-    }
+    m->mem->huge.trust = m->config->huge_pages ? HUGE_TRUST : 0;
     e820_split_ram(ram, &v->low_ram, &v->high_ram);
     v->ram_offset = phys_mem_alloc(m->mem, ram);
     phys_region_ram(m->mem, 0, v->low_ram, v->ram_offset, 0, "ram-below-4g");

@@ -142,9 +142,7 @@ static bool add_memory(Machine *m, Pc *pc, GError **error)
     if (m->mem == NULL) {
         return false;
     }
-    if (!m->config->huge_pages) {
-        m->mem->huge.trust = 0;
-    }
+    m->mem->huge.trust = m->config->huge_pages ? HUGE_TRUST : 0;
     e820_split_ram(ram, &pc->low_ram, &pc->high_ram);
     pc->ram_offset = phys_mem_alloc(m->mem, ram);
     phys_region_ram(m->mem, 0, 0xa0000, pc->ram_offset, 0, "ram-below-640k");

@@ -19,10 +19,10 @@
  * the translation; but not of user code that front_shares(), where Block.lin is one address of many
  * and trans_lin() tells the one that counts.
  *
- * Code memory is one memfd with a writable and an executable view.  It is divided into regions, each half for bodies of blocks and
- * half for what of them rarely runs (EMIT_COLD),
- * filled in turn; when all are full the oldest is evicted: its blocks die, every CPU is made to
- * leave translated code once, then the region is reused.
+ * Code memory is one memfd with a writable and an executable view.  It is divided into regions, each
+ * half for bodies of blocks and half for what of them rarely runs (EMIT_COLD), filled in turn; when all
+ * are full the oldest is evicted: its blocks die, every CPU is made to leave translated code once, then
+ * the region is reused.
  *
  * The translate lock guards everything here; a signal handler may call cache_find_host() without
  * it, and generated code runs without it.

@@ -123,8 +123,6 @@ void gen_give_back_but(Gen *g, uint16_t keep);
  * borrowed (warm). */
 void gen_come_home(Gen *g);
 void gen_come_home_warm(Gen *g);
-/* BLOCK_ENTRY_NOP bytes that block.c may turn into a jump by one aligned store. */
-uint8_t *gen_patchable_nop(Gen *g);
 
 /* -- Leaving ------------------------------------------------------------------------------------------ */
 

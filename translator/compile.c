@@ -396,25 +396,16 @@ void gen_insn(Gen *g)
     }
 }
 
-uint8_t *gen_patchable_nop(Gen *g)
-{
-    static const uint8_t nop[BLOCK_ENTRY_NOP] = {BLOCK_NOP_BYTES};
-    uint8_t *at;
-
-    emit_align(g->e, 8, 0);
-    at = g->e->cur;
-    emit_bytes(g->e, nop, sizeof nop);
-    return at;
-}
-
 /* -- The block -------------------------------------------------------------------------------- */
 
-/* Where block.c closes the way in. */
+/* Where block.c closes the way in: it may turn the nop into a jump by one aligned store. */
 static void gen_entry_nop(Gen *g)
 {
+    static const uint8_t nop[BLOCK_ENTRY_NOP] = {BLOCK_NOP_BYTES};
+
     emit_align(g->e, 8, 0);
     gen_mark_as(g, BLOCK_EXITS, MARK_EXIT);
-    gen_patchable_nop(g);
+    emit_bytes(g->e, nop, sizeof nop);
 }
 
 /* rcx = the "dead" word of one half of the vector state; not 0: out to have it loaded. */

@@ -270,7 +270,7 @@ static void jump_cache_clear(TransCpu *tc)
 {
     change_keys(tc);
     if (tc->seen_evictions != tc->cache->evictions && ++tc->far_epoch == 0) {
-        forget_words((uint64_t *)(void *)tc->far, (sizeof tc->far) / (sizeof(uint64_t))); /* of 2^16 evictions ago */
+        forget_words((uint64_t *)(void *)tc->far, FAR_SIZE * (sizeof(FarEntry) / sizeof(uint64_t))); /* of 2^16 evictions ago */
     }
     tc->seen_epoch = tc->cpu->mmu.tlb.code_epoch;
     tc->seen_evictions = tc->cache->evictions;
