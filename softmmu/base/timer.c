@@ -14,10 +14,34 @@ uint64_t timer_queue_next(const TimerQueue *q)
     return q->first != NULL ? q->first->at_ns : TIMER_NEVER;
 }
 
+/* A timer set by the guest's clock, converted twice, is as much too early, which is not worth waking a thread for. */
+enum { EARLY_NS = 4000 };
+/* Nothing is expected further away: other timers come meanwhile. */
+enum { EXPECTED_MAX_NS = 10 * 1000 * 1000 };
+
 uint64_t timer_queue_sleep(TimerQueue *q, uint64_t at_latest)
 {
-    q->asleep_until = MIN(timer_queue_next(q), at_latest);
+    uint64_t now = clock_now(q->clock), next = timer_queue_next(q);
+
+    if (at_latest != TIMER_NEVER && q->expected > now && q->expected < now + EXPECTED_MAX_NS) {
+        q->asleep_until = MIN(next, q->expected - MIN(q->expected, EARLY_NS));
+        return MIN(next, q->expected);
+    }
+    q->asleep_until = MIN(next, at_latest);
     return q->asleep_until;
+}
+
+/* It fires.  As long after the last time as that was after the one before? */
+static void note_interval(Timer *t)
+{
+    uint64_t interval = t->at_ns - t->fired_at;
+    uint64_t off = interval > t->interval ? interval - t->interval : t->interval - interval;
+
+    if (off <= interval / 128) {
+        t->queue->expected = MIN(t->queue->expected, t->at_ns + interval);
+    }
+    t->fired_at = t->at_ns;
+    t->interval = interval;
 }
 
 static void unlink_timer(Timer *t)
@@ -36,8 +60,10 @@ uint64_t timer_queue_run(TimerQueue *q)
 {
     uint64_t now = clock_now(q->clock);
 
+    q->expected = q->expected > now ? q->expected : TIMER_NEVER;
     while (q->first != NULL && q->first->at_ns <= now) {
         Timer *t = q->first;
+        note_interval(t);
         unlink_timer(t);
         t->fire(t->arg);
     }

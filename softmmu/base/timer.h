@@ -7,7 +7,8 @@
  * timer_queue_run() with the machine lock held, so callbacks run under that lock.  All functions
  * here want the machine lock.  `wake` is called when the earliest deadline comes before the one that the
  * thread sleeps for (it may be called from any vCPU thread): a timer that is set later and later, as
- * kernels set theirs, costs no wake-up of it, but one that finds nothing to do.
+ * kernels set theirs, costs no wake-up of it, but one that finds nothing to do; and not that either where timers fire at regular
+ * intervals, as ticks do: the thread looks when the next is expected.
  */
 #ifndef SOFTMMU_BASE_TIMER_H
 #define SOFTMMU_BASE_TIMER_H
@@ -27,7 +28,8 @@ struct TimerQueue {
     void (*wake)(void *arg); /* may be NULL */
     void *wake_arg;
     Timer *first;            /* armed timers, earliest first */
-    uint64_t asleep_until;   /* the thread looks again then, at the latest */
+    uint64_t asleep_until;   /* the thread looks again then, or little later */
+    uint64_t expected;       /* what fired last is likely to be set to this; 0: no idea */
 };
 
 struct Timer {
@@ -35,6 +37,7 @@ struct Timer {
     void (*fire)(void *arg);
     void *arg;
     uint64_t at_ns;          /* TIMER_NEVER when not armed */
+    uint64_t fired_at, interval; /* it was due last; and before that by so much */
     Timer *next;
 };
 
@@ -46,7 +49,8 @@ uint64_t timer_queue_run(TimerQueue *q);
 /* The earliest deadline, or TIMER_NEVER. */
 uint64_t timer_queue_next(const TimerQueue *q);
 
-/* The same, or `at_latest`, for the thread that is about to sleep until then.  Timers set for later do not wake it. */
+/* The same, or `at_latest` (unless a timer is expected at a time soon enough: then), for the thread that is about to sleep until then.
+ * Timers set for later do not wake it, nor for a few microseconds before. */
 uint64_t timer_queue_sleep(TimerQueue *q, uint64_t at_latest);
 
 void timer_init(Timer *t, TimerQueue *q, void (*fire)(void *arg), void *arg);

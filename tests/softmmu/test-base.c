@@ -112,6 +112,48 @@ START_TEST(the_queue_wakes_its_thread_only_when_the_earliest_deadline_moves_forw
 }
 END_TEST
 
+/* `t` fires at each of these milliseconds and is set to the next soon after, the sixth early by 3 us; the thread looks each 2 ms, or when it expects
+ * something.  How often does it find nothing to do? */
+static int looks_in_vain(FakeClock *f, Tick *t, const uint64_t *ms, unsigned n)
+{
+    int looks = 0;
+
+    timer_set(&t->timer, ms[0] * 1000000);
+    for (unsigned i = 1; i < n; i++) {
+        uint64_t at = ms[i] * 1000000 - (i == 5 ? 3000 : 0), until;
+
+        fake_clock_go(f, ms[i - 1] * 1000000);
+        until = timer_queue_sleep(&f->timers, ms[i - 1] * 1000000 + 2000000);
+        fake_clock_go(f, ms[i - 1] * 1000000 + 10000);
+        timer_set(&t->timer, at);
+        for (; until < at; looks++) {
+            fake_clock_go(f, until);
+            until = timer_queue_sleep(&f->timers, until + 2000000);
+        }
+    }
+    return looks;
+}
+
+START_TEST(the_thread_sleeps_until_a_regular_timer_is_expected)
+{
+    static const uint64_t regular[] = {1000, 1004, 1008, 1012, 1016, 1020}, irregular[] = {2000, 2003, 2007, 2010, 2014, 2017},
+                          seldom[] = {3000, 3020, 3040, 3060};
+    char log[32] = "";
+    int wakes = 0;
+    FakeClock f;
+    Tick a = {.log = log};
+
+    fake_clock_init(&f);
+    timer_queue_init(&f.timers, &f.clock, count_wake, &wakes);
+    timer_init(&a.timer, &f.timers, tick_fire, &a);
+    ck_assert_int_eq(looks_in_vain(&f, &a, regular, 6), 2);      /* in each of the first two intervals */
+    ck_assert_int_eq(wakes, 1);                                  /* to set it for the first time */
+    ck_assert_int_eq(looks_in_vain(&f, &a, irregular, 6), 5);
+    ck_assert_int_eq(looks_in_vain(&f, &a, seldom, 4), 9 + 9 + 6); /* the last 8 ms of the third interval at once */
+    ck_assert_uint_eq(timer_queue_sleep(&f.timers, TIMER_NEVER), 3060 * UINT64_C(1000000));
+}
+END_TEST
+
 START_TEST(the_host_clock_stands_still_while_stopped)
 {
     Clock *c = clock_host_new();
@@ -243,6 +285,7 @@ Suite *test_suite(void)
     tcase_add_test(t, timers_fire_in_order_of_their_deadlines);
     tcase_add_test(t, a_timer_may_rearm_or_cancel_from_its_own_callback);
     tcase_add_test(t, the_queue_wakes_its_thread_only_when_the_earliest_deadline_moves_forward);
+    tcase_add_test(t, the_thread_sleeps_until_a_regular_timer_is_expected);
     tcase_add_test(t, the_host_clock_stands_still_while_stopped);
     tcase_add_test(t, the_machine_lock_is_recursive_and_known_to_be_held);
     tcase_add_test_raise_signal(t, taking_locks_against_their_ranks_aborts, SIGTRAP);
