@@ -12,7 +12,7 @@ unsigned block_count_at(GHashTable *counts, uint64_t at)
 }
 
 /* All are forgotten when they are too many. */
-unsigned block_count_up(GHashTable *counts, uint64_t at)
+static unsigned count_up(GHashTable *counts, uint64_t at)
 {
     unsigned n = block_count_at(counts, at) + 1;
 
@@ -23,11 +23,33 @@ unsigned block_count_up(GHashTable *counts, uint64_t at)
     return n;
 }
 
+/* Something is known of an instruction on the page of memfd offset `at` from now on. */
+static void note_page(BlockCache *c, uint64_t at)
+{
+    uint64_t page = at >> GUEST_PAGE_SHIFT;
+
+    c->noted[page / 64] |= BIT64(page % 64);
+}
+
+bool cache_has_notes(const BlockCache *c, uint64_t at)
+{
+    uint64_t page = at >> GUEST_PAGE_SHIFT;
+
+    return (c->noted[page / 64] >> page % 64 & 1) != 0;
+}
+
+void block_note_rewritten(BlockCache *c, uint64_t at)
+{
+    note_page(c, at);
+    count_up(c->rewritten, at);
+}
+
 enum { FAR_OFTEN = 4 };
 
 void cache_note_far(BlockCache *c, Block *b, unsigned insn)
 {
-    if (block_count_up(c->far, b->offset + b->insns[insn].guest_off) >= FAR_OFTEN && b->state == BLOCK_LIVE) {
+    note_page(c, b->offset + b->insns[insn].guest_off);
+    if (count_up(c->far, b->offset + b->insns[insn].guest_off) >= FAR_OFTEN && b->state == BLOCK_LIVE) {
         cache_kill_block(c, b);
     }
 }
@@ -49,7 +71,7 @@ void cache_heat_page(BlockCache *c, uint64_t at)
     PageBlocks *p = c->page[at >> GUEST_PAGE_SHIFT];
 
     if (!cache_is_hot(c, at)) {
-        block_count_up(c->hot, at >> GUEST_PAGE_SHIFT);
+        count_up(c->hot, at >> GUEST_PAGE_SHIFT);
         while (p != NULL && p->n > 0) {
             block_kill_entry(c, p, p->n - 1, false);
         }
@@ -78,6 +100,7 @@ static Guilt *guilt_of(BlockCache *c, const Block *b, unsigned insn)
     Guilt *g = find_guilt(c, at);
 
     if (g == NULL) {
+        note_page(c, at);
         g = g_new0(Guilt, 1);
         g->lin = b->lin + b->insns[insn].guest_off;
         g->len = MIN(b->insns[insn].guest_len, sizeof g->bytes);
@@ -112,14 +135,9 @@ bool cache_is_guilty(BlockCache *c, uint64_t at)
 
 /* -- Habits ------------------------------------------------------------------------------------ */
 
-static unsigned habit_place(uint64_t at)
-{
-    return (at ^ at >> 12 ^ at >> 24) % HABIT_SITES;
-}
-
 static HabitSite *habit_site(const BlockCache *c, Habit h, uint64_t at)
 {
-    return &c->habit[h][habit_place(at)];
+    return &c->habit[h][(at ^ at >> 12 ^ at >> 24) % HABIT_SITES];
 }
 
 /* Whoever faults for good costs more than asking in vain. */
@@ -142,7 +160,7 @@ void cache_note_habit(BlockCache *c, Habit h, Block *b, unsigned insn)
         return;
     }
     s->is = true;
-    c->habit_any[habit_place(at) / 64] |= BIT64(habit_place(at) % 64);
+    note_page(c, at);
     s->turns += s->turns < UINT8_MAX;
     c->n_habits[h]++;
     if (b->state == BLOCK_LIVE) {
@@ -200,8 +218,7 @@ bool cache_has_habit(const BlockCache *c, Habit h, uint64_t at)
 {
     const HabitSite *s = habit_site(c, h, at);
 
-    /* Each instruction is asked about, and nearly none has any: without a look at a line of memory for each habit. */
-    return (c->habit_any[habit_place(at) / 64] >> habit_place(at) % 64 & 1) != 0 && s->at == at && s->is;
+    return s->at == at && s->is;
 }
 
 /* Blocks with the instruction at memfd offset `at` die. */

@@ -28,8 +28,9 @@ void block_stop_forwarding(BlockCache *c, Block *b);
 
 /* -- block-habit.c ------------------------------------------------------------------------------ */
 
-/* Of an instruction or a page `at`; count_up() returns the new count.  All are forgotten when they are too many. */
+/* Of an instruction or a page `at`. */
 unsigned block_count_at(GHashTable *counts, uint64_t at);
-unsigned block_count_up(GHashTable *counts, uint64_t at);
+/* The immediate of the instruction at memfd offset `at` has changed. */
+void block_note_rewritten(BlockCache *c, uint64_t at);
 
 #endif /* TRANSLATOR_BLOCK_INTERNAL_H */

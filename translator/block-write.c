@@ -32,7 +32,7 @@ static void count_change(BlockCache *c, const Block *b, int at)
     const BlockInsn *in = insn_with_immediate(b, at);
 
     if (in != NULL) {
-        block_count_up(c->rewritten, b->offset + in->guest_off);
+        block_note_rewritten(c, b->offset + in->guest_off);
     }
 }
 

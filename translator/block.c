@@ -102,6 +102,7 @@ BlockCache *cache_new(PhysMem *mem, const TransConfig *config, GError **error)
     make_present(c->hash, (c->hash_mask + 1) * sizeof *c->hash);
     c->page = g_new0(PageBlocks *, mem->size >> GUEST_PAGE_SHIFT);
     c->dead = g_new0(PageBlocks *, mem->size >> GUEST_PAGE_SHIFT);
+    c->noted = g_new0(uint64_t, (mem->size >> GUEST_PAGE_SHIFT) / 64 + 1);
     c->rewritten = g_hash_table_new(NULL, NULL);
     c->far = g_hash_table_new(NULL, NULL);
     c->hot = g_hash_table_new(NULL, NULL);
@@ -148,6 +149,7 @@ void cache_free(BlockCache *c)
     }
     g_free(c->page);
     g_free(c->dead);
+    g_free(c->noted);
     g_hash_table_destroy(c->rewritten);
     g_hash_table_destroy(c->far);
     g_hash_table_destroy(c->hot);

@@ -267,7 +267,7 @@ typedef struct {
     GHashTable *rewritten;      /* memfd offset of an instruction -> how often its immediate changed */
     GHashTable *guilty;         /* memfd offset of an instruction -> Guilt                        */
     HabitSite *habit[HABITS];   /* HABIT_SITES of each                                            */
-    uint64_t habit_any[HABIT_SITES / 64]; /* bits of places where some habit is or was            */
+    uint64_t *noted;            /* bits of memfd pages: cache_has_notes()                         */
     uint64_t n_habits[HABITS], n_dropped[HABITS]; /* instructions that got the habit, and lost it again  */
     uint64_t evictions;         /* of regions                                                    */
     struct PerfMap *perf_map;   /* or NULL */
@@ -367,6 +367,9 @@ void cache_note_touch(BlockCache *c, Block *b, unsigned insn, bool often);
 void cache_note_missed(BlockCache *c, uint64_t at);
 /* The instruction at memfd offset `at` has the habit. */
 bool cache_has_habit(const BlockCache *c, Habit h, uint64_t at);
+/* Some instruction on the page of memfd offset `at` is or was guilty, far or rewritten, or had a habit.  Nearly no page has any, and asking for
+ * each of its instructions would cost a tenth of translating it. */
+bool cache_has_notes(const BlockCache *c, uint64_t at);
 /* All who were not found guilty too often are innocent again, and their blocks die. */
 void cache_forgive(BlockCache *c);
 /* ... who were guilty because of a region that is_banned() no longer. */

@@ -37,10 +37,27 @@ static bool missed(TransCpu *tc, Block *b, const Site *s)
     return false;
 }
 
-/* Of so many accesses beside near pages, one is held against its instruction. */
-enum { NEAR_MISSES = 256 };
-/* ... of so many runs that are not in one page. */
-enum { RUN_MISSES = 16 };
+/* Of so many accesses beside near pages, and of so many runs that are not in one page, the last is held against its instruction, where they came
+ * within so many cycles each.  Where they come less often they are what flushes and switches cost, or stacks that go over a page's end now and
+ * then: some 200 cycles for an access, 1,000 for a run, against five that the look-up takes longer each time. */
+enum { NEAR_MISSES = 256, NEAR_APART = 8000, RUN_MISSES = 16, RUN_APART = 30000 };
+
+static void hold_against(TransCpu *tc, Block *b, unsigned insn, TransMisses *m, unsigned every, uint64_t apart)
+{
+    uint64_t now;
+
+    if (likely(++m->n % every != 0)) {
+        return;
+    }
+    now = __rdtsc();
+    if (now - m->since < every * apart) {
+        trans_vec_spill();
+        lock_take(&tc->cache->lock);
+        cache_note_far(tc->cache, b, insn);
+        lock_release(&tc->cache->lock);
+    }
+    m->since = now;
+}
 
 /* An access at `lin`, which hits, was not to a near page. */
 static bool go_near(TransCpu *tc, Block *b, const Site *s, uint64_t lin, TlbAccess a)
@@ -49,12 +66,7 @@ static bool go_near(TransCpu *tc, Block *b, const Site *s, uint64_t lin, TlbAcce
 
     tc->vcb->host[s->reg] = (uint64_t)(uintptr_t)tlb_hit(tlb, tc->cpu->tlb_class, lin, a) - (s->addend ? lin : 0);
     tlb_come_near(tlb, tc->cpu->tlb_class, lin);
-    if (unlikely(++tc->near_misses % NEAR_MISSES == 0)) {
-        trans_vec_spill();
-        lock_take(&tc->cache->lock);
-        cache_note_far(tc->cache, b, s->insn);
-        lock_release(&tc->cache->lock);
-    }
+    hold_against(tc, b, s->insn, &tc->near_misses, NEAR_MISSES, NEAR_APART);
     return border_go_back(tc, s, s->hit_off);
 }
 
@@ -66,12 +78,7 @@ static bool run_is_near(TransCpu *tc, Block *b, const Site *s, uint64_t lin)
     if (hits(tc, lin + (uint64_t)(int64_t)s->run_from, s->run_len, TLB_STORE)) {
         return true;
     }
-    if (unlikely(++tc->run_misses % RUN_MISSES == 0)) {
-        trans_vec_spill();
-        lock_take(&tc->cache->lock);
-        cache_note_far(tc->cache, b, s->insn);
-        lock_release(&tc->cache->lock);
-    }
+    hold_against(tc, b, s->insn, &tc->run_misses, RUN_MISSES, RUN_APART);
     return false;
 }
 

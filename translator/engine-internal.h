@@ -46,6 +46,12 @@ typedef struct {
 
 enum { WINDOW_FRESH, WINDOW_STALE_LOCAL, WINDOW_STALE_ALL };
 
+/* What is held against an instruction now and then: so often it happened; TSC when it came to that last. */
+typedef struct {
+    unsigned n;
+    uint64_t since;
+} TransMisses;
+
 struct TransCpu {
     CpuState *cpu;
     TransShared *shared;
@@ -131,8 +137,8 @@ struct TransCpu {
 
     DirectCpu *direct;         /* NULL: user code never runs directly                    */
     CpuExit exit;              /* why run() returns                                      */
-    unsigned near_misses;      /* accesses that were not to a near page                  */
-    unsigned run_misses;       /* ... runs of them that were not in one page             */
+    TransMisses near_misses;   /* accesses that were not to a near page                  */
+    TransMisses run_misses;    /* runs of them that were not in one page                 */
     uint64_t sample[TRANS_SAMPLES]; /* pages of code that were interrupted last, by memfd offset */
     unsigned n_samples;
     uint8_t cold[COLD_SLOTS];  /* visits of addresses not translated yet                 */

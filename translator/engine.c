@@ -183,7 +183,7 @@ static void find_habits(TransCpu *tc, uint64_t offset)
     bool soft = tc->config->soft && keeps_sources(tc) && p->source_to - p->source_from <= SOURCE_MAX;
 
     p->hot = cache_is_hot(tc->cache, offset);
-    for (unsigned i = 0; i < p->n; i++) {
+    for (unsigned i = 0; cache_has_notes(tc->cache, offset) && i < p->n; i++) {
         PlanInsn *in = &p->insn[i];
         in->guilty = cache_is_guilty(tc->cache, offset + in->off);
         in->far = cache_is_far(tc->cache, offset + in->off);
