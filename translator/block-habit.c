@@ -48,8 +48,8 @@ enum { FAR_OFTEN = 4 };
 
 void cache_note_far(BlockCache *c, Block *b, unsigned insn)
 {
-    note_page(c, b->offset + b->insns[insn].guest_off);
-    if (count_up(c->far, b->offset + b->insns[insn].guest_off) >= FAR_OFTEN && b->state == BLOCK_LIVE) {
+    note_page(c, b->offset + block_insns(b)[insn].guest_off);
+    if (count_up(c->far, b->offset + block_insns(b)[insn].guest_off) >= FAR_OFTEN && b->state == BLOCK_LIVE) {
         cache_kill_block(c, b);
     }
 }
@@ -96,14 +96,14 @@ static Guilt *find_guilt(BlockCache *c, uint64_t at)
 
 static Guilt *guilt_of(BlockCache *c, const Block *b, unsigned insn)
 {
-    uint64_t at = b->offset + b->insns[insn].guest_off;
+    uint64_t at = b->offset + block_insns(b)[insn].guest_off;
     Guilt *g = find_guilt(c, at);
 
     if (g == NULL) {
         note_page(c, at);
         g = g_new0(Guilt, 1);
-        g->lin = b->lin + b->insns[insn].guest_off;
-        g->len = MIN(b->insns[insn].guest_len, sizeof g->bytes);
+        g->lin = b->lin + block_insns(b)[insn].guest_off;
+        g->len = MIN(block_insns(b)[insn].guest_len, sizeof g->bytes);
         g->len = MIN(g->len, GUEST_PAGE_SIZE - (at & GUEST_PAGE_OFFSET_MASK));
         memcpy(g->bytes, c->mem->base + at, g->len);
         g_hash_table_insert(c->guilty, GSIZE_TO_POINTER(at), g);
@@ -150,7 +150,7 @@ void cache_note_habit(BlockCache *c, Habit h, Block *b, unsigned insn)
 {
     const unsigned often[HABITS] = {[HABIT_CALL] = c->config->call_misses, [HABIT_TOUCH] = c->config->window_touch,
                                     [HABIT_ASIDE] = c->config->window_aside, [HABIT_DIVIDE] = c->config->divide_faults};
-    uint64_t at = b->offset + b->insns[insn].guest_off;
+    uint64_t at = b->offset + block_insns(b)[insn].guest_off;
     HabitSite *s = habit_site(c, h, at);
 
     if (s->at != at) {
@@ -180,7 +180,7 @@ static void forget_asides(BlockCache *c, uint64_t at)
 
 void cache_drop_habit(BlockCache *c, Habit h, Block *b, unsigned insn)
 {
-    uint64_t at = b->offset + b->insns[insn].guest_off;
+    uint64_t at = b->offset + block_insns(b)[insn].guest_off;
     HabitSite *s = habit_site(c, h, at);
 
     if (h == HABIT_TOUCH && s->at == at && ++s->vain < 1u << MIN(s->turns, c->config->touch_doublings)) {
@@ -201,7 +201,7 @@ void cache_drop_habit(BlockCache *c, Habit h, Block *b, unsigned insn)
 
 void cache_note_touch(BlockCache *c, Block *b, unsigned insn, bool often)
 {
-    uint64_t at = b->offset + b->insns[insn].guest_off;
+    uint64_t at = b->offset + block_insns(b)[insn].guest_off;
     HabitSite *s = habit_site(c, HABIT_TOUCH, at);
 
     if (s->at == at) {

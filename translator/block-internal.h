@@ -10,7 +10,7 @@
 /* b, which is new or comes back, is found by its key from here on. */
 void block_make_findable(BlockCache *c, Block *b);
 /* Aim a jump: its displacement is 4-aligned, so other CPUs may be running through it. */
-void block_aim(BlockCache *c, uint8_t *rel32, const uint8_t *target);
+void block_aim(BlockCache *c, const Block *b, uint16_t rel32, const uint8_t *target);
 /* Take the short way of an exit, with registers borrowed, to `target`; NULL: not any more. */
 void block_aim_early(BlockCache *c, const Block *b, BlockExit *x, const uint8_t *target);
 /* An exit leads to its stub again. */

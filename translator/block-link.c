@@ -34,16 +34,16 @@ void cache_link(BlockCache *c, Block *b, unsigned k, Block *to, bool may)
     bool vec = (to->vec & ~b->vec) == 0; /* whoever leaves a block has in the host what it wanted there */
     const uint8_t *entry = block_at(to, vec ? to->live_off : to->entry_off), *early = NULL;
 
-    if (!c->config->chain || c->config->verify != 0 || dump_wants_exec() || x->rel32 == NULL ||
+    if (!c->config->chain || c->config->verify != 0 || dump_wants_exec() || x->rel32 == 0 ||
         b->state != BLOCK_LIVE || to->state != BLOCK_LIVE) {
         return;
     }
     if (x->cache_off != 0 && !may) {
         x->refused = true;
-        block_aim(c, x->rel32, block_at(b, x->cache_off));
+        block_aim(c, b, x->rel32, block_at(b, x->cache_off));
         return;
     }
-    block_aim(c, x->rel32, entry);
+    block_aim(c, b, x->rel32, entry);
     if (x->warm == 0) {
         early = entry;
     } else if (vec && to->warm_off != 0 && to->warm == x->warm) {

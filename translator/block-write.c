@@ -16,7 +16,7 @@ bool cache_is_rewritten(const BlockCache *c, uint64_t at)
 static const BlockInsn *insn_with_immediate(const Block *b, int at)
 {
     for (unsigned i = 0; i < b->n_insns; i++) {
-        const BlockInsn *in = &b->insns[i];
+        const BlockInsn *in = &block_insns(b)[i];
         int imm = in->guest_off + in->imm_off;
 
         if (at >= imm && at < imm + in->imm_len) {
@@ -50,7 +50,7 @@ static bool is_still_true(BlockCache *c, const Block *b, unsigned from, unsigned
     *effect = MAX(*effect, CODE_SAME);
     for (unsigned i = first; i < end; i++) {
         unsigned at = i - b->source_off;
-        bool soft = b->soft != NULL && b->soft[at] != 0;
+        bool soft = block_soft(b) != NULL && block_soft(b)[at] != 0;
 
         *effect = soft ? CODE_CHANGED : *effect;
         if (b->source == NULL || (!soft && now[i] != b->source[at])) {
@@ -84,7 +84,7 @@ CodeEffect cache_bytes_written(BlockCache *c, uint64_t offset, uint64_t len)
 /* Byte i of b's source is not what it was, and its code does not read it by itself. */
 static bool differs_at(const Block *b, const uint8_t *now, int i)
 {
-    return (now[i] ^ b->source[i]) & ~(b->soft != NULL ? b->soft[i] : 0);
+    return (now[i] ^ b->source[i]) & ~(block_soft(b) != NULL ? block_soft(b)[i] : 0);
 }
 
 /* Some byte is such. */
@@ -92,11 +92,11 @@ static bool differs(const Block *b, const uint8_t *now)
 {
     int i = 0;
 
-    if (b->soft == NULL) {
+    if (block_soft(b) == NULL) {
         return memcmp(now, b->source, b->source_len) != 0;
     }
     for (; i + 8 <= b->source_len; i += 8) {
-        if (((load_le(now + i, 8) ^ load_le(b->source + i, 8)) & ~load_le(b->soft + i, 8)) != 0) {
+        if (((load_le(now + i, 8) ^ load_le(b->source + i, 8)) & ~load_le(block_soft(b) + i, 8)) != 0) {
             return true;
         }
     }

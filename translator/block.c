@@ -233,13 +233,13 @@ const Mark *block_mark_at(const Block *b, uint32_t host_off)
 
     while (hi - lo > 1) {
         unsigned mid = (lo + hi) / 2;
-        if (b->marks[mid].host_off <= host_off) {
+        if (block_marks(b)[mid].host_off <= host_off) {
             lo = mid;
         } else {
             hi = mid;
         }
     }
-    return &b->marks[lo];
+    return &block_marks(b)[lo];
 }
 
 /* -- Adding ----------------------------------------------------------------------------------- */
@@ -419,18 +419,18 @@ void cache_add(BlockCache *c, Block *b, const Emit *e)
     c->n_cold_bytes += b->cold_len;
 }
 
-/* Aim a jump: its displacement is 4-aligned, so other CPUs may be running through it. */
-void block_aim(BlockCache *c, uint8_t *rel32, const uint8_t *target)
-{
-    const uint8_t *after = rel32 + 4 + (c->exec - c->writable);
-
-    g_assert(((uintptr_t)rel32 & 3) == 0);
-    __atomic_store_n((int32_t *)(void *)rel32, (int32_t)(target - after), __ATOMIC_RELEASE);
-}
-
 static uint8_t *writable_at(const BlockCache *c, const Block *b, uint32_t host_off)
 {
     return c->writable + (block_at(b, host_off) - c->exec);
+}
+
+/* Aim b's jump with the displacement at that host offset, 4-aligned, so that other CPUs may be running through it. */
+void block_aim(BlockCache *c, const Block *b, uint16_t rel32, const uint8_t *target)
+{
+    uint8_t *at = writable_at(c, b, rel32);
+
+    g_assert(((uintptr_t)at & 3) == 0);
+    __atomic_store_n((int32_t *)(void *)at, (int32_t)(target - (block_at(b, rel32) + 4)), __ATOMIC_RELEASE);
 }
 
 /* Replace the 5-byte nop at `place` by a jump, or a jump by the nop (target NULL): one aligned 8-byte
@@ -450,10 +450,10 @@ static void put_jump(BlockCache *c, uint8_t *place, const uint8_t *target)
 /* Take the short way of an exit, with registers borrowed, to `target`; NULL: not any more. */
 void block_aim_early(BlockCache *c, const Block *b, BlockExit *x, const uint8_t *target)
 {
-    if (x->jcc != NULL) {
-        block_aim(c, x->jcc, target != NULL ? target : block_at(b, x->early_off));
-    } else if (x->early != NULL) {
-        block_aim(c, x->early, target != NULL ? target : block_at(b, x->early_off));
+    uint16_t rel32 = x->jcc != 0 ? x->jcc : x->early;
+
+    if (rel32 != 0) {
+        block_aim(c, b, rel32, target != NULL ? target : block_at(b, x->early_off));
     }
 }
 
@@ -589,7 +589,7 @@ void block_stop_forwarding(BlockCache *c, Block *b)
 void block_unlink_exit(BlockCache *c, const Block *b, BlockExit *x)
 {
     block_aim_early(c, b, x, NULL);
-    block_aim(c, x->rel32, block_at(b, x->stub_off));
+    block_aim(c, b, x->rel32, block_at(b, x->stub_off));
     x->to = NULL;
 }
 

@@ -125,15 +125,16 @@ typedef union {
  */
 typedef struct {
     uint64_t target;           /* guest rip                                                      */
-    uint8_t *rel32;            /* of the jump (writable view) or NULL: not linkable              */
-    uint8_t *jcc;              /* rel32 of the conditional jump that led here, or NULL           */
-    uint8_t *early;            /* ... or of the jump that did, or NULL                           */
-    uint32_t stub_off;         /* host offset the jump has while unlinked                        */
-    uint16_t cache_off;        /* ... of the way by the jump cache, where the target is on another page, or 0 */
-    bool refused;              /* it is no use to try to link: the jump goes there               */
-    uint16_t early_off;        /* ... where jcc or early leads then                              */
-    uint16_t warm;             /* registers borrowed at jcc or early                             */
     Block *to;                 /* linked to, or NULL                                             */
+    /* Host offsets, 0: none.  Of displacements of jumps: */
+    uint16_t rel32;            /* the jump; none: not linkable                                   */
+    uint16_t jcc;              /* ... the conditional jump that led here                         */
+    uint16_t early;            /* ... or the jump that did                                       */
+    uint16_t early_off;        /* where jcc or early leads then                                  */
+    uint16_t stub_off;         /* ... and the jump while unlinked                                */
+    uint16_t cache_off;        /* the way by the jump cache, where the target is on another page */
+    uint16_t warm;             /* registers borrowed at jcc or early                             */
+    bool refused;              /* it is no use to try to link: the jump goes there               */
 } BlockExit;
 
 enum { BLOCK_EXITS = 2, BLOCK_ENTRY_NOP = 5 };
@@ -151,10 +152,10 @@ struct Block {
     uint8_t n_insns;
     uint16_t source_off, source_len; /* of its page: what was translated and looked at beyond that */
     uint16_t door_off;         /* all entries lead through this nop                              */
-    uint32_t door_dead_off;    /* host offset where it leads while the block is dead             */
+    uint16_t door_dead_off;    /* host offset where it leads while the block is dead             */
+    bool is_soft;              /* some bytes of `source` are read by the code itself (block_soft()) */
     const uint8_t *code, *cold; /* executable view                                               */
     uint8_t *source;           /* what was translated and looked at, as it was                   */
-    uint8_t *soft;             /* 0xff: this byte of `source` is read by the code itself; NULL: none */
     Block *forward;            /* DEAD: the entry leads to this block                            */
 
     uint64_t lin, offset;      /* key                                                            */
@@ -179,11 +180,10 @@ struct Block {
     bool shared;               /* `lin` is where it was made, and targets of exits go with that  */
     uint8_t vec;               /* VEC_HALF_* that its instructions want in the host              */
     uint8_t n_checks;          /* lockstep.c: first runs that were compared                      */
-    Mark *marks;
-    BlockInsn *insns;
-    SiteLine *sites;           /* with marks and insns behind them                              */
+    uint16_t dead_off;         /* host offset of the exit to itself                              */
+    uint16_t n_sites;
+    SiteLine *sites;           /* n_sites; behind them n_marks Marks and n_insns BlockInsns       */
     X86Insn *exec;             /* for HELPER_EXEC, n_exec of them                                */
-    uint32_t dead_off;         /* host offset of the exit to itself                              */
     BlockExit exit[BLOCK_EXITS];
     void *gdb_jit;             /* handle, or NULL                                                */
 };
@@ -411,6 +411,19 @@ const Mark *block_mark_at(const Block *b, uint32_t host_off);
 static inline const uint8_t *block_at(const Block *b, uint32_t host_off)
 {
     return (host_off & EMIT_COLD) != 0 ? b->cold + (host_off & ~(uint32_t)EMIT_COLD) : b->code + host_off;
+}
+static inline Mark *block_marks(const Block *b)
+{
+    return (Mark *)(void *)(b->sites + b->n_sites);
+}
+static inline BlockInsn *block_insns(const Block *b)
+{
+    return (BlockInsn *)(void *)(block_marks(b) + b->n_marks);
+}
+/* 0xff: this byte of Block.source is read by the code itself; NULL: none is. */
+static inline uint8_t *block_soft(const Block *b)
+{
+    return b->is_soft ? b->source + b->source_len : NULL;
 }
 static inline const uint8_t *block_entry(const Block *b)
 {

@@ -175,7 +175,7 @@ static bool exec_insn(TransCpu *tc, Block *b, const Site *s)
 /* One that has faulted often, as long as it does so now and then. */
 static bool divide(TransCpu *tc, Block *b, const Site *s)
 {
-    BlockInsn *in = &b->insns[s->insn];
+    BlockInsn *in = &block_insns(b)[s->insn];
     bool done = perform_exec(tc, b, s);
 
     if (!done) {
@@ -244,7 +244,7 @@ static bool go_on_without_page(TransCpu *tc, Block *b, const Site *s)
 /* Class CALL. */
 static bool device(TransCpu *tc, Block *b, const Site *s)
 {
-    BlockInsn *in = &b->insns[s->insn];
+    BlockInsn *in = &block_insns(b)[s->insn];
     uint64_t lin = tc->vcb->host[s->reg];
     bool memory = false;
 
@@ -285,7 +285,7 @@ static bool reach_limit(TransCpu *tc, const Block *b, const Site *s)
 /* An instruction of class IDENT is about to access what is often not in the window yet. */
 static bool touch(TransCpu *tc, Block *b, const Site *s)
 {
-    BlockInsn *in = &b->insns[s->insn];
+    BlockInsn *in = &block_insns(b)[s->insn];
 
     if (windows_touch(tc, tc->vcb->host[s->reg], s->write)) {
         trans_note_touch(tc, b, s->insn, __atomic_exchange_n(&in->in_vain, 0, __ATOMIC_RELAXED) < tc->config->aside_in_vain);

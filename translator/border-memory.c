@@ -136,7 +136,7 @@ bool border_look_up(TransCpu *tc, Block *b, const Site *s)
             return raise_fault(tc, b, s, cr2);
         }
         if (unlikely(s->aside)) {
-            windows_note_aside(tc, lin, b->offset + b->insns[s->insn].guest_off);
+            windows_note_aside(tc, lin, b->offset + block_insns(b)[s->insn].guest_off);
         }
         if (unlikely(tc->vcb->n_announced != tc->vcb->n_taken)) {
             walk_ahead(tc);

@@ -355,8 +355,8 @@ static bool arrive_from_window(TransCpu *tc)
     }
     if (verdict == WINDOW_RETRY && (m->bits & ~(MARK_FLAGS_SLOT | MARK_RAX_TMP)) == 0 &&
         !__atomic_load_n(&tc->shared->evicting, __ATOMIC_ACQUIRE)) {
-        tc->cpu->rip = trans_lin(tc, b, b->lin) + b->insns[m->insn].guest_off;
-        tc->cpu->shadow |= b->insns[m->insn].after_sti;
+        tc->cpu->rip = trans_lin(tc, b, b->lin) + block_insns(b)[m->insn].guest_off;
+        tc->cpu->shadow |= block_insns(b)[m->insn].after_sti;
         return border_go_on(tc, tc->kick_pc, m->borrowed, m->bits, b->vec);
     }
     state_at_mark(tc, b, m);
@@ -461,7 +461,7 @@ static bool arrive(TransCpu *tc, uint32_t site)
             far_slot(tc, cpu->mem->base + b->offset)->epoch = 0;
             tc->dead_block = b;
             tc->link_evictions = tc->cache->evictions;
-        } else if ((b->exit[number].rel32 == NULL || b->exit[number].refused) && border_quick_way(tc, b->env)) {
+        } else if ((b->exit[number].rel32 == 0 || b->exit[number].refused) && border_quick_way(tc, b->env)) {
             return true;
         }
         state_from_host(tc, env_own_regs(b->env), 0);

@@ -144,17 +144,24 @@ void gen_exit(Gen *g, unsigned k, uint64_t target)
     g->b->n_exits = (uint8_t)MAX(g->b->n_exits, k + 1);
     gen_mark_as(g, k, MARK_EXIT);
     if (!is_linkable(g, target)) {
-        if (x->jcc != NULL) {
-            emit_patch32(e, x->jcc);
+        if (rest->jcc != NULL) {
+            emit_patch32(e, rest->jcc);
         }
         rest->miss = gen_exit_by_cache(g, k, target);
-    } else if (x->jcc == NULL) {
-        uint8_t **rel32 = x->warm != 0 ? &x->early : &x->rel32;
+    } else if (rest->jcc == NULL) {
+        uint8_t **rel32 = x->warm != 0 ? &rest->early : &rest->rel32;
         emit_align(e, 4, 3);
         *rel32 = emit_jmp(e, emit_here(e));
     }
-    *rest = (ExitRest){true, g->borrowed, rest->miss};
+    rest->is = true;
+    rest->borrowed = g->borrowed;
     g->borrowed = was;
+}
+
+/* Host offset of a displacement; 0: of none. */
+static uint16_t offset_of(const Gen *g, const uint8_t *rel32)
+{
+    return rel32 != NULL ? (uint16_t)block_offset(g->b, rel32 + g->e->exec_delta) : 0;
 }
 
 /* The way home for links to blocks that have not borrowed the same, the jump cache for those across pages that may not be linked, and
@@ -162,20 +169,21 @@ void gen_exit(Gen *g, unsigned k, uint64_t target)
 static void gen_exit_rest(Gen *g, unsigned k)
 {
     BlockExit *x = &g->b->exit[k];
-    uint8_t *miss = g->rest[k].miss;
+    ExitRest *rest = &g->rest[k];
+    uint8_t *miss = rest->miss;
     const bool same = same_page(g, x->target), across = miss == NULL && !same;
     Emit *e = g->e;
 
-    g->borrowed = g->rest[k].borrowed;
+    g->borrowed = rest->borrowed;
     gen_mark_as(g, k, MARK_EXIT);
-    if (miss == NULL && x->rel32 == NULL) {
+    if (miss == NULL && rest->rel32 == NULL) {
         x->early_off = (uint16_t)emit_offset(e);
-        emit_patch32(e, x->jcc != NULL ? x->jcc : x->early);
+        emit_patch32(e, rest->jcc != NULL ? rest->jcc : rest->early);
         gen_give_back(g);
         g->borrowed = g->own;
         gen_mark_as(g, k, MARK_EXIT);
         emit_align(e, 4, 3);
-        x->rel32 = emit_jmp(e, emit_here(e));
+        rest->rel32 = emit_jmp(e, emit_here(e));
     }
     if (across) {
         x->cache_off = (uint16_t)emit_offset(e);
@@ -187,10 +195,13 @@ static void gen_exit_rest(Gen *g, unsigned k)
         gen_give_back(g);
         g->borrowed = g->own;
     }
-    x->stub_off = emit_offset(e);
-    if (x->rel32 != NULL) {
-        emit_patch32(e, x->rel32);
+    x->stub_off = (uint16_t)emit_offset(e);
+    if (rest->rel32 != NULL) {
+        emit_patch32(e, rest->rel32);
     }
+    x->rel32 = offset_of(g, rest->rel32);
+    x->jcc = offset_of(g, rest->jcc);
+    x->early = offset_of(g, rest->early);
     gen_mark_as(g, k, MARK_EXIT);
     if (!same && gen_says_where(g, x->target)) {
         gen_leave(g, SITE_FAR, SITE_OTHER);
@@ -385,12 +396,10 @@ void gen_call(Gen *g)
 void gen_jcc(Gen *g)
 {
     uint64_t next = gen_rip_at(g, g->in->off + g->in->len);
-    BlockExit *taken = &g->b->exit[1];
-
     gen_come_home_warm(g);
     gen_mark(g);
     emit_align(g->e, 4, 2);
-    taken->jcc = emit_jcc(g->e, g->in->cc, emit_here(g->e));
+    g->rest[1].jcc = emit_jcc(g->e, g->in->cc, emit_here(g->e));
     gen_exit(g, 0, next);
     gen_exit(g, 1, g->in->target);
 }

@@ -40,7 +40,8 @@ typedef struct {
 typedef struct {
     bool is;
     uint16_t borrowed;         /* where it begins                                   */
-    uint8_t *miss;             /* rel32 of the jump that leaves the look-up in the jump cache, or NULL */
+    /* Displacements of jumps, or NULL: of BlockExit, and of the one that leaves the look-up in the jump cache. */
+    uint8_t *rel32, *jcc, *early, *miss;
 } ExitRest;
 
 typedef struct {

@@ -603,12 +603,12 @@ static void gen_dead_stubs(Gen *g)
 {
     g->borrowed = g->own | g->warm;
     gen_mark_as(g, BLOCK_EXITS, MARK_EXIT);
-    g->b->door_dead_off = emit_offset(g->e);
+    g->b->door_dead_off = (uint16_t)emit_offset(g->e);
     gen_give_back(g);
     g->borrowed = g->own;
     gen_mark_as(g, BLOCK_EXITS, MARK_EXIT);
     emit_align(g->e, 8, 0);
-    g->b->dead_off = emit_offset(g->e);
+    g->b->dead_off = (uint16_t)emit_offset(g->e);
     gen_entry_nop(g); /* cache_forward() */
     gen_leave(g, BLOCK_EXITS, SITE_EXIT);
 }
@@ -634,12 +634,13 @@ static void finish_block(Gen *g, BlockCache *c)
 {
     Block *b = g->b;
     uint8_t *notes = cache_notes_at(c, 16);
-    size_t gap = (size_t)((uint8_t *)cache_at_place(c, g->sites_place) - notes);
+    size_t gap = g->n_sites != 0 ? (size_t)((uint8_t *)cache_at_place(c, g->sites_place) - notes) : 0;
 
     b->cold_len = (uint16_t)(emit_offset(g->e) - EMIT_COLD);
     b->guest_len = (uint16_t)g->p->len;
     b->n_insns = (uint8_t)g->p->n;
     b->n_marks = (uint16_t)g->n_marks;
+    b->n_sites = (uint16_t)g->n_sites;
     b->flags_in = g->p->kept_in & g->p->insn[0].flags_live;
     b->flags_out = g->p->kept_out;
     for (unsigned i = 0; i < g->p->n; i++) {
@@ -648,14 +649,12 @@ static void finish_block(Gen *g, BlockCache *c)
     /* Sites first: generated code says where they are. */
     b->sites = (SiteLine *)(void *)((uint8_t *)cache_notes(c, gap + g->n_sites * sizeof *b->sites + g->n_marks * sizeof *g->marks +
                                                            g->p->n * sizeof *g->insns) + gap);
-    b->marks = (Mark *)(void *)(b->sites + g->n_sites);
-    b->insns = (BlockInsn *)(void *)(b->marks + g->n_marks);
-    memcpy(b->marks, g->marks, g->n_marks * sizeof *g->marks);
+    memcpy(block_marks(b), g->marks, g->n_marks * sizeof *g->marks);
     for (unsigned i = 0; i < g->n_sites; i++) {
         complete_site(g, &g->sites[i]);
         b->sites[i].s = g->sites[i];
     }
-    memcpy(b->insns, g->insns, g->p->n * sizeof *g->insns);
+    memcpy(block_insns(b), g->insns, g->p->n * sizeof *g->insns);
 }
 
 /* Of what class operands in memory are, for people. */

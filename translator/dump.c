@@ -109,8 +109,8 @@ static void add_host(GString *out, const Block *b, unsigned at, unsigned end, un
         ZydisDecodedInstruction zi;
         ZydisDecodedOperand ops[ZYDIS_MAX_OPERAND_COUNT];
         char text[TEXT_LEN];
-        while (*m < b->n_marks && b->marks[*m].host_off <= at) {
-            add_mark(out, &b->marks[(*m)++]);
+        while (*m < b->n_marks && block_marks(b)[*m].host_off <= at) {
+            add_mark(out, &block_marks(b)[(*m)++]);
         }
         if (!ZYAN_SUCCESS(ZydisDecoderDecodeFull(&d, code, end - at, &zi, ops))) {
             g_string_append(out, "\n  ?");

@@ -165,12 +165,12 @@ static void keep_source(TransCpu *tc, Block *b)
     if (!soft) {
         return;
     }
-    b->soft = b->source + len;
-    memset(b->soft, 0, len);
+    b->is_soft = true;
+    memset(block_soft(b), 0, len);
     for (unsigned i = 0; i < p->n; i++) {
         const PlanInsn *in = &p->insn[i];
         if (in->soft) {
-            memset(b->soft + (code - p->source_from) + in->off + in->imm_off, 0xff, in->imm_len);
+            memset(block_soft(b) + (code - p->source_from) + in->off + in->imm_off, 0xff, in->imm_len);
             tc->cache->n_soft++;
         }
     }

@@ -137,7 +137,7 @@ void state_at_mark(TransCpu *tc, const Block *b, const Mark *m)
 {
     CpuState *cpu = tc->cpu;
 
-    const BlockInsn *in = &b->insns[m->insn];
+    const BlockInsn *in = &block_insns(b)[m->insn];
 
     state_from_host(tc, m->borrowed, m->bits);
     if ((m->bits & MARK_SWAPGS) != 0) {

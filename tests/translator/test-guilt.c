@@ -41,7 +41,7 @@ static void tear_down(void)
 static void accuse_for(unsigned weight, uint64_t region)
 {
     BlockInsn insns[2] = {{.guest_off = 0, .guest_len = 2}, {.guest_off = 2, .guest_len = 2}};
-    Block b = {.offset = AT, .lin = 0xc0000123, .insns = insns, .n_insns = 2, .state = BLOCK_DEAD};
+    Block b = {.offset = AT, .lin = 0xc0000123, .sites = (SiteLine *)(void *)insns, .n_insns = 2, .state = BLOCK_DEAD};
 
     lock_take(&cache->lock);
     cache_accuse(cache, &b, 0, weight, region);
@@ -164,7 +164,7 @@ END_TEST
 static void do_times(void (*f)(BlockCache *c, Block *b, unsigned insn), unsigned times)
 {
     BlockInsn insns[1] = {{.guest_off = 0, .guest_len = 2}};
-    Block b = {.offset = AT, .lin = 0xc0000123, .insns = insns, .n_insns = 1, .state = BLOCK_DEAD};
+    Block b = {.offset = AT, .lin = 0xc0000123, .sites = (SiteLine *)(void *)insns, .n_insns = 1, .state = BLOCK_DEAD};
 
     lock_take(&cache->lock);
     for (unsigned i = 0; i < times; i++) {
