@@ -356,8 +356,10 @@ static void forget_near(Tlb *t)
 void tlb_lend(Tlb *t, TlbLent *lent)
 {
     lock_take(&t->resize_lock);
-    if (lent != NULL) {
-        lent->spots_used = 1;
+    forget_near(t);
+    if (lent != NULL && !lent->was_lent) {
+        lent->was_lent = true;
+        lent->spots_used = 1; /* by zeros */
     }
     t->lent = lent;
     forget_near(t);

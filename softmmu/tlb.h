@@ -102,6 +102,7 @@ typedef struct {
     TlbNear near[TLB_NEAR_CLASSES][2]; /* the last one first                           */
     TlbSpot spot[TLB_NEAR_CLASSES][TLB_SPOTS];
     uint64_t spots_used;         /* not 0: some spot holds a page                      */
+    bool was_lent;               /* some time: then nothing is in it when it is lent again  */
 } TlbLent;
 
 #define TLB_TAG_NONE UINT64_MAX

@@ -262,14 +262,6 @@ static uint64_t thread_cpu_ns(void)
     return (uint64_t)ts.tv_sec * NS_PER_SEC + (uint64_t)ts.tv_nsec;
 }
 
-/* Into the guest's kernel, but by interrupts. */
-static uint64_t entries_of(const DirectCpu *dc)
-{
-    const uint64_t *n = dc->cpu->stats;
-
-    return n[STAT_SYSCALLS] + n[STAT_EXCEPTIONS] + n[STAT_SOFT_INTS];
-}
-
 /* Of address space: the changes of the TLB that are no flushes. */
 static uint64_t switches_of(const DirectCpu *dc)
 {
@@ -324,11 +316,26 @@ static void pay_the_rest(DirectCpu *dc, Space *s)
     }
 }
 
+/* Into the guest's kernel, but by interrupts. */
+static uint64_t entries_of(const DirectCpu *dc)
+{
+    const uint64_t *n = dc->cpu->stats;
+
+    return n[STAT_SYSCALLS] + n[STAT_EXCEPTIONS] + n[STAT_SOFT_INTS];
+}
+
 /* Another process has the page tables' page.  Its program may be known. */
 static bool is_another(DirectCpu *dc, Space *s)
 {
-    uint64_t process = identity_of_process(dc), program = identity_of_program(dc);
+    const PolicyIdentified now = {s, dc->n_changes, entries_of(dc)};
+    uint64_t process, program;
 
+    if (dc->identified.space == s && dc->identified.changes == now.changes && dc->identified.entries == now.entries) {
+        return false; /* who only computes is who it was: the tables are lines of memory that a tick would wait for */
+    }
+    dc->identified = now;
+    process = identity_of_process(dc);
+    program = identity_of_program(dc);
     s->program = program != 0 ? program : s->cr3 | 1;
     if (s->process == process) {
         return false;

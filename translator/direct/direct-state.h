@@ -75,6 +75,7 @@ struct DirectCpu {
     unsigned n_chosen;         /* spaces that are                                      */
     PolicyProgram program[POLICY_PROGRAMS];
     PolicyLook look;           /* the last one in the translator                       */
+    PolicyIdentified identified; /* whose process and program were looked for last     */
     int64_t account_ns;        /* what worlds may yet lose                             */
     uint64_t trip_ns;          /* CPU time into a world and out, as measured lately    */
     bool measure_trips;        /* at the next opportunity                              */

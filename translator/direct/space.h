@@ -31,6 +31,13 @@ typedef struct {
     uint64_t switches;         /* of address space                                   */
 } PolicyLook;
 
+/* Whose page tables were looked at to see what process it is; what else was so then. */
+typedef struct {
+    const Space *space;
+    uint64_t changes;          /* DirectCpu.n_changes                                */
+    uint64_t entries;          /* into the guest's kernel                            */
+} PolicyIdentified;
+
 /* In a world: counters when its account was last looked at. */
 typedef struct {
     uint64_t began;            /* TSC; 0: not begun                                  */
