@@ -137,7 +137,8 @@ typedef struct {
     bool refused;              /* it is no use to try to link: the jump goes there               */
 } BlockExit;
 
-enum { BLOCK_EXITS = 2, BLOCK_ENTRY_NOP = 5 };
+/* The end, or 0 and 1 of a conditional jump there; and of one in the middle. */
+enum { BLOCK_EXIT_SIDE = 2, BLOCK_EXITS, BLOCK_ENTRY_NOP = 5 };
 #define BLOCK_NOP_BYTES 0x0f, 0x1f, 0x44, 0x00, 0x00
 
 /* Where a block has the choice, it borrows these for look-ups: r9, r10, r11, which callers expect least of. */

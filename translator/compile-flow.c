@@ -9,18 +9,6 @@ static bool same_page(const Gen *g, uint64_t target)
     return ((g->p->lin ^ target) & GUEST_PAGE_MASK) == 0;
 }
 
-/* Code of a kernel, which may be on pages that are mapped for good. */
-static bool links_across(const Gen *g, uint64_t target)
-{
-    return g->p->config->chain_pages && (g->p->env & ENV_CPL0) != 0 &&
-           (g->p->code32 || ((int64_t)g->p->lin < 0 && (int64_t)target < 0));
-}
-
-static bool is_linkable(const Gen *g, uint64_t target)
-{
-    return same_page(g, target) || links_across(g, target);
-}
-
 bool gen_exits_by_cache(const Gen *g)
 {
     const PlanInsn *last = &g->p->insn[g->p->n - 1];
@@ -28,8 +16,8 @@ bool gen_exits_by_cache(const Gen *g)
     bool goes_on = last->plan < PLAN_INTERP_END || last->plan == PLAN_JCC;
     bool jumps = last->plan == PLAN_JMP || last->plan == PLAN_JCC || last->plan == PLAN_CALL;
 
-    return (goes_on && !is_linkable(g, next)) ||
-           (jumps && !is_linkable(g, last->target));
+    return (goes_on && !plan_links(g->p, next)) ||
+           (jumps && !plan_links(g->p, last->target));
 }
 
 static void gen_borrow_at_exit(Gen *g, unsigned k, unsigned reg)
@@ -143,7 +131,7 @@ void gen_exit(Gen *g, unsigned k, uint64_t target)
     x->warm = was & (uint16_t)~g->own;
     g->b->n_exits = (uint8_t)MAX(g->b->n_exits, k + 1);
     gen_mark_as(g, k, MARK_EXIT);
-    if (!is_linkable(g, target)) {
+    if (!plan_links(g->p, target)) {
         if (rest->jcc != NULL) {
             emit_patch32(e, rest->jcc);
         }
@@ -395,13 +383,17 @@ void gen_call(Gen *g)
 
 void gen_jcc(Gen *g)
 {
-    uint64_t next = gen_rip_at(g, g->in->off + g->in->len);
+    bool last = g->insn + 1 == g->p->n;
+    unsigned taken = last ? 1 : BLOCK_EXIT_SIDE;
+
     gen_come_home_warm(g);
     gen_mark(g);
     emit_align(g->e, 4, 2);
-    g->rest[1].jcc = emit_jcc(g->e, g->in->cc, emit_here(g->e));
-    gen_exit(g, 0, next);
-    gen_exit(g, 1, g->in->target);
+    g->rest[taken].jcc = emit_jcc(g->e, g->in->cc, emit_here(g->e));
+    if (last) {
+        gen_exit(g, 0, gen_rip_at(g, g->p->len));
+    }
+    gen_exit(g, taken, g->in->target);
 }
 
 /* Scratch 0 = where an indirect jump or call goes. */

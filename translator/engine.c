@@ -236,6 +236,12 @@ static Block *make_block(TransCpu *tc, const uint8_t *code, uint64_t offset, uin
             front_plan(&tc->plan, cpu->rip, code, tc->beyond, i, plan_env, isa_allowed, cpu);
         }
     }
+    if (tc->plan.side != 0) {
+        const PlanInsn *behind = &tc->plan.insn[tc->plan.side + 1];
+        if (cache_find(tc->cache, offset + behind->off, cpu->rip + behind->off, env) != NULL) {
+            front_end_at_side(&tc->plan); /* it is there already */
+        }
+    }
     if (!cache_room(tc->cache, &e) || stress_hit(STRESS_evict)) {
         evict(tc);
         return NULL; /* the next visit finds room */

@@ -236,6 +236,20 @@ void front_divide(PlanInsn *in)
     }
 }
 
+bool plan_links(const Plan *p, uint64_t target)
+{
+    return ((p->lin ^ target) & GUEST_PAGE_MASK) == 0 ||
+           (p->config->chain_pages && (p->env & ENV_CPL0) != 0 &&
+            (p->code32 || ((int64_t)p->lin < 0 && (int64_t)target < 0)));
+}
+
+/* A conditional jump forward is mostly not taken, and the block goes on behind one.  Where instructions are counted or compared it ends there. */
+static bool goes_on(const Plan *p, const PlanInsn *in)
+{
+    return in->plan == PLAN_JCC && p->config->follow && p->side == 0 && (p->env & (ENV_COUNTED | ENV_PLAIN)) == 0 && p->beyond == 0 &&
+           in->off > 0 && in->target > p->lin + in->off && plan_links(p, in->target);
+}
+
 static bool ends_block(const PlanInsn *in)
 {
     return in->plan >= PLAN_INTERP_END;
@@ -356,6 +370,54 @@ static uint16_t live_behind(Plan *p, const ZydisDecoder *decoder, const uint8_t 
     }
 }
 
+static void decoder_init(ZydisDecoder *decoder, bool code32)
+{
+    if (code32) {
+        ZydisDecoderInit(decoder, ZYDIS_MACHINE_MODE_LEGACY_32, ZYDIS_STACK_WIDTH_32);
+    } else {
+        ZydisDecoderInit(decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
+    }
+}
+
+/* What follows from the instructions. */
+static void complete(Plan *p, const ZydisDecoder *decoder)
+{
+    const PlanInsn *last = &p->insn[p->n - 1];
+    const uint8_t *page = p->host - (p->lin & GUEST_PAGE_OFFSET_MASK);
+
+    p->len = last->off + last->len;
+    p->vec = 0;
+    p->regs = 1u << GPR_RSP;
+    for (unsigned i = 0; i < p->n; i++) {
+        p->regs |= p->insn[i].regs;
+        p->vec |= p->insn[i].plan < PLAN_INTERP ? p->insn[i].vec : 0;
+    }
+    p->source_from = (unsigned)(p->lin & GUEST_PAGE_OFFSET_MASK);
+    p->source_to = p->source_from + p->len - p->beyond;
+    find_live_flags(p, FLAGS_ARITH);
+    p->kept_in = p->kept_out = FLAGS_ARITH;
+    if (p->config->look_ahead) {
+        if (carries_flags(p)) {
+            find_live_flags(p, live_behind(p, decoder, page));
+        }
+        if ((p->env & ENV_COUNTED) != 0) {
+            p->kept_in = live_at(&(LookAhead){decoder, page, p, p->lin, p->code32, LOOK_AHEAD_INSNS}, p->lin);
+            p->kept_out = live_behind(p, decoder, page);
+        }
+    }
+}
+
+void front_end_at_side(Plan *p)
+{
+    ZydisDecoder decoder;
+
+    p->n = p->side + 1;
+    p->side = 0;
+    find_flags(&p->insn[p->n - 1]);
+    decoder_init(&decoder, p->code32);
+    complete(p, &decoder);
+}
+
 bool front_plan(Plan *p, uint64_t lin, const uint8_t *bytes, const uint8_t *beyond, unsigned max, uint32_t env,
                 bool (*isa_allowed)(const void *arg, unsigned isa_set), const void *arg)
 {
@@ -366,17 +428,12 @@ bool front_plan(Plan *p, uint64_t lin, const uint8_t *bytes, const uint8_t *beyo
 
     memcpy(p->bytes, bytes, avail);
     p->code32 = (env & ENV_CODE32) != 0;
-    if (p->code32) {
-        ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LEGACY_32, ZYDIS_STACK_WIDTH_32);
-    } else {
-        ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
-    }
+    decoder_init(&decoder, p->code32);
     p->lin = lin;
     p->env = env;
+    p->host = bytes;
     p->shared = front_shares(p->config, lin, env);
-    p->n = p->len = p->beyond = 0;
-    p->regs = regs;
-    p->vec = 0;
+    p->n = p->len = p->beyond = p->side = 0;
     while (p->n < max && p->beyond == 0 && p->len < sizeof p->bytes - INSN_BYTES_MAX) {
         PlanInsn *in = &p->insn[p->n];
         memset(in, 0, offsetof(PlanInsn, zi)); /* Zydis writes the rest */
@@ -402,34 +459,27 @@ bool front_plan(Plan *p, uint64_t lin, const uint8_t *bytes, const uint8_t *beyo
             break;
         }
         regs |= in->regs;
-        p->vec |= in->plan < PLAN_INTERP ? in->vec : 0;
         p->len += in->len;
         p->n++;
-        if (ends_block(in)) {
+        if (goes_on(p, in)) {
+            p->side = p->n - 1;
+            in->flags_read = FLAGS_ARITH; /* of whoever is there */
+        } else if (ends_block(in)) {
             break;
         }
     }
-    if (p->n > 0 && p->insn[p->n - 1].plan == PLAN_SYSTEM &&
-        p->insn[p->n - 1].zi.mnemonic == ZYDIS_MNEMONIC_STI) {
+    if (p->n == 0) {
+        return false;
+    }
+    if (p->insn[p->n - 1].plan == PLAN_SYSTEM && p->insn[p->n - 1].zi.mnemonic == ZYDIS_MNEMONIC_STI) {
         make_interp(&p->insn[p->n - 1], PLAN_INTERP_END); /* its shadow must fall on our own code */
     }
-    p->regs = regs;
-    p->host = bytes;
-    p->source_from = (unsigned)(lin & GUEST_PAGE_OFFSET_MASK);
-    p->source_to = p->source_from + p->len - p->beyond;
-    find_live_flags(p, FLAGS_ARITH);
-    p->kept_in = p->kept_out = FLAGS_ARITH;
-    if (p->config->look_ahead && p->n > 0) {
-        const uint8_t *page = bytes - (lin & GUEST_PAGE_OFFSET_MASK);
-        if (carries_flags(p)) {
-            find_live_flags(p, live_behind(p, &decoder, page));
-        }
-        if ((env & ENV_COUNTED) != 0) {
-            p->kept_in = live_at(&(LookAhead){&decoder, page, p, lin, p->code32, LOOK_AHEAD_INSNS}, lin);
-            p->kept_out = live_behind(p, &decoder, page);
-        }
+    if (p->side != 0 && p->side + 1 == p->n) {
+        front_end_at_side(p);
+    } else {
+        complete(p, &decoder);
     }
-    return p->n > 0;
+    return true;
 }
 
 const char *front_class_name(unsigned plan_class)

@@ -69,6 +69,7 @@ typedef struct {
     const uint8_t *host;       /* ... which is there                                           */
     unsigned source_from, source_to; /* bytes of its page that the plan rests on               */
     unsigned n, len;           /* instructions, guest bytes                                    */
+    unsigned side;             /* number of a conditional jump in the middle, behind which the block goes on; 0: none */
     uint8_t beyond;            /* ... of which on the next page: not 0 for one instruction across the page's end */
     uint16_t regs;             /* of all instructions                                          */
     uint16_t flags_out;        /* FLAG_* live behind the last one, besides what it reads itself  */
@@ -127,6 +128,11 @@ static inline bool front_shares(const TransConfig *config, uint64_t lin, uint32_
  * False: not even one instruction can be planned (it does not decode): interpret it. */
 bool front_plan(Plan *p, uint64_t lin, const uint8_t *bytes, const uint8_t *beyond, unsigned max, uint32_t env,
                 bool (*isa_allowed)(const void *arg, unsigned isa_set), const void *arg);
+
+/* The block went on behind a conditional jump: let it end there. */
+void front_end_at_side(Plan *p);
+/* May an exit to linear address `target` be linked?  On the same page, and between a kernel's pages, which may be mapped for good. */
+bool plan_links(const Plan *p, uint64_t target);
 
 /* Make the planned instruction CALL class, when it is one that may be. */
 void front_call(PlanInsn *in);

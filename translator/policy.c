@@ -86,6 +86,7 @@ const TransConfig trans_policy = {
     /* An eighth of the time: so only a few pages are, whose instructions find room. */
     .hot_samples = 4,
     .warm = true,
+    .follow = true,
     .cold_code = true,
     .exact_writes = true,
     .revive = true,
