@@ -270,6 +270,17 @@ void *cache_notes(BlockCache *c, size_t n)
     return region + at;
 }
 
+Block *block_new(BlockCache *c, unsigned n_exits)
+{
+    size_t size = sizeof(Block) + n_exits * sizeof(BlockExit);
+    size_t gap = (size_t)((uint8_t *)cache_notes_at(c, SITE_ALIGN) - (uint8_t *)cache_notes_at(c, 16));
+    Block *b = (Block *)(void *)((uint8_t *)cache_notes(c, gap + size) + gap);
+
+    memset(b, 0, size);
+    b->n_exits = (uint8_t)n_exits;
+    return b;
+}
+
 /* Room for a block in that part of the region being filled; NULL: there is none. */
 static uint8_t *part_room(BlockCache *c, CachePart *part)
 {

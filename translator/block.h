@@ -33,6 +33,7 @@
 #include "cpu-x86/insn.h"
 #include "softmmu/phys-mem.h"
 #include "translator/emit.h"
+#include "translator/front.h"
 #include "translator/helpers.h"
 #include "translator/policy.h"
 
@@ -137,8 +138,9 @@ typedef struct {
     bool refused;              /* it is no use to try to link: the jump goes there               */
 } BlockExit;
 
-/* The end, or 0 and 1 of a conditional jump there; and of one in the middle. */
-enum { BLOCK_EXIT_SIDE = 2, BLOCK_EXITS, BLOCK_ENTRY_NOP = 5 };
+/* Exit 0 is the end, 1 a conditional jump there, from BLOCK_EXIT_SIDE on are those in the middle. */
+enum { BLOCK_EXIT_SIDE = 2, BLOCK_EXITS = BLOCK_EXIT_SIDE + FRONT_SIDES_MAX };
+enum { BLOCK_ENTRY_NOP = 5 };
 #define BLOCK_NOP_BYTES 0x0f, 0x1f, 0x44, 0x00, 0x00
 
 /* Where a block has the choice, it borrows these for look-ups: r9, r10, r11, which callers expect least of. */
@@ -185,8 +187,8 @@ struct Block {
     uint16_t n_sites;
     SiteLine *sites;           /* n_sites; behind them n_marks Marks and n_insns BlockInsns       */
     X86Insn *exec;             /* for HELPER_EXEC, n_exec of them                                */
-    BlockExit exit[BLOCK_EXITS];
     void *gdb_jit;             /* handle, or NULL                                                */
+    BlockExit exit[];          /* n_exits, of which some may be of nothing                       */
 };
 
 /* The blocks that rest on a page's bytes. */
@@ -309,6 +311,8 @@ bool cache_room(BlockCache *c, Emit *e);
  * region is evicted. NOTES_ROOM in all for one block. */
 enum { NOTES_ROOM = 1 << 16 };
 void *cache_notes(BlockCache *c, size_t n);
+/* Room for what is known of a block, with so many exits; all zero but that number. */
+Block *block_new(BlockCache *c, unsigned n_exits);
 /* Where cache_notes() will give the next bytes, if `align`, a power of two, divides its address. */
 void *cache_notes_at(const BlockCache *c, unsigned align);
 /* How generated code names what is there (site_make()), and back. */

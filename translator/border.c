@@ -323,9 +323,10 @@ static void count_to_mark(TransCpu *tc, const Block *b, const Mark *m)
 {
     bool end = (m->bits & MARK_POST) != 0 || ((m->bits & MARK_EXIT) != 0 && m->insn < BLOCK_EXITS);
     bool begin = !end && (m->bits & MARK_EXIT) != 0;
+    bool side = end && (m->bits & MARK_EXIT) != 0 && m->insn >= BLOCK_EXIT_SIDE;
 
-    trans_count_of(tc, begin ? NULL : b, end ? b->n_insns : (m->bits & MARK_SWAPGS) != 0 ? m->insn + 1u : m->insn);
-    if (begin || end) {
+    trans_count_of(tc, begin || side ? NULL : b, end ? b->n_insns : (m->bits & MARK_SWAPGS) != 0 ? m->insn + 1u : m->insn);
+    if ((begin || end) && !side) {
         trans_keeps_flags(tc, begin ? b->flags_in : b->flags_out);
     }
     if ((m->bits & (MARK_RDI_HOST | MARK_RSI_HOST)) != 0) {
@@ -445,8 +446,8 @@ static bool arrive_other(TransCpu *tc, unsigned number, Block *b)
 static bool arrive(TransCpu *tc, uint32_t site)
 {
     CpuState *cpu = tc->cpu;
-    void *place = cache_at_place(tc->cache, site >> 4); /* of nothing, for SITE_KICK and some of SITE_OTHER */
-    unsigned number = site >> 2 & 3;
+    void *place = cache_at_place(tc->cache, site_place(site)); /* of nothing, for SITE_KICK and some of SITE_OTHER */
+    unsigned number = site_index(site);
     Block *b = place;
 
     switch (site & 3) {
@@ -454,8 +455,10 @@ static bool arrive(TransCpu *tc, uint32_t site)
         trans_count_of(tc, ((Site *)place)->block, ((Site *)place)->insn);
         return slow(tc, ((Site *)place)->block, place);
     case SITE_EXIT:
-        trans_count_of(tc, number < BLOCK_EXITS ? b : NULL, b->n_insns);
-        trans_keeps_flags(tc, number < BLOCK_EXITS ? b->flags_out : b->flags_in);
+        trans_count_of(tc, number < BLOCK_EXIT_SIDE ? b : NULL, b->n_insns); /* in the middle: as gen_uncount() left it */
+        if (number < BLOCK_EXIT_SIDE || number == BLOCK_EXITS) {
+            trans_keeps_flags(tc, number < BLOCK_EXITS ? b->flags_out : b->flags_in);
+        }
         cpu->rip = trans_lin(tc, b, number < BLOCK_EXITS ? b->exit[number].target : b->lin);
         if (number == BLOCK_EXITS) { /* dead */
             far_slot(tc, cpu->mem->base + b->offset)->epoch = 0;

@@ -129,7 +129,6 @@ void gen_exit(Gen *g, unsigned k, uint64_t target)
 
     x->target = target;
     x->warm = was & (uint16_t)~g->own;
-    g->b->n_exits = (uint8_t)MAX(g->b->n_exits, k + 1);
     gen_mark_as(g, k, MARK_EXIT);
     if (!plan_links(g->p, target)) {
         if (rest->jcc != NULL) {
@@ -152,6 +151,30 @@ static uint16_t offset_of(const Gen *g, const uint8_t *rel32)
     return rel32 != NULL ? (uint16_t)block_offset(g->b, rel32 + g->e->exec_delta) : 0;
 }
 
+/*
+ * Out in the middle, where all of the block's instructions are counted already: those behind the jump are not executed.  Until that is
+ * known, it is not either.
+ *   mov [saved rcx], rcx; mov rcx, [left]; lea rcx, [rcx + n]; mov [left], rcx; mov rcx, [saved rcx]
+ */
+static void gen_uncount(Gen *g, unsigned k)
+{
+    ExitRest *rest = &g->rest[k];
+
+    emit_patch32(g->e, rest->jcc);
+    rest->jcc = NULL; /* links come behind this */
+    g->insn = rest->insn;
+    g->bits = 0;
+    g->flags = FLAGS_IN_HOST;
+    gen_mark(g);
+    gen_borrow(g, GPR_RCX);
+    emit_fs_load(g->e, GPR_RCX, gen_field(g, VCB_LEFT));
+    emit_lea(g->e, GPR_RCX, GPR_RCX, rest->uncounted);
+    emit_fs_store(g->e, gen_field(g, VCB_LEFT), GPR_RCX);
+    gen_mark_as(g, k, MARK_EXIT);
+    emit_fs_load(g->e, GPR_RCX, gen_saved_slot(g, GPR_RCX));
+    g->borrowed &= (uint16_t)~(1u << GPR_RCX);
+}
+
 /* The way home for links to blocks that have not borrowed the same, the jump cache for those across pages that may not be linked, and
  * the way out. */
 static void gen_exit_rest(Gen *g, unsigned k)
@@ -163,10 +186,15 @@ static void gen_exit_rest(Gen *g, unsigned k)
     Emit *e = g->e;
 
     g->borrowed = rest->borrowed;
+    if (rest->uncounted != 0) {
+        gen_uncount(g, k);
+    }
     gen_mark_as(g, k, MARK_EXIT);
     if (miss == NULL && rest->rel32 == NULL) {
         x->early_off = (uint16_t)emit_offset(e);
-        emit_patch32(e, rest->jcc != NULL ? rest->jcc : rest->early);
+        if (rest->jcc != NULL || rest->early != NULL) {
+            emit_patch32(e, rest->jcc != NULL ? rest->jcc : rest->early);
+        }
         gen_give_back(g);
         g->borrowed = g->own;
         gen_mark_as(g, k, MARK_EXIT);
@@ -200,7 +228,7 @@ static void gen_exit_rest(Gen *g, unsigned k)
 
 void gen_exit_rests(Gen *g)
 {
-    for (unsigned k = 0; k < BLOCK_EXITS; k++) {
+    for (unsigned k = 0; k < g->b->n_exits; k++) {
         if (g->rest[k].is) {
             gen_exit_rest(g, k);
         }
@@ -384,12 +412,16 @@ void gen_call(Gen *g)
 void gen_jcc(Gen *g)
 {
     bool last = g->insn + 1 == g->p->n;
-    unsigned taken = last ? 1 : BLOCK_EXIT_SIDE;
+    unsigned taken = last ? 1 : BLOCK_EXIT_SIDE + g->sides++;
 
     gen_come_home_warm(g);
     gen_mark(g);
     emit_align(g->e, 4, 2);
     g->rest[taken].jcc = emit_jcc(g->e, g->in->cc, emit_here(g->e));
+    if (!last && (g->p->env & ENV_COUNTED) != 0) {
+        g->rest[taken].insn = (uint8_t)g->insn;
+        g->rest[taken].uncounted = (uint8_t)(g->p->n - g->insn - 1);
+    }
     if (last) {
         gen_exit(g, 0, gen_rip_at(g, g->p->len));
     }

@@ -40,6 +40,7 @@ typedef struct {
 typedef struct {
     bool is;
     uint16_t borrowed;         /* where it begins                                   */
+    uint8_t insn, uncounted;   /* in the middle, where instructions are counted: number of the jump; how many behind it are none */
     /* Displacements of jumps, or NULL: of BlockExit, and of the one that leaves the look-up in the jump cache. */
     uint8_t *rel32, *jcc, *early, *miss;
 } ExitRest;
@@ -72,6 +73,7 @@ typedef struct {
     uint8_t group_of[FRONT_INSNS_MAX]; /* of each instruction: its number plus 1; 0: none */
     Rejoin rejoin[FRONT_INSNS_MAX];
     ExitRest rest[BLOCK_EXITS];
+    unsigned sides;            /* exits in the middle so far                        */
     bool beside;               /* code of group members with own look-ups           */
     uint32_t place, sites_place; /* cache_place() of the block and its first Site */
     uint8_t exec;              /* number of the current instruction in Block.exec */

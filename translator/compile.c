@@ -704,7 +704,8 @@ bool compile_block(Block *b, BlockCache *c, const Plan *p, Emit *e)
     b->warm = g->warm;
     g->beside = false;
     gen_find_groups(g);
-    memset(g->rest, 0, sizeof g->rest);
+    memset(g->rest, 0, b->n_exits * sizeof g->rest[0]);
+    g->sides = 0;
     gen_body(g);
     gen_usual_entry_behind(g);
     b->host_len = (uint16_t)emit_offset(e);

@@ -206,6 +206,19 @@ uint32_t trans_plan_env(const TransCpu *tc, uint32_t env)
            (tc->config->quick ? 0 : ENV_NO_QUICK) | (tc->exact ? ENV_COUNTED : 0);
 }
 
+/* The block goes on behind conditional jumps, but not into what there is a block of already. */
+static void end_before_known(TransCpu *tc, uint64_t offset, uint32_t env)
+{
+    Plan *p = &tc->plan;
+
+    for (unsigned i = 1; p->sides != 0 && i < p->n; i++) {
+        if (p->insn[i - 1].plan == PLAN_JCC &&
+            cache_find(tc->cache, offset + p->insn[i].off, tc->cpu->rip + p->insn[i].off, env) != NULL) {
+            front_end_at(p, i);
+        }
+    }
+}
+
 /* Translate the block at rip, whose bytes are at `code`.  Lock held.  NULL: interpret it. */
 static Block *make_block(TransCpu *tc, const uint8_t *code, uint64_t offset, uint32_t version,
                          uint32_t env)
@@ -236,19 +249,13 @@ static Block *make_block(TransCpu *tc, const uint8_t *code, uint64_t offset, uin
             front_plan(&tc->plan, cpu->rip, code, tc->beyond, i, plan_env, isa_allowed, cpu);
         }
     }
-    if (tc->plan.side != 0) {
-        const PlanInsn *behind = &tc->plan.insn[tc->plan.side + 1];
-        if (cache_find(tc->cache, offset + behind->off, cpu->rip + behind->off, env) != NULL) {
-            front_end_at_side(&tc->plan); /* it is there already */
-        }
-    }
+    end_before_known(tc, offset, env);
     if (!cache_room(tc->cache, &e) || stress_hit(STRESS_evict)) {
         evict(tc);
         return NULL; /* the next visit finds room */
     }
     find_habits(tc, offset);
-    b = cache_notes(tc->cache, sizeof *b);
-    memset(b, 0, sizeof *b);
+    b = block_new(tc->cache, BLOCK_EXIT_SIDE + tc->plan.sides);
     b->lin = cpu->rip;
     b->shared = tc->plan.shared;
     b->offset = offset;

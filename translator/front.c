@@ -243,10 +243,10 @@ bool plan_links(const Plan *p, uint64_t target)
             (p->code32 || ((int64_t)p->lin < 0 && (int64_t)target < 0)));
 }
 
-/* A conditional jump forward is mostly not taken, and the block goes on behind one.  Where instructions are counted or compared it ends there. */
+/* A conditional jump forward is mostly not taken, and the block goes on behind some.  Where blocks are compared it ends there. */
 static bool goes_on(const Plan *p, const PlanInsn *in)
 {
-    return in->plan == PLAN_JCC && p->config->follow && p->side == 0 && (p->env & (ENV_COUNTED | ENV_PLAIN)) == 0 && p->beyond == 0 &&
+    return in->plan == PLAN_JCC && p->sides < p->config->follow && (p->env & ENV_PLAIN) == 0 && p->beyond == 0 &&
            in->off > 0 && in->target > p->lin + in->off && plan_links(p, in->target);
 }
 
@@ -407,13 +407,16 @@ static void complete(Plan *p, const ZydisDecoder *decoder)
     }
 }
 
-void front_end_at_side(Plan *p)
+void front_end_at(Plan *p, unsigned n)
 {
     ZydisDecoder decoder;
 
-    p->n = p->side + 1;
-    p->side = 0;
-    find_flags(&p->insn[p->n - 1]);
+    p->n = n;
+    p->sides = 0;
+    for (unsigned i = 0; i + 1 < n; i++) {
+        p->sides += p->insn[i].plan == PLAN_JCC;
+    }
+    find_flags(&p->insn[n - 1]);
     decoder_init(&decoder, p->code32);
     complete(p, &decoder);
 }
@@ -433,7 +436,7 @@ bool front_plan(Plan *p, uint64_t lin, const uint8_t *bytes, const uint8_t *beyo
     p->env = env;
     p->host = bytes;
     p->shared = front_shares(p->config, lin, env);
-    p->n = p->len = p->beyond = p->side = 0;
+    p->n = p->len = p->beyond = p->sides = 0;
     while (p->n < max && p->beyond == 0 && p->len < sizeof p->bytes - INSN_BYTES_MAX) {
         PlanInsn *in = &p->insn[p->n];
         memset(in, 0, offsetof(PlanInsn, zi)); /* Zydis writes the rest */
@@ -462,7 +465,7 @@ bool front_plan(Plan *p, uint64_t lin, const uint8_t *bytes, const uint8_t *beyo
         p->len += in->len;
         p->n++;
         if (goes_on(p, in)) {
-            p->side = p->n - 1;
+            p->sides++;
             in->flags_read = FLAGS_ARITH; /* of whoever is there */
         } else if (ends_block(in)) {
             break;
@@ -474,8 +477,8 @@ bool front_plan(Plan *p, uint64_t lin, const uint8_t *bytes, const uint8_t *beyo
     if (p->insn[p->n - 1].plan == PLAN_SYSTEM && p->insn[p->n - 1].zi.mnemonic == ZYDIS_MNEMONIC_STI) {
         make_interp(&p->insn[p->n - 1], PLAN_INTERP_END); /* its shadow must fall on our own code */
     }
-    if (p->side != 0 && p->side + 1 == p->n) {
-        front_end_at_side(p);
+    if (p->sides != 0 && p->insn[p->n - 1].plan == PLAN_JCC) {
+        front_end_at(p, p->n); /* nothing could be planned behind it, or it is one too many */
     } else {
         complete(p, &decoder);
     }

@@ -16,7 +16,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { FRONT_INSNS_MAX = 64, FRONT_SCRATCH_WANTED = 5, INSN_BYTES_MAX = 15 };
+enum { FRONT_INSNS_MAX = 64, FRONT_SIDES_MAX = 6, FRONT_SCRATCH_WANTED = 5, INSN_BYTES_MAX = 15 };
 
 typedef enum {
     PLAN_COPY,                 /* the same bytes                                               */
@@ -69,7 +69,7 @@ typedef struct {
     const uint8_t *host;       /* ... which is there                                           */
     unsigned source_from, source_to; /* bytes of its page that the plan rests on               */
     unsigned n, len;           /* instructions, guest bytes                                    */
-    unsigned side;             /* number of a conditional jump in the middle, behind which the block goes on; 0: none */
+    unsigned sides;            /* conditional jumps in the middle, behind which the block goes on  */
     uint8_t beyond;            /* ... of which on the next page: not 0 for one instruction across the page's end */
     uint16_t regs;             /* of all instructions                                          */
     uint16_t flags_out;        /* FLAG_* live behind the last one, besides what it reads itself  */
@@ -129,8 +129,8 @@ static inline bool front_shares(const TransConfig *config, uint64_t lin, uint32_
 bool front_plan(Plan *p, uint64_t lin, const uint8_t *bytes, const uint8_t *beyond, unsigned max, uint32_t env,
                 bool (*isa_allowed)(const void *arg, unsigned isa_set), const void *arg);
 
-/* The block went on behind a conditional jump: let it end there. */
-void front_end_at_side(Plan *p);
+/* A block that goes on behind its instruction number n - 1, a conditional jump: let it end there. */
+void front_end_at(Plan *p, unsigned n);
 /* May an exit to linear address `target` be linked?  On the same page, and between a kernel's pages, which may be mapped for good. */
 bool plan_links(const Plan *p, uint64_t target);
 

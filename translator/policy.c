@@ -2,6 +2,7 @@
 #include "translator/policy.h"
 
 #include "translator/direct/direct.h"
+#include "translator/front.h"
 
 const TransConfig trans_policy = {
     /* Longer blocks find no free scratch registers; 32 covers nearly all basic blocks of compilers. */
@@ -86,7 +87,8 @@ const TransConfig trans_policy = {
     /* An eighth of the time: so only a few pages are, whose instructions find room. */
     .hot_samples = 4,
     .warm = true,
-    .follow = true,
+    /* Kernels gain by each, user code by the first two (doc/decisions/0015-follow.md). */
+    .follow = 2,
     .cold_code = true,
     .exact_writes = true,
     .revive = true,

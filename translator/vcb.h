@@ -216,11 +216,20 @@ enum {
 /* Vcb.crossed: CS and SS are the CpuState's; or as the last syscall or sysret left them. */
 enum { CROSSED_NOT, CROSSED_SYSCALL, CROSSED_SYSRET };
 
-/* place: cache_place() of the Site, SITE_SLOW, or of the Block.  Code memory is at most 1 GiB (tb-size), what is known of it
- * 3 GiB: 28 bits. */
+/* place: cache_place() of the Site, SITE_SLOW, or of the Block, or 0.  Code memory is at most 1 GiB (tb-size), what is known of it
+ * 3 GiB: 28 bits, of which the last two are free: both are whole lines of 64 bytes. */
+enum { SITE_INDEX_MAX = 15 };
 static inline uint32_t site_make(uint32_t place, unsigned index, unsigned kind)
 {
     return place << 4 | index << 2 | kind;
+}
+static inline uint32_t site_place(uint32_t site)
+{
+    return site >> 4 & ~(uint32_t)3;
+}
+static inline unsigned site_index(uint32_t site)
+{
+    return site >> 2 & SITE_INDEX_MAX;
 }
 
 /* Its index: the sum of leaf, leaf >> 28 and subleaf. */
