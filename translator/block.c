@@ -461,10 +461,8 @@ static void put_jump(BlockCache *c, uint8_t *place, const uint8_t *target)
 /* Take the short way of an exit, with registers borrowed, to `target`; NULL: not any more. */
 void block_aim_early(BlockCache *c, const Block *b, BlockExit *x, const uint8_t *target)
 {
-    uint16_t rel32 = x->jcc != 0 ? x->jcc : x->early;
-
-    if (rel32 != 0) {
-        block_aim(c, b, rel32, target != NULL ? target : block_at(b, x->early_off));
+    if (x->early != 0) {
+        block_aim(c, b, x->early, target != NULL ? target : block_at(b, x->early_off));
     }
 }
 

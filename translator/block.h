@@ -129,12 +129,12 @@ typedef struct {
     Block *to;                 /* linked to, or NULL                                             */
     /* Host offsets, 0: none.  Of displacements of jumps: */
     uint16_t rel32;            /* the jump; none: not linkable                                   */
-    uint16_t jcc;              /* ... the conditional jump that led here                         */
-    uint16_t early;            /* ... or the jump that did                                       */
-    uint16_t early_off;        /* where jcc or early leads then                                  */
+    uint16_t early;            /* ... the jump, conditional or not, that led here, with registers borrowed */
+    uint16_t early_off;        /* where early leads then                                         */
     uint16_t stub_off;         /* ... and the jump while unlinked                                */
     uint16_t cache_off;        /* the way by the jump cache, where the target is on another page */
-    uint16_t warm;             /* registers borrowed at jcc or early                             */
+    uint16_t warm;             /* registers borrowed at early                                    */
+    uint16_t flags_out;        /* in the middle, where instructions are counted: as Block.flags_out */
     bool refused;              /* it is no use to try to link: the jump goes there               */
 } BlockExit;
 

@@ -326,8 +326,8 @@ static void count_to_mark(TransCpu *tc, const Block *b, const Mark *m)
     bool side = end && (m->bits & MARK_EXIT) != 0 && m->insn >= BLOCK_EXIT_SIDE;
 
     trans_count_of(tc, begin || side ? NULL : b, end ? b->n_insns : (m->bits & MARK_SWAPGS) != 0 ? m->insn + 1u : m->insn);
-    if ((begin || end) && !side) {
-        trans_keeps_flags(tc, begin ? b->flags_in : b->flags_out);
+    if (begin || end) {
+        trans_keeps_flags(tc, begin ? b->flags_in : side ? b->exit[m->insn].flags_out : b->flags_out);
     }
     if ((m->bits & (MARK_RDI_HOST | MARK_RSI_HOST)) != 0) {
         trans_count_halfway(tc);
@@ -456,9 +456,7 @@ static bool arrive(TransCpu *tc, uint32_t site)
         return slow(tc, ((Site *)place)->block, place);
     case SITE_EXIT:
         trans_count_of(tc, number < BLOCK_EXIT_SIDE ? b : NULL, b->n_insns); /* in the middle: as gen_uncount() left it */
-        if (number < BLOCK_EXIT_SIDE || number == BLOCK_EXITS) {
-            trans_keeps_flags(tc, number < BLOCK_EXITS ? b->flags_out : b->flags_in);
-        }
+        trans_keeps_flags(tc, number == BLOCK_EXITS ? b->flags_in : number < BLOCK_EXIT_SIDE ? b->flags_out : b->exit[number].flags_out);
         cpu->rip = trans_lin(tc, b, number < BLOCK_EXITS ? b->exit[number].target : b->lin);
         if (number == BLOCK_EXITS) { /* dead */
             far_slot(tc, cpu->mem->base + b->offset)->epoch = 0;

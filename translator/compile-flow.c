@@ -216,8 +216,7 @@ static void gen_exit_rest(Gen *g, unsigned k)
         emit_patch32(e, rest->rel32);
     }
     x->rel32 = offset_of(g, rest->rel32);
-    x->jcc = offset_of(g, rest->jcc);
-    x->early = offset_of(g, rest->early);
+    x->early = offset_of(g, rest->jcc != NULL ? rest->jcc : rest->early);
     gen_mark_as(g, k, MARK_EXIT);
     if (!same && gen_says_where(g, x->target)) {
         gen_leave(g, SITE_FAR, SITE_OTHER);
@@ -421,6 +420,7 @@ void gen_jcc(Gen *g)
     if (!last && (g->p->env & ENV_COUNTED) != 0) {
         g->rest[taken].insn = (uint8_t)g->insn;
         g->rest[taken].uncounted = (uint8_t)(g->p->n - g->insn - 1);
+        g->b->exit[taken].flags_out = g->in->flags_side;
     }
     if (last) {
         gen_exit(g, 0, gen_rip_at(g, g->p->len));

@@ -403,6 +403,12 @@ static void complete(Plan *p, const ZydisDecoder *decoder)
         if ((p->env & ENV_COUNTED) != 0) {
             p->kept_in = live_at(&(LookAhead){decoder, page, p, p->lin, p->code32, LOOK_AHEAD_INSNS}, p->lin);
             p->kept_out = live_behind(p, decoder, page);
+            for (unsigned i = 0; i + 1 < p->n; i++) {
+                PlanInsn *in = &p->insn[i];
+                if (in->plan == PLAN_JCC) {
+                    in->flags_side = live_at(&(LookAhead){decoder, page, p, p->lin, p->code32, LOOK_AHEAD_INSNS}, in->target);
+                }
+            }
         }
     }
 }
@@ -466,7 +472,7 @@ bool front_plan(Plan *p, uint64_t lin, const uint8_t *bytes, const uint8_t *beyo
         p->n++;
         if (goes_on(p, in)) {
             p->sides++;
-            in->flags_read = FLAGS_ARITH; /* of whoever is there */
+            in->flags_read = in->flags_side = FLAGS_ARITH; /* of whoever is there */
         } else if (ends_block(in)) {
             break;
         }

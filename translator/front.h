@@ -52,6 +52,7 @@ typedef struct {
     bool far;                  /* its stack access is often not to a near page                 */
     uint16_t regs;             /* general registers read or written                            */
     uint16_t flags_read, flags_kill, flags_maybe, flags_live; /* FLAG_*; live: before it       */
+    uint16_t flags_side;       /* ENV_COUNTED: live where a conditional jump in the middle leads */
     uint64_t target;           /* direct branches: guest rip; LEA_RIP: the value               */
     ZydisDecodedInstruction zi;
     ZydisDecodedOperand op[ZYDIS_MAX_OPERAND_COUNT];

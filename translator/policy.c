@@ -87,7 +87,7 @@ const TransConfig trans_policy = {
     /* An eighth of the time: so only a few pages are, whose instructions find room. */
     .hot_samples = 4,
     .warm = true,
-    /* Kernels gain by each, user code by the first two (doc/decisions/0015-follow.md). */
+    /* Kernels gain by each, user code by the first two (doc/decisions/0010-blocks-that-go-on.md). */
     .follow = 2,
     .cold_code = true,
     .exact_writes = true,
