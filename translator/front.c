@@ -246,7 +246,7 @@ bool plan_links(const Plan *p, uint64_t target)
 /* A conditional jump forward is mostly not taken, and the block goes on behind some.  Where blocks are compared it ends there. */
 static bool goes_on(const Plan *p, const PlanInsn *in)
 {
-    return in->plan == PLAN_JCC && p->sides < p->config->follow && (p->env & ENV_PLAIN) == 0 && p->beyond == 0 &&
+    return in->plan == PLAN_JCC && p->sides < p->config->branches && (p->env & ENV_PLAIN) == 0 && p->beyond == 0 &&
            in->off > 0 && in->target > p->lin + in->off && plan_links(p, in->target);
 }
 

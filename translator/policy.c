@@ -88,7 +88,7 @@ const TransConfig trans_policy = {
     .hot_samples = 4,
     .warm = true,
     /* Kernels gain by each, user code by the first two (doc/decisions/0010-blocks-that-go-on.md). */
-    .follow = 2,
+    .branches = 2,
     .cold_code = true,
     .exact_writes = true,
     .revive = true,

@@ -55,7 +55,7 @@ typedef struct {
     bool group;                   /* loads of a block by the same register share a look-up (compile-group.c) */
     unsigned hot_samples;         /* interrupts of the last TRANS_SAMPLES that make a page hot; 0: all are */
     bool warm;                    /* borrowed registers stay so over links                 */
-    unsigned follow;              /* conditional jumps forward behind which a block goes on  */
+    unsigned branches;            /* conditional jumps forward behind which a block goes on  */
     bool cold_code;               /* what rarely runs of a block lies elsewhere            */
     bool exact_writes;            /* PAGE_CHURN pages: writes kill what they change        */
     bool revive;                  /* blocks that died by a write, when it changed nothing  */
