@@ -260,26 +260,43 @@ bool gen_mem_in_window(Gen *g)
 
 /* -- Instructions ----------------------------------------------------------------------------- */
 
-/* The same, by a register that goes with AH, BH, CH, DH: one that the instruction does not use. */
-static void gen_rebased_low(Gen *g, unsigned a, int32_t disp)
+/* A register that goes with AH, BH, CH, DH, that the instruction does not use and that is borrowed, or is not. */
+static unsigned low_register(const Gen *g, bool borrowed)
 {
     static const uint8_t low[] = {GPR_RDX, GPR_RSI, GPR_RDI, GPR_RBX, GPR_RBP, GPR_RCX};
-    uint16_t was = g->borrowed;
-    unsigned r = 0;
+    unsigned i = 0;
 
-    while ((g->in->regs & 1u << low[r]) != 0) {
-        r++;
-        g_assert(r < ARRAY_LEN(low));
+    while (i < ARRAY_LEN(low) && ((g->in->regs >> low[i] & 1) != 0 || (g->borrowed >> low[i] & 1) != borrowed)) {
+        i++;
     }
-    gen_borrow(g, low[r]);
-    emit_lea(g->e, low[r], a, disp);
-    gen_rebased_disp(g, low[r], 0);
-    gen_flags_after_insn(g);
-    if (was != g->borrowed) {
+    return i < ARRAY_LEN(low) ? low[i] : GPR_COUNT;
+}
+
+/*
+ * The same, by such a register.  One that is borrowed may hold what is needed behind the instruction (the address of a group, the addend of a
+ * run) and changes places with the address meanwhile.
+ */
+static void gen_rebased_low(Gen *g, unsigned a, int32_t disp)
+{
+    unsigned r = low_register(g, false);
+
+    if (r == GPR_COUNT) {
+        r = low_register(g, true);
+        g_assert(r != GPR_COUNT);
+        emit_xchg_rr(g->e, r, a);
+        gen_rebased_disp(g, r, disp);
+        gen_flags_after_insn(g);
         gen_mark_done(g);
-        emit_fs_load(g->e, low[r], gen_saved_slot(g, low[r]));
-        g->borrowed = was;
+        emit_xchg_rr(g->e, r, a);
+        return;
     }
+    gen_borrow(g, r);
+    emit_lea(g->e, r, a, disp);
+    gen_rebased_disp(g, r, 0);
+    gen_flags_after_insn(g);
+    gen_mark_done(g);
+    emit_fs_load(g->e, r, gen_saved_slot(g, r));
+    g->borrowed &= (uint16_t)~(1u << r);
 }
 
 void gen_mem(Gen *g)

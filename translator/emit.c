@@ -97,6 +97,13 @@ void emit_mov_rr(Emit *e, unsigned dst, unsigned src)
     emit8(e, (uint8_t)(0xc0 | (src & 7) << 3 | (dst & 7)));
 }
 
+void emit_xchg_rr(Emit *e, unsigned a, unsigned b)
+{
+    put_rex(e, REX_W, a, 0, b);
+    emit8(e, 0x87);
+    emit8(e, (uint8_t)(0xc0 | (a & 7) << 3 | (b & 7)));
+}
+
 void emit_mov_ri(Emit *e, unsigned dst, uint64_t val)
 {
     if (val <= UINT32_MAX) { /* never xor: it would write flags */

@@ -75,6 +75,7 @@ void emit_align(Emit *e, unsigned align, unsigned residue);
 /* -- Moves; none of these touches flags ---------------------------------------------------------- */
 
 void emit_mov_rr(Emit *e, unsigned dst, unsigned src);              /* mov dst, src            */
+void emit_xchg_rr(Emit *e, unsigned a, unsigned b);                 /* xchg a, b               */
 void emit_mov_ri(Emit *e, unsigned dst, uint64_t val);              /* mov dst, imm            */
 void emit_load(Emit *e, unsigned dst, unsigned base, int32_t disp); /* mov dst, [base+disp]    */
 void emit_store(Emit *e, unsigned base, int32_t disp, unsigned src);/* mov [base+disp], src    */

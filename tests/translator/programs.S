@@ -491,6 +491,51 @@ PROGRAM warm_links
     ret
 END warm_links
 
+/* AH and BH, which go with no register from R8 on, between loads that share a look-up, and among those by the stack pointer. */
+PROGRAM high_bytes
+    mov $0x40, %ecx
+    mov $0x9e3779b97f4a7c15, %rax
+1:  mov %rax, (%rdi,%rcx,8)
+    imul $31, %rax, %rax
+    dec %ecx
+    jnz 1b
+    mov %rdi, %r14
+    lea 0x300(%rdi), %rsi
+    mov $60, %ecx
+    mov $0x1234, %ebx
+2:  mov 8(%r14), %r8
+    adc %ah, 1(%rsi)
+    add 16(%r14), %r8
+    add 3(%rsi), %bh
+    xor 24(%r14), %r8
+    mov %r8, 0x20(%rsi)
+    push %r8
+    sub 3(%rsp), %bh
+    push %rbx
+    mov %ah, 5(%rsp)
+    pop %rbx
+    pop %r8
+    xor %bh, 2(%rsi)
+    inc %rsi
+    add %r8, %rax
+    dec %ecx
+    jnz 2b
+    mov $40, %ecx
+    lea 0x300(%rdi), %rsi
+3:  mov 8(%r14), %r8                /* ... with all registers in use */
+    mov 16(%r14), %r9
+    adc %ah, 1(%rsi,%rcx)
+    add 24(%r14), %r9
+    mov 32(%r14), %r12
+    add %r9, %rbx
+    mov 2(%rsi,%rcx), %bh
+    xor %r8, 40(%r14)
+    add %r12, %rax
+    dec %ecx
+    jnz 3b
+    hlt
+END high_bytes
+
 /* Loads by the same registers, near each other: over a page's end, with flags live, other look-ups, pushes and new bases between. */
 PROGRAM fields
     mov $0x30, %ecx
