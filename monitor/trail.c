@@ -318,8 +318,8 @@ static bool follow_step(Trail *t)
         compare(out, &t->next, ours);
         g_string_append(out, "\ninstructions since the step before:");
         list_code(out, t, ours);
-        report_error("-icount: after %" PRIu64 " instructions, %" PRIu64 " steps, this machine differs from the trail:%s", ours->insns,
-                     t->n, out->str);
+        report_error("-icount: after %" PRIu64 " instructions, %" PRIu64 " steps, at %016" PRIx64 ", this machine differs from the trail:%s", ours->insns,
+                     t->n, ours->rip, out->str);
         return false;
     }
     t->last = *ours;

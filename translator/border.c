@@ -433,6 +433,9 @@ static bool arrive_other(TransCpu *tc, unsigned number, Block *b)
         cpu->rip = tc->enter_rip;
         cpu->shadow = tc->enter_shadow;
         cpu->stats[STAT_TRANS_KICKS]++;
+        if (unlikely(tc->whole != 0)) { /* on the way back, behind an instruction that a helper has completed */
+            trans_doubt_flags(tc, FLAGS_ARITH);
+        }
         if (stress_info[STRESS_kick_entry].one_in != 0) {
             trans_vec_spill();
             trans_doubt_dead_flags(tc);

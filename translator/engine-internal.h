@@ -223,7 +223,7 @@ static inline void trans_count_on(TransCpu *tc)
 /* These arithmetic flags may be such as nobody will look at.  Soon others will be there. */
 static inline void trans_doubt_flags(TransCpu *tc, uint64_t flags)
 {
-    enum { SOON = 1000 };
+    enum { SOON = 100 };
 
     tc->doubts |= flags;
     tc->doubtful_until = tc->cpu->insns + SOON;

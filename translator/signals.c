@@ -38,14 +38,35 @@ static greg_t *pc_of(void *context)
     return &((ucontext_t *)context)->uc_mcontext.gregs[REG_RIP];
 }
 
+/*
+ * The second half of a pop, lea rsp, [rsp + disp8], which cannot fault: it is executed here.  Before it the register has what was popped and the
+ * stack pointer not moved, which nothing but a pop's end follows from; and whoever looks at the state then (a debugger, a snapshot,
+ * lock-step) must not see that.
+ */
+static void end_pop(greg_t *regs)
+{
+    static const uint8_t lea[] = {0x48, 0x8d, 0x64, 0x24};
+    const uint8_t *pc = (const uint8_t *)(uintptr_t)regs[REG_RIP];
+
+    if (memcmp(pc, lea, sizeof lea) == 0) {
+        regs[REG_RSP] += (int8_t)pc[sizeof lea];
+        regs[REG_RIP] += sizeof lea + 1;
+    }
+}
+
 bool signals_leave_block(TransCpu *tc, void *context, bool fault)
 {
-    const uint8_t *pc = (const uint8_t *)(uintptr_t)*pc_of(context);
+    greg_t *regs = ((ucontext_t *)context)->uc_mcontext.gregs;
+    const uint8_t *pc = (const uint8_t *)(uintptr_t)regs[REG_RIP];
     Block *b = tc != NULL ? cache_find_host(tc->cache, pc) : NULL;
     const Mark *m;
 
     if (b == NULL) {
         return false;
+    }
+    if (!fault) {
+        end_pop(regs);
+        pc = (const uint8_t *)(uintptr_t)regs[REG_RIP];
     }
     m = block_mark_at(b, block_offset(b, pc));
     if ((m->bits & MARK_TRANSIT) != 0) {

@@ -120,7 +120,7 @@ def lockstep(until, steps, *options, every=0, stress=()):
     return boot
 
 
-RECREATED = ["--stress", "recreate=997", "--stress", "kick_entry=997", "--stress", "evict=9997", "--stress", "slow_path=61"]
+RECREATED = ["--stress", "recreate=997", "--stress", "kick_entry=1499", "--stress", "evict=9997", "--stress", "slow_path=61"]
 
 CASES = {"verify": verify(200, r"Memory: \d+K/"), "verify-boot": verify(50, g.INIT_LINE)}
 CASES |= {"lockstep": lockstep(r"Memory: \d+K/", 5000000), "lockstep-boot": lockstep(g.INIT_LINE, 100000000),
