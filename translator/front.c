@@ -247,7 +247,7 @@ bool plan_links(const Plan *p, uint64_t target)
 static bool goes_on(const Plan *p, const PlanInsn *in)
 {
     return in->plan == PLAN_JCC && p->sides < p->config->branches && (p->env & ENV_PLAIN) == 0 && p->beyond == 0 &&
-           in->off > 0 && in->target > p->lin + in->off && plan_links(p, in->target);
+           in->target > p->lin + in->off && plan_links(p, in->target);
 }
 
 static bool ends_block(const PlanInsn *in)

@@ -50,8 +50,10 @@ static bool is_plain(const ZydisDecodedInstruction *zi, const ZydisDecodedOperan
     if (zi->meta.branch_type != ZYDIS_BRANCH_TYPE_NONE || zi->mnemonic == ZYDIS_MNEMONIC_ROL ||
         zi->mnemonic == ZYDIS_MNEMONIC_ROR || strstr(name, "maskmov") != NULL ||
         zi->mnemonic == ZYDIS_MNEMONIC_POPA || zi->mnemonic == ZYDIS_MNEMONIC_POPAD ||
+        zi->mnemonic == ZYDIS_MNEMONIC_LGDT || zi->mnemonic == ZYDIS_MNEMONIC_LIDT ||
         (zi->attributes & ZYDIS_ATTRIB_HAS_LOCK) != 0 || reads_old_rsp(zi, ops)) {
-        return false;          /* POPA: hosts keep what was loaded before a fault */
+        /* POPA: hosts keep what was loaded before a fault.  Behind LGDT and LIDT no exception can be delivered, with which a sequence ends. */
+        return false;
     }
     if (strncmp(name, "cvt", 3) == 0 && strstr(name, "pi") != NULL) {
         return false;          /* MMX and faults */
