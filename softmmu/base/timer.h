@@ -29,7 +29,7 @@ struct TimerQueue {
     void *wake_arg;
     Timer *first;            /* armed timers, earliest first */
     uint64_t asleep_until;   /* the thread looks again then, or little later */
-    uint64_t expected;       /* what fired last is likely to be set to this; 0: no idea */
+    uint64_t expected;       /* what fired last is likely to be set to this; 0 or TIMER_NEVER: no idea */
 };
 
 struct Timer {

@@ -522,7 +522,7 @@ PROGRAM high_bytes
     jnz 2b
     mov $40, %ecx
     lea 0x300(%rdi), %rsi
-3:  mov 8(%r14), %r8                /* ... with all registers in use */
+3:  mov 8(%r14), %r8                /* ... with an index, and more of them */
     mov 16(%r14), %r9
     adc %ah, 1(%rsi,%rcx)
     add 24(%r14), %r9
