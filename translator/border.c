@@ -29,6 +29,15 @@
  * guest is at the rip that the CpuState says.  False: something wants attention, and the CpuState is
  * up to date.
  */
+/* The way back into a block is not taken, behind an instruction that a helper has completed: flags that are dead there may be anything, also where
+ * that was the block's last. */
+static void doubt_flags_within(TransCpu *tc)
+{
+    if (unlikely(tc->whole != 0)) {
+        trans_doubt_flags(tc, FLAGS_ARITH);
+    }
+}
+
 bool border_go_on(TransCpu *tc, const uint8_t *resume, uint16_t borrowed, unsigned bits, uint8_t vec)
 {
     CpuState *cpu = tc->cpu;
@@ -55,6 +64,7 @@ bool border_go_on(TransCpu *tc, const uint8_t *resume, uint16_t borrowed, unsign
         return true;
     }
     state_from_host(tc, borrowed, bits);
+    doubt_flags_within(tc);
     tc->attention = true;
     return false;
 }
@@ -433,9 +443,7 @@ static bool arrive_other(TransCpu *tc, unsigned number, Block *b)
         cpu->rip = tc->enter_rip;
         cpu->shadow = tc->enter_shadow;
         cpu->stats[STAT_TRANS_KICKS]++;
-        if (unlikely(tc->whole != 0)) { /* on the way back, behind an instruction that a helper has completed */
-            trans_doubt_flags(tc, FLAGS_ARITH);
-        }
+        doubt_flags_within(tc);
         if (stress_info[STRESS_kick_entry].one_in != 0) {
             trans_vec_spill();
             trans_doubt_dead_flags(tc);
