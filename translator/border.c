@@ -24,11 +24,6 @@
 
 /* -- Going back ------------------------------------------------------------------------------- */
 
-/*
- * Go on at `resume` with the host's registers as they left and `borrowed` and `bits` as in a Mark; the
- * guest is at the rip that the CpuState says.  False: something wants attention, and the CpuState is
- * up to date.
- */
 /* The way back into a block is not taken, behind an instruction that a helper has completed: flags that are dead there may be anything, also where
  * that was the block's last. */
 static void doubt_flags_within(TransCpu *tc)
@@ -38,6 +33,11 @@ static void doubt_flags_within(TransCpu *tc)
     }
 }
 
+/*
+ * Go on at `resume` with the host's registers as they left and `borrowed` and `bits` as in a Mark; the
+ * guest is at the rip that the CpuState says.  False: something wants attention, and the CpuState is
+ * up to date.
+ */
 bool border_go_on(TransCpu *tc, const uint8_t *resume, uint16_t borrowed, unsigned bits, uint8_t vec)
 {
     CpuState *cpu = tc->cpu;
